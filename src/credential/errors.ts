@@ -1,0 +1,79 @@
+import { MINT_REMEDIES, type MintFailure, type SinkFailure } from './failures.ts';
+
+export type { MintFailure, SinkFailure };
+
+/** Where a bad setting stands and what is allowed there. */
+export interface ConfigIssue {
+  /** Dotted path in the file (`credentials[0].ttl`), the name of a variable, or a flag. */
+  readonly path: string;
+  readonly message: string;
+}
+
+/** An error that was foreseen. Anything else that is thrown is a bug and ends the process with exit code 1. */
+export abstract class AppError extends Error {
+  abstract readonly code: 'config' | 'usage' | 'mint' | 'sink' | 'sinks' | 'startup';
+}
+
+/** The configuration cannot be used; every problem is listed. Exit code 78. */
+export class ConfigError extends AppError {
+  override readonly name = 'ConfigError';
+  override readonly code = 'config';
+  readonly issues: readonly ConfigIssue[];
+
+  constructor(issues: readonly ConfigIssue[]) {
+    super(issues.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('\n'));
+    this.issues = issues;
+  }
+}
+
+/** The command line cannot be understood. Exit code 64. */
+export class UsageError extends AppError {
+  override readonly name = 'UsageError';
+  override readonly code = 'usage';
+}
+
+/** One attempt to mint failed. Never carries the command's result as its cause: that holds the token. */
+export class MintError extends AppError {
+  override readonly name = 'MintError';
+  override readonly code = 'mint';
+  readonly failure: MintFailure;
+  /** The one thing to do about it. Neither this nor the message has any of the command's own words. */
+  readonly remedy: string;
+  /** The command's own words, scrubbed; for the log and the terminal only. */
+  readonly detail: string | undefined;
+
+  constructor(failure: MintFailure, message: string, { remedy, detail }: { remedy?: string; detail?: string } = {}) {
+    super(message);
+    this.failure = failure;
+    this.remedy = remedy ?? MINT_REMEDIES[failure];
+    this.detail = detail;
+  }
+}
+
+/** One sink could not be written or does not hold what it should. */
+export class SinkError extends AppError {
+  override readonly name = 'SinkError';
+  override readonly code = 'sink';
+  readonly failure: SinkFailure;
+
+  constructor(failure: SinkFailure, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.failure = failure;
+  }
+}
+
+/** The process cannot start as configured: a taken port, a missing command. Exit code 69. */
+export class StartupError extends AppError {
+  override readonly name = 'StartupError';
+  override readonly code = 'startup';
+}
+
+/** Sinks that cannot be used as configured; all of them are listed. Exit code 73. */
+export class SinksError extends AppError {
+  override readonly name = 'SinksError';
+  override readonly code = 'sinks';
+
+  constructor(problems: readonly SinkError[]) {
+    super(problems.map(({ message }) => message).join('\n'), { cause: problems[0] });
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * Why a mint failed (the values of the metric label `reason`), each with what to do about it where nothing more exact
+ * is known. The list is closed and documented.
+ */
+export const MINT_REMEDIES = {
+  spawn: 'install the Databricks CLI (1.7.0 or newer) for this architecture, or set minter.cli.command to its path',
+  timeout: 'check that the workspace answers from this network, and whether it throttles (429) this service principal',
+  auth: 'check the client id and the secret or the federation policy of the service principal',
+  permission: 'give the service principal CAN USE on the Lakebase project or instance',
+  not_found: 'check the name of the endpoint or instance against `databricks postgres list-endpoints`',
+  network: 'check DATABRICKS_HOST, name resolution, proxies and certificates from this network',
+  bad_response: 'check that DATABRICKS_HOST names the workspace itself, and no proxy or login page answers for it',
+  short_lived: 'check the clock of this machine against the time of the service',
+  unknown: 'read the words of the CLI in the log of the sidecar',
+} as const;
+export type MintFailure = keyof typeof MINT_REMEDIES;
+
+/** Why a sink does not hold the credential, in the same way. */
+export const SINK_REMEDIES = {
+  missing: 'nothing: it is written as soon as there is a credential; if others delete it, find out who',
+  not_a_file: 'remove what stands at the path: it must be a regular file, or nothing',
+  wrong_mode: 'find out who changes the mode of the file; it is put right within a second',
+  foreign_content: 'find out who else writes this file; two writers need two paths',
+  refused: 'mount the directory instead of the single file, and let the path name a regular file in it',
+  unwritable: 'make the directory writable for the user the sidecar runs as',
+  no_space: 'make room on the volume, or give it a larger size limit',
+  unknown: 'read the log of the sidecar',
+} as const;
+export type SinkFailure = keyof typeof SINK_REMEDIES;

@@ -1,0 +1,75 @@
+import type { Keeper } from './keeper.ts';
+import type { Cancellable, Credential } from './ports.ts';
+
+/** How to make the keeper of one credential. Plans are compared by their keys, so that a reload touches only what changed. */
+export interface KeeperPlan {
+  readonly name: string;
+  /** Equal keys: the keeper that runs already is the one that would be made. */
+  readonly key: string;
+  /** Equal identities: a new keeper may go on with the credential of the old one. */
+  readonly identityKey: string;
+  readonly make: (inherited: Credential | undefined) => Keeper;
+}
+
+interface Member {
+  readonly plan: KeeperPlan;
+  readonly keeper: Keeper;
+  readonly stop: AbortController;
+  readonly ended: Promise<void>;
+}
+
+/** The keepers that run. One that fails never touches another; a bug in one ends them all. */
+export class Fleet {
+  readonly #members = new Map<string, Member>();
+  readonly #broken = Promise.withResolvers<never>();
+
+  get keepers(): Keeper[] {
+    return [...this.#members.values()].map(({ keeper }) => keeper);
+  }
+
+  /** Until the signal, or until a keeper throws what it should not; waits for every keeper to stop. */
+  async run({ signal }: Cancellable): Promise<void> {
+    const onAbort = (): void => this.#broken.reject(signal.reason as Error);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    try {
+      await this.#broken.promise;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      await this.replace([]);
+    }
+  }
+
+  /** Of these plans, the ones that no running keeper follows. */
+  newcomers<Plan extends KeeperPlan>(plans: readonly Plan[]): Plan[] {
+    return plans.filter(({ name, key }) => this.#members.get(name)?.plan.key !== key);
+  }
+
+  /** Stops what is no longer planned or planned otherwise, then starts what is missing. Returns the names that changed. */
+  async replace(plans: readonly KeeperPlan[]): Promise<string[]> {
+    const wanted = new Map(plans.map((plan) => [plan.name, plan]));
+    const leaving = [...this.#members.values()].filter(({ plan }) => wanted.get(plan.name)?.key !== plan.key);
+    // Two keepers must never write the same file: the old one has stopped before the new one starts.
+    await Promise.all(leaving.map((member) => this.#stop(member)));
+    const old = new Map(leaving.map((member) => [member.plan.name, member]));
+    const arriving = plans.filter(({ name }) => !this.#members.has(name));
+    for (const plan of arriving) this.#start(plan, old.get(plan.name));
+    return [...new Set([...old.keys(), ...arriving.map(({ name }) => name)])];
+  }
+
+  #start(plan: KeeperPlan, predecessor: Member | undefined): void {
+    const isHeir = predecessor?.plan.identityKey === plan.identityKey;
+    const keeper = plan.make(isHeir ? predecessor.keeper.current : undefined);
+    const stop = new AbortController();
+    const ended = keeper.run(stop).catch((error: unknown) => {
+      if (!stop.signal.aborted) this.#broken.reject(error);
+    });
+    this.#members.set(plan.name, { plan, keeper, stop, ended });
+  }
+
+  async #stop({ plan, stop, ended }: Member): Promise<void> {
+    stop.abort();
+    await ended;
+    this.#members.delete(plan.name);
+  }
+}

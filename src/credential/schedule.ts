@@ -1,0 +1,81 @@
+import type { Clock, Credential } from './ports.ts';
+
+export interface RefreshPolicy {
+  /** Fraction of the lifetime after which a refresh is due. */
+  readonly at: number;
+  /** Fraction of the lifetime by which a refresh may come sooner, so that many sidecars do not mint together. */
+  readonly jitter: number;
+  /** A refresh is never due sooner than this after the held credential was issued. */
+  readonly floorMs: number;
+}
+
+export interface BackoffPolicy {
+  readonly initialMs: number;
+  readonly maxMs: number;
+}
+
+/** Numbers in [0, 1), as `Math.random` gives them. */
+export type Random = () => number;
+
+/** No retry sooner than this, however little life is left. */
+const MIN_RETRY_MS = 250;
+/** Without a valid credential readers are failing now: ask more often than `backoff.max` may say. */
+const MAX_RETRY_WITHOUT_CREDENTIAL_MS = 15_000;
+/** An attempt gets at least this, even when the credential is about to expire. */
+const MIN_ATTEMPT_MS = 5_000;
+/** Databricks' own clients refuse a token with less life than this. */
+const READY_MARGIN_MS = 30_000;
+
+export function lifetimeMs({ local }: Credential): number {
+  return local.expiresAt - local.issuedAt;
+}
+
+/** Takes the greater of both clocks: a wall clock that was set back, or a suspended machine, keeps nothing alive. */
+export function ageMs(credential: Credential, clock: Clock): number {
+  return Math.max(clock.now() - credential.local.issuedAt, clock.monotonic() - credential.monotonicAt);
+}
+
+/** Negative once expired. */
+export function remainingMs(credential: Credential, clock: Clock): number {
+  return lifetimeMs(credential) - ageMs(credential, clock);
+}
+
+/** Whether a reader that takes this credential now has time to log in with it. */
+export function isUsable(credential: Credential, clock: Clock): boolean {
+  const leftMs = remainingMs(credential, clock);
+  return leftMs > 0 && leftMs >= Math.min(READY_MARGIN_MS, lifetimeMs(credential) / 10);
+}
+
+export function refreshAt(credential: Credential, { at, jitter, floorMs }: RefreshPolicy, random: Random): number {
+  return credential.local.issuedAt + notBelow(floorMs, (at - random() * jitter) * lifetimeMs(credential));
+}
+
+/** Sidecars that were started together, or that failed together, spread over the whole period with one draw. */
+export function firstRefreshAt(credential: Credential, { at, floorMs }: RefreshPolicy, random: Random): number {
+  const latestMs = notBelow(floorMs, at * lifetimeMs(credential));
+  return credential.local.issuedAt + floorMs + random() * (latestMs - floorMs);
+}
+
+/** Unlike `Math.max` it makes NaN the floor: a refresh that is due at NaN would never come. */
+function notBelow(floorMs: number, ms: number): number {
+  return ms > floorMs ? ms : floorMs;
+}
+
+/** Jitter comes after the cap: the other way round, everyone who has reached the cap retries together. */
+export function retryDelayMs(
+  failures: number,
+  policy: BackoffPolicy,
+  leftMs: number | undefined,
+  random: Random,
+): number {
+  const capMs =
+    leftMs === undefined || leftMs <= 0
+      ? Math.min(policy.maxMs, MAX_RETRY_WITHOUT_CREDENTIAL_MS)
+      : Math.min(policy.maxMs, leftMs / 4);
+  const ceilingMs = Math.min(capMs, policy.initialMs * 2 ** (failures - 1));
+  return Math.max(MIN_RETRY_MS, ceilingMs * (0.5 + random() / 2));
+}
+
+export function attemptTimeoutMs(timeoutMs: number, leftMs: number | undefined): number {
+  return leftMs === undefined || leftMs <= 0 ? timeoutMs : Math.min(timeoutMs, Math.max(MIN_ATTEMPT_MS, leftMs / 3));
+}

@@ -1,0 +1,78 @@
+import type { Cancellable } from './ports.ts';
+
+export interface SlotRequest {
+  /** Local expiry of the present credential; -Infinity where there is none. */
+  readonly expiresAt: number;
+  /** The last attempt failed, or there never was one: it may hang. */
+  readonly isTroubled: boolean;
+}
+
+interface Waiter extends SlotRequest {
+  readonly grant: (slot: number) => void;
+}
+
+/**
+ * At most `size` commands run at once, the earliest expiry first. Troubled credentials never hold all slots, so that
+ * commands that hang cannot keep a healthy credential from its refresh.
+ */
+export class Slots {
+  readonly size: number;
+  readonly #waiters: Waiter[] = [];
+  readonly #free: number[];
+  #troubled = 0;
+
+  constructor(size: number) {
+    this.size = size;
+    this.#free = Array.from({ length: size }, (_, index) => size - 1 - index);
+  }
+
+  /** Waits for a slot, runs `task` with its number, and gives the slot back. */
+  async with<T>(request: SlotRequest, task: (slot: number) => Promise<T>, { signal }: Cancellable): Promise<T> {
+    const slot = await this.#take(request, { signal });
+    try {
+      return await task(slot);
+    } finally {
+      if (request.isTroubled) this.#troubled -= 1;
+      this.#free.push(slot);
+      this.#grant();
+    }
+  }
+
+  async #take(request: SlotRequest, { signal }: Cancellable): Promise<number> {
+    signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const waiter = { ...request, grant: resolve };
+    const leave = (): void => {
+      const index = this.#waiters.indexOf(waiter);
+      if (index === -1) return; // granted in the same turn: whoever took it gives it back
+      this.#waiters.splice(index, 1);
+      reject(signal.reason as Error);
+    };
+    signal.addEventListener('abort', leave, { once: true });
+    this.#waiters.push(waiter);
+    this.#waiters.sort((a, b) => a.expiresAt - b.expiresAt || 0);
+    this.#grant();
+    try {
+      return await promise;
+    } finally {
+      signal.removeEventListener('abort', leave);
+    }
+  }
+
+  #grant(): void {
+    for (;;) {
+      const index = this.#waiters.findIndex((waiter) => this.#mayRun(waiter));
+      if (this.#free.length === 0 || index === -1) return;
+      const [waiter] = this.#waiters.splice(index, 1);
+      if (waiter?.isTroubled) this.#troubled += 1;
+      waiter?.grant(this.#free.pop() ?? 0);
+    }
+  }
+
+  #mayRun(waiter: Waiter): boolean {
+    if (!waiter.isTroubled) return true;
+    // With a single slot there is none to keep free, so the healthy ones that wait go first instead.
+    if (this.size === 1) return this.#waiters.every(({ isTroubled }) => isTroubled);
+    return this.#troubled < this.size - 1;
+  }
+}

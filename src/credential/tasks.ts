@@ -1,0 +1,24 @@
+import type { Cancellable } from './ports.ts';
+
+export type Task = (options: Cancellable) => Promise<unknown>;
+
+/** Runs all until one fails or the signal fires, then aborts the others and waits for them; throws the first reason. */
+export async function runAll(tasks: readonly Task[], { signal }: Cancellable): Promise<void> {
+  const stop = new AbortController();
+  const abort = (): void => stop.abort(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
+  try {
+    const running = tasks.map(async (task) => {
+      try {
+        await task({ signal: stop.signal });
+      } catch (error) {
+        stop.abort(error);
+      }
+    });
+    await Promise.all(running);
+    stop.signal.throwIfAborted();
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
