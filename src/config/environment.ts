@@ -1,0 +1,173 @@
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+interface Variable {
+  readonly name: string;
+  /** `setting` counts always, `credential` stands for a file, `identity` says who mints, `child` is passed on. */
+  readonly group: 'setting' | 'credential' | 'identity' | 'child';
+  readonly meaning: string;
+  readonly default?: string;
+  /** The option that it sets. */
+  readonly option?: string;
+  /** The flag that beats it. */
+  readonly flag?: string;
+}
+
+const DECLARED = [
+  { name: 'LAKEBASE_CREDENTIAL_CONFIG', group: 'setting', flag: 'config', meaning: 'The configuration file.' },
+  {
+    name: 'LAKEBASE_CREDENTIAL_HTTP_HOST',
+    group: 'setting',
+    flag: 'http-host',
+    option: 'http.host',
+    meaning: 'Address to listen on.',
+  },
+  {
+    name: 'LAKEBASE_CREDENTIAL_HTTP_PORT',
+    group: 'setting',
+    flag: 'http-port',
+    option: 'http.port',
+    meaning: 'Port to listen on.',
+  },
+  {
+    name: 'LAKEBASE_CREDENTIAL_LOG_LEVEL',
+    group: 'setting',
+    flag: 'log-level',
+    option: 'log.level',
+    meaning: 'The least severe level that is logged.',
+  },
+
+  {
+    name: 'LAKEBASE_ENDPOINT',
+    group: 'credential',
+    option: 'credentials[0].endpoint',
+    meaning: 'Lakebase Autoscaling endpoint.',
+  },
+  {
+    name: 'LAKEBASE_INSTANCE',
+    group: 'credential',
+    option: 'credentials[0].instance',
+    meaning: 'Lakebase Provisioned instance.',
+  },
+  {
+    name: 'LAKEBASE_TTL',
+    group: 'credential',
+    option: 'credentials[0].ttl',
+    meaning: 'Lifetime to ask for.',
+  },
+  {
+    name: 'LAKEBASE_CREDENTIAL_NAME',
+    group: 'credential',
+    option: 'credentials[0].name',
+    default: 'lakebase',
+    meaning: 'Name of the credential.',
+  },
+  {
+    name: 'LAKEBASE_CREDENTIAL_DIR',
+    group: 'credential',
+    default: '/run/lakebase',
+    meaning: 'Directory of the files.',
+  },
+  {
+    name: 'LAKEBASE_CREDENTIAL_FILES',
+    group: 'credential',
+    option: 'credentials[0].sinks',
+    default: 'pgpass',
+    meaning: 'Formats to write, separated by commas or spaces; each file has the name of its format.',
+  },
+  { name: 'PGHOST', group: 'credential', option: 'credentials[0].connection.host', meaning: 'Host in the files.' },
+  { name: 'PGPORT', group: 'credential', option: 'credentials[0].connection.port', meaning: 'Port in the files.' },
+  {
+    name: 'PGDATABASE',
+    group: 'credential',
+    option: 'credentials[0].connection.database',
+    meaning: 'Database in the files.',
+  },
+  {
+    name: 'PGUSER',
+    group: 'credential',
+    option: 'credentials[0].connection.user',
+    meaning: 'Postgres role in the files. Default: `DATABRICKS_CLIENT_ID`, where that identity mints.',
+  },
+  {
+    name: 'PGSSLMODE',
+    group: 'credential',
+    option: 'credentials[0].connection.sslmode',
+    meaning: 'Encryption that the files ask for.',
+  },
+
+  {
+    name: 'DATABRICKS_HOST',
+    group: 'identity',
+    meaning: 'The workspace: an https URL or a bare host name. Beside a profile it beats the host of the profile.',
+  },
+  {
+    name: 'DATABRICKS_AUTH_TYPE',
+    group: 'identity',
+    meaning: 'Chooses among several identities: `file-oidc`, `oauth-m2m` or `pat`. Not used with a profile.',
+  },
+  { name: 'DATABRICKS_CLIENT_ID', group: 'identity', meaning: 'Application id of the service principal.' },
+  {
+    name: 'DATABRICKS_OIDC_TOKEN_FILEPATH',
+    group: 'identity',
+    meaning: 'Absolute path of the projected service-account token.',
+  },
+  { name: 'DATABRICKS_CLIENT_SECRET', group: 'identity', meaning: 'OAuth secret of the service principal.' },
+  {
+    name: 'DATABRICKS_CLIENT_SECRET_FILE',
+    group: 'identity',
+    meaning: 'Absolute path of a file with that secret, read at each mint, so that a rotated secret needs no restart.',
+  },
+  { name: 'DATABRICKS_CONFIG_PROFILE', group: 'identity', meaning: 'Name of the profile, `DEFAULT` too.' },
+  {
+    name: 'DATABRICKS_CONFIG_FILE',
+    group: 'identity',
+    default: '~/.databrickscfg',
+    meaning: 'File that holds the profile: an absolute path, or one that begins with `~/`.',
+  },
+  {
+    name: 'DATABRICKS_TOKEN',
+    group: 'identity',
+    meaning: 'Personal access token; ignored without `DATABRICKS_AUTH_TYPE=pat`.',
+  },
+  { name: 'HOME', group: 'identity', meaning: 'What `~` stands for in `DATABRICKS_CONFIG_FILE`.' },
+
+  { name: 'PATH', group: 'child', meaning: 'Where the CLI is looked for.' },
+  { name: 'HTTPS_PROXY', group: 'child', meaning: 'Proxy for https.' },
+  { name: 'https_proxy', group: 'child', meaning: 'The same.' },
+  { name: 'HTTP_PROXY', group: 'child', meaning: 'Proxy for http.' },
+  { name: 'http_proxy', group: 'child', meaning: 'The same.' },
+  { name: 'NO_PROXY', group: 'child', meaning: 'Hosts that are reached without a proxy.' },
+  { name: 'no_proxy', group: 'child', meaning: 'The same.' },
+  { name: 'SSL_CERT_FILE', group: 'child', meaning: 'File of certificate authorities.' },
+  { name: 'SSL_CERT_DIR', group: 'child', meaning: 'Directories of certificate authorities.' },
+] as const satisfies readonly Variable[];
+
+type Declared = (typeof DECLARED)[number];
+export type VariableName = Declared['name'];
+export type FlagName = Extract<Declared, { flag: string }>['flag'];
+
+/** Every variable that counts; no other one is read. The reference is generated from this table. */
+export const VARIABLES: readonly (Variable & { readonly name: VariableName; readonly flag?: FlagName })[] = DECLARED;
+
+/** As `parseArgs` of node:util gives them. */
+export type Flags = Readonly<Partial<Record<FlagName, string | undefined>>>;
+
+/** An empty variable counts as one that is not set: manifests often cannot leave one out. */
+export function read(env: Environment, name: VariableName): string | undefined {
+  const value = env[name];
+  return value === '' ? undefined : value;
+}
+
+export function readOrDefault(env: Environment, name: VariableName): string | undefined {
+  return read(env, name) ?? VARIABLES.find((variable) => variable.name === name)?.default;
+}
+
+/** All that a child process gets to see of our environment; whoever starts it adds the identity. */
+export function childEnvironment(env: Environment): Record<string, string> {
+  const passed: Record<string, string> = {};
+  for (const { name, group } of VARIABLES) {
+    const value = read(env, name);
+    if (group === 'child' && value !== undefined) passed[name] = value;
+  }
+  return passed;
+}

@@ -1,0 +1,85 @@
+import { open } from 'node:fs/promises';
+import { getSystemErrorMessage } from 'node:util';
+import { ConfigError } from '../credential/errors.ts';
+
+/** A thousand credentials fit. */
+const MAX_BYTES = 1024 * 1024;
+/** Aliases of aliases count as often as they are repeated. */
+const MAX_ALIASES = 1_000;
+
+/** The mapping that the file holds. @throws ConfigError that names positions, never what stands there. */
+export async function readConfigFile(path: string): Promise<Record<string, unknown>> {
+  const text = decode(path, await readBytes(path));
+  // Loaded here because a sidecar without a file needs no parser.
+  const { LineCounter, parseAllDocuments } = await import('yaml');
+  const lines = new LineCounter();
+  const documents = parseAllDocuments(text, { lineCounter: lines, logLevel: 'silent', prettyErrors: false });
+  const [document] = documents;
+  if (document === undefined) throw problem(path, 'is empty');
+  // The parser's own messages quote the text, so only their code is shown.
+  const faults = documents.flatMap(({ errors, warnings }) => [...errors, ...warnings]);
+  if (faults.length > 0) {
+    throw new ConfigError(
+      faults.slice(0, 10).map(({ code, pos }) => {
+        const { line, col } = lines.linePos(pos[0]);
+        return {
+          path,
+          message: `invalid YAML at line ${line}, column ${col} (${code.toLowerCase().replaceAll('_', ' ')})`,
+        };
+      }),
+    );
+  }
+  if (documents.length > 1) throw problem(path, 'must hold one YAML document');
+  const value = toValue(path, document);
+  if (value === null) throw problem(path, 'is empty');
+  if (typeof value !== 'object' || Array.isArray(value))
+    throw problem(path, 'must be a mapping with the key credentials');
+  return { ...value };
+}
+
+async function readBytes(path: string): Promise<Buffer> {
+  try {
+    const file = await open(path);
+    try {
+      if ((await file.stat()).isDirectory()) throw problem(path, 'is a directory, not a file');
+      const chunks: Buffer[] = [];
+      let size = 0;
+      // Not by the size that stat tells: a pipe has none.
+      for await (const chunk of file.createReadStream({ autoClose: false, end: MAX_BYTES })) {
+        chunks.push(chunk as Buffer);
+        size += (chunk as Buffer).length;
+      }
+      if (size > MAX_BYTES) throw problem(path, `is larger than ${MAX_BYTES} bytes`);
+      return Buffer.concat(chunks);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (error instanceof Error && 'errno' in error && typeof error.errno === 'number') {
+      throw problem(path, `cannot be read: ${getSystemErrorMessage(error.errno)}`);
+    }
+    throw error;
+  }
+}
+
+function decode(path: string, bytes: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw problem(path, 'is not UTF-8 text');
+  }
+}
+
+function toValue(path: string, document: { toJS(options: { maxAliasCount: number }): unknown }): unknown {
+  try {
+    return document.toJS({ maxAliasCount: MAX_ALIASES });
+  } catch (error) {
+    if (error instanceof ReferenceError)
+      throw problem(path, 'has an alias without an anchor, or aliases that expand too far');
+    throw error;
+  }
+}
+
+function problem(path: string, message: string): ConfigError {
+  return new ConfigError([{ path, message }]);
+}

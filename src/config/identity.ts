@@ -1,0 +1,164 @@
+import { posix } from 'node:path';
+import type { Auth, SecretSource } from '../credential/auth.ts';
+import type { ConfigIssue } from '../credential/errors.ts';
+import { Secret } from '../credential/secret.ts';
+import { read, readOrDefault, type Environment, type VariableName } from './environment.ts';
+
+type Kind = Auth['kind'];
+
+const KINDS = {
+  'file-oidc': 'workload identity (DATABRICKS_CLIENT_ID and DATABRICKS_OIDC_TOKEN_FILEPATH)',
+  'oauth-m2m': 'a client secret (DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET or DATABRICKS_CLIENT_SECRET_FILE)',
+  profile: 'a profile (DATABRICKS_CONFIG_PROFILE, with DATABRICKS_CONFIG_FILE)',
+  pat: 'a personal access token (DATABRICKS_TOKEN, with DATABRICKS_AUTH_TYPE=pat)',
+} as const satisfies Record<Kind, string>;
+
+const AUTH_TYPES: readonly Kind[] = ['file-oidc', 'oauth-m2m', 'pat'];
+
+/** The principal in the identity of a credential: tokens of one principal never replace those of another. */
+export function principalOf(auth: Auth): string {
+  if ('clientId' in auth) return auth.clientId;
+  return auth.kind === 'profile' ? `profile ${auth.profile}` : 'pat';
+}
+
+/** A profile's own host is known to the CLI only; there the file stands for it. */
+export function workspaceOf(auth: Auth): string {
+  return auth.kind === 'profile' ? (auth.host ?? auth.configFile) : auth.host;
+}
+
+/** Reads who mints from the environment, the way the CLI does, but refuses what the CLI would guess at. */
+export function resolveIdentity(env: Environment): { readonly auth: Auth | undefined; readonly issues: ConfigIssue[] } {
+  const identity = new IdentityReader(env);
+  const auth = identity.resolve();
+  return { auth: identity.issues.length === 0 ? auth : undefined, issues: identity.issues };
+}
+
+class IdentityReader {
+  readonly #env: Environment;
+  readonly issues: ConfigIssue[] = [];
+
+  constructor(env: Environment) {
+    this.#env = env;
+  }
+
+  resolve(): Auth | undefined {
+    const kind = this.#choose();
+    if (kind === 'profile') {
+      const host = this.#has('DATABRICKS_HOST') ? this.#host() : undefined;
+      return { kind, host, configFile: this.#configFile(), profile: this.#word('DATABRICKS_CONFIG_PROFILE', kind) };
+    }
+    const host = this.#host();
+    if (kind === undefined) return undefined;
+    if (kind === 'pat') return { kind, host, token: new Secret(this.#need('DATABRICKS_TOKEN', kind).trim()) };
+    const clientId = this.#word('DATABRICKS_CLIENT_ID', kind);
+    return kind === 'file-oidc'
+      ? { kind, host, clientId, tokenFile: this.#path('DATABRICKS_OIDC_TOKEN_FILEPATH', kind) }
+      : { kind, host, clientId, secret: this.#clientSecret(kind) };
+  }
+
+  #choose(): Kind | undefined {
+    const chosen = read(this.#env, 'DATABRICKS_AUTH_TYPE');
+    if (chosen !== undefined) {
+      const kind = AUTH_TYPES.find((type) => type === chosen);
+      if (kind === undefined) this.#report('DATABRICKS_AUTH_TYPE', `must be one of ${AUTH_TYPES.join(', ')}`);
+      return kind;
+    }
+    const found: Kind[] = [];
+    if (this.#has('DATABRICKS_OIDC_TOKEN_FILEPATH')) found.push('file-oidc');
+    if (this.#has('DATABRICKS_CLIENT_SECRET') || this.#has('DATABRICKS_CLIENT_SECRET_FILE')) found.push('oauth-m2m');
+    if (this.#has('DATABRICKS_CONFIG_PROFILE')) found.push('profile');
+    if (found.length > 1) {
+      const types = found.filter((kind) => kind !== 'profile').join(' or ');
+      const names = found.map((kind) => KINDS[kind]).join(' and ');
+      this.#report(
+        'DATABRICKS_AUTH_TYPE',
+        `is missing: there is more than one identity, ${names}; set it to ${types}, or unset the variables of the other identity`,
+      );
+    }
+    if (found.length === 0) {
+      this.#report(
+        '',
+        `no identity to mint with: set the variables of one of these: ${Object.values(KINDS).join('; ')}`,
+      );
+    }
+    return found.length === 1 ? found[0] : undefined;
+  }
+
+  #clientSecret(kind: Kind): SecretSource {
+    if (!this.#has('DATABRICKS_CLIENT_SECRET_FILE')) {
+      return {
+        value: new Secret(this.#need('DATABRICKS_CLIENT_SECRET', kind).trim()),
+      };
+    }
+    if (this.#has('DATABRICKS_CLIENT_SECRET')) {
+      this.#report(
+        'DATABRICKS_CLIENT_SECRET_FILE',
+        'cannot be used together with DATABRICKS_CLIENT_SECRET: keep one of them',
+      );
+    }
+    return { file: this.#path('DATABRICKS_CLIENT_SECRET_FILE', kind) };
+  }
+
+  /** The child has another HOME, so the default of the CLI is looked up here. */
+  #configFile(): string {
+    const given = readOrDefault(this.#env, 'DATABRICKS_CONFIG_FILE') ?? '';
+    if (!given.startsWith('~/')) return this.#path('DATABRICKS_CONFIG_FILE', 'profile');
+    const home = read(this.#env, 'HOME');
+    if (home === undefined) this.#report('DATABRICKS_CONFIG_FILE', 'must be an absolute path, because HOME is not set');
+    return posix.join(home ?? '/', given.slice(2));
+  }
+
+  #host(): string {
+    const given = read(this.#env, 'DATABRICKS_HOST');
+    const host = given === undefined ? undefined : parseHost(given);
+    if (host === undefined) {
+      const allowed = 'https://my.cloud.databricks.com, without user, path and query';
+      this.#report(
+        'DATABRICKS_HOST',
+        given === undefined
+          ? 'is missing: every identity but a profile needs it'
+          : `must be an https URL or a host name, such as ${allowed}`,
+      );
+    }
+    return host ?? '';
+  }
+
+  #path(name: VariableName, kind: Kind): string {
+    const path = this.#need(name, kind);
+    if (path !== '' && (!path.startsWith('/') || /\p{Cc}/u.test(path))) this.#report(name, 'must be an absolute path');
+    return path;
+  }
+
+  #word(name: VariableName, kind: Kind): string {
+    const word = this.#need(name, kind);
+    if (/[\s\p{Cc}]/u.test(word)) this.#report(name, 'must not contain white space or control characters');
+    return word;
+  }
+
+  #need(name: VariableName, kind: Kind): string {
+    const value = read(this.#env, name);
+    if (value?.trim()) return value;
+    const profile = this.#has('DATABRICKS_CONFIG_PROFILE')
+      ? '; a profile is used only where DATABRICKS_AUTH_TYPE is not set'
+      : '';
+    this.#report(name, `is missing: needed by ${KINDS[kind]}${profile}`);
+    return '';
+  }
+
+  #has(name: VariableName): boolean {
+    return read(this.#env, name) !== undefined;
+  }
+
+  #report(path: VariableName | '', message: string): void {
+    this.issues.push({ path, message });
+  }
+}
+
+/** `https://` is added as the CLI does; `http://` stays only as it was given. Undefined if it is more than an origin. */
+function parseHost(given: string): string | undefined {
+  const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(given);
+  // The parser drops tabs and line breaks, and makes `/` of a backslash.
+  const url = /[\s\p{Cc}\\@?#]/u.test(given) ? null : URL.parse(hasScheme ? given : `https://${given}`);
+  if (url === null || !['https:', 'http:'].includes(url.protocol) || url.pathname !== '/') return undefined;
+  return url.origin;
+}

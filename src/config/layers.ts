@@ -1,0 +1,86 @@
+import { readOrDefault, VARIABLES, type Environment, type Flags } from './environment.ts';
+
+/** A configuration before it is checked. */
+export interface Input {
+  readonly value: unknown;
+  /** What sets an option where it is not the file: the name of a variable or of a flag, by the option's path. */
+  readonly sources: ReadonlyMap<string, string>;
+}
+
+/** What Kubernetes injects for a Service that happens to be called `lakebase-credential-http`. */
+const SERVICE_LINK = /^(tcp|udp|sctp):\/\//;
+
+/** The one credential of the mode without a file. */
+export function credentialFromEnvironment(env: Environment): Input {
+  const sources = new Map<string, string>();
+  const credential: Record<string, unknown> = {};
+  const connection: Record<string, unknown> = {};
+  for (const { name, group, option } of VARIABLES) {
+    if (group !== 'credential' || option === undefined) continue;
+    sources.set(option, name);
+    const value = readOrDefault(env, name);
+    const [, key = '', field] = option.split('.');
+    if (value === undefined) continue;
+    if (field === undefined) credential[key] = value;
+    else connection[field] = parse(option, value);
+  }
+  const directory = readOrDefault(env, 'LAKEBASE_CREDENTIAL_DIR')?.replace(/\/$/, '');
+  const formats = readOrDefault(env, 'LAKEBASE_CREDENTIAL_FILES')?.split(/[\s,]+/);
+  const sinks = [...new Set(formats)]
+    .filter((format) => format !== '')
+    .map((format, i) => {
+      sources.set(`credentials[0].sinks[${i}].file.path`, 'LAKEBASE_CREDENTIAL_DIR');
+      return { file: { path: `${directory}/${format}`, format } };
+    });
+  return { value: { credentials: [{ ...credential, connection, sinks }] }, sources };
+}
+
+/** What counts with and without a file. */
+export function withSettings({ value, sources }: Input, layer: Environment | Flags, kind: 'variable' | 'flag'): Input {
+  if (!isMapping(value)) return { value, sources };
+  const changed: Record<string, unknown> = { ...value };
+  const changedSources = new Map(sources);
+  for (const { name: variable, flag, option } of VARIABLES) {
+    if (flag === undefined || option === undefined) continue;
+    const name = kind === 'flag' ? flag : variable;
+    const given = (layer as Readonly<Record<string, string | undefined>>)[name];
+    if (given === undefined || (kind === 'variable' && (given === '' || SERVICE_LINK.test(given)))) continue;
+    const [section = '', key = ''] = option.split('.');
+    const { [section]: before = {} } = changed;
+    if (!isMapping(before)) continue; // stays as it is, to be reported
+    changed[section] = { ...before, [key]: parse(option, given) };
+    changedSources.set(option, kind === 'flag' ? `--${name}` : name);
+  }
+  return { value: changed, sources: changedSources };
+}
+
+/** The service principal's role in Postgres has its application id as its name. */
+export function withDefaultUser({ value, sources }: Input, user: string | undefined): Input {
+  if (user === undefined || !isMapping(value) || !Array.isArray(value['credentials'])) return { value, sources };
+  const changedSources = new Map(sources);
+  const credentials = value['credentials'].map((credential: unknown, i) => {
+    if (!isMapping(credential)) return credential;
+    const { connection = {} } = credential;
+    if (!isMapping(connection) || connection['user'] !== undefined) return credential;
+    changedSources.set(`credentials[${i}].connection.user`, 'DATABRICKS_CLIENT_ID');
+    return { ...credential, connection: { ...connection, user } };
+  });
+  return { value: { ...value, credentials }, sources: changedSources };
+}
+
+/** The name of what set the option, or a part of which the option is; the path itself where that is the file. */
+export function sourceOf(path: string, sources: Input['sources']): string {
+  for (let part = path; part !== ''; part = part.slice(0, Math.max(part.lastIndexOf('.'), part.lastIndexOf('['), 0))) {
+    const source = sources.get(part);
+    if (source !== undefined) return source;
+  }
+  return path;
+}
+
+function parse(option: string, value: string): unknown {
+  return option.endsWith('port') && /^[0-9]{1,5}$/.test(value) ? Number(value) : value;
+}
+
+function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,156 @@
+import { resolve } from 'node:path';
+import type { Auth } from '../credential/auth.ts';
+import { ConfigError, type ConfigIssue } from '../credential/errors.ts';
+import type { Connection } from '../credential/ports.ts';
+import { childEnvironment, read, VARIABLES, type Environment, type Flags } from './environment.ts';
+import { readConfigFile } from './file.ts';
+import { resolveIdentity } from './identity.ts';
+import { credentialFromEnvironment, sourceOf, withDefaultUser, withSettings, type Input } from './layers.ts';
+import type { Format } from './options.ts';
+import { configSchema, type FileConfig } from './schema.ts';
+
+/** Durations are milliseconds. */
+export interface Config extends Pick<FileConfig, 'minter' | 'refresh' | 'backoff' | 'http' | 'log'> {
+  readonly credentials: readonly CredentialConfig[];
+  readonly auth: Auth;
+  /** What a child process gets of our environment, without the identity. */
+  readonly childEnvironment: Readonly<Record<string, string>>;
+  /** Absolute; undefined where the environment says it all. */
+  readonly configFile: string | undefined;
+}
+
+export interface CredentialConfig {
+  readonly name: string;
+  readonly resource: { readonly kind: 'endpoint' | 'instance'; readonly name: string };
+  /** Undefined: the service's own default. */
+  readonly ttl: number | undefined;
+  readonly connection: Connection;
+  readonly sinks: readonly SinkConfig[];
+}
+
+/** One kind so far. */
+export type SinkConfig = FileSinkConfig;
+
+export interface FileSinkConfig {
+  readonly kind: 'file';
+  readonly path: string;
+  readonly format: Format;
+  readonly mode: number;
+}
+
+export interface LoadOptions {
+  readonly env: Environment;
+  readonly flags?: Flags;
+}
+
+/** Everything that was configured, checked and with defaults. @throws ConfigError that lists every problem */
+export async function loadConfig({ env, flags = {} }: LoadOptions): Promise<Config> {
+  const { auth, issues } = resolveIdentity(env);
+  const file = flags.config ?? read(env, 'LAKEBASE_CREDENTIAL_CONFIG');
+  const configFile = file === undefined ? undefined : resolve(file);
+  const base = await readBase(configFile, env, issues);
+  if (base === undefined) throw new ConfigError(issues);
+
+  // Defaults (in the schema) < file < environment < flags.
+  const layered = withSettings(withSettings(base, env, 'variable'), flags, 'flag');
+  const input = withDefaultUser(layered, defaultUser(env, auth));
+  const { data, error } = configSchema.safeParse(input.value);
+  issues.push(...(error === undefined ? [] : toIssues(error.issues, input)));
+  if (data === undefined || auth === undefined || issues.length > 0) throw new ConfigError(firstPerPath(issues));
+
+  const { credentials, ...rest } = data;
+  return {
+    ...rest,
+    credentials: credentials.map(toCredential),
+    auth,
+    childEnvironment: childEnvironment(env),
+    configFile,
+  };
+}
+
+/** The file, or what stands for it; adds to `issues`, and is undefined where nothing is left to check. */
+async function readBase(
+  configFile: string | undefined,
+  env: Environment,
+  issues: ConfigIssue[],
+): Promise<Input | undefined> {
+  if (configFile === undefined) {
+    if (read(env, 'LAKEBASE_ENDPOINT') ?? read(env, 'LAKEBASE_INSTANCE')) return credentialFromEnvironment(env);
+    issues.push({
+      path: '',
+      message:
+        'no credential is configured: name a file with --config or LAKEBASE_CREDENTIAL_CONFIG, or set LAKEBASE_ENDPOINT or LAKEBASE_INSTANCE',
+    });
+    return undefined;
+  }
+  for (const { name, group } of VARIABLES) {
+    // PG* is for every Postgres client in the container, so it is no sign of a mistake.
+    if (group === 'credential' && !name.startsWith('PG') && read(env, name) !== undefined) {
+      issues.push({
+        path: name,
+        message: 'cannot be used together with a configuration file: describe the credential there',
+      });
+    }
+  }
+  try {
+    return { value: await readConfigFile(configFile), sources: new Map() };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    issues.push(...error.issues);
+    return undefined;
+  }
+}
+
+/** Not with a profile or a personal access token: a client id that lies around is not who mints then. */
+function defaultUser(env: Environment, auth: Auth | undefined): string | undefined {
+  if (auth === undefined) return read(env, 'DATABRICKS_CLIENT_ID');
+  return 'clientId' in auth ? auth.clientId : undefined;
+}
+
+type SchemaIssue = NonNullable<ReturnType<typeof configSchema.safeParse>['error']>['issues'][number];
+
+function toIssues(found: readonly SchemaIssue[], { sources }: Input): ConfigIssue[] {
+  return found.flatMap((issue) => {
+    const keys = issue.code === 'unrecognized_keys' ? issue.keys.map(printable) : [undefined];
+    return keys.map((key) => ({
+      path: sourceOf(dotted(key === undefined ? issue.path : [...issue.path, key]), sources),
+      message: issue.message,
+    }));
+  });
+}
+
+/** A value that is wrong by itself is often wrong in relation to others too; the first problem is the plain one. */
+function firstPerPath(issues: readonly ConfigIssue[]): ConfigIssue[] {
+  const seen = new Set<string>();
+  return issues.filter(({ path }) => path === '' || (!seen.has(path) && seen.add(path)));
+}
+
+function dotted(path: readonly PropertyKey[]): string {
+  return path
+    .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
+    .join('')
+    .replace(/^\./, '');
+}
+
+/** A key may be anything, even a secret that slipped out of its place. */
+function printable(key: string): string {
+  return /^[\w$-]{1,30}$/.test(key) ? key : '(key)';
+}
+
+function toCredential({
+  name,
+  endpoint,
+  instance,
+  ttl,
+  connection,
+  sinks,
+}: FileConfig['credentials'][number]): CredentialConfig {
+  return {
+    name,
+    resource:
+      endpoint === undefined ? { kind: 'instance', name: instance ?? '' } : { kind: 'endpoint', name: endpoint },
+    ttl,
+    connection,
+    sinks: sinks.map(({ file }) => ({ kind: 'file', ...file })),
+  };
+}

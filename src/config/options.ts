@@ -1,0 +1,168 @@
+import * as z from 'zod';
+import {
+  connectionHost,
+  duration,
+  durationWithin,
+  integer,
+  listenHost,
+  number,
+  object,
+  oneOf,
+  sinkPath,
+  text,
+} from './values.ts';
+
+/** What a file can hold. */
+export const FORMATS = ['pgpass', 'token', 'json', 'env', 'uri'] as const;
+export type Format = (typeof FORMATS)[number];
+
+/** libpq's list: node-postgres' own `no-verify` is unknown to every other reader of the same file. */
+export const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
+
+/** pino's, without `silent`: a sidecar that says nothing cannot be operated. */
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
+
+const RESOURCE_ID = '[A-Za-z0-9][A-Za-z0-9._-]{0,127}';
+const ENDPOINT = new RegExp(`^projects/${RESOURCE_ID}/branches/${RESOURCE_ID}/endpoints/${RESOURCE_ID}$`);
+const INSTANCE = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
+const DNS_LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+/** Goes into lines, URIs and shell assignments that many programs read: none of them agrees on escaped white space. */
+const WORD = /^[^\s\p{Cc}]{1,255}$/u;
+/** Owner reads and writes, others do not write, nothing above the nine permission bits. */
+const MODE = /^0?[67][0-7][0145]$/;
+/** The child runs in `/`, so a relative path would not mean what it says. */
+const COMMAND = /^(\/.*[^/\s]|[^\s/-][^\s/]*)$/;
+
+const fileSink = object({
+  path: sinkPath.describe(
+    'Where the file is. Absolute and normalised; unique over all credentials. The directory is made (0750) if it does not exist.',
+  ),
+  format: oneOf(FORMATS).describe('What the file holds; what each format needs is said in docs/configuration.md.'),
+  mode: text(
+    MODE,
+    'an octal mode in quotes such as "0640": read and write for the owner, no write for others, no setuid, setgid or sticky bit',
+  )
+    .transform((octal) => Number.parseInt(octal, 8))
+    .prefault('0600')
+    .describe(
+      'Permission bits of the file, octal, in quotes. `pgpass` takes 0600 only: libpq and node-postgres ignore a password file that group or others may touch.',
+    ),
+});
+
+/** A mapping with one key that names the kind, so that another kind of sink is another key. */
+const sink = object(
+  { file: fileSink.describe('A file on a volume that the containers share.') },
+  { secret: 'Kubernetes Secret sinks are not supported by this version' },
+);
+
+const connection = object({
+  host: connectionHost
+    .optional()
+    .describe(
+      "The endpoint's own host name; a `-pooler` host is refused, because Lakebase's pooler takes no OAuth login. `pgpass`, `env` and `uri` need it. With `pgpass` it may be `*`, written out, in quotes: such a line hands the token to any server.",
+    ),
+  port: integer(1, 65_535).optional().describe('Without it `pgpass` says `*` and the other formats 5432.'),
+  database: text(WORD, 'a database name of at most 255 characters without white space')
+    .optional()
+    .describe('`env` and `uri` need it; `pgpass` always says `*`.'),
+  user: text(WORD, 'a role name of at most 255 characters without white space')
+    .optional()
+    .describe(
+      'The Postgres role. Default: `DATABRICKS_CLIENT_ID`, where that identity mints. `pgpass`, `env` and `uri` need it.',
+    ),
+  sslmode: oneOf(SSL_MODES)
+    .default('require')
+    .describe(
+      'As in libpq. Lakebase accepts encrypted connections only; below `require` a client may offer the token unencrypted.',
+    ),
+});
+
+const credential = object({
+  name: text(DNS_LABEL, 'a DNS label: at most 63 of a-z, 0-9 and -, with no - at either end').describe(
+    'Label in logs and metrics, and part of the name of the state file. A DNS label, unique.',
+  ),
+  endpoint: text(ENDPOINT, 'of the form projects/PROJECT/branches/BRANCH/endpoints/ENDPOINT')
+    .optional()
+    .describe(
+      'A Lakebase Autoscaling endpoint, `projects/…/branches/…/endpoints/…`. Exactly one of `endpoint` and `instance`.',
+    ),
+  instance: text(INSTANCE, 'the name of a database instance: at most 63 letters, digits, - and _')
+    .optional()
+    .describe('A Lakebase Provisioned instance, by name. Exactly one of `endpoint` and `instance`.'),
+  ttl: durationWithin('5m', '1h')
+    .optional()
+    .describe(
+      "Lifetime to ask for, 5m to 1h. Left out: the service's own default, one hour. Not for an instance, whose API has none. Needs Databricks CLI 1.7.0.",
+    ),
+  connection: connection.prefault({}).describe('What the files say besides the token.'),
+  sinks: z
+    .array(sink, { error: 'must be a list of sinks such as - file: {path: /run/lakebase/token, format: token}' })
+    .min(1, { error: 'must have at least one sink' })
+    .describe('Where the credential is written.'),
+}).meta({ oneOf: [{ required: ['endpoint'] }, { required: ['instance'], properties: { ttl: false } }] });
+
+/** Every option by itself; what must hold between them is in rules.ts. */
+export const options = object({
+  credentials: z
+    .array(credential, { error: 'must be a list of credentials, each with name, endpoint or instance, and sinks' })
+    .min(1, { error: 'must have at least one credential' })
+    .describe('What is kept fresh. One that fails never delays another.'),
+  minter: object({
+    cli: object({
+      command: text(COMMAND, 'a program name without white space, found on the PATH, or an absolute path')
+        .default('databricks')
+        .describe('The Databricks CLI: a name on the `PATH`, or an absolute path.'),
+      timeout: duration(
+        '1s',
+        '5m',
+        '30s',
+        'How long one run of the CLI may take; less is left to it when a credential is about to expire.',
+      ),
+      concurrency: integer(1, 64).default(4).describe('How many runs of the CLI may be going on at the same time.'),
+    })
+      .prefault({})
+      .describe('Mints with the Databricks CLI.'),
+  })
+    .prefault({})
+    .describe('How credentials are minted.'),
+  refresh: object({
+    at: number(0.01, 0.95).default(0.667).describe('When a refresh is due, as a fraction of the lifetime.'),
+    jitter: number(0, 0.94)
+      .default(0.1)
+      .describe('By how much a refresh may come sooner, drawn each time: a fraction of the lifetime below `at`.'),
+    floor: duration(
+      '0s',
+      '57m',
+      '10s',
+      'A refresh is never due sooner than this after the credential was issued. Not more than `at` times the shortest lifetime.',
+    ),
+  })
+    .prefault({})
+    .describe('When a good credential is replaced.'),
+  backoff: object({
+    initial: duration('1s', '1h', '1s', 'The delay after the first failure; it doubles with each further one.'),
+    max: duration(
+      '1s',
+      '1h',
+      '1m',
+      'The longest delay, not less than `initial`. Never more than a quarter of the remaining life, nor than 15 s without a valid credential.',
+    ),
+  })
+    .prefault({})
+    .describe('When a failed mint or write is tried again. Half of each delay is random.'),
+  http: object({
+    host: listenHost
+      .default('::')
+      .describe('Address to listen on; `::` means all, IPv4 too. A change needs a restart.'),
+    port: integer(0, 65_535)
+      .default(9467)
+      .describe('Port of health, metrics and status; 0 takes any free one. A change needs a restart.'),
+  })
+    .prefault({})
+    .describe('Health, metrics and status.'),
+  log: object({ level: oneOf(LOG_LEVELS).default('info').describe('The least severe level that is logged.') })
+    .prefault({})
+    .describe('Logging, as JSON lines on standard output.'),
+});
+
+export type Options = z.output<typeof options>;

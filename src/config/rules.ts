@@ -1,0 +1,167 @@
+import { posix } from 'node:path';
+import { formatDuration } from './duration.ts';
+import type { Options } from './options.ts';
+
+/** What the options look like while some of them may still be missing or of the wrong type. */
+type Draft<T> = T extends readonly (infer Item)[]
+  ? readonly Draft<Item>[] | undefined
+  : T extends object
+    ? { readonly [K in keyof T]?: Draft<T[K]> } | undefined
+    : unknown;
+
+type DraftCredential = Draft<Options['credentials'][number]>;
+type DraftSink = Draft<Options['credentials'][number]['sinks'][number]>;
+type Path = (string | number)[];
+
+export interface BrokenRule {
+  readonly path: Path;
+  readonly message: string;
+}
+
+/** What a file of this format must say; `user` may come from the environment. */
+const NEEDS = {
+  pgpass: ['host', 'user'],
+  token: [],
+  json: [],
+  env: ['host', 'database', 'user'],
+  uri: ['host', 'database', 'user'],
+} as const;
+/** The service's own, where none is asked for. */
+const DEFAULT_TTL_MS = 3_600_000;
+
+/** What one option alone cannot show. Runs on drafts too, so that every problem is listed at once. */
+export function* brokenRules(draft: Draft<Options>): Generator<BrokenRule> {
+  yield* timing(draft);
+  const credentials = list(draft?.credentials);
+  for (const [i, credential] of credentials) {
+    const at: Path = ['credentials', i];
+    if (!isMapping(credential)) continue;
+    yield* resource(credential, at);
+    yield* formats(credential, at);
+  }
+  yield* uniqueNames(credentials);
+  yield* uniquePaths(credentials);
+}
+
+function* timing(draft: Draft<Options>): Generator<BrokenRule> {
+  const { at, jitter, floor } = draft?.refresh ?? {};
+  if (isNumber(at) && isNumber(jitter) && jitter >= at) {
+    yield { path: ['refresh', 'jitter'], message: `must be below refresh.at, which is ${at}` };
+  }
+  const { initial, max } = draft?.backoff ?? {};
+  if (isNumber(initial) && isNumber(max) && initial > max) {
+    yield {
+      path: ['backoff', 'max'],
+      message: `must be at least backoff.initial, which is ${formatDuration(initial)}`,
+    };
+  }
+  const ttls = list(draft?.credentials).map(([, credential]) => credential?.ttl ?? DEFAULT_TTL_MS);
+  const latestFloor = Math.min(...ttls.filter(isNumber)) * (isNumber(at) ? at : Number.NaN);
+  if (isNumber(floor) && floor > latestFloor) {
+    yield {
+      path: ['refresh', 'floor'],
+      message: `must be at most refresh.at times the shortest lifetime, which is ${formatDuration(latestFloor)}`,
+    };
+  }
+}
+
+function* resource(credential: DraftCredential, at: Path): Generator<BrokenRule> {
+  const { endpoint, instance, ttl } = credential ?? {};
+  if (endpoint === undefined && instance === undefined) {
+    yield { path: [...at, 'endpoint'], message: 'is missing: exactly one of endpoint and instance is needed' };
+  }
+  if (endpoint !== undefined && instance !== undefined) {
+    yield {
+      path: [...at, 'instance'],
+      message: 'cannot be used together with an endpoint: exactly one of the two is needed',
+    };
+  }
+  if (instance !== undefined && endpoint === undefined && ttl !== undefined) {
+    yield { path: [...at, 'ttl'], message: 'cannot be used with an instance: its API takes no lifetime' };
+  }
+}
+
+function* formats(credential: DraftCredential, at: Path): Generator<BrokenRule> {
+  const sinks = list(credential?.sinks);
+  const connection = credential?.connection;
+  const used = new Set(sinks.map(([, sink]) => sink?.file?.format));
+  for (const field of ['host', 'database', 'user'] as const) {
+    const needing = Object.entries(NEEDS).flatMap(([format, fields]) =>
+      used.has(format as keyof typeof NEEDS) && fields.some((needed) => needed === field) ? [format] : [],
+    );
+    if (isMapping(connection) && connection[field] === undefined && needing.length > 0) {
+      yield { path: [...at, 'connection', field], message: `is missing: needed by ${needing.join(' and ')}` };
+    }
+  }
+  const other = [...used].find((format) => format === 'json' || format === 'env' || format === 'uri');
+  if (connection?.host === '*' && other !== undefined) {
+    yield {
+      path: [...at, 'connection', 'host'],
+      message: `must be a real host for the format ${other}; only pgpass takes *`,
+    };
+  }
+  for (const [j, sink] of sinks) {
+    if (sink?.file?.format === 'pgpass' && isNumber(sink.file.mode) && sink.file.mode !== 0o600) {
+      yield {
+        path: [...at, 'sinks', j, 'file', 'mode'],
+        message:
+          'must be "0600" for pgpass: libpq and node-postgres ignore a password file with any group or world permission',
+      };
+    }
+  }
+}
+
+function* uniqueNames(credentials: [number, DraftCredential][]): Generator<BrokenRule> {
+  const seen = new Map<unknown, number>();
+  for (const [i, credential] of credentials) {
+    const name = credential?.name;
+    const first = seen.get(name);
+    if (first !== undefined) {
+      yield { path: ['credentials', i, 'name'], message: `must be unique: credentials[${first}] has it too` };
+    } else if (typeof name === 'string') {
+      seen.set(name, i);
+    }
+  }
+}
+
+function* uniquePaths(credentials: [number, DraftCredential][]): Generator<BrokenRule> {
+  const files = credentials.flatMap(([i, credential]) =>
+    list(credential?.sinks).flatMap(([j, sink]) => locate(i, j, credential, sink)),
+  );
+  const states = new Set(files.map(({ state }) => state));
+  for (const [n, { file, at }] of files.entries()) {
+    const same = files.slice(0, n).find((earlier) => earlier.file === file);
+    if (same !== undefined) yield { path: at, message: `must be unique: ${same.where} has it too` };
+    if (states.has(file)) {
+      yield { path: at, message: 'must not be the state file that stands beside the files of a credential' };
+    }
+    const parent = files.find((other) => file.startsWith(`${other.file}/`));
+    if (parent !== undefined) yield { path: at, message: `must not lie below another file: ${parent.where} is one` };
+  }
+}
+
+function locate(i: number, j: number, credential: DraftCredential, sink: DraftSink) {
+  const file = sink?.file?.path;
+  if (typeof file !== 'string') return [];
+  return [
+    {
+      file,
+      at: ['credentials', i, 'sinks', j, 'file', 'path'],
+      where: `credentials[${i}].sinks[${j}]`,
+      state: posix.join(posix.dirname(file), `.${String(credential?.name)}.state.json`),
+    },
+  ];
+}
+
+/** With the original indices; what is no list counts as an empty one. */
+function list<T>(items: readonly T[] | undefined): [number, T][] {
+  return Array.isArray(items) ? [...items.entries()] : [];
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === 'number';
+}
+
+function isMapping(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}

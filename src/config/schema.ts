@@ -1,0 +1,21 @@
+import * as z from 'zod';
+import { options, type Options } from './options.ts';
+import { brokenRules } from './rules.ts';
+
+/** The whole configuration file: every option, and what must hold between them. */
+export const configSchema = options.superRefine(
+  (draft, context) => {
+    for (const { path, message } of brokenRules(draft)) context.addIssue({ code: 'custom', path, message });
+  },
+  { when: () => true }, // also when an option is wrong by itself, so that every problem is listed at once
+);
+
+/** With every default filled in. Durations are milliseconds here, under the key that holds a string in the file. */
+export type FileConfig = Options;
+
+export type JsonSchema = z.core.JSONSchema.BaseSchema;
+
+/** For editors and for Helm, which reads draft 7. */
+export function configJsonSchema(): JsonSchema {
+  return z.toJSONSchema(configSchema, { io: 'input', target: 'draft-7' });
+}

@@ -1,0 +1,101 @@
+import { isIP } from 'node:net';
+import { posix } from 'node:path';
+import * as z from 'zod';
+import { DURATION_PATTERN, parseDuration } from './duration.ts';
+
+const ADDRESS = /^([A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9.])?|[0-9A-Fa-f:.]{2,45})$/;
+const ADDRESS_OR_ANY = new RegExp(`${ADDRESS.source}|^\\*$`);
+const POOLER = /-pooler(\.|$)/i;
+const ABSOLUTE_PATH = /^\/.*[^/]$/;
+/** A replacement is written beside the file, under a longer name. */
+const MAX_BASENAME_BYTES = 200;
+
+/**
+ * Every message names what is allowed and never repeats the value: it may be a secret in the wrong place.
+ * No check here aborts: that would keep the rules between options from being looked at (see schema.ts).
+ */
+function allow(allowed: string) {
+  return {
+    error: ({ input }: { readonly input?: unknown }) =>
+      `${input === undefined ? 'is missing: it must be' : 'must be'} ${allowed}`,
+  };
+}
+
+/** Refuses unknown keys; `hints` answer those that somebody may well try. */
+export function object<T extends z.core.$ZodLooseShape>(shape: T, hints: Readonly<Record<string, string>> = {}) {
+  const known = `allowed here: ${Object.keys(shape).join(', ')}`;
+  return z.strictObject(shape, {
+    error: (issue) => {
+      if (issue.code !== 'unrecognized_keys') return allow(`a mapping; ${known}`).error(issue);
+      const hinted = issue.keys.find((key) => Object.hasOwn(hints, key));
+      return `${hinted === undefined ? 'is not known' : hints[hinted]}; ${known}`;
+    },
+  });
+}
+
+export function text(pattern: RegExp, allowed: string) {
+  return z.string(allow(allowed)).regex(pattern, allow(allowed));
+}
+
+export function oneOf<const T extends readonly string[]>(values: T) {
+  return z.enum(values, allow(`one of ${values.join(', ')}`));
+}
+
+export function number(from: number, to: number) {
+  const allowed = allow(`a number from ${from} to ${to}`);
+  return z.number(allowed).min(from, allowed).max(to, allowed);
+}
+
+/** Not `z.int()`, which aborts on a fraction. */
+export function integer(from: number, to: number) {
+  const allowed = allow(`a whole number from ${from} to ${to}`);
+  return z
+    .number(allowed)
+    .min(from, allowed)
+    .max(to, allowed)
+    .refine(Number.isInteger, allowed)
+    .meta({ type: 'integer' });
+}
+
+/** A string in the file, milliseconds afterwards. */
+export function durationWithin(from: string, to: string) {
+  const allowed = `a duration from ${from} to ${to}: a whole number and one unit, such as ${from} or ${to}`;
+  const isAllowed = (ms = -1): boolean => ms >= (parseDuration(from) ?? 0) && ms <= (parseDuration(to) ?? 0);
+  return text(DURATION_PATTERN, allowed)
+    .refine((value) => isAllowed(parseDuration(value)), allow(allowed))
+    .transform((value) => parseDuration(value) ?? 0);
+}
+
+export function duration(from: string, to: string, byDefault: string, description: string) {
+  return durationWithin(from, to).prefault(byDefault).describe(`${description} ${from} to ${to}.`);
+}
+
+const address = 'a host name or an IP address, without scheme, port and brackets';
+
+function isAddress(value: string): boolean {
+  return !value.includes(':') || isIP(value) !== 0;
+}
+
+export const listenHost = text(ADDRESS, address).refine(isAddress, allow(address));
+
+export const connectionHost = text(ADDRESS_OR_ANY, `${address}, or "*"`)
+  .refine(isAddress, allow(`${address}, or "*"`))
+  .refine((value) => !POOLER.test(value), {
+    error:
+      "must be the direct host, without -pooler: Lakebase's pooler takes no OAuth login, so it would refuse the token",
+  });
+
+const path = 'an absolute path without . and .. segments, double slashes, control characters and a slash at its end';
+
+function isPlainPath(value: string): boolean {
+  return posix.normalize(value) === value && !/\p{Cc}/u.test(value);
+}
+
+export const sinkPath = text(ABSOLUTE_PATH, path)
+  .refine(isPlainPath, allow(path))
+  .refine((value) => Buffer.byteLength(posix.basename(value)) <= MAX_BASENAME_BYTES, {
+    error: `must have a file name of at most ${MAX_BASENAME_BYTES} bytes`,
+  })
+  .refine((value) => !/^\..*\.tmp$/.test(posix.basename(value)), {
+    error: 'must not begin with a dot and end in .tmp: such names are for files that are being written',
+  });

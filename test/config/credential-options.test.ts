@@ -1,0 +1,188 @@
+import { FORMATS, SSL_MODES } from '../../src/config/options.ts';
+import { credential, ENDPOINT } from './loading.ts';
+import { ABSURD_DURATIONS, testOptions } from './options.ts';
+
+/** `connection` that satisfies every format. */
+const connection = { host: 'ep-1.database.example', database: 'databricks_postgres', user: 'client-1' };
+
+const one = (changes: object) => ({ credentials: [credential(changes)] });
+const oneSink = (file: object) =>
+  one({ connection, sinks: [{ file: { path: '/run/token', format: 'token', ...file } }] });
+
+const words = ['', ' ', 'a b', 'a\n', 'a\u0000', 'a\u007f', 'x'.repeat(256), 1, null, {}];
+
+testOptions([
+  {
+    option: 'credentials',
+    file: (value) => ({ credentials: value }),
+    accepts: [[credential()]],
+    rejects: [[], undefined, null, {}, 'x', [null], ['x'], [[]]],
+  },
+  {
+    option: 'credentials[].name',
+    file: (name) => one({ name }),
+    accepts: ['a', 'a-1', '1', 'x'.repeat(63)],
+    rejects: ['', 'A', '-a', 'a-', 'a.b', 'a_b', 'x'.repeat(64), 'ä', 'a\n', 1, null, undefined],
+  },
+  {
+    option: 'credentials[].endpoint',
+    file: (endpoint) => one({ endpoint }),
+    accepts: [ENDPOINT, 'projects/a/branches/br-x_1.2/endpoints/ep-1'],
+    rejects: [
+      '',
+      'primary',
+      `/${ENDPOINT}`,
+      `${ENDPOINT}/`,
+      `${ENDPOINT}/x`,
+      'projects//branches/b/endpoints/e',
+      'projects/a b/branches/b/endpoints/e',
+      'projects/-a/branches/b/endpoints/e',
+      'projects/../branches/b/endpoints/e',
+      `${ENDPOINT}\n`,
+      1,
+      null,
+    ],
+  },
+  {
+    option: 'credentials[].instance',
+    file: (instance) => one({ endpoint: undefined, instance }),
+    accepts: ['my-instance', 'A_1'],
+    rejects: ['', 'a b', '-a', 'a/b', 'a"', 'x'.repeat(64), 1, null],
+  },
+  {
+    option: 'credentials[].ttl',
+    file: (ttl) => one({ ttl }),
+    accepts: ['5m', '300s', '17m', '1h', '3600s', undefined],
+    rejects: [...ABSURD_DURATIONS, '299s', '0s', '61m', '2h'],
+  },
+  {
+    option: 'credentials[].connection',
+    file: (value) => one({ connection: value }),
+    accepts: [{}, connection, undefined],
+    rejects: [null, [], 'postgresql://x', { password: 'x' }],
+  },
+  {
+    option: 'credentials[].connection.host',
+    file: (host) => one({ connection: { host } }),
+    accepts: [
+      'localhost',
+      'ep-1.database.us-east-1.cloud.databricks.com',
+      '10.0.0.1',
+      '::1',
+      '2001:db8::1',
+      'host.',
+      'pooler.example',
+      undefined,
+    ],
+    rejects: [
+      ...words,
+      'ep-1-pooler.database.example',
+      'ep-1-POOLER',
+      'https://host',
+      'host:5432',
+      '[::1]',
+      '::g',
+      '/var/run/postgresql',
+      'a,b',
+      'user@host',
+      '-host',
+      'host-',
+      '*.example',
+    ],
+  },
+  {
+    option: 'credentials[].connection.port',
+    file: (port) => one({ connection: { port } }),
+    accepts: [1, 5432, 65_535, undefined],
+    rejects: [0, -1, 65_536, 1.5, '5432', null],
+  },
+  {
+    option: 'credentials[].connection.database',
+    file: (database) => one({ connection: { database } }),
+    accepts: ['databricks_postgres', 'ä:\\', undefined],
+    rejects: words,
+  },
+  {
+    option: 'credentials[].connection.user',
+    file: (user) => one({ connection: { user } }),
+    accepts: ['0f1e-2d3c', 'a@example.com', undefined],
+    rejects: words,
+  },
+  {
+    option: 'credentials[].connection.sslmode',
+    file: (sslmode) => one({ connection: { sslmode } }),
+    accepts: [...SSL_MODES, undefined],
+    rejects: ['no-verify', 'REQUIRE', '', null, true],
+  },
+  {
+    option: 'credentials[].sinks',
+    file: (sinks) => one({ sinks }),
+    accepts: [[{ file: { path: '/a', format: 'token' } }]],
+    rejects: [
+      undefined,
+      [],
+      null,
+      {},
+      [{}],
+      [null],
+      [{ file: null }],
+      [{ secret: { name: 'x' } }],
+      [{ file: { path: '/a', format: 'token' }, secret: {} }],
+    ],
+  },
+  {
+    option: 'credentials[].sinks[].file.path',
+    file: (path) => oneSink({ path }),
+    accepts: ['/a', '/run/lakebase/token', '/run/lake base/töken', '/run/..a', '/run/.pgpass', `/${'x'.repeat(200)}`],
+    rejects: [
+      '',
+      '/',
+      'a',
+      './a',
+      '~/a',
+      '/a/',
+      '/a//b',
+      '/a/./b',
+      '/a/../b',
+      '/a/..',
+      '//a',
+      '/a\n',
+      '/a\u0000',
+      `/${'x'.repeat(201)}`,
+      '/run/.token.1f.tmp',
+      1,
+      null,
+      undefined,
+    ],
+  },
+  {
+    option: 'credentials[].sinks[].file.format',
+    file: (format) => oneSink({ format }),
+    accepts: FORMATS,
+    rejects: ['', 'PGPASS', 'dotenv', null, undefined, ['env']],
+  },
+  {
+    option: 'credentials[].sinks[].file.mode',
+    file: (mode) => oneSink({ mode }),
+    accepts: ['0600', '600', '0640', '0660', '0644', '0700', '0755', undefined],
+    rejects: [
+      '0400',
+      '0200',
+      '0060',
+      '0602',
+      '0666',
+      '0777',
+      '4600',
+      '1600',
+      '2640',
+      '04600',
+      '0o600',
+      '0680',
+      'u=rw',
+      '',
+      600,
+      0o600,
+      null,
+    ],
+  },
+]);

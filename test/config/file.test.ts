@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { inspect } from 'node:util';
+import { readConfigFile } from '../../src/config/file.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { configFile, problems } from './loading.ts';
+
+const ALIAS_BOMB = `
+a: &a [x, x, x, x, x, x, x, x, x]
+b: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]
+c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b]
+d: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c]
+e: [*d, *d, *d, *d, *d, *d, *d, *d, *d]
+`;
+
+const CASES: readonly { readonly title: string; readonly content: string | Uint8Array; readonly expected: RegExp }[] = [
+  { title: 'an empty file', content: '', expected: /is empty$/ },
+  { title: 'a file of comments', content: '# nothing\n', expected: /is empty$/ },
+  { title: 'an empty document', content: '---\n', expected: /is empty$/ },
+  { title: 'a list', content: '- canary', expected: /must be a mapping with the key credentials$/ },
+  { title: 'a text', content: 'canary', expected: /must be a mapping with the key credentials$/ },
+  { title: 'several documents', content: 'a: 1\n---\nb: 2\n', expected: /must hold one YAML document$/ },
+  {
+    title: 'broken YAML',
+    content: 'log:\n  level: "canary\n',
+    expected: /invalid YAML at line \d, column \d+ \(missing char\)/,
+  },
+  { title: 'text that needs quotes', content: 'log: canary: x', expected: /invalid YAML at line 1, column \d+ / },
+  { title: 'a tab for indentation', content: 'log:\n\tlevel: canary\n', expected: /invalid YAML at line 2, column 1 / },
+  {
+    title: 'a key that stands twice',
+    content: 'log: {}\nlog: {canary: 1}\n',
+    expected: /invalid YAML at line 2, column 1 \(duplicate key\)$/,
+  },
+  {
+    title: 'an unknown tag',
+    content: 'log: !canary x\n',
+    expected: /invalid YAML at line 1, column 6 \(tag resolve failed\)$/,
+  },
+  { title: 'an alias without an anchor', content: 'log: *canary\n', expected: /has an alias without an anchor/ },
+  { title: 'aliases that multiply', content: ALIAS_BOMB, expected: /aliases that expand too far$/ },
+  { title: 'bytes that are no text', content: Uint8Array.of(0x61, 0x3a, 0x20, 0xff), expected: /is not UTF-8 text$/ },
+  { title: 'a huge file', content: `#${'x'.repeat(1024 * 1024)}`, expected: /is larger than 1048576 bytes$/ },
+];
+
+for (const { title, content, expected } of CASES) {
+  test(`${title} is refused with the reason and without what stands there`, async (t) => {
+    const path = await configFile(t, content);
+    const error: unknown = await readConfigFile(path).catch((reason: unknown) => reason);
+    assert.ok(error instanceof Error);
+    assert.ok(error.message.startsWith(`${path}: `));
+    assert.match(error.message, expected);
+    assert.doesNotMatch(inspect(error, { depth: 9 }), /canary/);
+  });
+}
+
+test('a file of the largest size is read', async (t) => {
+  const path = await configFile(t, `a: 1 #${'x'.repeat(1024 * 1024 - 6)}`);
+  assert.deepEqual(await readConfigFile(path), { a: 1 });
+});
+
+test('a byte order mark, JSON and aliases are understood', async (t) => {
+  assert.deepEqual(await readConfigFile(await configFile(t, '\uFEFF{"a": [1, true]}')), { a: [1, true] });
+  assert.deepEqual(await readConfigFile(await configFile(t, 'a: &x {b: 1}\nc: *x\n')), { a: { b: 1 }, c: { b: 1 } });
+});
+
+test('a directory and a missing file are named, together with the problems of the environment', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'config-'));
+  t.after(() => rm(directory, { recursive: true }));
+  await symlink('loop', join(directory, 'loop'));
+  const cases: [string, string][] = [
+    [join(directory, 'loop'), 'cannot be read: too many symbolic links encountered'],
+    [directory, 'is a directory, not a file'],
+    [join(directory, 'none.yaml'), 'cannot be read: no such file or directory'],
+    [join(directory, 'none.yaml', 'x'), 'cannot be read: no such file or directory'],
+  ];
+  for (const [config, message] of cases) {
+    const found = await problems(loadConfig({ env: {}, flags: { config } }));
+    assert.match(found[0] ?? '', /^no identity to mint with/);
+    assert.equal(found.at(-1), `${config}: ${message}`);
+  }
+});
+
+test(
+  'a file that may not be read is named',
+  { skip: process.getuid?.() === 0 && 'root may read everything' },
+  async (t) => {
+    const path = await configFile(t, 'a: 1');
+    await chmod(path, 0);
+    await assert.rejects(readConfigFile(path), { message: `${path}: cannot be read: permission denied` });
+  },
+);

@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { inspect } from 'node:util';
+import { loadConfig } from '../../src/config/load.ts';
+import { configFile, credential, ENDPOINT, IDENTITY, load, problems } from './loading.ts';
+
+const ENVIRONMENT = { ...IDENTITY, LAKEBASE_ENDPOINT: ENDPOINT, PGHOST: 'ep-1.example' };
+
+test('flags beat the environment, which beats the file, which beats the defaults', async (t) => {
+  const file = { credentials: [credential()], http: { host: '127.0.0.1', port: 1 }, log: { level: 'warn' } };
+  const env = { ...IDENTITY, LAKEBASE_CREDENTIAL_HTTP_PORT: '2', LAKEBASE_CREDENTIAL_LOG_LEVEL: 'error' };
+  const layers = [
+    await load(t, { credentials: [credential()] }),
+    await load(t, file),
+    await load(t, file, { env }),
+    await load(t, file, { env, flags: { 'http-port': '3', 'http-host': '::1', 'log-level': 'debug' } }),
+  ];
+  assert.deepEqual(
+    layers.map(({ http, log }) => [http.host, http.port, log.level]),
+    [
+      ['::', 9467, 'info'],
+      ['127.0.0.1', 1, 'warn'],
+      ['127.0.0.1', 2, 'error'],
+      ['::1', 3, 'debug'],
+    ],
+  );
+});
+
+test('a setting from outside does not hide that the file is wrong there', async (t) => {
+  for (const http of ['x', null]) {
+    const found = await problems(load(t, { credentials: [credential()], http }, { flags: { 'http-port': '1' } }));
+    assert.deepEqual(found, ['http: must be a mapping; allowed here: host, port']);
+  }
+});
+
+test('the file is named by a flag, or by a variable', async (t) => {
+  const path = await configFile(t, JSON.stringify({ credentials: [credential()] }));
+  const byVariable = await loadConfig({ env: { ...IDENTITY, LAKEBASE_CREDENTIAL_CONFIG: path } });
+  assert.equal(byVariable.configFile, path);
+  const env = { ...IDENTITY, LAKEBASE_CREDENTIAL_CONFIG: '/nowhere' };
+  assert.equal((await loadConfig({ env, flags: { config: path } })).configFile, path);
+});
+
+test('beside a file, a variable that describes a credential is a problem', async (t) => {
+  const names = [
+    'LAKEBASE_ENDPOINT',
+    'LAKEBASE_INSTANCE',
+    'LAKEBASE_TTL',
+    'LAKEBASE_CREDENTIAL_NAME',
+    'LAKEBASE_CREDENTIAL_DIR',
+    'LAKEBASE_CREDENTIAL_FILES',
+  ];
+  const env = { ...IDENTITY, ...Object.fromEntries(names.map((name) => [name, 'x'])) };
+  const found = await problems(load(t, { credentials: [credential()] }, { env }));
+  assert.deepEqual(
+    found,
+    names.map((name) => `${name}: cannot be used together with a configuration file: describe the credential there`),
+  );
+});
+
+test('beside a file, PG variables and what Kubernetes injects for Services are ignored', async (t) => {
+  const env = {
+    ...IDENTITY,
+    PGHOST: 'elsewhere',
+    PGPORT: 'x',
+    LAKEBASE_PORT: 'tcp://10.0.0.1:80',
+    LAKEBASE_CREDENTIAL_PORT: 'tcp://10.0.0.1:9467',
+    LAKEBASE_CREDENTIAL_SERVICE_HOST: '10.0.0.1',
+    LAKEBASE_CREDENTIAL_HTTP_PORT: 'tcp://10.0.0.1:9467',
+  };
+  const config = await load(t, { credentials: [credential()] }, { env });
+  assert.equal(config.http.port, 9467);
+  assert.equal(config.credentials[0]?.connection.host, undefined);
+});
+
+test('the user is the client id that mints, unless it is written out', async (t) => {
+  const file = {
+    credentials: [
+      credential(),
+      credential({ name: 'b', connection: { user: 'me' }, sinks: [{ file: { path: '/b', format: 'token' } }] }),
+    ],
+  };
+  const config = await load(t, file);
+  assert.deepEqual(
+    config.credentials.map(({ connection }) => connection.user),
+    ['client-1', 'me'],
+  );
+  const env = { DATABRICKS_CONFIG_PROFILE: 'p', DATABRICKS_CONFIG_FILE: '/cfg', DATABRICKS_CLIENT_ID: 'client-1' };
+  assert.equal((await load(t, file, { env })).credentials[0]?.connection.user, undefined);
+});
+
+test('only what is on the list reaches a child process', async () => {
+  const passed = {
+    PATH: '/bin',
+    HTTP_PROXY: 'a',
+    http_proxy: 'b',
+    HTTPS_PROXY: 'c',
+    https_proxy: 'd',
+    NO_PROXY: 'e',
+    no_proxy: 'f',
+    SSL_CERT_FILE: '/g',
+    SSL_CERT_DIR: '/h',
+  };
+  const env = {
+    ...ENVIRONMENT,
+    ...passed,
+    HOME: '/root',
+    DATABRICKS_TOKEN: 'x',
+    DATABRICKS_DEBUG_HEADERS: 'true',
+    NODE_OPTIONS: 'x',
+    LD_PRELOAD: 'x',
+  };
+  assert.deepEqual((await loadConfig({ env })).childEnvironment, passed);
+});
+
+test('unknown keys are named with what is allowed there', async (t) => {
+  const found = await problems(
+    load(
+      t,
+      `{"credentials": [${JSON.stringify(credential({ conection: {}, connection: { password: 'x' } }))}], "__proto__": {}, "log": {"levle": "x"}}`,
+    ),
+  );
+  assert.deepEqual(found, [
+    'credentials[0].connection.password: is not known; allowed here: host, port, database, user, sslmode',
+    'credentials[0].conection: is not known; allowed here: name, endpoint, instance, ttl, connection, sinks',
+    'log.levle: is not known; allowed here: level',
+    '__proto__: is not known; allowed here: credentials, minter, refresh, backoff, http, log',
+  ]);
+});
+
+test('a Secret sink is refused as not supported by this version', async (t) => {
+  const found = await problems(load(t, { credentials: [credential({ sinks: [{ secret: { name: 'x' } }] })] }));
+  assert.match(
+    found.join('\n'),
+    /sinks\[0\]\.secret: Kubernetes Secret sinks are not supported by this version; allowed here: file/,
+  );
+});
+
+test('no problem and no printed configuration shows a secret', async (t) => {
+  const canary = `canary-${'s3cret'.repeat(8)}`;
+  const inPlace = await load(
+    t,
+    { credentials: [credential()] },
+    { env: { DATABRICKS_HOST: 'h', DATABRICKS_CLIENT_ID: 'c', DATABRICKS_CLIENT_SECRET: canary } },
+  );
+  assert.doesNotMatch(inspect(inPlace, { depth: 9 }) + JSON.stringify(inPlace), /canary/);
+
+  const everywhere = await configFile(
+    t,
+    JSON.stringify({
+      [canary]: canary,
+      credentials: [
+        {
+          name: canary,
+          endpoint: canary,
+          ttl: canary,
+          connection: { host: `${canary} `, port: canary, sslmode: canary, [canary]: 1 },
+          sinks: [{ file: { path: canary, format: canary, mode: canary } }, canary],
+        },
+      ],
+      refresh: canary,
+      http: { host: `${canary}:`, port: canary },
+      log: { level: canary },
+    }),
+  );
+  const env = Object.fromEntries(
+    [
+      'HOST',
+      'AUTH_TYPE',
+      'CLIENT_ID',
+      'CLIENT_SECRET',
+      'CLIENT_SECRET_FILE',
+      'OIDC_TOKEN_FILEPATH',
+      'CONFIG_PROFILE',
+      'CONFIG_FILE',
+      'TOKEN',
+    ].map((name) => [`DATABRICKS_${name}`, `${canary} @`]),
+  );
+  for (const type of [undefined, 'file-oidc', 'oauth-m2m', 'pat', canary]) {
+    const error: unknown = await loadConfig({
+      env: { ...env, DATABRICKS_AUTH_TYPE: type, LAKEBASE_ENDPOINT: canary },
+      flags: { config: everywhere, 'http-port': canary },
+    }).catch((reason: unknown) => reason);
+    assert.ok(error instanceof Error);
+    assert.doesNotMatch(inspect(error, { depth: 9 }), /canary|s3cret/);
+  }
+});

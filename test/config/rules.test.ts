@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { credential, load, problems } from './loading.ts';
+
+const connection = { host: 'ep-1.example', database: 'db', user: 'me' };
+
+function files(...paths: string[]) {
+  return paths.map((path) => ({ file: { path, format: 'token' } }));
+}
+
+const CASES: readonly { readonly title: string; readonly file: object; readonly expected: readonly RegExp[] }[] = [
+  {
+    title: 'neither endpoint nor instance',
+    file: { credentials: [credential({ endpoint: undefined })] },
+    expected: [/^credentials\[0\]\.endpoint: is missing: exactly one/],
+  },
+  {
+    title: 'both endpoint and instance',
+    file: { credentials: [credential({ instance: 'i' })] },
+    expected: [/^credentials\[0\]\.instance: cannot be used together with an endpoint/],
+  },
+  {
+    title: 'a ttl for an instance',
+    file: { credentials: [credential({ endpoint: undefined, instance: 'i', ttl: '10m' })] },
+    expected: [/^credentials\[0\]\.ttl: cannot be used with an instance: its API takes no lifetime$/],
+  },
+  {
+    title: 'a name that is used twice',
+    file: { credentials: [credential(), credential({ sinks: files('/a') })] },
+    expected: [/^credentials\[1\]\.name: must be unique: credentials\[0\] has it too$/],
+  },
+  {
+    title: 'a path that two sinks of a credential share',
+    file: { credentials: [credential({ sinks: files('/a', '/a') })] },
+    expected: [/^credentials\[0\]\.sinks\[1\]\.file\.path: must be unique: credentials\[0\]\.sinks\[0\] has it too$/],
+  },
+  {
+    title: 'a path that two credentials share',
+    file: {
+      credentials: [credential({ sinks: files('/a', '/b') }), credential({ name: 'other', sinks: files('/b') })],
+    },
+    expected: [/^credentials\[1\]\.sinks\[0\]\.file\.path: must be unique: credentials\[0\]\.sinks\[1\]/],
+  },
+  {
+    title: 'a path that is the state file of another credential in the directory',
+    file: {
+      credentials: [
+        credential({ sinks: files('/run/a') }),
+        credential({ name: 'other', sinks: files('/run/.backstage.state.json') }),
+      ],
+    },
+    expected: [/^credentials\[1\]\.sinks\[0\]\.file\.path: must not be the state file/],
+  },
+  {
+    title: 'the state file in the root directory',
+    file: { credentials: [credential({ sinks: files('/.backstage.state.json') })] },
+    expected: [/must not be the state file/],
+  },
+  {
+    title: 'a path below another file',
+    file: { credentials: [credential({ sinks: files('/a', '/a/b') })] },
+    expected: [
+      /^credentials\[0\]\.sinks\[1\]\.file\.path: must not lie below another file: credentials\[0\]\.sinks\[0\]/,
+    ],
+  },
+  {
+    title: 'a pgpass file that its readers would ignore',
+    file: {
+      credentials: [credential({ connection, sinks: [{ file: { path: '/a', format: 'pgpass', mode: '0640' } }] })],
+    },
+    expected: [/^credentials\[0\]\.sinks\[0\]\.file\.mode: must be "0600" for pgpass: libpq and node-postgres ignore/],
+  },
+  {
+    title: 'a pgpass file without a host',
+    file: { credentials: [credential({ sinks: [{ file: { path: '/a', format: 'pgpass' } }] })] },
+    expected: [/^credentials\[0\]\.connection\.host: is missing: needed by pgpass$/],
+  },
+  {
+    title: 'env and uri files without what they say',
+    file: {
+      credentials: [
+        credential({ sinks: [{ file: { path: '/a', format: 'env' } }, { file: { path: '/b', format: 'uri' } }] }),
+      ],
+    },
+    expected: [
+      /\.connection\.host: is missing: needed by env and uri$/,
+      /\.connection\.database: is missing: needed by env and uri$/,
+    ],
+  },
+  {
+    title: 'any host where a client needs one',
+    file: {
+      credentials: [
+        credential({ connection: { ...connection, host: '*' }, sinks: [{ file: { path: '/a', format: 'uri' } }] }),
+      ],
+    },
+    expected: [/^credentials\[0\]\.connection\.host: must be a real host for the format uri; only pgpass takes \*$/],
+  },
+  {
+    title: 'jitter that would make a refresh due at once',
+    file: { credentials: [credential()], refresh: { at: 0.1 } },
+    expected: [/^refresh\.jitter: must be below refresh\.at, which is 0\.1$/],
+  },
+  {
+    title: 'a floor that outlives the credential',
+    file: { credentials: [credential({ ttl: '5m' })], refresh: { at: 0.5, floor: '3m' } },
+    expected: [/^refresh\.floor: must be at most refresh\.at times the shortest lifetime, which is 150s$/],
+  },
+  {
+    title: 'a longest delay below the first',
+    file: { credentials: [credential()], backoff: { initial: '2m' } },
+    expected: [/^backoff\.max: must be at least backoff\.initial, which is 2m$/],
+  },
+];
+
+for (const { title, file, expected } of CASES) {
+  test(`the configuration is refused for ${title}`, async (t) => {
+    const found = await problems(load(t, file));
+    assert.equal(found.length, expected.length, found.join('\n'));
+    for (const [i, pattern] of expected.entries()) assert.match(found[i] ?? '', pattern);
+  });
+}
+
+test('pgpass takes any host when it is written out', async (t) => {
+  const sinks = [{ file: { path: '/a', format: 'pgpass' } }];
+  const config = await load(t, { credentials: [credential({ connection: { host: '*' }, sinks })] });
+  assert.equal(config.credentials[0]?.connection.host, '*');
+});
+
+test('credentials may share a directory', async (t) => {
+  const other = credential({ name: 'other', sinks: files('/run/lakebase/other') });
+  assert.deepEqual(await problems(load(t, { credentials: [credential(), other] })), []);
+});
+
+test('what is wrong by itself hides no problem between options', async (t) => {
+  const found = await problems(
+    load(t, {
+      credentials: [credential({ name: 'A', ttl: '5', typo: 1 }), credential({ name: 'A', instance: 'i' }), null],
+      refresh: { at: 0.5, jitter: 0.6, floor: 'x' },
+      http: { port: 1.5 },
+      log: null,
+    }),
+  );
+  assert.deepEqual(
+    found.map((line) => line.slice(0, line.indexOf(': '))),
+    [
+      'credentials[0].name',
+      'credentials[0].ttl',
+      'credentials[0].typo',
+      'credentials[1].name',
+      'credentials[2]',
+      'refresh.floor',
+      'http.port',
+      'log',
+      'refresh.jitter',
+      'credentials[1].instance',
+      'credentials[1].sinks[0].file.path',
+    ],
+  );
+});

@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { loadConfig } from '../../src/config/load.ts';
+import { ENDPOINT, IDENTITY, problems } from './loading.ts';
+
+const ENVIRONMENT = { ...IDENTITY, LAKEBASE_ENDPOINT: ENDPOINT, PGHOST: 'ep-1.example' };
+
+test('the environment is enough for one credential', async () => {
+  const config = await loadConfig({ env: ENVIRONMENT });
+  assert.deepEqual(config.credentials, [
+    {
+      name: 'lakebase',
+      resource: { kind: 'endpoint', name: ENDPOINT },
+      ttl: undefined,
+      connection: { host: 'ep-1.example', user: 'client-1', sslmode: 'require' },
+      sinks: [{ kind: 'file', path: '/run/lakebase/pgpass', format: 'pgpass', mode: 0o600 }],
+    },
+  ]);
+  assert.equal(config.configFile, undefined);
+});
+
+test('every variable of a credential counts without a file', async () => {
+  const config = await loadConfig({
+    env: {
+      ...IDENTITY,
+      LAKEBASE_ENDPOINT: ENDPOINT,
+      LAKEBASE_TTL: '15m',
+      LAKEBASE_CREDENTIAL_NAME: 'orders',
+      LAKEBASE_CREDENTIAL_DIR: '/creds/',
+      LAKEBASE_CREDENTIAL_FILES: 'pgpass, token env,,uri\njson token',
+      PGHOST: 'ep-1.example',
+      PGPORT: '6432',
+      PGDATABASE: 'orders',
+      PGUSER: 'orders-reader',
+      PGSSLMODE: 'verify-full',
+    },
+  });
+  const [orders] = config.credentials;
+  assert.equal(orders?.name, 'orders');
+  assert.equal(orders.ttl, 900_000);
+  assert.deepEqual(orders.connection, {
+    host: 'ep-1.example',
+    port: 6432,
+    database: 'orders',
+    user: 'orders-reader',
+    sslmode: 'verify-full',
+  });
+  assert.deepEqual(
+    orders.sinks.map(({ path, format }) => `${path} ${format}`),
+    ['/creds/pgpass pgpass', '/creds/token token', '/creds/env env', '/creds/uri uri', '/creds/json json'],
+  );
+});
+
+test('an instance can be named instead of an endpoint', async () => {
+  const { LAKEBASE_ENDPOINT: _, ...env } = ENVIRONMENT;
+  const config = await loadConfig({ env: { ...env, LAKEBASE_INSTANCE: 'mine' } });
+  assert.deepEqual(config.credentials[0]?.resource, { kind: 'instance', name: 'mine' });
+});
+
+test('problems of the environment carry the names of variables and flags, all at once', async () => {
+  const found = await problems(
+    loadConfig({
+      env: {
+        LAKEBASE_ENDPOINT: 'primary',
+        LAKEBASE_INSTANCE: 'a b',
+        LAKEBASE_TTL: '5',
+        LAKEBASE_CREDENTIAL_NAME: 'A',
+        LAKEBASE_CREDENTIAL_DIR: 'run',
+        LAKEBASE_CREDENTIAL_FILES: 'env,dotenv',
+        PGHOST: 'ep-1-pooler.example',
+        PGPORT: 'x',
+        PGUSER: 'a b',
+        PGSSLMODE: 'no-verify',
+        LAKEBASE_CREDENTIAL_HTTP_HOST: 'http://x',
+        LAKEBASE_CREDENTIAL_HTTP_PORT: '1',
+        DATABRICKS_AUTH_TYPE: 'azure-cli',
+      },
+      flags: { 'http-port': '-1', 'log-level': '' },
+    }),
+  );
+  assert.deepEqual(
+    found.map((line) => line.slice(0, line.indexOf(': '))),
+    [
+      'DATABRICKS_AUTH_TYPE',
+      'DATABRICKS_HOST',
+      'LAKEBASE_CREDENTIAL_NAME',
+      'LAKEBASE_ENDPOINT',
+      'LAKEBASE_INSTANCE',
+      'LAKEBASE_TTL',
+      'PGHOST',
+      'PGPORT',
+      'PGUSER',
+      'PGSSLMODE',
+      'LAKEBASE_CREDENTIAL_DIR',
+      'LAKEBASE_CREDENTIAL_FILES',
+      'LAKEBASE_CREDENTIAL_HTTP_HOST',
+      '--http-port',
+      '--log-level',
+      'PGDATABASE',
+    ],
+  );
+});
+
+test('an empty list of files is a problem of its variable', async () => {
+  const found = await problems(loadConfig({ env: { ...ENVIRONMENT, LAKEBASE_CREDENTIAL_FILES: ',' } }));
+  assert.deepEqual(found, ['LAKEBASE_CREDENTIAL_FILES: must have at least one sink']);
+});
+
+test('an empty variable counts as one that is not set', async () => {
+  const config = await loadConfig({ env: { ...ENVIRONMENT, LAKEBASE_INSTANCE: '', LAKEBASE_TTL: '', PGPORT: '' } });
+  assert.equal(config.credentials[0]?.ttl, undefined);
+});
+
+test('nothing to keep fresh and nobody to mint are named together', async () => {
+  const found = await problems(loadConfig({ env: {} }));
+  assert.equal(found.length, 3);
+  assert.match(
+    found.join('\n'),
+    /^no identity to mint with.*\nDATABRICKS_HOST: is missing.*\nno credential is configured: name a file with --config/,
+  );
+});
+
+test('a format that needs a user says so where no client id mints', async () => {
+  const { DATABRICKS_OIDC_TOKEN_FILEPATH: _, ...env } = ENVIRONMENT;
+  const found = await problems(loadConfig({ env: { ...env, DATABRICKS_AUTH_TYPE: 'pat', DATABRICKS_TOKEN: 'x' } }));
+  assert.deepEqual(found, ['PGUSER: is missing: needed by pgpass']);
+});
