@@ -1,0 +1,44 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Cancellable, Clock } from '../credential/ports.ts';
+import { watchFile } from './watch-file.ts';
+
+/** A volume swaps several links in a row, and an editor writes in pieces. */
+const QUIET_MS = 100;
+/** Watches can be missing (limits of the kernel, network file systems); a change is then seen this late. */
+const LOOK_MS = 5_000;
+
+/** Calls back, one call at a time, whenever the content of the file has changed; a file that is away has not. */
+export async function watchContent(
+  path: string,
+  onChange: () => Promise<void>,
+  { signal, clock }: Cancellable & { readonly clock: Clock },
+): Promise<void> {
+  let seen = digest(path);
+  let touched = Promise.withResolvers<void>();
+  const watching = watchFile(path, () => touched.resolve(), { signal });
+  while (!signal.aborted) {
+    const look = new AbortController();
+    const stop = (): void => look.abort();
+    signal.addEventListener('abort', stop, { once: true });
+    await Promise.race([touched.promise, clock.sleep(LOOK_MS, look).catch(() => {})]);
+    signal.removeEventListener('abort', stop);
+    look.abort();
+    touched = Promise.withResolvers<void>();
+    await clock.sleep(QUIET_MS, { signal }).catch(() => {});
+    const now = digest(path);
+    if (signal.aborted || now === undefined || now === seen) continue;
+    seen = now;
+    await onChange();
+  }
+  await watching;
+}
+
+/** Synchronous, so that nothing is missed between the call and the first look; these files are small and local. */
+function digest(path: string): string | undefined {
+  try {
+    return createHash('sha256').update(readFileSync(path)).digest('hex');
+  } catch {
+    return undefined; // away for a moment, or for good: either way there is nothing new to read
+  }
+}

@@ -1,0 +1,25 @@
+import { constants } from 'node:os';
+
+/** By its name, so that a log can say what ended the process. */
+export class Stopped extends Error {
+  override readonly name = 'Stopped';
+  readonly signal: NodeJS.Signals;
+
+  constructor(signal: NodeJS.Signals) {
+    super(`stopped by ${signal}`);
+    this.signal = signal;
+  }
+}
+
+/** Aborts at the first SIGTERM or SIGINT; the second one ends the process at once, with 128 + its number. */
+export function stopSignal(): AbortSignal {
+  const stop = new AbortController();
+  const onSignal = (name: NodeJS.Signals): void => {
+    // oxlint-disable-next-line unicorn/no-process-exit -- somebody insists: nothing is waited for any more
+    if (stop.signal.aborted) process.exit(128 + constants.signals[name]);
+    stop.abort(new Stopped(name));
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  return stop.signal;
+}

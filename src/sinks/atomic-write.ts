@@ -1,0 +1,83 @@
+import { randomBytes } from 'node:crypto';
+import { constants, open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { Cancellable } from '../credential/ports.ts';
+import { hasErrno } from './file-errors.ts';
+
+/** Between `.<name>` and the end of a temporary's name; nothing else is ever swept. */
+const TEMPORARY_ENDING = /^\.[0-9a-f]{16}\.tmp$/;
+
+/**
+ * Replaces `path` so that a reader sees the old content or the new one, whole and with `mode`, also after a crash or a
+ * loss of power: writes a sibling, fsyncs it, renames it over `path`, fsyncs the directory.
+ * After a rejection `path` is what it was, except where only the last step failed. No temporary is left then;
+ * a process that is killed may leave one, which `sweep` removes.
+ */
+export async function replaceFile(
+  path: string,
+  content: string,
+  mode: number,
+  { signal }: Partial<Cancellable> = {},
+): Promise<void> {
+  signal?.throwIfAborted();
+  // Opened before anything is written: a directory that cannot be fsynced should fail while nothing has changed.
+  const directory = await open(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    const temporary = temporaryOf(path);
+    // Exclusive: never follows nor truncates what may wait at that name.
+    const file = await open(temporary, 'wx', mode);
+    try {
+      await fill(file, content, mode);
+      signal?.throwIfAborted();
+      await rename(temporary, path);
+    } catch (error) {
+      // The first error is the one to report, and what cannot be removed now is swept at the next start.
+      await unlink(temporary).catch(() => undefined);
+      throw error;
+    }
+    await syncDirectory(directory);
+  } finally {
+    await directory.close();
+  }
+}
+
+/** Whether a file could be made beside `path` now. @throws what the attempt threw */
+export async function probeDirectory(path: string): Promise<void> {
+  const temporary = temporaryOf(path);
+  const file = await open(temporary, 'wx', 0o600);
+  await file.close();
+  await unlink(temporary);
+}
+
+/** Removes the temporaries that killed processes left of exactly this target. Not while another one writes it. */
+export async function sweep(path: string): Promise<void> {
+  const directory = dirname(path);
+  const prefix = `.${basename(path)}`;
+  for (const name of await readdir(directory)) {
+    if (!name.startsWith(prefix) || !TEMPORARY_ENDING.test(name.slice(prefix.length))) continue;
+    await unlink(join(directory, name)).catch((error: unknown) => {
+      if (!hasErrno(error, 'ENOENT')) throw error;
+    });
+  }
+}
+
+function temporaryOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomBytes(8).toString('hex')}.tmp`);
+}
+
+async function fill(file: FileHandle, content: string, mode: number): Promise<void> {
+  try {
+    await file.chmod(mode); // open() applied the umask
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function syncDirectory(directory: FileHandle): Promise<void> {
+  await directory.sync().catch((error: unknown) => {
+    // Some network and FUSE file systems know no fsync of a directory; there is nothing more to ask of them.
+    if (!hasErrno(error, 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP')) throw error;
+  });
+}

@@ -1,0 +1,61 @@
+import type { Stats } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { getSystemErrorMessage } from 'node:util';
+import { SinkError, type SinkFailure } from '../credential/errors.ts';
+
+const FAILURE_BY_ERRNO: Readonly<Record<string, SinkFailure>> = {
+  ENOSPC: 'no_space',
+  EDQUOT: 'no_space',
+  EACCES: 'unwritable',
+  EPERM: 'unwritable',
+  EROFS: 'unwritable',
+  ENOTDIR: 'unwritable',
+  EEXIST: 'unwritable',
+  ENOENT: 'unwritable',
+  ELOOP: 'unwritable',
+  ENAMETOOLONG: 'unwritable',
+  // What rename() says of a target that is mounted on its own, or that became a directory.
+  EBUSY: 'refused',
+  EXDEV: 'refused',
+  EISDIR: 'refused',
+};
+
+/** An error of the operating system: its text holds paths, never content, so it may travel as a `cause`. */
+type SystemError = Error & { readonly code: string; readonly errno: number };
+
+export function hasErrno(error: unknown, ...codes: readonly string[]): boolean {
+  return isSystemError(error) && codes.includes(error.code);
+}
+
+/** Puts an error of the operating system into words. Anything else is a bug and thrown as it is. */
+export async function toSinkError(error: unknown, doing: 'read' | 'write', path: string): Promise<SinkError> {
+  if (error instanceof SinkError) return error;
+  if (!isSystemError(error)) throw error;
+  const failure = FAILURE_BY_ERRNO[error.code] ?? 'unknown';
+  // `mkdir -p` says EEXIST where a file stands in the way.
+  const reason =
+    error.code === 'EEXIST' ? 'a file stands where a directory should' : getSystemErrorMessage(error.errno);
+  const where = failure === 'unwritable' ? `; ${await ownershipOf(doing === 'read' ? path : dirname(path))}` : '';
+  return new SinkError(failure, `cannot ${doing} ${path}: ${reason} (${error.code})${where}`, { cause: error });
+}
+
+export function octal(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, '0');
+}
+
+/** Who owns it, or what exists nearest above it, and who asks: what tells a wrong `runAsUser` at a glance. */
+export async function ownershipOf(wanted: string): Promise<string> {
+  let path = wanted;
+  let stats: Stats | undefined;
+  while ((stats = await stat(path).catch(() => undefined)) === undefined && dirname(path) !== path)
+    path = dirname(path);
+  const us = `this process runs as uid ${process.getuid?.()}, gid ${process.getgid?.()}`;
+  if (stats === undefined) return us;
+  const kind = stats.isDirectory() ? 'directory' : 'file';
+  return `${kind} ${path} belongs to uid ${stats.uid}, gid ${stats.gid} with mode ${octal(stats.mode)}, ${us}`;
+}
+
+function isSystemError(error: unknown): error is SystemError {
+  return error instanceof Error && 'errno' in error && typeof error.errno === 'number' && 'code' in error;
+}

@@ -1,0 +1,129 @@
+import { lstat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { SinkError } from '../credential/errors.ts';
+import type { Cancellable, Connection, Credential, Holding, Recovered, Sink } from '../credential/ports.ts';
+import { probeDirectory, replaceFile, sweep } from './atomic-write.ts';
+import { findMissing, makeDirectory } from './directory.ts';
+import { hasErrno, octal, ownershipOf, toSinkError } from './file-errors.ts';
+import { readRegularFile } from './read-file.ts';
+import { parseToken, render, type FileFormat } from './render.ts';
+import type { StateFile } from './state-file.ts';
+import { kindOf, refuseUnfitTarget } from './target.ts';
+
+/** Far above any token that a Postgres server takes as a password. */
+const MAX_FILE_BYTES = 256 * 1024;
+
+export interface FileSinkOptions {
+  /** Absolute. */
+  readonly path: string;
+  readonly format: FileFormat;
+  readonly mode: number;
+  readonly connection: Connection;
+  /** The one of the file's directory; shared by all sinks of the credential there. */
+  readonly state: StateFile;
+  /** Calls back soon after somebody touched a file, until the signal. */
+  readonly watch: (path: string, onChange: () => void, options: Cancellable) => Promise<void>;
+}
+
+/** One file that Postgres clients read at each login. */
+export class FileSink implements Sink {
+  readonly kind = 'file';
+  readonly name: string;
+  readonly #options: FileSinkOptions;
+
+  constructor(options: FileSinkOptions) {
+    this.name = `file:${options.path}`;
+    this.#options = options;
+  }
+
+  async prepare({ signal }: Cancellable): Promise<void> {
+    signal.throwIfAborted();
+    const { path } = this.#options;
+    try {
+      await makeDirectory(dirname(path));
+      await refuseUnfitTarget(path);
+      await probeDirectory(path);
+    } catch (error) {
+      const sinkError = await toSinkError(error, 'write', path);
+      // A disk that is full now may have room when there is something to write.
+      if (sinkError.failure !== 'no_space') throw sinkError;
+    }
+  }
+
+  async examine({ signal }: Cancellable): Promise<string> {
+    signal.throwIfAborted();
+    const { path, mode } = this.#options;
+    try {
+      const missingIn = await findMissing(dirname(path));
+      if (missingIn !== undefined) return `${dirname(path)} does not exist yet and can be made in ${missingIn}`;
+      await refuseUnfitTarget(path);
+      await probeDirectory(path);
+      return `can be written with mode ${octal(mode)}; ${await ownershipOf(dirname(path))}`;
+    } catch (error) {
+      throw await toSinkError(error, 'write', path);
+    }
+  }
+
+  async recover({ signal }: Cancellable): Promise<Recovered | undefined> {
+    signal.throwIfAborted();
+    const { path, format, state } = this.#options;
+    // Not in prepare(): on a reload the keeper that writes here now has not stopped yet. What stays is only litter.
+    await Promise.allSettled([sweep(path), state.sweep()]);
+    // What cannot be read cannot be adopted; whether it can be written is for `write` to say.
+    const content = await readRegularFile(path, MAX_FILE_BYTES).catch(() => undefined);
+    const token = content === undefined ? undefined : parseToken(format, content);
+    return token === undefined ? undefined : await state.match(token);
+  }
+
+  async write(credential: Credential, { signal }: Cancellable): Promise<void> {
+    signal.throwIfAborted();
+    const { path, format, mode, connection, state } = this.#options;
+    const content = render(format, credential, connection);
+    try {
+      await makeDirectory(dirname(path)); // again: somebody may have removed it since
+      await state.record(credential, { signal });
+      await replaceFile(path, content, mode, { signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      throw await toSinkError(error, 'write', path);
+    }
+  }
+
+  /**
+   * Reads the file at each call. Remembering a verdict until the stat changes would save little and could hide an edit:
+   * on many kernels two changes within some milliseconds get the same times.
+   */
+  async inspect(known: readonly Credential[], { signal }: Cancellable): Promise<Holding> {
+    signal.throwIfAborted();
+    const { path, format, connection } = this.#options;
+    try {
+      const content = await this.#readAsPublished();
+      const credential = known.find((candidate) => render(format, candidate, connection) === content);
+      if (credential !== undefined) return { state: 'holds', credential };
+      return lacks(new SinkError('foreign_content', `${path} holds something else than this credential`));
+    } catch (error) {
+      if (hasErrno(error, 'ENOENT')) return lacks(new SinkError('missing', `${path} does not exist`, { cause: error }));
+      return lacks(await toSinkError(error, 'read', path));
+    }
+  }
+
+  async watch(onChange: () => void, { signal }: Cancellable): Promise<void> {
+    const { path, watch } = this.#options;
+    await watch(path, onChange, { signal });
+  }
+
+  /** @throws SinkError where a client would not read the file, or an error of the operating system */
+  async #readAsPublished(): Promise<string | undefined> {
+    const { path, mode } = this.#options;
+    const stats = await lstat(path);
+    if (!stats.isFile()) throw new SinkError('not_a_file', `${path} is ${kindOf(stats)}, not a regular file`);
+    if ((stats.mode & 0o7777) !== mode) {
+      throw new SinkError('wrong_mode', `${path} has the mode ${octal(stats.mode)} instead of ${octal(mode)}`);
+    }
+    return await readRegularFile(path, MAX_FILE_BYTES);
+  }
+}
+
+function lacks(problem: SinkError): Holding {
+  return { state: 'lacks', problem };
+}

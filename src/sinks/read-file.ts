@@ -1,0 +1,24 @@
+import { constants, open } from 'node:fs/promises';
+
+/**
+ * The text of a regular file of at most `limit` bytes; undefined for anything else that exists.
+ * Follows no symbolic link and never waits for the other end of a pipe.
+ */
+export async function readRegularFile(path: string, limit: number): Promise<string | undefined> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const stats = await file.stat();
+    if (!stats.isFile() || stats.size > limit) return undefined;
+    // One byte more than it has, so that a file that grows meanwhile is noticed as well.
+    const buffer = Buffer.alloc(stats.size + 1);
+    let length = 0;
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, length, buffer.length - length);
+      length += bytesRead;
+      if (bytesRead === 0 || length > stats.size) break;
+    }
+    return length > stats.size ? undefined : buffer.toString('utf8', 0, length);
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,107 @@
+import { isIPv6 } from 'node:net';
+import type { Connection, Credential } from '../credential/ports.ts';
+
+export type FileFormat = 'pgpass' | 'token' | 'json' | 'env' | 'uri';
+
+const DEFAULT_PORT = 5432;
+const DEFAULT_SSLMODE = 'require';
+
+type Renderer = (token: string, credential: Credential, connection: Connection) => string;
+type Parser = (content: string) => string | undefined;
+
+/** What a sink holds for this credential, byte by byte. The configuration has made sure of what a format needs. */
+export function render(format: FileFormat, credential: Credential, connection: Connection): string {
+  return RENDERERS[format](credential.token.reveal(), credential, connection);
+}
+
+/** The token in what `render` made, also with other connection settings; undefined for anything else. */
+export function parseToken(format: FileFormat, content: string): string | undefined {
+  const token = PARSERS[format](content);
+  return token === '' ? undefined : token;
+}
+
+const RENDERERS: Readonly<Record<FileFormat, Renderer>> = {
+  pgpass(token, _, { host, port, user }) {
+    const fields = [needed('pgpass', 'host', host), `${port ?? '*'}`, '*', needed('pgpass', 'user', user), token];
+    return `${fields.map(escapeField).join(':')}\n`;
+  },
+
+  token: (token) => token,
+
+  /** What is not known is null, so that every key is always there. */
+  json(token, { service }, { host = null, port = DEFAULT_PORT, database = null, user = null }) {
+    const issuedAt = new Date(service.issuedAt).toISOString();
+    const expiresAt = new Date(service.expiresAt).toISOString();
+    return `${JSON.stringify({ token, issuedAt, expiresAt, host, port, database, user })}\n`;
+  },
+
+  env(token, _, { host, port = DEFAULT_PORT, database, user, sslmode = DEFAULT_SSLMODE }) {
+    const variables = [
+      ['PGHOST', host],
+      ['PGPORT', `${port}`],
+      ['PGDATABASE', database],
+      ['PGUSER', user],
+      ['PGPASSWORD', token],
+      ['PGSSLMODE', sslmode],
+    ] as const;
+    return variables.map(([name, value]) => (value === undefined ? '' : `${name}=${quote(value)}\n`)).join('');
+  },
+
+  /** No newline at the end: like `token`, it is read as one value. */
+  uri(token, _, { host, port = DEFAULT_PORT, database, user, sslmode = DEFAULT_SSLMODE }) {
+    const userInfo = `${encode(needed('uri', 'user', user))}:${encode(token)}`;
+    const authority = `${userInfo}@${encodeHost(needed('uri', 'host', host))}:${port}`;
+    return `postgresql://${authority}/${encode(needed('uri', 'database', database))}?sslmode=${encode(sslmode)}`;
+  },
+};
+
+const PARSERS: Readonly<Record<FileFormat, Parser>> = {
+  pgpass: (content) =>
+    /^(?:(?:[^:\\\n]|\\.)*:){4}((?:[^:\\\n]|\\.)+)\n$/.exec(content)?.[1]?.replaceAll(/\\(.)/g, '$1'),
+  token: (content) => content,
+  json(content) {
+    try {
+      const parsed: unknown = JSON.parse(content);
+      const isObject = typeof parsed === 'object' && parsed !== null && 'token' in parsed;
+      return isObject && typeof parsed.token === 'string' ? parsed.token : undefined;
+    } catch {
+      return undefined; // not ours; the parser's error would quote what may be a token
+    }
+  },
+  env: (content) => /^PGPASSWORD='((?:[^'\n]|'\\'')*)'$/m.exec(content)?.[1]?.replaceAll(`'\\''`, `'`),
+  uri(content) {
+    try {
+      return decodeURIComponent(/^postgresql:\/\/[^:@/]*:([^:@/]+)@/.exec(content)?.[1] ?? '');
+    } catch {
+      return undefined; // not percent-encoded by us
+    }
+  },
+};
+
+function needed(format: FileFormat, name: keyof Connection, value: string | undefined): string {
+  if (value === undefined) throw new TypeError(`a ${format} file needs connection.${name}`);
+  return value;
+}
+
+/** A line break cannot be escaped in a password file, and would start a line of its own. */
+function escapeField(field: string): string {
+  if (/[\r\n\0]/.test(field)) throw new TypeError('a pgpass file cannot hold a line break');
+  return field.replaceAll(/[\\:]/g, String.raw`\$&`);
+}
+
+/** For `sh`: nothing is special between single quotes but the quote itself. */
+function quote(value: string): string {
+  return `'${value.replaceAll(`'`, `'\\''`)}'`;
+}
+
+/** RFC 3986: `encodeURIComponent` leaves some of the reserved characters as they are. */
+function encode(text: string): string {
+  return encodeURIComponent(text).replaceAll(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}
+
+function encodeHost(host: string): string {
+  return isIPv6(host) ? `[${host.replace('%', '%25')}]` : encode(host);
+}

@@ -1,0 +1,132 @@
+import { hash } from 'node:crypto';
+import { join } from 'node:path';
+import type { Cancellable, Credential, Identity, Lifespan, Recovered } from '../credential/ports.ts';
+import { Secret } from '../credential/secret.ts';
+import { replaceFile, sweep } from './atomic-write.ts';
+import { toSinkError } from './file-errors.ts';
+import { readRegularFile } from './read-file.ts';
+
+const STATE_MODE = 0o600;
+const MAX_STATE_BYTES = 64 * 1024;
+/** More than the new and the previous: a process that dies, or a sink that fails, several times in a row keeps its place. */
+const MAX_ENTRIES = 8;
+
+interface Entry {
+  readonly sha256: string;
+  readonly local: Lifespan;
+  readonly service: Lifespan;
+}
+
+export interface StateFileOptions {
+  readonly directory: string;
+  /** The credential's name: `.NAME.state.json`. */
+  readonly name: string;
+  readonly identity: Identity;
+}
+
+/**
+ * Remembers whose tokens the files of one directory hold and how long they live, never a token. All sinks of a credential
+ * in a directory share one object, so that their records do not overwrite each other.
+ */
+export class StateFile {
+  readonly path: string;
+  readonly #identity: Identity;
+  #remembered: readonly Entry[] = [];
+  #lastRecord: Promise<void> = Promise.resolve();
+
+  constructor({ directory, name, identity }: StateFileOptions) {
+    this.path = join(directory, `.${name}.state.json`);
+    this.#identity = identity;
+  }
+
+  /** Removes what a killed process left half-written. */
+  async sweep(): Promise<void> {
+    await sweep(this.path);
+  }
+
+  /** Before a file gets the credential: whatever happens afterwards, its token can be recognised. @throws SinkError */
+  async record(credential: Credential, options: Partial<Cancellable> = {}): Promise<void> {
+    const record = () => this.#record(credential, options);
+    const recorded = this.#lastRecord.then(record, record);
+    this.#lastRecord = recorded;
+    await recorded;
+  }
+
+  /** What is on record about a token; nothing if the record is missing, broken, or of another identity. */
+  async match(token: string): Promise<Recovered | undefined> {
+    const fingerprint = hash('sha256', token);
+    const entry = parseEntries(await this.#read(), this.#identity).find(({ sha256 }) => sha256 === fingerprint);
+    return entry && { token: new Secret(token), local: entry.local, service: entry.service, fingerprint };
+  }
+
+  async #record({ fingerprint, local, service }: Credential, options: Partial<Cancellable>): Promise<void> {
+    const before = await this.#read();
+    // The file comes first because another process may have written it; memory stands in for one that was deleted.
+    const others = [...parseEntries(before, this.#identity), ...this.#remembered];
+    const entries = uniqueEntries([{ sha256: fingerprint, local, service }, ...others]).slice(0, MAX_ENTRIES);
+    const content = `${JSON.stringify({ identity: this.#identity, tokens: entries }, null, 2)}\n`;
+    if (content !== before) {
+      try {
+        await replaceFile(this.path, content, STATE_MODE, options);
+      } catch (error) {
+        options.signal?.throwIfAborted();
+        throw await toSinkError(error, 'write', this.path);
+      }
+    }
+    this.#remembered = entries;
+  }
+
+  /** A record that cannot be read is as good as none: the next one replaces it. */
+  async #read(): Promise<string | undefined> {
+    return await readRegularFile(this.path, MAX_STATE_BYTES).catch(() => undefined);
+  }
+}
+
+/** The first of each token stays. */
+function uniqueEntries(entries: readonly Entry[]): Entry[] {
+  return entries.filter((entry, index) => entries.findIndex(({ sha256 }) => sha256 === entry.sha256) === index);
+}
+
+function parseEntries(text: string | undefined, identity: Identity): readonly Entry[] {
+  const state = parseJson(text);
+  if (!isRecord(state) || !isRecord(state['identity']) || !Array.isArray(state['tokens'])) return [];
+  const { workspace, resource, principal } = state['identity'];
+  const isOurs = workspace === identity.workspace && resource === identity.resource && principal === identity.principal;
+  return isOurs ? state['tokens'].filter(isEntry) : [];
+}
+
+function parseJson(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? 'null');
+  } catch {
+    return undefined;
+  }
+}
+
+function isEntry(value: unknown): value is Entry {
+  return (
+    isRecord(value) &&
+    typeof value['sha256'] === 'string' &&
+    /^[0-9a-f]{64}$/.test(value['sha256']) &&
+    isLifespan(value['local']) &&
+    isLifespan(value['service'])
+  );
+}
+
+function isLifespan(value: unknown): value is Lifespan {
+  return (
+    isRecord(value) &&
+    isInstant(value['issuedAt']) &&
+    isInstant(value['expiresAt']) &&
+    value['issuedAt'] < value['expiresAt']
+  );
+}
+
+/** Within what a Date can show. */
+function isInstant(value: unknown): value is number {
+  return typeof value === 'number' && !Number.isNaN(new Date(value).getTime());
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}

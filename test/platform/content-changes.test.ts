@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { systemClock as clock } from '../../src/platform/clock.ts';
+import { watchContent } from '../../src/platform/content-changes.ts';
+
+function directoryFor(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'content-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  return directory;
+}
+
+/** Tells of changes until the test ends; `next` settles at the next one. */
+function follow(t: TestContext, path: string) {
+  const stop = new AbortController();
+  let count = 0;
+  let changed = Promise.withResolvers<void>();
+  const onChange = async (): Promise<void> => {
+    count += 1;
+    changed.resolve();
+    changed = Promise.withResolvers<void>();
+    await Promise.resolve();
+  };
+  const watching = watchContent(path, onChange, { signal: stop.signal, clock });
+  t.after(async () => {
+    stop.abort();
+    await watching;
+  });
+  return { next: async () => await changed.promise, count: () => count };
+}
+
+/** The way the kubelet updates a ConfigMap or Secret volume: a new folder, and a link that is renamed over the old one. */
+function swapVolume(directory: string, version: string, content: string): void {
+  const folder = join(directory, `..${version}`);
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'config.yaml'), content);
+  symlinkSync(`..${version}`, join(directory, '..data_tmp'));
+  renameSync(join(directory, '..data_tmp'), join(directory, '..data'));
+}
+
+test('a file that is replaced or edited in place is noticed', { timeout: 30_000 }, async (t) => {
+  const path = join(directoryFor(t), 'config.yaml');
+  writeFileSync(path, 'one');
+  const { next } = follow(t, path);
+  const edited = next();
+  writeFileSync(path, 'two');
+  await edited;
+  const replaced = next();
+  writeFileSync(`${path}.new`, 'three');
+  renameSync(`${path}.new`, path);
+  await replaced;
+});
+
+test('the swap of the link in a ConfigMap volume is noticed', { timeout: 30_000 }, async (t) => {
+  const directory = directoryFor(t);
+  swapVolume(directory, 'first', 'one');
+  symlinkSync('..data/config.yaml', join(directory, 'config.yaml'));
+  const { next } = follow(t, join(directory, 'config.yaml'));
+  for (const version of ['second', 'third']) {
+    const swapped = next();
+    swapVolume(directory, version, version);
+    await swapped;
+  }
+});
+
+test(
+  'a file that is touched without a change, or is away for a moment, is no change',
+  { timeout: 30_000 },
+  async (t) => {
+    const path = join(directoryFor(t), 'config.yaml');
+    writeFileSync(path, 'one');
+    const { next, count } = follow(t, path);
+    writeFileSync(path, 'one');
+    rmSync(path);
+    writeFileSync(path, 'one');
+    const changed = next();
+    writeFileSync(path, 'two');
+    await changed;
+    assert.equal(count(), 1);
+  },
+);

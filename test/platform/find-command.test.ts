@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { StartupError } from '../../src/credential/errors.ts';
+import { findCommand } from '../../src/platform/find-command.ts';
+
+function folders(t: TestContext): { first: string; second: string } {
+  const root = mkdtempSync(join(tmpdir(), 'find-command-'));
+  t.after(() => rmSync(root, { recursive: true }));
+  const [first, second] = [join(root, 'first'), join(root, 'second')];
+  mkdirSync(first);
+  mkdirSync(second);
+  return { first, second };
+}
+
+test('the first program of that name on the PATH is found', (t) => {
+  const { first, second } = folders(t);
+  for (const folder of [first, second]) writeFileSync(join(folder, 'databricks'), '', { mode: 0o755 });
+  assert.equal(findCommand('databricks', `/nowhere:${first}:${second}`), join(first, 'databricks'));
+});
+
+test('a folder and a file without permission are passed over where a program follows', (t) => {
+  const { first, second } = folders(t);
+  mkdirSync(join(first, 'databricks'));
+  writeFileSync(join(second, 'databricks'), '', { mode: 0o755 });
+  assert.equal(findCommand('databricks', `${first}:${second}`), join(second, 'databricks'));
+});
+
+test('an absolute path is not looked up on the PATH', (t) => {
+  const { first } = folders(t);
+  const path = join(first, 'cli');
+  assert.throws(
+    () => findCommand(path, first),
+    new StartupError(`the Databricks CLI "${path}" is missing: there is no such file`),
+  );
+  writeFileSync(path, '', { mode: 0o755 });
+  assert.equal(findCommand(path, ''), path);
+});
+
+test('what is missing and what is not executable are told apart', (t) => {
+  const { first } = folders(t);
+  assert.throws(() => findCommand('databricks', first), /"databricks" is missing: not on the PATH/);
+  writeFileSync(join(first, 'databricks'), '', { mode: 0o644 });
+  assert.throws(() => findCommand('databricks', first), /databricks is not executable by this user/);
+});

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'node:test';
+import { probeDirectory, replaceFile, sweep } from '../../src/sinks/atomic-write.ts';
+import { makeTemporaryDirectory } from '../fixtures/sink-programs.ts';
+
+test('a file gets exactly its mode, whatever the umask', async (t) => {
+  const path = join(await makeTemporaryDirectory(t), 'token');
+  const umask = process.umask(0o077);
+  t.after(() => process.umask(umask));
+  for (const mode of [0o640, 0o600, 0o444]) {
+    await replaceFile(path, 'text', mode);
+    assert.equal((await stat(path)).mode & 0o7777, mode);
+  }
+});
+
+test('a symbolic link at the target is replaced, never written through', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  const elsewhere = join(directory, 'elsewhere');
+  await writeFile(elsewhere, 'precious');
+  await symlink(elsewhere, join(directory, 'token'));
+  await replaceFile(join(directory, 'token'), 'text', 0o600);
+  assert.equal(await readFile(elsewhere, 'utf8'), 'precious');
+  assert.equal(await readFile(join(directory, 'token'), 'utf8'), 'text');
+});
+
+test('a failed replacement rejects with what the system said and leaves no temporary', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  await mkdir(join(directory, 'token'));
+  await assert.rejects(replaceFile(join(directory, 'token'), 'text', 0o600), { code: 'EISDIR' });
+  await assert.rejects(replaceFile(join(directory, 'missing', 'token'), 'text', 0o600), { code: 'ENOENT' });
+  assert.deepEqual(await readdir(directory), ['token']);
+});
+
+test('an abort before the rename keeps the old file and leaves no temporary', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  const path = join(directory, 'token');
+  await replaceFile(path, 'old', 0o600);
+  const reason = new Error('stopped');
+
+  await assert.rejects(replaceFile(path, 'new', 0o600, { signal: AbortSignal.abort(reason) }), reason);
+  const controller = new AbortController();
+  const replacing = replaceFile(path, 'new', 0o600, { signal: controller.signal });
+  controller.abort(reason);
+  await assert.rejects(replacing, reason);
+
+  assert.deepEqual(await readdir(directory), ['token']);
+  assert.equal(await readFile(path, 'utf8'), 'old');
+});
+
+test('a sweep removes the left-overs of exactly its target', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  const others = [
+    '.token.0123456789abcdef',
+    '.token.0123456789abcdef.tmp.bak',
+    '.token.0123456789abcdeg.tmp',
+    '.token.json.0123456789abcdef.tmp',
+    '.token2.0123456789abcdef.tmp',
+    'token',
+    'token.0123456789abcdef.tmp',
+  ];
+  const leftOvers = ['.token.0123456789abcdef.tmp', '.token.fedcba9876543210.tmp'];
+  await Promise.all([...others, ...leftOvers].map((name) => writeFile(join(directory, name), '')));
+  await sweep(join(directory, 'token'));
+  assert.deepEqual((await readdir(directory)).toSorted(), others.toSorted());
+});
+
+test('a probe leaves nothing behind', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  await probeDirectory(join(directory, 'token'));
+  assert.deepEqual(await readdir(directory), []);
+});

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import test, { type TestContext } from 'node:test';
+import { inspect as show } from 'node:util';
+import type { SinkFailure } from '../../src/credential/errors.ts';
+import type { FileSink } from '../../src/sinks/file.ts';
+import { tokenOf } from '../fixtures/sink-credentials.ts';
+import { current, old, problemOf, publishedSink } from '../fixtures/sink-published.ts';
+
+const TAMPERINGS: Record<string, { tamper: (path: string) => Promise<unknown>; failure: SinkFailure }> = {
+  'a change of the mode': { tamper: (path) => chmod(path, 0o644), failure: 'wrong_mode' },
+  'a deletion': { tamper: (path) => rm(path), failure: 'missing' },
+  'an edit in place': { tamper: (path) => writeFile(path, 'x', { flag: 'a' }), failure: 'foreign_content' },
+  'an edit in place that keeps size and time': { tamper: editUnseen, failure: 'foreign_content' },
+  'a truncation': { tamper: (path) => writeFile(path, ''), failure: 'foreign_content' },
+  'a file that is too long': { tamper: (path) => writeFile(path, Buffer.alloc(1e6)), failure: 'foreign_content' },
+  'another file in its place': { tamper: replaceByOther, failure: 'foreign_content' },
+  'a symbolic link in its place': { tamper: replaceByLink, failure: 'not_a_file' },
+  'a directory in its place': { tamper: replaceByDirectory, failure: 'not_a_file' },
+  'the removal of its directory': { tamper: (path) => rm(dirname(path), { recursive: true }), failure: 'missing' },
+  'a file in place of its directory': { tamper: replaceDirectoryByFile, failure: 'unwritable' },
+};
+
+for (const [what, { tamper, failure }] of Object.entries(TAMPERINGS)) {
+  test(`an inspection notices ${what} and says so without the token`, async (t) => {
+    const { sink, path } = await publishedSink(t);
+    assert.equal(await problemOf(sink, t), undefined);
+    await tamper(path);
+    const holding = await sink.inspect([current, old], { signal: t.signal });
+    assert.equal(holding.state, 'lacks');
+    assert.equal(holding.problem.failure, failure);
+    assert.ok(holding.problem.message.includes(path), holding.problem.message);
+    assert.ok(!show(holding, { depth: 9 }).includes(tokenOf(2)));
+  });
+}
+
+for (const what of ['a change of the mode', 'a deletion', 'an edit in place', 'a symbolic link in its place']) {
+  test(`a watch calls back on ${what}, and ends with its signal`, async (t) => {
+    const { sink, path } = await publishedSink(t);
+    const watched = await startWatching(t, sink, path);
+    await watched.callsBackOn(() => TAMPERINGS[what]!.tamper(path));
+    await watched.end();
+  });
+}
+
+test('a watch calls back on a replacement and survives that its directory is removed and made again', async (t) => {
+  const { sink, path } = await publishedSink(t);
+  const watched = await startWatching(t, sink, path);
+  await watched.callsBackOn(() => sink.write(old, { signal: t.signal }));
+  for (let round = 0; round < 2; round += 1) {
+    await watched.callsBackOn(() => rm(dirname(path), { recursive: true }));
+    await watched.callsBackOn(() => sink.write(current, { signal: t.signal }));
+    await watched.callsBackOn(() => chmod(path, 0o644));
+  }
+  await watched.end();
+});
+
+test('a watch that is over before it starts ends at once', async (t) => {
+  const { sink } = await publishedSink(t);
+  await sink.watch(() => assert.fail('called back'), { signal: AbortSignal.abort() });
+});
+
+async function startWatching(t: TestContext, sink: FileSink, path: string) {
+  const controller = new AbortController();
+  t.after(() => controller.abort());
+  let onChange = () => {};
+  const watching = sink.watch(() => onChange(), { signal: controller.signal });
+
+  const callsBackOn = async (change: () => Promise<unknown>) => {
+    const called = new Promise<void>((resolve) => (onChange = resolve));
+    await change();
+    await called;
+  };
+  const first = t.mock.fn();
+  onChange = first;
+  while (first.mock.callCount() === 0) await chmod(path, 0o600);
+
+  return {
+    callsBackOn,
+    async end() {
+      controller.abort();
+      await watching;
+    },
+  };
+}
+
+async function editUnseen(path: string): Promise<void> {
+  const { atime, mtime } = await stat(path);
+  const content = await readFile(path, 'utf8');
+  await writeFile(path, content.replace('.', ','), { flag: 'r+' });
+  await utimes(path, atime, mtime);
+}
+
+async function replaceByOther(path: string): Promise<void> {
+  const other = join(dirname(path), `other-${basename(path)}`);
+  await writeFile(other, tokenOf(7), { mode: 0o600 });
+  await rename(other, path);
+}
+
+async function replaceByLink(path: string): Promise<void> {
+  await rename(path, `${path}.moved`);
+  await symlink(`${path}.moved`, path);
+}
+
+async function replaceByDirectory(path: string): Promise<void> {
+  await rm(path);
+  await mkdir(path);
+}
+
+async function replaceDirectoryByFile(path: string): Promise<void> {
+  await rm(dirname(path), { recursive: true });
+  await writeFile(dirname(path), '');
+}

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'node:test';
+import { isolated, makeTemporaryDirectory, program, run } from '../fixtures/sink-programs.ts';
+
+test('a full disk leaves the old file as it is, is no reason not to start, and heals when space is freed', async (t) => {
+  const result = await isolated(t, 'full disk');
+  if (result === undefined) return;
+  const { withoutSpace, withoutInodes, ...rest } = result as Record<string, { failure: string; message: string }>;
+  for (const problem of [withoutSpace, withoutInodes]) {
+    assert.equal(problem?.failure, 'no_space');
+    assert.match(problem.message, /^cannot write \S+: no space left on device \(ENOSPC\)$/);
+  }
+  assert.deepEqual(rest, { prepared: 'done', kept: true, leftOvers: [], healed: 'done', replaced: true });
+});
+
+test('a target that is mounted as a single file is refused, its neighbour is not', async (t) => {
+  const result = await isolated(t, 'mounted file');
+  if (result === undefined) return;
+  const { prepared, written, ...rest } = result as Record<'prepared' | 'written', { failure: string; message: string }>;
+  assert.equal(prepared.failure, 'refused');
+  assert.match(prepared.message, /with blank\/token is mounted as a single file \(subPath\).*: mount its directory$/);
+  assert.equal(written.failure, 'refused');
+  assert.match(written.message, /\(EBUSY\)$/);
+  assert.deepEqual(rest, { kept: true, beside: 'done' });
+});
+
+test('a read-only volume is unwritable before anything is minted', async (t) => {
+  const result = await isolated(t, 'read-only mount');
+  if (result === undefined) return;
+  const { failure, message } = result['prepared'] as { failure: string; message: string };
+  assert.equal(failure, 'unwritable');
+  assert.match(message, /read-only file system \(EROFS\)/);
+});
+
+test('a watch beyond the limits of the kernel stays silent until it is ended', async (t) => {
+  const result = await isolated(t, 'no watches');
+  if (result === undefined) return;
+  assert.deepEqual(result, { watched: 'done' });
+});
+
+test("a directory of somebody else's is unwritable, and the error names both owners", async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  await chmod(directory, 0o755);
+  const closed = join(directory, 'closed');
+  await mkdir(closed, { mode: 0o555 });
+  const isRoot = process.getuid?.() === 0;
+  // Root may write anywhere, so it tries as nobody.
+  const user = isRoot ? { uid: 65_534, gid: 65_534 } : {};
+
+  for (const path of [join(closed, 'token'), join(closed, 'not', 'yet', 'there', 'token')]) {
+    for (const { failure, message } of await prepareElsewhere(path, user)) {
+      assert.equal(failure, 'unwritable');
+      assert.ok(message.startsWith(`cannot write ${path}: permission denied (EACCES)`), message);
+      assert.ok(message.includes(`; directory ${closed} belongs to uid ${process.getuid?.()}, gid `), message);
+      const uid = isRoot ? 65_534 : process.getuid?.();
+      assert.ok(message.includes(`with mode 0555, this process runs as uid ${uid}, gid `), message);
+    }
+  }
+});
+
+test('a file in place of a directory is unwritable', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  await writeFile(join(directory, 'file'), '');
+  for (const path of [join(directory, 'file', 'token'), join(directory, 'file', 'deeper', 'token')]) {
+    for (const { failure, message } of await prepareElsewhere(path)) {
+      assert.equal(failure, 'unwritable');
+      assert.match(message, /\((?:EEXIST|ENOTDIR)\); file \S+\/file belongs to/);
+    }
+  }
+});
+
+interface Problem {
+  readonly failure: string;
+  readonly message: string;
+}
+
+async function prepareElsewhere(path: string, user: { uid?: number; gid?: number } = {}): Promise<Problem[]> {
+  const { stdout } = await run(process.execPath, [program('prepare'), path], user);
+  return Object.values(JSON.parse(stdout) as Record<string, Problem>);
+}

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'node:test';
+import { SinkError } from '../../src/credential/errors.ts';
+import { StateFile } from '../../src/sinks/state-file.ts';
+import { credentialOf, identity, stateFileIn, tokenOf } from '../fixtures/sink-credentials.ts';
+import { makeTemporaryDirectory } from '../fixtures/sink-programs.ts';
+
+test('a later process recognises the new token and the one before it, with all their times', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  const state = stateFileIn(directory);
+  await state.record(credentialOf(1));
+  await state.record(credentialOf(2));
+
+  for (const number of [1, 2]) {
+    const found = await stateFileIn(directory).match(tokenOf(number));
+    const { local, service, fingerprint } = credentialOf(number);
+    assert.deepEqual(
+      { ...found, token: found?.token.reveal() },
+      { token: tokenOf(number), local, service, fingerprint },
+    );
+  }
+  assert.equal(await stateFileIn(directory).match(tokenOf(3)), undefined);
+});
+
+test('the file is private, names the identity, and holds no token', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  await stateFileIn(directory).record(credentialOf(1));
+  const path = join(directory, '.backstage.state.json');
+  const { local, service, fingerprint } = credentialOf(1);
+  assert.deepEqual(JSON.parse(await readFile(path, 'utf8')), {
+    identity,
+    tokens: [{ sha256: fingerprint, local, service }],
+  });
+  assert.equal((await stat(path)).mode & 0o7777, 0o600);
+});
+
+test('what is already on record is not written again, and records at the same time are all kept', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  const state = stateFileIn(directory);
+  await Promise.all([1, 2, 3, 3].map((number) => state.record(credentialOf(number))));
+  const { tokens } = JSON.parse(await readFile(state.path, 'utf8')) as { tokens: { sha256: string }[] };
+  assert.deepEqual(
+    tokens.map(({ sha256 }) => sha256),
+    [3, 2, 1].map((number) => credentialOf(number).fingerprint),
+  );
+
+  const { ino } = await stat(state.path);
+  await state.record(credentialOf(3));
+  assert.equal((await stat(state.path)).ino, ino);
+});
+
+test('a record that somebody deletes is made again, with the tokens before', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  const state = stateFileIn(directory);
+  await state.record(credentialOf(1));
+  await state.record(credentialOf(2));
+  await rm(state.path);
+  await state.record(credentialOf(2));
+  assert.notEqual(await stateFileIn(directory).match(tokenOf(1)), undefined);
+  assert.notEqual(await stateFileIn(directory).match(tokenOf(2)), undefined);
+});
+
+test('a token that several starts in a row did not get to replace stays on record', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  await stateFileIn(directory).record(credentialOf(1));
+  // Each of these processes died between the record and the file.
+  for (const number of [2, 3, 4]) await stateFileIn(directory).record(credentialOf(number));
+  assert.notEqual(await stateFileIn(directory).match(tokenOf(1)), undefined);
+});
+
+test('the record does not grow for ever', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  const state = stateFileIn(directory);
+  for (let number = 0; number < 20; number += 1) await state.record(credentialOf(number));
+  const { tokens } = JSON.parse(await readFile(state.path, 'utf8')) as { tokens: unknown[] };
+  assert.equal(tokens.length, 8);
+});
+
+test('tokens of another workspace, resource or principal are not recognised, and their record is replaced', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  await stateFileIn(directory).record(credentialOf(1));
+  for (const part of ['workspace', 'resource', 'principal']) {
+    const other = new StateFile({ directory, name: 'backstage', identity: { ...identity, [part]: 'other' } });
+    assert.equal(await other.match(tokenOf(1)), undefined, part);
+    await other.record(credentialOf(2));
+    assert.notEqual(await other.match(tokenOf(2)), undefined, part);
+    assert.equal(await stateFileIn(directory).match(tokenOf(2)), undefined, part);
+  }
+});
+
+test('a broken record is as good as none, and the next one replaces it', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  const { path } = stateFileIn(directory);
+  const { local, service, fingerprint: sha256 } = credentialOf(1);
+  const broken: readonly unknown[] = [
+    null,
+    [],
+    {},
+    { identity },
+    { identity, tokens: {} },
+    { identity: null, tokens: [] },
+    { tokens: [{ sha256, local, service }] },
+    ...[
+      null,
+      [],
+      sha256,
+      { local, service },
+      { sha256, local },
+      { sha256, service },
+      { sha256: [sha256], local, service },
+      { sha256, local: { issuedAt: `${local.issuedAt}`, expiresAt: local.expiresAt }, service },
+      { sha256, local: { issuedAt: local.expiresAt, expiresAt: local.issuedAt }, service },
+      { sha256, local, service: { issuedAt: 0, expiresAt: 1e300 } },
+    ].map((entry) => ({ identity, tokens: [entry] })),
+  ];
+  const oversized = JSON.stringify({ identity, tokens: [{ sha256, local, service }], padding: 'x'.repeat(70_000) });
+  const texts = ['', '{', '\0\0\0', 'null', oversized, ...broken.map((value) => JSON.stringify(value))];
+  for (const text of texts) {
+    await writeFile(path, text);
+    assert.equal(await stateFileIn(directory).match(tokenOf(1)), undefined, text.slice(0, 200));
+    await stateFileIn(directory).record(credentialOf(1));
+    assert.notEqual(await stateFileIn(directory).match(tokenOf(1)), undefined, text.slice(0, 200));
+  }
+});
+
+test('a symbolic link in its place is neither read nor written through', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  const elsewhere = join(await makeTemporaryDirectory(t), 'elsewhere');
+  await stateFileIn(directory).record(credentialOf(1));
+  const { path } = stateFileIn(directory);
+  const text = await readFile(path, 'utf8');
+  await writeFile(elsewhere, text);
+  await rm(path);
+  await symlink(elsewhere, path);
+
+  assert.equal(await stateFileIn(directory).match(tokenOf(1)), undefined);
+  await stateFileIn(directory).record(credentialOf(2));
+  assert.equal(await readFile(elsewhere, 'utf8'), text);
+});
+
+test('a record that cannot be written is an error that names it, and does not stop the next one', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  const state = stateFileIn(directory);
+  await mkdir(state.path);
+  const [first, second] = await Promise.allSettled([state.record(credentialOf(1)), state.record(credentialOf(2))]);
+  for (const { status, reason } of [first, second] as PromiseRejectedResult[]) {
+    assert.equal(status, 'rejected');
+    assert.ok(reason instanceof SinkError);
+    assert.equal(reason.failure, 'refused');
+    assert.match(reason.message, /^cannot write \S+\/\.backstage\.state\.json: .* \(EISDIR\)$/);
+  }
+  await rm(state.path, { recursive: true });
+  await state.record(credentialOf(3));
+  assert.deepEqual(await readdir(directory), ['.backstage.state.json']);
+});
