@@ -1,0 +1,112 @@
+import { readFileSync } from 'node:fs';
+import type { Auth } from '../credential/auth.ts';
+import { MintError } from '../credential/errors.ts';
+import type { Cancellable, Clock } from '../credential/ports.ts';
+import { Secret } from '../credential/secret.ts';
+import type { PrivateHomes } from './homes.ts';
+import { type CommandResult, runCommand } from './process.ts';
+
+export interface CliOptions {
+  /** A program on the PATH of `passThrough`, or an absolute path. */
+  readonly command: string;
+  readonly auth: Auth;
+  /** Variables of this process that the CLI may see as they are: `PATH`, proxies, certificates. */
+  readonly passThrough: Readonly<Record<string, string>>;
+  readonly homes: PrivateHomes;
+  readonly clock: Clock;
+}
+
+export interface CliRun extends Cancellable {
+  readonly slot: number;
+  readonly timeoutMs: number;
+}
+
+/** The Databricks CLI, as one identity. It sees the variables it needs and no others. */
+export class DatabricksCli {
+  readonly #options: CliOptions;
+  /** What must not be in anything that it prints, as far as it is known. */
+  #secrets: readonly Secret[] = [];
+
+  constructor(options: CliOptions) {
+    this.#options = options;
+  }
+
+  get command(): string {
+    return this.#options.command;
+  }
+
+  get secrets(): readonly Secret[] {
+    return this.#secrets;
+  }
+
+  async run(args: readonly string[], { slot, timeoutMs, signal }: CliRun): Promise<CommandResult> {
+    const { clock, command, homes, passThrough } = this.#options;
+    const env = { ...passThrough, ...homes.variables(slot), ...this.#identity() };
+    return await runCommand({ file: command, args, env }, { signal, timeoutMs, clock });
+  }
+
+  /** `DATABRICKS_AUTH_TYPE` is always set, but with a profile: without it the CLI hides the real error, and refuses file-oidc. */
+  #identity(): Record<string, string> {
+    const { auth } = this.#options;
+    switch (auth.kind) {
+      case 'file-oidc':
+        this.#secrets = readQuietly(auth.tokenFile);
+        return {
+          DATABRICKS_HOST: auth.host,
+          DATABRICKS_AUTH_TYPE: auth.kind,
+          DATABRICKS_CLIENT_ID: auth.clientId,
+          DATABRICKS_OIDC_TOKEN_FILEPATH: auth.tokenFile,
+        };
+      case 'oauth-m2m': {
+        const secret = 'value' in auth.secret ? auth.secret.value : readSecret(auth.secret.file);
+        this.#secrets = [secret];
+        return {
+          DATABRICKS_HOST: auth.host,
+          DATABRICKS_AUTH_TYPE: auth.kind,
+          DATABRICKS_CLIENT_ID: auth.clientId,
+          DATABRICKS_CLIENT_SECRET: secret.reveal(),
+        };
+      }
+      case 'profile':
+        return {
+          ...(auth.host === undefined ? {} : { DATABRICKS_HOST: auth.host }),
+          DATABRICKS_CONFIG_FILE: auth.configFile,
+          DATABRICKS_CONFIG_PROFILE: auth.profile,
+        };
+      case 'pat':
+        this.#secrets = [auth.token];
+        return { DATABRICKS_HOST: auth.host, DATABRICKS_AUTH_TYPE: auth.kind, DATABRICKS_TOKEN: auth.token.reveal() };
+      default:
+        return auth satisfies never;
+    }
+  }
+}
+
+/** Synchronous, like all that comes before the command: nothing else is worth doing until it runs. */
+function readSecret(file: string): Secret {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    const { code = 'unknown' } = error as NodeJS.ErrnoException;
+    throw new MintError('auth', `the client secret file ${file} cannot be read (${code})`, {
+      remedy: 'let DATABRICKS_CLIENT_SECRET_FILE name a file that the user the sidecar runs as can read',
+    });
+  }
+  if (text === '') {
+    throw new MintError('auth', `the client secret file ${file} is empty`, {
+      remedy: 'put the OAuth secret of the service principal into the file',
+    });
+  }
+  return new Secret(text);
+}
+
+/** The CLI reads this file itself and says what is wrong with it; here it only becomes known as a secret. */
+function readQuietly(file: string): Secret[] {
+  try {
+    const text = readFileSync(file, 'utf8').trim();
+    return text === '' ? [] : [new Secret(text)];
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,70 @@
+import { MintError } from '../credential/errors.ts';
+import type { Clock, Credential, Minter, MintOptions } from '../credential/ports.ts';
+import type { DatabricksCli } from './cli.ts';
+import { diagnose } from './diagnose.ts';
+import type { CommandResult } from './process.ts';
+import { parseResponse } from './response.ts';
+import { scrub } from './scrub.ts';
+
+/** Lakebase Autoscaling has endpoints, Lakebase Provisioned has instances and no ttl. */
+export type Resource =
+  { readonly endpoint: string; readonly ttlMs: number | undefined } | { readonly instance: string };
+
+/** Mints by running the Databricks CLI once. */
+export class CommandMinter implements Minter {
+  readonly #cli: DatabricksCli;
+  readonly #resource: Resource;
+  readonly #clock: Clock;
+
+  constructor(cli: DatabricksCli, resource: Resource, clock: Clock) {
+    this.#cli = cli;
+    this.#resource = resource;
+    this.#clock = clock;
+  }
+
+  async mint(options: MintOptions): Promise<Credential> {
+    const issuedAt = this.#clock.now();
+    const monotonicAt = this.#clock.monotonic();
+    const result = await this.#cli.run(mintArguments(this.#resource), options);
+    if (result.errno !== undefined) throw notStarted(this.#cli.command, result.errno);
+    if (result.hasTimedOut) throw tooSlow(options.timeoutMs);
+    if (result.isTooLong) throw new MintError('bad_response', 'the CLI printed far more than an answer');
+    if (result.exitCode !== 0) throw this.#explain(result);
+    const ttlMs = 'ttlMs' in this.#resource ? this.#resource.ttlMs : undefined;
+    return parseResponse(result.stdout, { issuedAt, monotonicAt, ttlMs });
+  }
+
+  #explain({ stderr, exitCode, killedBy }: CommandResult): MintError {
+    if (exitCode === undefined) return new MintError('unknown', `the CLI was ended by ${killedBy ?? 'a signal'}`);
+    const { failure, message, remedy } = diagnose(stderr);
+    const detail = scrub(stderr, this.#cli.secrets);
+    return new MintError(failure, message, remedy === undefined ? { detail } : { detail, remedy });
+  }
+}
+
+function mintArguments(resource: Resource): string[] {
+  if ('instance' in resource) {
+    const body = JSON.stringify({ instance_names: [resource.instance] });
+    return ['database', 'generate-database-credential', '--json', body, '-o', 'json'];
+  }
+  const { endpoint, ttlMs } = resource;
+  // The CLI takes seconds only: it refuses `15m`.
+  const ttl = ttlMs === undefined ? [] : ['--ttl', `${ttlMs / 1_000}s`];
+  return ['postgres', 'generate-database-credential', endpoint, '-o', 'json', ...ttl];
+}
+
+export function notStarted(command: string, errno: string): MintError {
+  const reasons: Readonly<Record<string, string>> = {
+    ENOENT: 'is not there, or not on the PATH',
+    EACCES: 'is not executable',
+    ENOEXEC: 'is not a program for this machine',
+  };
+  return new MintError('spawn', `the CLI "${command}" ${reasons[errno] ?? `cannot be started (${errno})`}`);
+}
+
+function tooSlow(timeoutMs: number): MintError {
+  return new MintError(
+    'timeout',
+    `the CLI did not finish within ${Math.round(timeoutMs / 1_000)} s: the workspace did not answer, refused connections or throttled, all of which the CLI retries without a word`,
+  );
+}

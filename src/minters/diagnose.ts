@@ -1,0 +1,139 @@
+import type { MintFailure } from '../credential/errors.ts';
+
+export interface Diagnosis {
+  readonly failure: MintFailure;
+  /** Lower case, in our own words. */
+  readonly message: string;
+  /** Where something more exact can be said than for the failure in general. */
+  readonly remedy?: string;
+}
+
+interface Rule extends Diagnosis {
+  readonly pattern: RegExp;
+}
+
+/**
+ * What the words of the CLI mean. It exits with 1 whatever happened and prints neither HTTP status nor error code, so
+ * the text is all there is; what says nothing stays `unknown`. The first rule that matches counts.
+ */
+const RULES: readonly Rule[] = [
+  {
+    pattern: /unknown flag: --ttl/,
+    failure: 'unknown',
+    message: 'this Databricks CLI does not know --ttl',
+    remedy: 'install Databricks CLI 1.7.0 or newer, or leave the ttl out',
+  },
+  {
+    pattern: /unknown command|unknown flag|accepts \d+ arg/,
+    failure: 'unknown',
+    message: 'this Databricks CLI does not know the command',
+    remedy: 'install Databricks CLI 1.7.0 or newer',
+  },
+  {
+    pattern: /ttl must be between|invalid TTL/i,
+    failure: 'unknown',
+    message: 'the service refused the ttl',
+    remedy: 'set a ttl between 5m and 1h',
+  },
+  {
+    pattern: /no such host/,
+    failure: 'network',
+    message: 'the name of the workspace does not resolve',
+    remedy: 'check DATABRICKS_HOST and the name resolution of this network',
+  },
+  {
+    pattern: /x509|certificate|tls:|TLS handshake/,
+    failure: 'network',
+    message: 'the certificate of the workspace was not accepted',
+    remedy: 'check DATABRICKS_HOST; behind a proxy that intercepts TLS set SSL_CERT_FILE to its certificate',
+  },
+  {
+    pattern: /dial tcp|connection re(?:fused|set)|i\/o timeout|network is unreachable|proxyconnect|: EOF\s*$/m,
+    failure: 'network',
+    message: 'the connection to the workspace failed',
+  },
+  {
+    pattern: /subject_token is not a JWT/,
+    failure: 'auth',
+    message: 'the workspace cannot read the OIDC token',
+    remedy: 'remove the trailing newline from the file DATABRICKS_OIDC_TOKEN_FILEPATH names: the CLI sends it as it is',
+  },
+  {
+    pattern: /subject token expired/,
+    failure: 'auth',
+    message: 'the OIDC token has expired',
+    remedy: 'check who renews the file DATABRICKS_OIDC_TOKEN_FILEPATH names (a subPath mount never changes)',
+  },
+  {
+    pattern: /file-oidc auth: file .* does not exist/,
+    failure: 'auth',
+    message: 'the OIDC token file does not exist',
+    remedy: 'mount the projected service-account token, and let DATABRICKS_OIDC_TOKEN_FILEPATH name its file',
+  },
+  {
+    pattern: /file-oidc auth: .*(?:permission denied|is a directory|no such file)/,
+    failure: 'auth',
+    message: 'the OIDC token file cannot be read',
+    remedy: 'let DATABRICKS_OIDC_TOKEN_FILEPATH name a file that the user the sidecar runs as can read',
+  },
+  {
+    pattern:
+      /federation|policy|file-oidc auth: .*(?:invalid_grant|invalid_request|invalid_client|access_denied|audience|issuer|subject)/,
+    failure: 'auth',
+    message: 'the workspace refused the OIDC token',
+    remedy: 'give the service principal a federation policy with this token’s issuer, subject and audience',
+  },
+  {
+    pattern: /IP address|IP ACL|ip access list/i,
+    failure: 'auth',
+    message: 'the workspace does not allow this network address',
+    remedy: 'add the egress address of this network to the IP access list of the workspace',
+  },
+  {
+    pattern: /invalid_client/,
+    failure: 'auth',
+    message: 'the workspace refused the client id or its secret',
+    remedy: 'check DATABRICKS_CLIENT_ID, and make a new OAuth secret if the present one was revoked or has expired',
+  },
+  {
+    pattern: /has no .* profile configured|cannot (?:load|parse|read) .*(?:config|\.databrickscfg)|resolve: /,
+    failure: 'auth',
+    message: 'the profile cannot be read',
+    remedy: 'check DATABRICKS_CONFIG_FILE and DATABRICKS_CONFIG_PROFILE',
+  },
+  {
+    pattern:
+      /cannot configure default credentials|more than one authorization method|invalid_grant|access_denied|unauthorized_client/,
+    failure: 'auth',
+    message: 'the workspace did not accept this identity',
+  },
+  {
+    pattern: /required permissions|does not have |PERMISSION_DENIED|not authorized/i,
+    failure: 'permission',
+    message: 'the service principal may not use this endpoint or instance',
+  },
+  {
+    pattern: /Check your (?:service principal|personal access token|identity)|is revoked|Unauthenticated/i,
+    failure: 'auth',
+    message: 'the workspace did not accept the access token',
+  },
+  {
+    pattern: /failed to unmarshal|received HTML response|<html/i,
+    failure: 'bad_response',
+    message: 'the workspace answered with something that is not the API',
+  },
+  {
+    pattern: /does not exist|not found|RESOURCE_DOES_NOT_EXIST/i,
+    failure: 'not_found',
+    message: 'there is no such endpoint or instance',
+  },
+];
+
+export function diagnose(stderr: string): Diagnosis {
+  const { failure, message, remedy } = RULES.find(({ pattern }) => pattern.test(stderr)) ?? {
+    failure: 'unknown' as const,
+    message: 'the Databricks CLI failed',
+    remedy: undefined,
+  };
+  return remedy === undefined ? { failure, message } : { failure, message, remedy };
+}

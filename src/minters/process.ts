@@ -1,0 +1,74 @@
+import { execa } from 'execa';
+import type { Cancellable, Clock } from '../credential/ports.ts';
+
+export interface CommandLine {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export interface CommandResult {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly exitCode: number | undefined;
+  /** The signal that ended it. */
+  readonly killedBy: string | undefined;
+  /** `ENOENT`, `EACCES` …: it could not be started. */
+  readonly errno: string | undefined;
+  readonly hasTimedOut: boolean;
+  readonly isTooLong: boolean;
+}
+
+/** An answer is 2 KB; what is longer is no answer, and must not fill the memory. */
+const MAX_OUTPUT = 256 * 1024;
+/** Between SIGTERM and SIGKILL after a deadline. */
+const GRACE_MS = 5_000;
+/** The same when this process stops: the end of a pod is not held up by a command. */
+const GRACE_AT_STOP_MS = 500;
+
+/**
+ * Runs a command in a process group of its own, at most `timeoutMs` long, and leaves nothing of the group behind.
+ * Resolves whatever happened: an error of execa carries what was printed, hence the token.
+ */
+export async function runCommand(
+  { file, args, env }: CommandLine,
+  { signal, timeoutMs, clock }: Cancellable & { readonly timeoutMs: number; readonly clock: Clock },
+): Promise<CommandResult> {
+  signal.throwIfAborted();
+  const child = execa(file, args, {
+    env,
+    extendEnv: false,
+    cwd: '/', // the CLI takes its settings from a databricks.yml in the working directory or above it
+    stdin: 'ignore',
+    killDescendants: true,
+    timeout: timeoutMs,
+    forceKillAfterDelay: GRACE_MS,
+    reject: false,
+    maxBuffer: MAX_OUTPUT,
+    stripFinalNewline: false,
+  });
+  const ended = new AbortController();
+  const stop = (): void => {
+    child.kill('SIGTERM');
+    clock.sleep(GRACE_AT_STOP_MS, ended).then(
+      () => child.kill('SIGKILL'),
+      () => {}, // it ended by itself
+    );
+  };
+  signal.addEventListener('abort', stop, { once: true });
+  // What the command left running in its group ends with it; until then it would also hold the pipes open.
+  child.nodeChildProcess.once('exit', () => child.kill('SIGKILL'));
+  const result = await child;
+  signal.removeEventListener('abort', stop);
+  ended.abort();
+  signal.throwIfAborted();
+  return {
+    stdout: result.stdout,
+    stderr: result.stderr,
+    exitCode: result.exitCode,
+    killedBy: result.signal,
+    errno: child.pid === undefined ? (result.code ?? 'unknown') : undefined,
+    hasTimedOut: result.timedOut,
+    isTooLong: result.isMaxBuffer,
+  };
+}

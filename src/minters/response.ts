@@ -1,0 +1,85 @@
+import { createHash } from 'node:crypto';
+import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
+import { MintError } from '../credential/errors.ts';
+import type { Credential } from '../credential/ports.ts';
+import { Secret } from '../credential/secret.ts';
+
+export interface Request {
+  /** When the command was started, by the wall clock and by the monotonic one. */
+  readonly issuedAt: number;
+  readonly monotonicAt: number;
+  /** Undefined where the service's default was asked for. */
+  readonly ttlMs: number | undefined;
+}
+
+/** With offset, as RFC 3339 wants it: `Date.parse` would take a local time without one. */
+const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i;
+/** Printable ASCII without blanks: anything else would break a line of a password file. */
+const TOKEN = /^[!-~]+$/;
+
+/** What the command printed, as a credential. No error here quotes it, nor has it as its cause: it is the token. */
+export function parseResponse(stdout: string, { issuedAt, monotonicAt, ttlMs }: Request): Credential {
+  const answer = parseObject(stdout);
+  if (answer === undefined) throw new MintError('bad_response', 'the CLI printed no JSON object');
+  const { token } = answer;
+  if (typeof token !== 'string' || token === '') throw new MintError('bad_response', 'the CLI printed no token');
+  if (!TOKEN.test(token)) {
+    throw new MintError('bad_response', 'the token holds white space or control characters');
+  }
+  const claims = readClaims(token);
+  const service = {
+    // Where the service does not say, its clock is taken to agree with ours.
+    issuedAt: claims.issuedAt ?? issuedAt,
+    expiresAt: Math.min(readExpiry(answer) ?? Infinity, claims.expiresAt ?? Infinity),
+  };
+  if (service.expiresAt === Infinity)
+    throw new MintError('bad_response', 'neither the answer nor the token says when it expires');
+  const lifetimeMs = Math.min(service.expiresAt - service.issuedAt, ttlMs ?? LONGEST_LIFETIME_MS);
+  return {
+    token: new Secret(token),
+    local: { issuedAt, expiresAt: issuedAt + lifetimeMs },
+    service,
+    fingerprint: fingerprintOf(token),
+    monotonicAt,
+  };
+}
+
+export function fingerprintOf(token: string): string {
+  return createHash('sha256').update(token).digest('hex');
+}
+
+/** `expire_time` of Lakebase Autoscaling, `expiration_time` of Lakebase Provisioned. */
+function readExpiry(answer: Record<string, unknown>): number | undefined {
+  const text = answer['expire_time'] ?? answer['expiration_time'];
+  if (text === undefined || text === null) return undefined;
+  const at = typeof text === 'string' && RFC3339.test(text) ? Date.parse(text) : Number.NaN;
+  if (!Number.isFinite(at)) throw new MintError('bad_response', 'the expiry in the answer is no RFC 3339 time');
+  return at;
+}
+
+interface Claims {
+  readonly issuedAt?: number | undefined;
+  readonly expiresAt?: number | undefined;
+}
+
+/** A token that is no JWT has no claims; that is no error, since only the server has to understand it. */
+function readClaims(token: string): Claims {
+  const parts = token.split('.');
+  if (parts.length !== 3) return {};
+  const payload = parseObject(Buffer.from(parts[1] ?? '', 'base64url').toString());
+  if (payload === undefined) return {};
+  return { issuedAt: secondsToMs(payload['iat']), expiresAt: secondsToMs(payload['exp']) };
+}
+
+function secondsToMs(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isFinite(value) ? value * 1_000 : undefined;
+}
+
+function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined; // the parser's own message would quote the text
+  }
+}
