@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, realpath, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { describe, test, type TestContext } from 'node:test';
+import {
+  normalise,
+  normaliseRecorded,
+  normaliseRequest,
+  readTranscripts,
+  type Transcript,
+} from './support/cli-transcripts.ts';
+import { clis, NO_REAL_CLI, standInCli } from './support/clis.ts';
+import type { Fault, Route } from './support/workspace-faults.ts';
+import { startWorkspace, type Workspace } from './support/workspace.ts';
+
+const ENDPOINT = 'projects/backstage/branches/production/endpoints/primary';
+const MINT = ['postgres', 'generate-database-credential', ENDPOINT, '-o', 'json'];
+
+/** What the workspace did wrong while the real CLI was recorded. */
+const FAULTS: Readonly<Record<string, readonly [Route, Fault]>> = {
+  'HTTP 400 on minting': ['credential', { status: 400, body: { message: 'endpoint name is malformed' } }],
+  'HTTP 401 on minting': ['credential', { status: 401, body: { message: 'token is revoked' } }],
+  'HTTP 500 on minting': ['credential', { status: 500, body: { message: 'something went wrong' } }],
+  'HTTP 502 HTML page on minting': ['credential', { status: 502, body: '<html><body>Bad Gateway</body></html>' }],
+  'HTTP 200 HTML page on minting': ['credential', 'html'],
+  'empty object answered': ['credential', 'empty-object'],
+  'broken JSON answered': ['credential', 'broken-json'],
+  'token without expire_time': ['credential', { status: 200, body: { token: 'abc.def.ghi' } }],
+  'unknown fields in the answer': [
+    'credential',
+    { status: 200, body: { token: 'abc.def.ghi', expire_time: '2030-01-01T00:00:00Z', group_name: 'x', more: [1] } },
+  ],
+  'HTTP 403 at the token endpoint': [
+    'token',
+    { status: 403, body: { error: 'access_denied', error_description: 'IP address is not allowed' } },
+  ],
+  'HTTP 500 at the token endpoint': ['token', { status: 500, body: { message: 'oops' } }],
+  'HTTP 429 on minting, ended by SIGTERM after 6 s': ['credential', { status: 429 }],
+  'HTTP 503 on minting, ended by SIGTERM after 6 s': ['credential', { status: 503 }],
+  'no answer on minting, ended by SIGTERM after 3 s': ['credential', 'hang'],
+  'connection reset on minting, ended by SIGTERM after 6 s': ['credential', 'close'],
+};
+
+interface Outcome {
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function run(
+  path: string,
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+  signal = AbortSignal.timeout(60_000),
+): Promise<Outcome> {
+  const child = spawn(path, argv, { env, cwd: '/', stdio: ['ignore', 'pipe', 'pipe'] });
+  signal.addEventListener('abort', () => child.kill('SIGTERM'));
+  const closed = once(child, 'close') as Promise<[number | null, string | null]>;
+  const [[exitCode, endedBy], stdout, stderr] = await Promise.all([closed, text(child.stdout), text(child.stderr)]);
+  return { exitCode, signal: endedBy, stdout, stderr };
+}
+
+async function scene(t: TestContext): Promise<{ workspace: Workspace; directory: string; env: NodeJS.ProcessEnv }> {
+  const workspace = await startWorkspace({ personalAccessToken: 'pat-canary' });
+  const directory = await realpath(await mkdtemp(join(tmpdir(), 'cli-test-')));
+  t.after(async () => {
+    await workspace.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+  const home = join(directory, 'home');
+  await mkdir(home);
+  const env = {
+    PATH: process.env['PATH'],
+    HOME: home,
+    DATABRICKS_HOST: workspace.url,
+    DATABRICKS_AUTH_TYPE: 'oauth-m2m',
+    DATABRICKS_CLIENT_ID: workspace.clientId,
+    DATABRICKS_CLIENT_SECRET: workspace.clientSecret,
+  };
+  return { workspace, directory, env };
+}
+
+async function writeIdentityFiles(directory: string, workspace: Workspace): Promise<void> {
+  const { url, clientId, clientSecret } = workspace;
+  const token = await workspace.serviceAccountToken();
+  const expired = await workspace.serviceAccountToken({ issuedAt: Date.now() - 7_200_000 });
+  await writeFile(join(directory, 'oidc'), token);
+  await writeFile(join(directory, 'oidc-nl'), `${token}\n`);
+  await writeFile(join(directory, 'oidc-expired'), expired);
+  const profile = `[sp]\nhost = ${url}\nclient_id = ${clientId}\nclient_secret = ${clientSecret}\n`;
+  await writeFile(join(directory, 'cfg'), profile);
+}
+
+/** A build of one's own and a release tell different things about themselves. */
+function withoutBuild(stdout: string): string {
+  return Object.keys(JSON.parse(stdout) as object).join(' ');
+}
+
+async function replay(t: TestContext, cliPath: string, transcript: Transcript): Promise<void> {
+  const { workspace, directory, env: defaults } = await scene(t);
+  await writeIdentityFiles(directory, workspace);
+  const fault = FAULTS[transcript.name];
+  if (fault !== undefined) workspace.fail(...fault);
+
+  const places = {
+    '{host}': workspace.url,
+    '{tmp}': directory,
+    '{cli}': cliPath,
+    '{client-id}': workspace.clientId,
+    '{client-secret}': workspace.clientSecret,
+  };
+  const insert = (value: string): string =>
+    Object.entries(places).reduce((filled, [braces, actual]) => filled.replaceAll(braces, actual), value);
+  const env: NodeJS.ProcessEnv = { PATH: defaults['PATH'], HOME: defaults['HOME'] };
+  for (const [name, value] of Object.entries(transcript.env)) if (value !== '(unset)') env[name] = insert(value);
+  if (transcript.name === 'HOME cannot be written') env['HOME'] = join(directory, 'cfg', 'below-a-file');
+  const endAfterMs = endOf(transcript);
+  const signal = endAfterMs > 0 ? AbortSignal.timeout(endAfterMs) : undefined;
+
+  const outcome = await run(cliPath, transcript.argv, env, signal);
+  const isVersion = transcript.argv[0] === 'version';
+  assert.deepEqual(
+    {
+      exitCode: outcome.exitCode,
+      signal: outcome.signal,
+      stdout: isVersion ? withoutBuild(outcome.stdout) : normalise(outcome.stdout, places),
+      stderr: normalise(outcome.stderr, places),
+      requests: workspace.requests.map((request) => normaliseRequest(request, places)),
+    },
+    {
+      exitCode: transcript.exitCode,
+      signal: transcript.signal,
+      stdout: isVersion ? withoutBuild(transcript.stdout) : transcript.stdout,
+      stderr: normalise(transcript.stderr),
+      requests: transcript.requests.map(normaliseRecorded),
+    },
+  );
+}
+
+function endOf({ name }: Transcript): number {
+  return Number(/SIGTERM after (\d+) s/.exec(name)?.[1] ?? 0) * 1000;
+}
+
+for (const cli of clis) {
+  describe(`${cli.name} does what was recorded`, { concurrency: 6 }, () => {
+    // The long ones first, so that the others run meanwhile.
+    for (const transcript of readTranscripts().toSorted((left, right) => endOf(right) - endOf(left))) {
+      test(`in the situation: ${transcript.name}`, async (t) => {
+        await replay(t, await realpath(cli.path), transcript);
+      });
+    }
+  });
+
+  describe(cli.name, { concurrency: 4 }, () => {
+    test('asks for the host metadata once while its cache directory keeps them', async (t) => {
+      const { workspace, directory, env } = await scene(t);
+      const cached = { ...env, DATABRICKS_CACHE_DIR: join(directory, 'cache') };
+      for (let runs = 0; runs < 2; runs += 1) assert.equal((await run(cli.path, MINT, cached)).exitCode, 0);
+      const paths = workspace.requests.map(({ path }) => path);
+      assert.equal(paths.filter((path) => path === '/.well-known/databricks-config').length, 1);
+      assert.equal(paths.length, 7);
+    });
+
+    test('says once a minute that the host metadata are missing, and mints without them', async (t) => {
+      const { workspace, env } = await scene(t);
+      workspace.fail('metadata', { status: 404 });
+      const first = await run(cli.path, MINT, env);
+      const second = await run(cli.path, MINT, env);
+      assert.match(first.stderr, /^Warn: \[hostmetadata\] failed to fetch host metadata for .*, will skip for 1m0s\n$/);
+      assert.deepEqual([first.exitCode, second.exitCode, second.stderr], [0, 0, '']);
+    });
+  });
+}
+
+if (!clis.some(({ isReal }) => isReal)) {
+  test('the real CLI does what was recorded', { skip: NO_REAL_CLI });
+}
+
+describe('a stand-in CLI made to order', () => {
+  const versions = [
+    { version: '0.284.0', argv: MINT, stderr: /^Error: unknown command "postgres" for "databricks"\n$/ },
+    { version: '1.6.0', argv: [...MINT, '--ttl', '900s'], stderr: /^Error: unknown flag: --ttl\n\nUsage:/ },
+    { version: '1.7.0', argv: [...MINT, '--ttl', '900s'], stderr: /^$/ },
+  ];
+  for (const { version, argv, stderr } of versions) {
+    test(`knows what version ${version} knows`, async (t) => {
+      const { env } = await scene(t);
+      const cli = await standInCli({ version });
+      t.after(() => cli.remove());
+      const shown = await run(cli.path, ['version', '-o', 'json'], env);
+      assert.equal((JSON.parse(shown.stdout) as { Version: string }).Version, version);
+      const minted = await run(cli.path, argv, env);
+      assert.match(minted.stderr, stderr);
+      assert.equal(minted.exitCode, minted.stderr === '' ? 0 : 1);
+    });
+  }
+
+  test('goes on after SIGTERM where it is told to ignore it', async (t) => {
+    const { workspace, env } = await scene(t);
+    const cli = await standInCli({ ignoresSigterm: true });
+    t.after(() => cli.remove());
+    const ended = new AbortController();
+    void workspace.nextRequest().then(() => ended.abort());
+    const outcome = await run(cli.path, MINT, env, ended.signal);
+    assert.deepEqual([outcome.exitCode, outcome.signal], [0, null]);
+  });
+
+  test('leaves nothing but its cache behind', async (t) => {
+    const { env } = await scene(t);
+    await run(clis[0]!.path, MINT, env);
+    assert.deepEqual(await readdir(env['HOME']!), ['.cache']);
+  });
+});

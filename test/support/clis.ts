@@ -1,0 +1,41 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export interface Cli {
+  /** For the titles of tests. */
+  readonly name: string;
+  readonly path: string;
+  readonly isReal: boolean;
+}
+
+const STAND_IN: Cli = { name: 'the stand-in CLI', path: join(import.meta.dirname, 'databricks'), isReal: false };
+const realPath = process.env['DATABRICKS_CLI'];
+
+/** Every program that a test which goes through a CLI should run with. */
+export const clis: readonly Cli[] =
+  realPath === undefined ? [STAND_IN] : [STAND_IN, { name: 'the real CLI', path: realPath, isReal: true }];
+
+export const NO_REAL_CLI = 'set DATABRICKS_CLI=/path/to/databricks and run `npm test`';
+
+export interface StandInCli {
+  /** An executable file named `databricks`, in a directory of its own. */
+  readonly path: string;
+  readonly directory: string;
+  remove(): Promise<void>;
+}
+
+export interface StandInCliOptions {
+  readonly version?: string;
+  readonly startDelayMs?: number;
+  readonly ignoresSigterm?: boolean;
+}
+
+/** A stand-in CLI that differs from the usual one; by a file, because the sidecar passes no strange variables on. */
+export async function standInCli(options: StandInCliOptions = {}): Promise<StandInCli> {
+  const directory = await mkdtemp(join(tmpdir(), 'stand-in-cli-'));
+  const path = join(directory, 'databricks');
+  await writeFile(path, `#!/bin/sh\nexec '${STAND_IN.path}' '--stand-in=${JSON.stringify(options)}' "$@"\n`);
+  await chmod(path, 0o755);
+  return { path, directory, remove: () => rm(directory, { recursive: true, force: true }) };
+}

@@ -1,0 +1,207 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, type Config } from './databricks-cli-config.ts';
+import { CliError, messageOf, NetworkError, send, type Call, type Reply } from './databricks-cli-http.ts';
+
+export interface Program {
+  readonly version: string;
+  readonly userAgent: string;
+}
+
+export interface Bearer {
+  readonly authType: string;
+  readonly token: string;
+}
+
+/** The fields that are read of the three documents a host answers with. */
+interface Document {
+  readonly oidc_endpoint?: string;
+  readonly account_id?: string;
+  readonly workspace_id?: string;
+  readonly token_endpoint?: string;
+  readonly access_token?: string;
+}
+
+const METADATA_LIFETIME_MS = 3_600_000;
+const MISS_LIFETIME_MS = 60_000;
+const TOKEN_PATIENCE_MS = 60_000;
+const TOKEN_RETRIES = new Set([429, 502, 503, 504]);
+/** How often the real program asks for the discovery document while it goes through every way to log in. */
+const DISCOVERIES_OF_THE_CHAIN = 6;
+const CANNOT_CONFIGURE =
+  'default auth: cannot configure default credentials, please check https://docs.databricks.com/en/dev-tools/auth.html#databricks-client-unified-authentication to configure credentials for your preferred authentication method';
+
+/** The files below `DATABRICKS_CACHE_DIR`; a disk that cannot be written is as good as an empty one. */
+class FileCache<T> {
+  readonly #directory: string | undefined;
+  readonly #lifetimeMs: number;
+
+  constructor(version: string, component: string, lifetimeMs: number) {
+    const { DATABRICKS_CACHE_DIR: own, XDG_CACHE_HOME: xdg, HOME: home } = process.env;
+    const base = own || (xdg ? join(xdg, 'databricks') : home ? join(home, '.cache', 'databricks') : undefined);
+    this.#directory = base === undefined ? undefined : join(base, version, component);
+    this.#lifetimeMs = lifetimeMs;
+  }
+
+  get(key: string): T | undefined {
+    try {
+      const { data, timestamp } = JSON.parse(readFileSync(this.#path(key), 'utf8')) as { data: T; timestamp: number };
+      return Date.now() - timestamp < this.#lifetimeMs ? data : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  set(key: string, data: T): void {
+    try {
+      const path = this.#path(key);
+      mkdirSync(this.#directory!, { recursive: true, mode: 0o700 });
+      const temporary = `${path}.tmp.${randomBytes(8).toString('hex')}`;
+      writeFileSync(temporary, JSON.stringify({ data, timestamp: Date.now() }), { mode: 0o600 });
+      renameSync(temporary, path);
+    } catch {
+      // Done without.
+    }
+  }
+
+  #path(key: string): string {
+    return join(this.#directory!, `${createHash('sha256').update(key).digest('hex')}.json`);
+  }
+}
+
+/** Throttling is waited for; what else the host answers is taken as an answer. */
+function get(url: string, { userAgent }: Program): Promise<Reply> {
+  return send({ method: 'GET', url, headers: { 'user-agent': userAgent } }, ({ status }) => status === 429);
+}
+
+function parse(reply: Reply): Document | undefined {
+  if (reply.status !== 200) return undefined;
+  try {
+    return JSON.parse(reply.text) as Document;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Fills in account and workspace. @returns where to look for the issuer */
+export async function resolveHost(config: Config, program: Program): Promise<string> {
+  const host = config.host!;
+  const found = new FileCache<Document>(program.version, 'host-metadata', METADATA_LIFETIME_MS);
+  const missed = new FileCache<true>(program.version, 'host-metadata-negative', MISS_LIFETIME_MS);
+  let metadata = found.get(host);
+  if (metadata === undefined && missed.get(host) === undefined) {
+    metadata = await get(`${host}/.well-known/databricks-config`, program).then(parse, () => undefined);
+    if (metadata !== undefined) found.set(host, metadata);
+    else {
+      missed.set(host, true);
+      process.stderr.write(`Warn: [hostmetadata] failed to fetch host metadata for ${host}, will skip for 1m0s\n`);
+    }
+  }
+  config.account_id ??= metadata?.account_id;
+  config.workspace_id ??= metadata?.workspace_id;
+  return metadata?.oidc_endpoint ?? `${host}/oidc`;
+}
+
+async function discover(issuer: string, program: Program): Promise<string> {
+  const failed = 'oidc: failed to get OAuth endpoints: ';
+  let reply: Reply;
+  try {
+    reply = await get(`${issuer}/.well-known/oauth-authorization-server`, program);
+  } catch (error) {
+    throw error instanceof CliError ? new CliError(failed + error.message) : error;
+  }
+  const endpoint = parse(reply)?.token_endpoint;
+  if (endpoint === undefined) throw new CliError(failed + messageOf(reply));
+  return endpoint;
+}
+
+async function requestToken(
+  url: string,
+  form: Record<string, string>,
+  headers: Record<string, string>,
+): Promise<string> {
+  const body = new URLSearchParams(form);
+  body.sort();
+  const call: Call = {
+    method: 'POST',
+    url,
+    headers: { ...headers, 'content-type': 'application/x-www-form-urlencoded' },
+    body: body.toString(),
+  };
+  const deadline = Date.now() + TOKEN_PATIENCE_MS;
+  for (let ceilingMs = 1000; ; ceilingMs = Math.min(ceilingMs * 2, 60_000)) {
+    const reply = await send(call, () => false);
+    const token = parse(reply)?.access_token;
+    if (token) return token;
+    const pauseMs = Math.random() * ceilingMs;
+    if (!TOKEN_RETRIES.has(reply.status) || Date.now() + pauseMs > deadline) {
+      throw new CliError(`Post "${url}": ${reply.text}`);
+    }
+    await delay(pauseMs);
+  }
+}
+
+async function withClientSecret(config: Config, endpoint: string, { userAgent }: Program): Promise<string> {
+  const pair = [config.client_id!, config.client_secret!].map(encodeURIComponent).join(':');
+  const headers = { authorization: `Basic ${Buffer.from(pair).toString('base64')}`, 'user-agent': userAgent };
+  try {
+    return await requestToken(endpoint, { grant_type: 'client_credentials', scope: 'all-apis' }, headers);
+  } catch (error) {
+    if (!(error instanceof CliError) || error instanceof NetworkError) throw error;
+    throw new CliError(`error getting token: ${error.message}`);
+  }
+}
+
+function readSubjectToken(path: string): string {
+  let token: string;
+  try {
+    token = readFileSync(path, 'utf8');
+  } catch {
+    throw new CliError(`file "${path}" does not exist`);
+  }
+  if (token === '') throw new CliError(`file "${path}" is empty`);
+  return token;
+}
+
+async function withSubjectToken(config: Config, issuer: string, program: Program): Promise<string> {
+  const endpoint = await discover(issuer, program);
+  const form = {
+    grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+    scope: 'all-apis',
+    client_id: config.client_id ?? '',
+    subject_token: readSubjectToken(config.databricks_id_token_filepath!),
+    subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+  };
+  return requestToken(endpoint, form, { 'user-agent': program.userAgent });
+}
+
+/** One way to log in; `named` is the auth type that is asked for, or undefined where any will do. @throws CliError */
+export async function authenticate(config: Config, issuer: string, program: Program): Promise<Bearer> {
+  const { auth_type: named, token, client_id: id, client_secret: secret, databricks_id_token_filepath: file } = config;
+  const isTried = (authType: string): boolean => named === undefined || named === authType;
+  const explain = (authType: string, error: unknown): unknown =>
+    error instanceof CliError ? new CliError(`${authType} auth: ${error.message}. ${describe(config)}`) : error;
+  if (config.host && token && isTried('pat')) return { authType: 'pat', token };
+  if (config.host && id && secret && isTried('oauth-m2m')) {
+    const endpoint = await discover(issuer, program).catch((error: unknown) => {
+      throw explain('oauth-m2m', error);
+    });
+    return { authType: 'oauth-m2m', token: await withClientSecret(config, endpoint, program) };
+  }
+  if (config.host && file && isTried('file-oidc')) {
+    const exchange = (): Promise<string> => withSubjectToken(config, issuer, program);
+    // The real program tries all of it twice before it gives up.
+    const token = await exchange()
+      .catch(exchange)
+      .catch((error: unknown) => {
+        throw explain('file-oidc', error);
+      });
+    return { authType: 'file-oidc', token };
+  }
+  if (config.host && named === undefined) {
+    for (let asked = 0; asked < DISCOVERIES_OF_THE_CHAIN; asked += 1) await discover(issuer, program).catch(() => '');
+  }
+  throw new CliError(`${CANNOT_CONFIGURE}. ${describe(config)}`);
+}
