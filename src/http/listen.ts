@@ -1,0 +1,42 @@
+import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import { StartupError } from '../credential/errors.ts';
+
+export interface Address {
+  readonly host: string;
+  /** 0 for any that is free. */
+  readonly port: number;
+}
+
+/** Both families at once; what a machine without IPv6 gets instead is its IPv4 equivalent. */
+const ANY_ADDRESS = '::';
+const ANY_IPV4_ADDRESS = '0.0.0.0';
+const NO_IPV6 = /^(?:EAFNOSUPPORT|EADDRNOTAVAIL)$/;
+
+const REMEDIES: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another process of this pod or machine has the port: stop it, or set http.port to one that is free',
+  EACCES: 'this user may not open the port: set http.port to one above 1023',
+  EADDRNOTAVAIL: 'no interface of this machine has the address: set http.host to one that it has, or to "::" for all',
+  EAFNOSUPPORT: 'this machine has no addresses of that kind: set http.host to "0.0.0.0"',
+  ENOTFOUND: 'the name has no address: set http.host to an IP address, or to "::" for all',
+  EAI_AGAIN: 'the name could not be looked up: set http.host to an IP address, or to "::" for all',
+};
+
+/** Where it listens in fact. @throws StartupError */
+export async function listen(server: FastifyInstance, { host, port }: Address): Promise<Address> {
+  try {
+    await server.listen({ host, port });
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    if (host === ANY_ADDRESS && NO_IPV6.test(code)) return await listen(server, { host: ANY_IPV4_ADDRESS, port });
+    const remedy = REMEDIES[code];
+    if (remedy === undefined) throw error;
+    throw new StartupError(`cannot listen on ${format({ host, port })}: ${remedy} (${code})`, { cause: error });
+  }
+  const { address, port: taken } = server.server.address() as AddressInfo;
+  return { host: address, port: taken };
+}
+
+function format({ host, port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,57 @@
+import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
+import { AppError } from '../credential/errors.ts';
+
+export type { Logger };
+
+export interface LoggerOptions {
+  readonly level: string;
+  readonly version: string;
+}
+
+export interface SerializedError {
+  readonly name: string;
+  readonly code?: string;
+  readonly failure?: string;
+  readonly message: string;
+  readonly stack?: string;
+  readonly cause?: SerializedError;
+}
+
+/** The first net is `Secret`; this one catches what became a plain string by mistake. */
+const SECRET_KEYS = ['token', 'password', 'secret', 'clientSecret', 'client_secret', 'access_token', 'authorization'];
+/** And this one a token that stands in the middle of other text. */
+const JWT = /eyJ[\w-]{6,}(?:\.[\w-]*){0,2}/g;
+const CENSOR = '[redacted]';
+const MAX_CAUSES = 5;
+
+/** JSON lines on standard output, written before the call returns: a crash loses none. */
+export function createLogger({ level, version }: LoggerOptions, destination?: DestinationStream): Logger {
+  const isDetailed = level === 'debug' || level === 'trace';
+  return pino(
+    {
+      level,
+      base: { version },
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: SECRET_KEYS.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]), censor: CENSOR },
+      serializers: { err: (error: unknown) => serializeError(error, isDetailed) },
+      hooks: { streamWrite: (line) => line.replaceAll(JWT, CENSOR) },
+    },
+    destination ?? pino.destination({ dest: 1, sync: true }),
+  );
+}
+
+/** Only what is known to be harmless: libraries hang whole requests and command lines on their errors. */
+function serializeError(error: unknown, isDetailed: boolean, depth = 0): SerializedError {
+  if (!(error instanceof Error)) return { name: typeof error, message: 'something that is no error was thrown' };
+  const { code, failure } = error as { code?: unknown; failure?: unknown };
+  return {
+    name: error.name,
+    ...(typeof code === 'string' && { code }),
+    ...(typeof failure === 'string' && { failure }),
+    message: error.message,
+    ...((isDetailed || !(error instanceof AppError)) && error.stack !== undefined && { stack: error.stack }),
+    ...(error.cause !== undefined &&
+      depth < MAX_CAUSES && { cause: serializeError(error.cause, isDetailed, depth + 1) }),
+  };
+}

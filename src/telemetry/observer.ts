@@ -1,0 +1,110 @@
+import type { Clock, Credential, Observer } from '../credential/ports.ts';
+import { remainingMs } from '../credential/schedule.ts';
+import type { Logger } from './logger.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface ObserverOptions {
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  /** Told of each problem in one line that a person can act on. */
+  readonly onProblem?: ((text: string) => void) | undefined;
+}
+
+const FINGERPRINT_DIGITS = 12;
+
+/** Each event becomes a line in the log and a count. A steady hour has one line per refresh at `info`. */
+export function createObserver({ clock, log, metrics, onProblem }: ObserverOptions): Observer {
+  const children = new Map<string, Logger>();
+  const logOf = (credential: string): Logger => {
+    const child = children.get(credential) ?? log.child({ credential });
+    children.set(credential, child);
+    return child;
+  };
+  const report = (...parts: readonly string[]): void => onProblem?.(parts.join(': ').replace(/\s+/g, ' '));
+
+  return {
+    mintStarted(credential) {
+      metrics.mintStarted(credential);
+      logOf(credential).debug('mint started');
+    },
+
+    minted(credential, minted, { dueAt, durationMs, failuresBefore }) {
+      metrics.minted(credential, minted, durationMs);
+      const fields = { ...describe(minted, clock), nextRefreshAt: rfc3339(dueAt), durationMs: Math.round(durationMs) };
+      if (failuresBefore === 0) logOf(credential).info(fields, 'minted');
+      else logOf(credential).info({ ...fields, failuresBefore }, 'minted again after failures');
+    },
+
+    mintFailed(credential, error, { consecutiveFailures, durationMs, remainingMs, retryAt }) {
+      metrics.mintFailed(credential, error.failure, durationMs);
+      const fields = {
+        err: error,
+        remedy: error.remedy,
+        detail: error.detail,
+        consecutiveFailures,
+        remainingSeconds: remainingMs === undefined ? undefined : seconds(remainingMs),
+        retryAt: rfc3339(retryAt),
+        durationMs: Math.round(durationMs),
+      };
+      logOf(credential).warn(fields, 'mint failed');
+      report(credential, error.message, error.remedy);
+    },
+
+    adopted(credential, adopted, dueAt) {
+      metrics.adopted(credential);
+      logOf(credential).info({ ...describe(adopted, clock), nextRefreshAt: rfc3339(dueAt) }, 'adopted');
+    },
+
+    expired(credential) {
+      logOf(credential).error('expired without a successor');
+      report(credential, 'expired without a successor');
+    },
+
+    sinkWritten(credential, sink, written, isRepair) {
+      metrics.sinkWritten(credential, sink, isRepair);
+      const fields = { sink, fingerprint: shorten(written.fingerprint) };
+      if (isRepair) logOf(credential).info(fields, 'sink repaired after somebody else changed it');
+      else logOf(credential).debug(fields, 'sink written');
+    },
+
+    sinkFailed(credential, sink, error, retryAt) {
+      metrics.sinkFailed(credential, sink);
+      logOf(credential).warn({ sink, err: error, retryAt: rfc3339(retryAt) }, 'sink not written');
+      report(credential, sink, error.message);
+    },
+
+    sinkRepairsLimited(credential, sink, resumeAt) {
+      const fields = { sink, resumeAt: rfc3339(resumeAt) };
+      logOf(credential).warn(fields, 'sink changed by somebody else again and again; repairs wait');
+      report(credential, sink, 'changed by somebody else again and again; repairs wait');
+    },
+
+    clockJumped(byMs) {
+      metrics.clockJumped();
+      log.warn({ bySeconds: seconds(byMs) }, 'clock jumped; every credential is due');
+    },
+  };
+}
+
+/** Times by the service's clock, as the files show them; the life that is left by this machine's. */
+function describe(credential: Credential, clock: Clock): object {
+  return {
+    issuedAt: rfc3339(credential.service.issuedAt),
+    expiresAt: rfc3339(credential.service.expiresAt),
+    remainingSeconds: seconds(remainingMs(credential, clock)),
+    fingerprint: shorten(credential.fingerprint),
+  };
+}
+
+function shorten(fingerprint: string): string {
+  return fingerprint.slice(0, FINGERPRINT_DIGITS);
+}
+
+function rfc3339(at: number): string {
+  return new Date(at).toISOString();
+}
+
+function seconds(ms: number): number {
+  return Math.round(ms / 1_000);
+}

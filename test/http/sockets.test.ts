@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { Agent, get, type IncomingMessage } from 'node:http';
+import { connect, createServer as createTcpServer, type AddressInfo } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { text } from 'node:stream/consumers';
+import { describe, test, type TestContext } from 'node:test';
+import type { FastifyInstance } from 'fastify';
+import { StartupError } from '../../src/credential/errors.ts';
+import { createServer, type ServerOptions } from '../../src/http/server.ts';
+import { listen } from '../../src/http/listen.ts';
+import { frozenClock, statusWith } from '../support/statuses.ts';
+
+const LOOPBACK = '127.0.0.1';
+
+function serverWith(t: TestContext, overrides: Partial<ServerOptions> = {}): FastifyInstance {
+  const server = createServer({
+    clock: frozenClock,
+    version: '1.2.3',
+    liveness: () => [{ name: 'scheduler', isOk: true, reason: 'last turned 0 s ago' }],
+    statuses: async () => await Promise.resolve([statusWith()]),
+    renderMetrics: async () => await Promise.resolve({ contentType: 'text/plain', body: '' }),
+    log: { error: (fields) => assert.fail(JSON.stringify(fields)) },
+    ...overrides,
+  });
+  t.after(async () => await server.close());
+  return server;
+}
+
+async function send(port: number, request: string): Promise<string> {
+  const socket = connect(port, LOOPBACK);
+  socket.write(request);
+  return await text(socket);
+}
+
+describe('what is hardly HTTP', () => {
+  const rows = [
+    ['a huge header', `GET /healthz HTTP/1.1\r\nHost: a\r\nX-Any: ${'<b>'.repeat(6_000)}\r\n\r\n`, 431],
+    ['garbage', '\u0016\u0003\u0001<b>\r\n\r\n', 400],
+    ['a header without a name', 'GET /healthz HTTP/1.1\r\n: <b>\r\n\r\n', 400],
+  ] as const;
+  for (const [title, request, status] of rows) {
+    test(`${title} gets ${status} in a few words, and the connection ends`, async (t) => {
+      const { port } = await listen(serverWith(t), { host: LOOPBACK, port: 0 });
+      const [head = '', body] = (await send(port, request)).split('\r\n\r\n');
+      assert.match(head, new RegExp(`^HTTP/1.1 ${status} `));
+      assert.match(head, /Content-Type: text\/plain; charset=utf-8/);
+      assert.match(body ?? '', /^[a-z ]+\n$/);
+    });
+  }
+
+  test('a GET with a body is answered as one without', async (t) => {
+    const { port } = await listen(serverWith(t), { host: LOOPBACK, port: 0 });
+    const request =
+      'GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\n{"a":';
+    assert.match(await send(port, request), /^HTTP\/1.1 200 OK/);
+  });
+});
+
+describe('closing', () => {
+  test('takes no time although a connection is kept alive', async (t) => {
+    const server = serverWith(t);
+    const { port } = await listen(server, { host: LOOPBACK, port: 0 });
+    const agent = new Agent({ keepAlive: true });
+    t.after(() => agent.destroy());
+    const [response] = (await once(get({ host: LOOPBACK, port, path: '/healthz', agent }), 'response')) as [
+      IncomingMessage,
+    ];
+    assert.equal(await text(response), 'ok');
+    const startedAt = performance.now();
+    await server.close();
+    assert.ok(performance.now() - startedAt < 200);
+  });
+
+  test('does not wait for a look at the sinks that hangs', async (t) => {
+    const { promise: asked, resolve: ask } = Promise.withResolvers<void>();
+    const server = serverWith(t, {
+      statuses: async () => {
+        ask();
+        return await Promise.withResolvers<never>().promise;
+      },
+    });
+    const { port } = await listen(server, { host: LOOPBACK, port: 0 });
+    const request = get({ host: LOOPBACK, port, path: '/readyz' });
+    const failed = once(request, 'error');
+    await asked;
+    const startedAt = performance.now();
+    await server.close();
+    assert.ok(performance.now() - startedAt < 200);
+    await failed;
+  });
+
+  test('who hangs up stops the look at the sinks, and nothing is logged', async (t) => {
+    const logged: object[] = [];
+    const { promise: asked, resolve: ask } = Promise.withResolvers<AbortSignal>();
+    const server = serverWith(t, {
+      log: { error: (fields) => void logged.push(fields) },
+      statuses: async ({ signal }) => {
+        ask(signal);
+        await once(signal, 'abort');
+        throw signal.reason;
+      },
+    });
+    const { port } = await listen(server, { host: LOOPBACK, port: 0 });
+    const request = get({ host: LOOPBACK, port, path: '/readyz' });
+    request.on('error', () => {});
+    const inspection = await asked;
+    const aborted = once(inspection, 'abort');
+    request.destroy();
+    await aborted;
+    assert.match(await send(port, 'GET /healthz HTTP/1.0\r\n\r\n'), /^HTTP\/1.1 200 OK/);
+    assert.deepEqual(logged, []);
+  });
+});
+
+describe('listening', () => {
+  test('tells the address and port that it got', async (t) => {
+    const { host, port } = await listen(serverWith(t), { host: LOOPBACK, port: 0 });
+    assert.equal(host, LOOPBACK);
+    assert.ok(port > 0);
+  });
+
+  test('reaches IPv4 with "::", whether or not the machine has IPv6', async (t) => {
+    const { port } = await listen(serverWith(t), { host: '::', port: 0 });
+    assert.match(await send(port, 'GET /healthz HTTP/1.0\r\n\r\n'), /^HTTP\/1.1 200 OK/);
+  });
+
+  for (const code of ['EAFNOSUPPORT', 'EADDRNOTAVAIL']) {
+    test(`takes IPv4 alone where "::" fails with ${code}`, async (t) => {
+      const server = serverWith(t);
+      const original = server.server.listen.bind(server.server);
+      // A machine without IPv6 cannot be had here, so the socket itself refuses.
+      server.server.listen = ((options: { host: string; port: number }) => {
+        if (options.host !== '::') return original(options);
+        queueMicrotask(() => server.server.emit('error', Object.assign(new Error(code), { code })));
+        return server.server;
+      }) as typeof server.server.listen;
+      const { host, port } = await listen(server, { host: '::', port: 0 });
+      assert.equal(host, '0.0.0.0');
+      assert.match(await send(port, 'GET /healthz HTTP/1.0\r\n\r\n'), /^HTTP\/1.1 200 OK/);
+    });
+  }
+
+  test('a taken port is a startup error that names it and says what to do', async (t) => {
+    const other = createTcpServer().listen(0, LOOPBACK);
+    t.after(() => other.close());
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    await assert.rejects(listen(serverWith(t), { host: LOOPBACK, port }), (error: unknown) => {
+      assert.ok(error instanceof StartupError);
+      assert.equal(
+        error.message,
+        `cannot listen on ${LOOPBACK}:${port}: another process of this pod or machine has the port: stop it, or set http.port to one that is free (EADDRINUSE)`,
+      );
+      return true;
+    });
+  });
+
+  test('an address that the machine does not have is a startup error', async (t) => {
+    // 192.0.2.0/24 is reserved for documentation.
+    const taken = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+    assert.ok(taken.every(({ address }) => address !== '192.0.2.1'));
+    const failure = listen(serverWith(t), { host: '192.0.2.1', port: 0 });
+    await assert.rejects(failure, {
+      name: 'StartupError',
+      message: /192\.0\.2\.1:0: no interface .* \(EADDRNOTAVAIL\)/,
+    });
+  });
+
+  test('a name without an address is a startup error', async (t) => {
+    const failure = listen(serverWith(t), { host: 'no-such-name.invalid', port: 0 });
+    await assert.rejects(failure, { name: 'StartupError', message: /no-such-name\.invalid:0: the name .* http\.host/ });
+  });
+});
