@@ -1,0 +1,161 @@
+import { dirname } from 'node:path';
+import type { Config, CredentialConfig } from './config/load.ts';
+import { principalOf, workspaceOf } from './config/identity.ts';
+import type { Auth } from './credential/auth.ts';
+import { type SinkError, SinksError } from './credential/errors.ts';
+import { Fleet, type KeeperPlan } from './credential/fleet.ts';
+import { Keeper } from './credential/keeper.ts';
+import type { Cancellable, Clock, Identity, Observer, Sink } from './credential/ports.ts';
+import { Slots } from './credential/slots.ts';
+import { type Check, type CredentialStatus, livenessChecks } from './credential/status.ts';
+import { runAll } from './credential/tasks.ts';
+import { Ticker } from './credential/ticker.ts';
+import { DatabricksCli } from './minters/cli.ts';
+import { CommandMinter, type Resource } from './minters/command.ts';
+import { PrivateHomes } from './minters/homes.ts';
+import { readCliVersion } from './minters/version.ts';
+import { watchFile } from './platform/watch-file.ts';
+import { FileSink } from './sinks/file.ts';
+import { StateFile } from './sinks/state-file.ts';
+
+export interface AppOptions {
+  readonly clock: Clock;
+  readonly observer: Observer;
+  readonly temporaryDirectory: string;
+  /** Whether valid credentials that stand in the sinks are used for as long as they live. */
+  readonly adopts: boolean;
+}
+
+interface Plan extends KeeperPlan {
+  readonly sinks: readonly Sink[];
+}
+
+/** Puts the parts together for a configuration, and again for the next one. */
+export class App {
+  readonly #options: AppOptions;
+  readonly #ticker: Ticker;
+  readonly #fleet = new Fleet();
+  readonly #homes: PrivateHomes;
+  #slots = new Slots(0);
+
+  constructor(options: AppOptions) {
+    this.#options = options;
+    this.#homes = new PrivateHomes(options.temporaryDirectory);
+    this.#ticker = new Ticker(options.clock, (byMs) => {
+      options.observer.clockJumped(byMs);
+      for (const keeper of this.#fleet.keepers) keeper.refreshSoon();
+    });
+  }
+
+  /** Starts, restarts and stops keepers; names those that it touched. @throws SinksError, with everything as it was */
+  async configure(config: Config, options: Cancellable): Promise<string[]> {
+    const { clock } = this.#options;
+    const { command, concurrency } = config.minter.cli;
+    // Keepers that go on must share their slots with the new ones.
+    const slots = this.#slots.size === concurrency ? this.#slots : new Slots(concurrency);
+    const { auth, childEnvironment: passThrough } = config;
+    const cli = new DatabricksCli({ command, auth, passThrough, homes: this.#homes, clock });
+    const plans = config.credentials.map((credential) => this.#plan(credential, config, cli, slots));
+    await prepare(this.#fleet.newcomers(plans), options);
+    this.#slots = slots;
+    return await this.#fleet.replace(plans);
+  }
+
+  /** Until the signal; rejects with its reason, or with what a bug threw. */
+  async run({ signal }: Cancellable): Promise<void> {
+    try {
+      await runAll([(options) => this.#ticker.run(options), (options) => this.#fleet.run(options)], { signal });
+    } finally {
+      this.#homes.remove();
+    }
+  }
+
+  /** Settles once every sink has held its credential. */
+  async published(): Promise<void> {
+    await Promise.all(this.#fleet.keepers.map(async (keeper) => await keeper.published()));
+  }
+
+  /** What exists by now, for the metrics. */
+  get sinkNames(): ReadonlyMap<string, readonly string[]> {
+    return new Map(this.#fleet.keepers.map(({ name, sinkNames }) => [name, sinkNames]));
+  }
+
+  /** The identity has a new secret. */
+  secretChanged(): void {
+    for (const keeper of this.#fleet.keepers) keeper.retryNow();
+  }
+
+  liveness(): Check[] {
+    const vitals = this.#fleet.keepers.map((keeper) => keeper.vitals());
+    return livenessChecks(this.#ticker.beatAt, vitals, this.#options.clock);
+  }
+
+  async statuses(options: Cancellable): Promise<CredentialStatus[]> {
+    return await Promise.all(this.#fleet.keepers.map(async (keeper) => await keeper.status(options)));
+  }
+
+  /** Asks the CLI, behind everything that mints. */
+  async cliVersion({ minter, childEnvironment }: Config, { signal }: Cancellable): Promise<string | undefined> {
+    const { clock } = this.#options;
+    const installed = { command: minter.cli.command, passThrough: childEnvironment, clock };
+    const request = { expiresAt: Infinity, isTroubled: true };
+    return await this.#slots.with(request, async () => await readCliVersion(installed, { signal }), { signal });
+  }
+
+  #plan(credential: CredentialConfig, config: Config, cli: DatabricksCli, slots: Slots): Plan {
+    const { clock, observer, adopts } = this.#options;
+    const { auth, refresh, backoff, minter } = config;
+    const { name, ttl: ttlMs, resource } = credential;
+    const identity = identityOf(credential, auth);
+    const sinks = buildSinks(credential, identity);
+    const make: KeeperPlan['make'] = (inherited) =>
+      new Keeper({
+        name,
+        resource: resource.name,
+        ttlMs,
+        timeoutMs: minter.cli.timeout,
+        refresh: { at: refresh.at, jitter: refresh.jitter, floorMs: refresh.floor },
+        backoff: { initialMs: backoff.initial, maxMs: backoff.max },
+        minter: new CommandMinter(cli, toResource(credential), clock),
+        sinks,
+        slots,
+        ticker: this.#ticker,
+        random: Math.random,
+        observer,
+        adopts,
+        inherited,
+      });
+    const key = JSON.stringify([credential, minter, refresh, backoff]);
+    return { name, key, identityKey: JSON.stringify(identity), sinks, make };
+  }
+}
+
+/** Whose tokens a credential's are. */
+export function identityOf({ resource }: CredentialConfig, auth: Auth): Identity {
+  return { workspace: workspaceOf(auth), resource: resource.name, principal: principalOf(auth) };
+}
+
+export function toResource({ resource, ttl }: CredentialConfig): Resource {
+  return resource.kind === 'endpoint' ? { endpoint: resource.name, ttlMs: ttl } : { instance: resource.name };
+}
+
+/** Files of one directory share its record of what they hold. */
+export function buildSinks({ name, connection, sinks }: CredentialConfig, identity: Identity): Sink[] {
+  const states = new Map<string, StateFile>();
+  return sinks.map(({ path, format, mode }) => {
+    const directory = dirname(path);
+    const state = states.get(directory) ?? new StateFile({ directory, name, identity });
+    states.set(directory, state);
+    return new FileSink({ path, format, mode, connection, state, watch: watchFile });
+  });
+}
+
+/** All problems at once, and before anything is minted. */
+async function prepare(plans: readonly Plan[], options: Cancellable): Promise<void> {
+  const sinks = plans.flatMap((plan) => plan.sinks);
+  const outcomes = await Promise.allSettled(sinks.map(async (sink) => await sink.prepare(options)));
+  const reasons = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as SinkError] : []));
+  const bug = reasons.find((reason) => reason.code !== 'sink');
+  if (bug !== undefined) throw bug;
+  if (reasons.length > 0) throw new SinksError(reasons);
+}

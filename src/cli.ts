@@ -1,0 +1,145 @@
+import { constants } from 'node:os';
+import { parseArgs } from 'node:util';
+import type { Config } from './config/load.ts';
+import { AppError, UsageError } from './credential/errors.ts';
+import type { Cancellable } from './credential/ports.ts';
+import { Stopped } from './platform/signals.ts';
+import { writeTerminationLog } from './platform/termination-log.ts';
+
+const NAME = 'lakebase-credential-sidecar';
+
+/** Documented, and stable: platforms act on them. */
+const EXIT_CODES = { config: 78, usage: 64, mint: 69, sink: 73, sinks: 73, startup: 69 } as const;
+const EXIT_BUG = 1;
+
+const COMMANDS = ['run', 'once', 'check', 'schema', 'version', 'help'] as const;
+type Command = (typeof COMMANDS)[number];
+
+const OPTIONS = {
+  config: { type: 'string' },
+  'http-host': { type: 'string' },
+  'http-port': { type: 'string' },
+  'log-level': { type: 'string' },
+  timeout: { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean' },
+} as const;
+
+const HELP = `Usage: ${NAME} [command] [options]
+
+Keeps a short-lived Lakebase (Databricks Postgres) credential fresh beside an application that expects a password.
+
+Commands:
+  run       keep every credential fresh until SIGTERM or SIGINT (the default)
+  once      mint and write every credential once
+  check     try everything, write nothing, and say what to do about what fails
+  schema    print the JSON Schema of the configuration
+  version   print the versions of this program, Node.js and the Databricks CLI
+  help      print this
+
+Options:
+  --config FILE       configuration file; also LAKEBASE_CREDENTIAL_CONFIG; without one the environment says it all
+  --http-host HOST    address to listen on (run)
+  --http-port PORT    port of health, metrics and status (run)
+  --log-level LEVEL   trace, debug, info, warn, error or fatal
+  --timeout DURATION  how long once may take, such as 90s; 60s without it
+
+Exit codes:
+  0 done, or stopped by a signal   64 wrong usage   69 not available: the CLI, the workspace, or the port
+  73 a sink cannot be written      78 bad configuration   1 a bug in this program
+`;
+
+export interface Terminal {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+}
+
+interface Invocation {
+  readonly command: Command;
+  readonly values: ReturnType<typeof parse>['values'];
+}
+
+/** Runs one command and says how it ended: the exit code. */
+export async function runCli(terminal: Terminal & Cancellable): Promise<number> {
+  try {
+    const invocation = readArguments(terminal.argv);
+    return await dispatch(invocation, terminal);
+  } catch (error) {
+    if (error instanceof Stopped) return 128 + constants.signals[error.signal];
+    const isForeseen = error instanceof AppError;
+    const text = isForeseen ? error.message : `bug: ${error instanceof Error ? error.stack : String(error)}`;
+    terminal.stderr.write(`${NAME}: ${text.replaceAll('\n', '\n  ')}\n`);
+    writeTerminationLog(text);
+    return isForeseen ? EXIT_CODES[error.code] : EXIT_BUG;
+  }
+}
+
+async function dispatch({ command, values }: Invocation, terminal: Terminal & Cancellable): Promise<number> {
+  const { env, signal, stdout } = terminal;
+  const load = async (): Promise<Config> => {
+    const { loadConfig } = await import('./config/load.ts');
+    return await loadConfig({ env, flags: values });
+  };
+  switch (command) {
+    case 'help':
+      stdout.write(HELP);
+      return 0;
+    case 'schema': {
+      const { configJsonSchema } = await import('./config/schema.ts');
+      stdout.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`);
+      return 0;
+    }
+    case 'version': {
+      const { printVersions } = await import('./commands/version.ts');
+      await printVersions({ load, env, stdout, signal });
+      return 0;
+    }
+    case 'check': {
+      const { check } = await import('./commands/check.ts');
+      return (await check({ load, stdout, signal })) ? 0 : EXIT_CODES.startup;
+    }
+    case 'once': {
+      const { once } = await import('./commands/once.ts');
+      await once({ config: await load(), timeout: values.timeout, signal });
+      return 0;
+    }
+    case 'run': {
+      const { run } = await import('./commands/run.ts');
+      return await run({ config: await load(), reload: load, signal }).catch(zeroIfStopped);
+    }
+    default:
+      return command satisfies never;
+  }
+}
+
+/** Being stopped is how a sidecar ends well. */
+function zeroIfStopped(error: unknown): number {
+  if (error instanceof Stopped) return 0;
+  throw error;
+}
+
+function readArguments(argv: readonly string[]): Invocation {
+  const { values, positionals } = parse(argv);
+  const [command = 'run', ...rest] = positionals;
+  if (values.help === true) return { command: 'help', values };
+  if (values.version === true) return { command: 'version', values };
+  if (!isCommand(command)) throw new UsageError(`unknown command "${command}": one of ${COMMANDS.join(', ')}`);
+  if (rest.length > 0) throw new UsageError(`unexpected argument "${rest[0]}" after ${command}`);
+  if (values.timeout !== undefined && command !== 'once') throw new UsageError('--timeout is for once only');
+  return { command, values };
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true });
+  } catch (error) {
+    const [words = ''] = (error as Error).message.split('. ');
+    throw new UsageError(`${words.charAt(0).toLowerCase()}${words.slice(1)}; see ${NAME} help`, { cause: error });
+  }
+}
+
+function isCommand(word: string): word is Command {
+  return COMMANDS.some((command) => command === word);
+}

@@ -1,0 +1,175 @@
+import { tmpdir } from 'node:os';
+import { styleText } from 'node:util';
+import { buildSinks, identityOf, toResource } from '../app.ts';
+import { formatDuration } from '../config/duration.ts';
+import type { Config, CredentialConfig } from '../config/load.ts';
+import type { Auth } from '../credential/auth.ts';
+import { AppError, ConfigError, MintError, SinkError } from '../credential/errors.ts';
+import { SINK_REMEDIES } from '../credential/failures.ts';
+import type { Cancellable, Credential } from '../credential/ports.ts';
+import { lifetimeMs } from '../credential/schedule.ts';
+import { DatabricksCli } from '../minters/cli.ts';
+import { CommandMinter } from '../minters/command.ts';
+import { PrivateHomes } from '../minters/homes.ts';
+import { complaintAbout, readCliVersion } from '../minters/version.ts';
+import { systemClock as clock } from '../platform/clock.ts';
+import { findCommand } from '../platform/find-command.ts';
+
+export interface CheckOptions extends Cancellable {
+  /** @throws ConfigError */
+  readonly load: () => Promise<Config>;
+  readonly stdout: NodeJS.WriteStream;
+}
+
+interface Finding {
+  readonly isOk: boolean;
+  readonly text: string;
+  /** The one thing to do. */
+  readonly remedy?: string | undefined;
+  /** The CLI's own words, scrubbed. */
+  readonly detail?: string | undefined;
+}
+
+/** Tries everything and keeps nothing: one line a check, and under each failure what to do. Tells whether all is well. */
+export async function check({ load, stdout, signal }: CheckOptions): Promise<boolean> {
+  const report = new Report(stdout);
+  const config = await load().catch((error: unknown) => {
+    if (!(error instanceof ConfigError)) throw error;
+    for (const { path, message } of error.issues) {
+      report.add('configuration', { isOk: false, text: path === '' ? message : `${path}: ${message}` });
+    }
+  });
+  if (config === undefined) return report.finish();
+  const { configFile, credentials } = config;
+  report.add('configuration', {
+    isOk: true,
+    text: `${configFile ?? 'from the environment'}: ${credentials.map(({ name }) => name).join(', ')}`,
+  });
+  report.add('identity', { isOk: true, text: describeIdentity(config.auth) });
+  const cli = await checkCli(config, { signal });
+  report.add('cli', cli);
+  for (const credential of credentials) {
+    if (cli.isOk) report.add(`${credential.name} mint`, await checkMint(credential, config, { signal }));
+    for (const [name, finding] of await checkSinks(credential, config, { signal }))
+      report.add(`${credential.name} ${name}`, finding);
+  }
+  return report.finish();
+}
+
+class Report {
+  readonly #stdout: NodeJS.WriteStream;
+  #failed = 0;
+  #count = 0;
+
+  constructor(stdout: NodeJS.WriteStream) {
+    this.#stdout = stdout;
+  }
+
+  add(name: string, { isOk, text, remedy, detail }: Finding): void {
+    this.#count += 1;
+    if (!isOk) this.#failed += 1;
+    const mark = isOk ? this.#style('green', '✓ ok  ') : this.#style('red', '✗ fail');
+    this.#stdout.write(`${mark} ${this.#style('bold', name)}: ${text}\n`);
+    if (remedy !== undefined) this.#stdout.write(`       → ${remedy}\n`);
+    if (detail !== undefined && detail !== '')
+      this.#stdout.write(`       ${this.#style('dim', `the CLI said: ${detail}`)}\n`);
+  }
+
+  finish(): boolean {
+    const summary =
+      this.#failed === 0 ? `all ${this.#count} checks passed` : `${this.#failed} of ${this.#count} checks failed`;
+    this.#stdout.write(`${this.#style(this.#failed === 0 ? 'green' : 'red', summary)}\n`);
+    return this.#failed === 0;
+  }
+
+  /** Only where the terminal has colour. */
+  #style(format: 'green' | 'red' | 'bold' | 'dim', text: string): string {
+    return styleText(format, text, { stream: this.#stdout });
+  }
+}
+
+function describeIdentity(auth: Auth): string {
+  switch (auth.kind) {
+    case 'file-oidc':
+      return `workload identity of client ${auth.clientId} with the token in ${auth.tokenFile}, at ${auth.host}`;
+    case 'oauth-m2m':
+      return `client ${auth.clientId} with a secret ${'file' in auth.secret ? `in ${auth.secret.file}` : 'by variable'}, at ${auth.host}`;
+    case 'profile':
+      return `profile ${auth.profile} of ${auth.configFile}`;
+    case 'pat':
+      return `a personal access token, at ${auth.host}`;
+    default:
+      return auth satisfies never;
+  }
+}
+
+async function checkCli({ minter, childEnvironment, credentials }: Config, options: Cancellable): Promise<Finding> {
+  try {
+    const command = findCommand(minter.cli.command, childEnvironment['PATH'] ?? '');
+    const version = await readCliVersion({ command, passThrough: childEnvironment, clock }, options);
+    if (version === undefined)
+      return {
+        isOk: false,
+        text: `${command} does not tell its version`,
+        remedy: 'let minter.cli.command name the Databricks CLI',
+      };
+    const complaint = complaintAbout(
+      version,
+      credentials.some(({ ttl }) => ttl !== undefined),
+    );
+    if (complaint !== undefined)
+      return { isOk: false, text: `${command}: ${complaint}`, remedy: 'install a newer Databricks CLI' };
+    return { isOk: true, text: `${command} ${version}` };
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    return {
+      isOk: false,
+      text: error.message,
+      remedy: 'install the Databricks CLI, or set minter.cli.command to its path',
+    };
+  }
+}
+
+/** The token is thrown away. */
+async function checkMint(
+  credential: CredentialConfig,
+  { auth, childEnvironment, minter }: Config,
+  { signal }: Cancellable,
+): Promise<Finding> {
+  const homes = new PrivateHomes(tmpdir());
+  const { command, timeout: timeoutMs } = minter.cli;
+  const cli = new DatabricksCli({ command, auth, passThrough: childEnvironment, homes, clock });
+  try {
+    const minted = await new CommandMinter(cli, toResource(credential), clock).mint({ signal, slot: 0, timeoutMs });
+    return { isOk: true, text: describeCredential(minted) };
+  } catch (error) {
+    if (!(error instanceof MintError)) throw error;
+    return { isOk: false, text: `${error.message} (${error.failure})`, remedy: error.remedy, detail: error.detail };
+  } finally {
+    homes.remove();
+  }
+}
+
+function describeCredential(minted: Credential): string {
+  const skewSeconds = Math.round((minted.service.issuedAt - minted.local.issuedAt) / 1_000);
+  const skew =
+    Math.abs(skewSeconds) < 5 ? '' : `; the clocks differ by ${Math.abs(skewSeconds)} s, which is allowed for`;
+  return `a token that lives ${formatDuration(lifetimeMs(minted))}, thrown away${skew}`;
+}
+
+async function checkSinks(
+  credential: CredentialConfig,
+  { auth }: Config,
+  options: Cancellable,
+): Promise<[string, Finding][]> {
+  const findings: [string, Finding][] = [];
+  for (const sink of buildSinks(credential, identityOf(credential, auth))) {
+    try {
+      findings.push([sink.name, { isOk: true, text: await sink.examine(options) }]);
+    } catch (error) {
+      if (!(error instanceof SinkError)) throw error;
+      findings.push([sink.name, { isOk: false, text: error.message, remedy: SINK_REMEDIES[error.failure] }]);
+    }
+  }
+  return findings;
+}

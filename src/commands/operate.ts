@@ -1,0 +1,134 @@
+import type { Logger } from 'pino';
+import type { App } from '../app.ts';
+import type { Config } from '../config/load.ts';
+import { AppError, MintError } from '../credential/errors.ts';
+import type { Cancellable } from '../credential/ports.ts';
+import { runAll, type Task } from '../credential/tasks.ts';
+import { createServer, listen } from '../http/server.ts';
+import { complaintAbout } from '../minters/version.ts';
+import { systemClock as clock } from '../platform/clock.ts';
+import { watchContent } from '../platform/content-changes.ts';
+import { findCommand } from '../platform/find-command.ts';
+import { writeTerminationLog } from '../platform/termination-log.ts';
+import type { LateObserver } from '../telemetry/late-observer.ts';
+import { createLogger } from '../telemetry/logger.ts';
+import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
+import { createObserver } from '../telemetry/observer.ts';
+import { version } from '../version.ts';
+
+export interface OperateOptions {
+  readonly app: App;
+  readonly config: Config;
+  readonly reload: () => Promise<Config>;
+  readonly late: LateObserver;
+}
+
+/** What people and platforms see and do while the keepers run: logs, metrics, probes, and reloads. */
+export async function operate({ app, config, reload, late }: OperateOptions, { signal }: Cancellable): Promise<void> {
+  const log = createLogger({ level: config.log.level, version });
+  const metrics = createMetrics(clock);
+  metrics.track(app.sinkNames);
+  metrics.configReloaded(true);
+  late.pointTo(createObserver({ log, metrics, clock, onProblem: writeTerminationLog }));
+  const operation = new Operation(app, config, reload, log, metrics);
+  await runAll(operation.tasks, { signal });
+}
+
+class Operation {
+  readonly #app: App;
+  readonly #reload: () => Promise<Config>;
+  readonly #log: Logger;
+  readonly #metrics: Metrics;
+  #config: Config;
+
+  constructor(app: App, config: Config, reload: () => Promise<Config>, log: Logger, metrics: Metrics) {
+    this.#app = app;
+    this.#config = config;
+    this.#reload = reload;
+    this.#log = log;
+    this.#metrics = metrics;
+  }
+
+  get tasks(): Task[] {
+    const { auth, configFile } = this.#config;
+    const watched: Task[] = [];
+    const watch = (path: string, onChange: () => Promise<void>): void => {
+      watched.push(async (options) => await watchContent(path, onChange, { ...options, clock }));
+    };
+    if (configFile !== undefined) watch(configFile, async () => await this.#reconfigure());
+    if (auth.kind === 'file-oidc') watch(auth.tokenFile, async () => this.#app.secretChanged());
+    if (auth.kind === 'oauth-m2m' && 'file' in auth.secret)
+      watch(auth.secret.file, async () => this.#app.secretChanged());
+    return [
+      async (options) => await this.#serve(options),
+      async (options) => await this.#askVersion(options),
+      ...watched,
+    ];
+  }
+
+  async #serve({ signal }: Cancellable): Promise<void> {
+    const server = createServer({
+      clock,
+      version,
+      log: this.#log,
+      liveness: () => this.#app.liveness(),
+      statuses: async (options) => await this.#app.statuses(options),
+      renderMetrics: async (accept, statuses) => await this.#metrics.render(accept, statuses),
+    });
+    const { promise: stopped, resolve: stop } = Promise.withResolvers<unknown>();
+    signal.addEventListener('abort', stop, { once: true });
+    const { credentials, http } = this.#config;
+    const address = await listen(server, http);
+    const names = credentials.map(({ name }) => name);
+    this.#log.info({ ...address, credentials: names, uid: process.getuid?.(), node: process.versions.node }, 'started');
+    if (!signal.aborted) await stopped;
+    this.#log.info({ reason: String((signal.reason as Error).message) }, 'stopping; the files stay');
+    await server.close();
+  }
+
+  /** For the metric, and for a warning about one that is too old. */
+  async #askVersion(options: Cancellable): Promise<void> {
+    try {
+      const cliVersion = await this.#app.cliVersion(this.#config, options);
+      this.#metrics.setBuildInfo({ version, cliVersion: cliVersion ?? 'unknown', nodeVersion: process.versions.node });
+      const hasTtl = this.#config.credentials.some(({ ttl }) => ttl !== undefined);
+      const complaint =
+        cliVersion === undefined ? 'the CLI does not tell its version' : complaintAbout(cliVersion, hasTtl);
+      if (complaint === undefined) this.#log.debug({ cliVersion }, 'CLI found');
+      else this.#log.warn({ cliVersion, complaint }, 'this Databricks CLI may not work');
+    } catch (error) {
+      options.signal.throwIfAborted();
+      if (!(error instanceof MintError)) throw error; // else the first attempt to mint says the same
+    }
+  }
+
+  /** A configuration in which anything is wrong changes nothing. */
+  async #reconfigure(): Promise<void> {
+    try {
+      const config = await this.#reload();
+      findCommand(config.minter.cli.command, config.childEnvironment['PATH'] ?? '');
+      const changed = await this.#app.configure(config, { signal: AbortSignal.timeout(60_000) });
+      this.#warnOfRest(config);
+      this.#config = config;
+      this.#log.level = config.log.level;
+      this.#metrics.track(this.#app.sinkNames);
+      this.#metrics.configReloaded(true);
+      this.#log.info({ changed }, 'configuration reloaded');
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      this.#metrics.configReloaded(false);
+      this.#log.warn({ err: error }, 'configuration not reloaded, the old one stays in force');
+    }
+  }
+
+  #warnOfRest(config: Config): void {
+    if (JSON.stringify(config.http) !== JSON.stringify(this.#config.http)) {
+      this.#log.warn({ http: config.http }, 'a change of http needs a restart');
+    }
+    const kept = new Set(config.credentials.flatMap(({ sinks }) => sinks.map(({ path }) => path)));
+    const left = this.#config.credentials
+      .flatMap(({ sinks }) => sinks.map(({ path }) => path))
+      .filter((path) => !kept.has(path));
+    if (left.length > 0) this.#log.info({ files: left }, 'files that are no longer configured are left as they are');
+  }
+}

@@ -1,0 +1,30 @@
+import { tmpdir } from 'node:os';
+import { App } from '../app.ts';
+import type { Config } from '../config/load.ts';
+import type { Cancellable } from '../credential/ports.ts';
+import { runAll } from '../credential/tasks.ts';
+import { systemClock as clock } from '../platform/clock.ts';
+import { findCommand } from '../platform/find-command.ts';
+import { LateObserver } from '../telemetry/late-observer.ts';
+
+export interface RunOptions extends Cancellable {
+  readonly config: Config;
+  /** Loads the configuration again, in the same way. @throws ConfigError */
+  readonly reload: () => Promise<Config>;
+}
+
+/** Keeps every credential fresh until the signal; rejects with its reason, or with why it could not start. */
+export async function run({ config, reload, signal }: RunOptions): Promise<never> {
+  findCommand(config.minter.cli.command, config.childEnvironment['PATH'] ?? '');
+  const late = new LateObserver();
+  const app = new App({ clock, observer: late.observer, temporaryDirectory: tmpdir(), adopts: true });
+  await app.configure(config, { signal });
+  const attend = async (options: Cancellable): Promise<void> => {
+    await late.firstEvent(options);
+    // Everything that the first credential does not need is loaded while its command runs.
+    const { operate } = await import('./operate.ts');
+    await operate({ app, config, reload, late }, options);
+  };
+  await runAll([(options) => app.run(options), attend], { signal });
+  throw signal.reason;
+}
