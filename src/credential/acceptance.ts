@@ -22,6 +22,11 @@ export function requireBetter(
       `the new token is already expired by ${seconds(-leftMs)} s by this machine's clock`,
     );
   }
+  if (isForSomebodyElse(fresh, present) && remainingMs(present, clock) > 0) {
+    throw new MintError('bad_response', 'the new token is for another identity than the present one', {
+      remedy: 'find out why the CLI logs in as somebody else; the present token stays until it expires',
+    });
+  }
   const outlives = present === undefined || leftMs > remainingMs(present, clock);
   if (lifetimeMs(fresh) < requestedMs / 2 && !outlives) {
     throw new MintError(
@@ -45,6 +50,11 @@ export function chooseRecovered(found: readonly Recovered[], clock: Clock): Cred
         best === undefined || credential.local.expiresAt > best.local.expiresAt ? credential : best,
       undefined,
     );
+}
+
+/** Tokens that do not say who they are for are taken on trust. */
+function isForSomebodyElse(fresh: Credential, present: Credential | undefined): present is Credential {
+  return present?.subject !== undefined && fresh.subject !== undefined && fresh.subject !== present.subject;
 }
 
 function seconds(ms: number): number {

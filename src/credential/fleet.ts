@@ -22,6 +22,14 @@ interface Member {
 export class Fleet {
   readonly #members = new Map<string, Member>();
   readonly #broken = Promise.withResolvers<never>();
+  #replaced: Promise<unknown> = Promise.resolve();
+  #hasEnded = false;
+
+  constructor() {
+    this.#broken.promise.catch(() => {
+      // A keeper may throw before `run` looks; it is told all the same.
+    });
+  }
 
   get keepers(): Keeper[] {
     return [...this.#members.values()].map(({ keeper }) => keeper);
@@ -36,6 +44,7 @@ export class Fleet {
       await this.#broken.promise;
     } finally {
       signal.removeEventListener('abort', onAbort);
+      this.#hasEnded = true;
       await this.replace([]);
     }
   }
@@ -45,14 +54,23 @@ export class Fleet {
     return plans.filter(({ name, key }) => this.#members.get(name)?.plan.key !== key);
   }
 
-  /** Stops what is no longer planned or planned otherwise, then starts what is missing. Returns the names that changed. */
+  /**
+   * Stops what is no longer planned or planned otherwise, then starts what is missing. Returns the names that changed.
+   * One call after the other, and once the run has ended nothing starts any more.
+   */
   async replace(plans: readonly KeeperPlan[]): Promise<string[]> {
+    const replacing = this.#replaced.then(async () => await this.#replace(plans));
+    this.#replaced = replacing.catch(() => undefined); // whoever called is told
+    return await replacing;
+  }
+
+  async #replace(plans: readonly KeeperPlan[]): Promise<string[]> {
     const wanted = new Map(plans.map((plan) => [plan.name, plan]));
     const leaving = [...this.#members.values()].filter(({ plan }) => wanted.get(plan.name)?.key !== plan.key);
     // Two keepers must never write the same file: the old one has stopped before the new one starts.
     await Promise.all(leaving.map((member) => this.#stop(member)));
     const old = new Map(leaving.map((member) => [member.plan.name, member]));
-    const arriving = plans.filter(({ name }) => !this.#members.has(name));
+    const arriving = this.#hasEnded ? [] : plans.filter(({ name }) => !this.#members.has(name));
     for (const plan of arriving) this.#start(plan, old.get(plan.name));
     return [...new Set([...old.keys(), ...arriving.map(({ name }) => name)])];
   }

@@ -161,7 +161,7 @@ export class Keeper {
       // Expiry is an event of its own: a person wants to know of it when it happens, not at the next attempt.
       const leftMs =
         this.#hasExpired || this.#current === undefined ? Infinity : remainingMs(this.#current, this.#clock);
-      await this.#alarm.until(Math.min(this.#wakeAt, this.#clock.now() + leftMs), { signal });
+      await this.#alarm.until(Math.min(this.#wakeAt, this.#clock.now() + Math.ceil(leftMs)), { signal });
     }
   }
 

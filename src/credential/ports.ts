@@ -21,6 +21,8 @@ export interface Credential {
   readonly service: Lifespan;
   /** SHA-256 of the token in hexadecimal. */
   readonly fingerprint: string;
+  /** Who it is for, where the token says so. */
+  readonly subject?: string | undefined;
   /** The monotonic reading that goes with `local.issuedAt`, or with the adoption by this process. */
   readonly monotonicAt: number;
 }

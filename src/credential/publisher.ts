@@ -83,7 +83,8 @@ export class Publisher {
 
   async #keep({ signal }: Cancellable): Promise<never> {
     for (;;) {
-      const retryMs = this.#failures > 0 ? Math.max(0, this.#retryAt - this.#clock.monotonic()) : Infinity;
+      // Whole milliseconds, because an instant of the wall clock does not carry much smaller ones: the wait would be none.
+      const retryMs = this.#failures > 0 ? Math.max(0, Math.ceil(this.#retryAt - this.#clock.monotonic())) : Infinity;
       await this.#alarm.until(this.#clock.now() + Math.min(INSPECTION_MS, retryMs), { signal });
       if (this.#wanted !== undefined) await this.#settle(this.#wanted, { signal });
     }

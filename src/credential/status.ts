@@ -84,7 +84,9 @@ function readiness(holding: Holding, clock: Clock): Omit<Check, 'name'> {
 
 /** 1 in the metric `valid`: every sink holds our token, and it has not expired. */
 export function isValid({ sinks }: CredentialStatus, clock: Clock): boolean {
-  return sinks.every(({ holding }) => holding.state === 'holds' && remainingMs(holding.credential, clock) > 0);
+  const isHeld = ({ holding }: SinkStatus): boolean =>
+    holding.state === 'holds' && remainingMs(holding.credential, clock) > 0;
+  return sinks.length > 0 && sinks.every(isHeld);
 }
 
 /** The earliest-expiring of what the sinks hold: the worst that a reader can get. */

@@ -42,13 +42,14 @@ const RULES: readonly Rule[] = [
     remedy: 'check DATABRICKS_HOST and the name resolution of this network',
   },
   {
-    pattern: /x509|certificate|tls:|TLS handshake/,
+    pattern: /x509:|tls: /,
     failure: 'network',
     message: 'the certificate of the workspace was not accepted',
     remedy: 'check DATABRICKS_HOST; behind a proxy that intercepts TLS set SSL_CERT_FILE to its certificate',
   },
   {
-    pattern: /dial tcp|connection re(?:fused|set)|i\/o timeout|network is unreachable|proxyconnect|: EOF\s*$/m,
+    pattern:
+      /dial tcp|TLS handshake timeout|connection re(?:fused|set)|i\/o timeout|network is unreachable|proxyconnect|: (?:unexpected )?EOF\s*$/m,
     failure: 'network',
     message: 'the connection to the workspace failed',
   },
@@ -78,7 +79,7 @@ const RULES: readonly Rule[] = [
   },
   {
     pattern:
-      /federation|policy|file-oidc auth: .*(?:invalid_grant|invalid_request|invalid_client|access_denied|audience|issuer|subject)/,
+      /federation policy|file-oidc auth: .*(?:invalid_grant|invalid_request|invalid_client|access_denied|audience|issuer|subject)/,
     failure: 'auth',
     message: 'the workspace refused the OIDC token',
     remedy: 'give the service principal a federation policy with this token’s issuer, subject and audience',
@@ -102,8 +103,19 @@ const RULES: readonly Rule[] = [
     remedy: 'check DATABRICKS_CONFIG_FILE and DATABRICKS_CONFIG_PROFILE',
   },
   {
-    pattern:
-      /cannot configure default credentials|more than one authorization method|invalid_grant|access_denied|unauthorized_client/,
+    pattern: /cannot configure default credentials/,
+    failure: 'auth',
+    message: 'the CLI found no identity to log in with',
+    remedy: 'set DATABRICKS_HOST, and DATABRICKS_CLIENT_ID with an OIDC token file or a client secret',
+  },
+  {
+    pattern: /more than one authorization method/,
+    failure: 'auth',
+    message: 'the CLI found more than one identity',
+    remedy: 'leave one identity only, or say which one counts with DATABRICKS_AUTH_TYPE',
+  },
+  {
+    pattern: /invalid_grant|access_denied|unauthorized_client/,
     failure: 'auth',
     message: 'the workspace did not accept this identity',
   },
@@ -129,8 +141,12 @@ const RULES: readonly Rule[] = [
   },
 ];
 
+/** What users choose: names of projects, addresses, the settings and paths that the CLI lists after its message. */
+const CHOSEN_BY_USERS = /\bprojects\/\S+|\bhttps?:\/\/[^\s"]+| Config: .*/g;
+
 export function diagnose(stderr: string): Diagnosis {
-  const { failure, message, remedy } = RULES.find(({ pattern }) => pattern.test(stderr)) ?? {
+  const words = stderr.replaceAll(CHOSEN_BY_USERS, '');
+  const { failure, message, remedy } = RULES.find(({ pattern }) => pattern.test(words)) ?? {
     failure: 'unknown' as const,
     message: 'the Databricks CLI failed',
     remedy: undefined,

@@ -41,7 +41,7 @@ export async function runCommand(
     cwd: '/', // the CLI takes its settings from a databricks.yml in the working directory or above it
     stdin: 'ignore',
     killDescendants: true,
-    timeout: timeoutMs,
+    timeout: Math.ceil(timeoutMs), // execa takes whole milliseconds only, and throws otherwise
     forceKillAfterDelay: GRACE_MS,
     reject: false,
     maxBuffer: MAX_OUTPUT,

@@ -41,6 +41,7 @@ export function parseResponse(stdout: string, { issuedAt, monotonicAt, ttlMs }: 
     service,
     fingerprint: fingerprintOf(token),
     monotonicAt,
+    ...(claims.subject !== undefined && { subject: claims.subject }),
   };
 }
 
@@ -60,6 +61,7 @@ function readExpiry(answer: Record<string, unknown>): number | undefined {
 interface Claims {
   readonly issuedAt?: number | undefined;
   readonly expiresAt?: number | undefined;
+  readonly subject?: string | undefined;
 }
 
 /** A token that is no JWT has no claims; that is no error, since only the server has to understand it. */
@@ -68,17 +70,25 @@ function readClaims(token: string): Claims {
   if (parts.length !== 3) return {};
   const payload = parseObject(Buffer.from(parts[1] ?? '', 'base64url').toString());
   if (payload === undefined) return {};
-  return { issuedAt: secondsToMs(payload['iat']), expiresAt: secondsToMs(payload['exp']) };
+  const { iat, exp, sub } = payload;
+  return {
+    issuedAt: secondsToMs(iat),
+    expiresAt: secondsToMs(exp),
+    subject: typeof sub === 'string' ? sub : undefined,
+  };
 }
 
+/** Undefined for what no Date can show: a time that cannot be written out is none. */
 function secondsToMs(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isFinite(value) ? value * 1_000 : undefined;
+  const ms = typeof value === 'number' ? Math.round(value * 1_000) : Number.NaN;
+  return Number.isNaN(new Date(ms).getTime()) ? undefined : ms;
 }
 
 function parseObject(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isObject ? (value as Record<string, unknown>) : undefined;
   } catch {
     return undefined; // the parser's own message would quote the text
   }

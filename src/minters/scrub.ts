@@ -3,28 +3,49 @@ import type { Secret } from '../credential/secret.ts';
 const BLOT = '[secret]';
 /** A few words of the command say what went wrong; the rest is usage text or a dump of the exchange. */
 const MAX_LENGTH = 400;
+/** More is not looked at, so that no text, however hostile, takes long. */
+const MAX_SCANNED = 4_000;
 /** Shorter values would blot out ordinary words. */
 const MIN_SECRET_LENGTH = 4;
+/** A piece of a secret that was torn counts from this length. */
+const MIN_PIECE_LENGTH = 12;
 
-/** What looks like a secret, whoever it belongs to. */
+/** What looks like a secret, whoever it belongs to; a group is what stays of it. */
 const SHAPES: readonly RegExp[] = [
   /eyJ[\w-]*(?:\.[\w-]*)*/g, // JSON Web Token, also a torn one
-  /\b(?:bearer|basic)\s+[^\s"',]+/gi,
+  /\b(?:bearer|basic)\s+(?!(?:auth\w*|tokens?|credentials?)\b)[^\s"',]+/gi,
   /\b(?:dapi|dose|dkea)[0-9a-f]{8,}\S*/gi, // Databricks access tokens and OAuth secrets
-  /(["']?\b\w*(?:secret|token|password|assertion)["']?\s*[:=]\s*["']?)(?!\s|["']?$|\*\*\*)[^\s"',&}]+/gi,
-  /(?=[\w+/=-]*[a-z])(?=[\w+/=-]*[A-Z])(?=[\w+/=-]*\d)[\w+=-]{40,}/g,
+  /(\b\w*(?:secret|token|password|assertion)["']?\s*[:=]\s*)(?:"(?:[^"\\]|\\.)*(?:"|\\?$)|'[^']*(?:'|$))/gi,
+  /(\b\w*(?:secret|token|password|assertion)\s*=\s*)(?!\*\*\*)[^\s"',&}]+/gi,
+  // After a colon an ordinary word or an HTTP status may follow: "error getting token: Post …".
+  /(\b\w*(?:secret|token|password|assertion)\s*:\s*)(?!\*\*\*|[a-z]+(?:[\s.,:;]|$)|\d{3}\b)[^\s"',&{}]+/gi,
+  /(?=[\w+=-]*[a-z])(?=[\w+=-]*[A-Z])(?=[\w+=-]*\d)[\w+=-]{32,}/g,
 ];
 
 /** The command's words, fit for a log: without secrets, by shape and by value, on one line, and short. */
 export function scrub(text: string, secrets: readonly Secret[]): string {
-  let clean = text;
-  for (const secret of secrets) {
-    const value = secret.reveal();
-    if (value.length >= MIN_SECRET_LENGTH) clean = clean.replaceAll(value, BLOT);
+  const [words = ''] = text.trim().split(/\n\s*\n|Request log:|\n```/);
+  let clean = words.slice(0, MAX_SCANNED);
+  for (const secret of secrets) clean = blotValue(clean, secret.reveal());
+  for (const shape of SHAPES) {
+    clean = clean.replace(shape, (_match, kept: unknown) => (typeof kept === 'string' ? kept : '') + BLOT);
   }
-  for (const shape of SHAPES)
-    clean = clean.replace(shape, (_match, name) => (typeof name === 'string' ? name : '') + BLOT);
-  const [words = ''] = clean.trim().split(/\n\s*\n|Request log:|\n```/);
-  const line = words.replaceAll(/\s+/g, ' ').trim();
+  const line = clean.replaceAll(/\s+/g, ' ').trim();
   return line.length > MAX_LENGTH ? `${line.slice(0, MAX_LENGTH)}…` : line;
+}
+
+function blotValue(text: string, value: string): string {
+  if (value.length < MIN_SECRET_LENGTH) return text;
+  const least = Math.min(value.length, MIN_PIECE_LENGTH);
+  let clean = '';
+  for (let at = 0; at < text.length;) {
+    let length = 0;
+    if (at + least <= text.length && value.includes(text.slice(at, at + least))) {
+      length = least;
+      while (at + length < text.length && value.includes(text.slice(at, at + length + 1))) length += 1;
+    }
+    clean += length > 0 ? BLOT : text.charAt(at);
+    at += Math.max(1, length);
+  }
+  return clean;
 }

@@ -5,30 +5,42 @@ import { hasErrno } from './file-errors.ts';
 const DIRECTORY_MODE = 0o750;
 const SETGID = 0o2000;
 
-/** Like `mkdir -p`. What it creates gets its mode whatever the umask; what it finds is left as it is. */
+/**
+ * Like `mkdir -p`. What it creates gets its mode whatever the umask; what it finds is left as it is. Not by Node's own
+ * `recursive`, which never returns where a file system says ENOENT to a name that it does not allow, as /proc does.
+ */
 export async function makeDirectory(path: string): Promise<void> {
-  const innermost = resolve(path);
-  const outermost = await mkdir(innermost, { recursive: true, mode: DIRECTORY_MODE });
-  if (outermost === undefined) return;
-  for (let directory = innermost; directory.length >= outermost.length; directory = dirname(directory)) {
-    const { mode } = await stat(directory);
-    // A volume with an fsGroup hands its group down by the setgid bit, which chmod() would clear.
-    if ((mode & 0o777) !== DIRECTORY_MODE) await chmod(directory, DIRECTORY_MODE | (mode & SETGID));
-  }
+  const missing: string[] = [];
+  for (let directory = resolve(path); !(await isDirectory(directory)); directory = dirname(directory))
+    missing.unshift(directory);
+  for (const directory of missing) await makeOne(directory);
 }
 
 /** Where `makeDirectory` would begin; undefined if there is nothing to make. @throws if it may not begin there */
 export async function findMissing(path: string): Promise<string | undefined> {
   let directory = resolve(path);
-  while (!(await exists(directory))) directory = dirname(directory);
+  while (!(await isDirectory(directory))) directory = dirname(directory);
   if (directory === resolve(path)) return undefined;
   await access(directory, constants.W_OK | constants.X_OK);
   return directory;
 }
 
-async function exists(path: string): Promise<boolean> {
+async function makeOne(directory: string): Promise<void> {
   try {
-    await stat(path);
+    await mkdir(directory, DIRECTORY_MODE);
+  } catch (error) {
+    if (hasErrno(error, 'EEXIST') && (await isDirectory(directory))) return; // another sink was faster
+    throw error;
+  }
+  const { mode } = await stat(directory);
+  // A volume with an fsGroup hands its group down by the setgid bit, which chmod() would clear.
+  if ((mode & 0o777) !== DIRECTORY_MODE) await chmod(directory, DIRECTORY_MODE | (mode & SETGID));
+}
+
+/** False where nothing is. @throws where something else stands there, or cannot be reached */
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    await stat(`${path}/`); // the slash makes it ENOTDIR for anything but a directory
     return true;
   } catch (error) {
     if (hasErrno(error, 'ENOENT')) return false;

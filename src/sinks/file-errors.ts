@@ -33,9 +33,9 @@ export async function toSinkError(error: unknown, doing: 'read' | 'write', path:
   if (error instanceof SinkError) return error;
   if (!isSystemError(error)) throw error;
   const failure = FAILURE_BY_ERRNO[error.code] ?? 'unknown';
-  // `mkdir -p` says EEXIST where a file stands in the way.
-  const reason =
-    error.code === 'EEXIST' ? 'a file stands where a directory should' : getSystemErrorMessage(error.errno);
+  const reason = hasErrno(error, 'EEXIST', 'ENOTDIR')
+    ? 'a file stands where a directory should'
+    : getSystemErrorMessage(error.errno);
   const where = failure === 'unwritable' ? `; ${await ownershipOf(doing === 'read' ? path : dirname(path))}` : '';
   return new SinkError(failure, `cannot ${doing} ${path}: ${reason} (${error.code})${where}`, { cause: error });
 }

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { chooseRecovered, requireBetter } from '../../src/credential/acceptance.ts';
+import { MintError } from '../../src/credential/errors.ts';
+import type { Credential, Recovered } from '../../src/credential/ports.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { credentialAt, HOUR_MS, MINUTE_MS } from '../support/fakes.ts';
+
+const clock = new FakeClock();
+
+/** A credential of which so much is left now. */
+function withLeft(leftMs: number, lifetimeMs = leftMs): Credential {
+  const { local, monotonicAt, ...rest } = credentialAt(clock, `${leftMs}/${lifetimeMs}`, { lifetimeMs });
+  const agedMs = lifetimeMs - leftMs;
+  return {
+    ...rest,
+    local: { issuedAt: local.issuedAt - agedMs, expiresAt: local.expiresAt - agedMs },
+    monotonicAt: monotonicAt - agedMs,
+  };
+}
+
+function refusal(fresh: Credential, present: Credential | undefined, requestedMs: number): MintError | undefined {
+  try {
+    requireBetter(fresh, present, requestedMs, clock);
+    return undefined;
+  } catch (error) {
+    assert.ok(error instanceof MintError);
+    assert.equal(error.failure, 'short_lived');
+    return error;
+  }
+}
+
+test('a token with less than half of the requested lifetime is kept only if it outlives the present one', () => {
+  const half = 30 * MINUTE_MS;
+  const table: [title: string, fresh: Credential, present: Credential | undefined, accepted: boolean][] = [
+    ['full, none present', withLeft(HOUR_MS), undefined, true],
+    ['full', withLeft(HOUR_MS), withLeft(20 * MINUTE_MS, HOUR_MS), true],
+    ['exactly half, the present one outlives it', withLeft(half), withLeft(50 * MINUTE_MS, HOUR_MS), true],
+    ['just less than half, outlived', withLeft(half - 1), withLeft(50 * MINUTE_MS, HOUR_MS), false],
+    ['just less than half, outlives', withLeft(half - 1), withLeft(half - 2, HOUR_MS), true],
+    ['just less than half, equal', withLeft(half - 1), withLeft(half - 1, HOUR_MS), false],
+    ['nearly dead, none present', withLeft(1), undefined, true],
+    ['nearly dead, the present one is dead', withLeft(1), withLeft(-1, HOUR_MS), true],
+    ['nearly dead, present fine', withLeft(1), withLeft(2, HOUR_MS), false],
+  ];
+  for (const [title, fresh, present, accepted] of table) {
+    assert.equal(refusal(fresh, present, HOUR_MS) === undefined, accepted, title);
+  }
+});
+
+test('half is half of what was asked for', () => {
+  const fresh = withLeft(5 * MINUTE_MS);
+  const present = withLeft(6 * MINUTE_MS, 10 * MINUTE_MS);
+  assert.equal(refusal(fresh, present, 10 * MINUTE_MS), undefined);
+  assert.match(
+    refusal(fresh, present, 11 * MINUTE_MS)?.message ?? '',
+    /lives 300 s, less than half of the 660 s asked for/,
+  );
+});
+
+test('a token that is already expired is refused, whatever is present, and the clock is named as the reason', () => {
+  for (const present of [undefined, withLeft(-HOUR_MS, HOUR_MS), withLeft(HOUR_MS)]) {
+    for (const fresh of [withLeft(0, HOUR_MS), withLeft(-5_000, HOUR_MS), withLeft(-5_000), withLeft(Number.NaN)]) {
+      const error = refusal(fresh, present, HOUR_MS);
+      assert.match(error?.message ?? 'accepted', /already expired/);
+      assert.match(error?.remedy ?? '', /clock/);
+    }
+  }
+});
+
+test('of what earlier processes left, the latest-expiring that is still valid is adopted', () => {
+  const [short, long, dead] = [withLeft(10 * MINUTE_MS), withLeft(40 * MINUTE_MS, HOUR_MS), withLeft(-1, HOUR_MS)];
+  assert.equal(chooseRecovered([], clock), undefined);
+  assert.equal(chooseRecovered([dead, withLeft(0, HOUR_MS)], clock), undefined);
+  for (const found of [[short, long, dead], [dead, long, short], [long]] satisfies Recovered[][]) {
+    assert.equal(chooseRecovered(found, clock)?.fingerprint, long.fingerprint);
+  }
+});
+
+test('a credential issued in the future is not adopted, but for what two readings of a clock may differ', () => {
+  const issued = (inMs: number): Recovered => {
+    const { local, ...rest } = withLeft(HOUR_MS);
+    return { ...rest, local: { issuedAt: local.issuedAt + inMs, expiresAt: local.expiresAt + inMs } };
+  };
+  assert.notEqual(chooseRecovered([issued(5_000)], clock), undefined);
+  assert.equal(chooseRecovered([issued(5_001)], clock), undefined);
+  assert.equal(chooseRecovered([issued(HOUR_MS)], clock), undefined);
+});
+
+test('the monotonic part of an adopted credential counts from the adoption', () => {
+  const adopted = chooseRecovered([{ ...withLeft(HOUR_MS), monotonicAt: -1 } as Recovered], clock);
+  assert.equal(adopted?.monotonicAt, clock.monotonic());
+});
+
+test('a valid credential is never replaced by a token of another identity, an expired one is', () => {
+  const mine = { ...withLeft(20 * MINUTE_MS, HOUR_MS), subject: 'me' };
+  const other = { ...withLeft(HOUR_MS), subject: 'somebody else' };
+  assert.throws(() => requireBetter(other, mine, HOUR_MS, clock), { failure: 'bad_response' });
+  requireBetter(other, { ...withLeft(0, HOUR_MS), subject: 'me' }, HOUR_MS, clock);
+  requireBetter({ ...other, subject: 'me' }, mine, HOUR_MS, clock);
+});
+
+test('tokens that do not say who they are for are taken on trust', () => {
+  const named = { ...withLeft(HOUR_MS), subject: 'me' };
+  requireBetter(withLeft(HOUR_MS), named, HOUR_MS, clock);
+  requireBetter(named, withLeft(HOUR_MS), HOUR_MS, clock);
+});

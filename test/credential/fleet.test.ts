@@ -1,0 +1,206 @@
+import assert from 'node:assert/strict';
+import test, { type TestContext } from 'node:test';
+import { Fleet, type KeeperPlan } from '../../src/credential/fleet.ts';
+import { Keeper, type KeeperOptions } from '../../src/credential/keeper.ts';
+import { HOUR_MS, MemorySink, ScriptedMinter } from '../support/fakes.ts';
+import { World } from '../support/keeping.ts';
+
+interface Planned extends KeeperPlan {
+  readonly minter: ScriptedMinter;
+  readonly sink: MemorySink;
+}
+
+function setUp(t: TestContext) {
+  const world = new World();
+  const fleet = new Fleet();
+  const plan = (name: string, key = '', identityKey = '', options: Partial<KeeperOptions> = {}): Planned => {
+    const minter = new ScriptedMinter(world.clock);
+    const sink = new MemorySink(`file:/${name}`);
+    const make: KeeperPlan['make'] = (inherited) =>
+      new Keeper({ ...world.options(minter, { name, sinks: [sink] }), ...options, inherited });
+    return { name, key, identityKey, make, minter, sink };
+  };
+  const stop = new AbortController();
+  const start = (): Promise<void> => {
+    const running = fleet.run(stop);
+    running.catch(() => {});
+    t.after(async () => {
+      stop.abort(new Error('the test is over'));
+      await running.catch(() => {});
+      assert.deepEqual(fleet.keepers, []);
+    });
+    return running;
+  };
+  world.run(t);
+  return { clock: world.clock, fleet, plan, start, stop };
+}
+
+function namesOf(fleet: Fleet): string[] {
+  return fleet.keepers.map(({ name }) => name);
+}
+
+test('a reload leaves alone what did not change: it keeps running and mints nothing', async (t) => {
+  const { clock, fleet, plan, start } = setUp(t);
+  void start();
+  const before = plan('a');
+  assert.deepEqual(await fleet.replace([before]), ['a']);
+  await clock.idle();
+  const [keeper] = fleet.keepers;
+  const after = plan('a');
+  assert.deepEqual(
+    fleet.newcomers([after, plan('b')]).map(({ name }) => name),
+    ['b'],
+  );
+  assert.deepEqual(await fleet.replace([after]), []);
+  await clock.advance(10_000);
+  assert.equal(fleet.keepers[0], keeper);
+  assert.equal(before.minter.calls.length, 1);
+  assert.equal(after.minter.calls.length, 0);
+});
+
+test('a credential that is configured otherwise goes on with what it held, and mints nothing', async (t) => {
+  const { clock, fleet, plan, start } = setUp(t);
+  void start();
+  await fleet.replace([plan('a', 'old', 'same')]);
+  await clock.idle();
+  const after = plan('a', 'new', 'same');
+  assert.deepEqual(fleet.newcomers([after]), [after]);
+  assert.deepEqual(await fleet.replace([after]), ['a']);
+  await clock.idle();
+  assert.equal(after.minter.calls.length, 0);
+  assert.equal(after.sink.content, 'token-1', 'its new sinks are filled');
+});
+
+test('a credential of another identity inherits nothing, and mints', async (t) => {
+  const { clock, fleet, plan, start } = setUp(t);
+  void start();
+  const before = plan('a', 'old', 'one');
+  await fleet.replace([before]);
+  await clock.advance(1_000);
+  const after = plan('a', 'new', 'other');
+  assert.deepEqual(await fleet.replace([after]), ['a']);
+  await clock.idle();
+  assert.equal(after.minter.calls.length, 1);
+  assert.equal(fleet.keepers[0]?.current?.local.issuedAt, clock.now());
+});
+
+test('a credential that is configured no longer is stopped, and its sinks are left as they are', async (t) => {
+  const { clock, fleet, plan, start } = setUp(t);
+  void start();
+  const [a, b] = [plan('a'), plan('b')];
+  await fleet.replace([a, b]);
+  await clock.idle();
+  assert.deepEqual(await fleet.replace([plan('b')]), ['a']);
+  assert.deepEqual(namesOf(fleet), ['b']);
+  assert.equal(a.sink.content, 'token-1');
+  a.sink.content = undefined;
+  await clock.advance(2 * HOUR_MS);
+  assert.equal(a.minter.calls.length, 1);
+  assert.equal(a.sink.content, undefined, 'nor repaired any more');
+  assert.ok(b.minter.calls.length > 2);
+});
+
+test('the old keeper has stopped before the new one of the same name starts', async (t) => {
+  const { clock, fleet, plan, start } = setUp(t);
+  void start();
+  const before = plan('a', 'old');
+  const write = Promise.withResolvers<void>();
+  before.sink.write = () => write.promise;
+  await fleet.replace([before]);
+  await clock.idle();
+  const after = plan('a', 'new');
+  const replaced = fleet.replace([after]);
+  await clock.idle();
+  assert.deepEqual([before.minter.calls.length, after.minter.calls.length], [1, 0]);
+  assert.equal(after.sink.content, undefined);
+  write.resolve();
+  await replaced;
+  await clock.idle();
+  assert.equal(after.sink.content, 'token-1');
+});
+
+test('of two reloads at once the later one counts', async (t) => {
+  const { clock, fleet, plan, start } = setUp(t);
+  void start();
+  await fleet.replace([plan('a', '1')]);
+  const [second, third] = [plan('a', '2'), plan('a', '3')];
+  await Promise.all([fleet.replace([second]), fleet.replace([third, plan('b')])]);
+  await clock.idle();
+  assert.deepEqual(namesOf(fleet), ['a', 'b']);
+  assert.deepEqual(fleet.newcomers([third]), []);
+  assert.equal(third.sink.content, 'token-1');
+});
+
+test('a bug in one keeper ends the run with that error, after all others have stopped', async (t) => {
+  const { clock, fleet, plan, start } = setUp(t);
+  const running = start();
+  const broken = plan('broken');
+  const fine = plan('fine');
+  broken.minter.script({}, () => Promise.reject(new TypeError('a bug')));
+  await fleet.replace([broken, fine]);
+  await clock.idle();
+  assert.equal(fine.sink.content, 'token-1');
+  await Promise.all([assert.rejects(running, new TypeError('a bug')), clock.advance(HOUR_MS)]);
+  assert.deepEqual(fleet.keepers, []);
+});
+
+test('a bug that strikes before the run is attended to ends it, and nothing else', async (t) => {
+  const { clock, fleet, plan, start } = setUp(t);
+  const broken = plan('broken');
+  broken.minter.script(() => Promise.reject(new TypeError('a bug')));
+  await fleet.replace([broken]);
+  await clock.idle();
+  await assert.rejects(start(), new TypeError('a bug'));
+});
+
+test('a failed mint and a failing sink are no bugs', async (t) => {
+  const { clock, fleet, plan, start } = setUp(t);
+  void start();
+  const hanging = plan('hanging');
+  hanging.minter.script('hang');
+  await fleet.replace([hanging]);
+  await clock.advance(HOUR_MS);
+  assert.deepEqual(namesOf(fleet), ['hanging']);
+});
+
+test('the signal ends the run with its reason once every keeper has stopped', async (t) => {
+  const { clock, fleet, plan, start, stop } = setUp(t);
+  const running = start();
+  const slow = plan('slow');
+  const write = Promise.withResolvers<void>();
+  slow.sink.write = () => write.promise;
+  const hanging = plan('hanging');
+  hanging.minter.script('hang');
+  await fleet.replace([slow, hanging]);
+  await clock.idle();
+  const reason = new Error('SIGTERM');
+  let hasEnded = false;
+  const ended = assert.rejects(running, reason).then(() => (hasEnded = true));
+  stop.abort(reason);
+  await clock.idle();
+  assert.equal(hasEnded, false, 'a write is not cut in the middle');
+  assert.equal(hanging.minter.running, 0);
+  write.resolve();
+  await ended;
+});
+
+test('a reload during the end starts nothing', async (t) => {
+  const { clock, fleet, plan, start, stop } = setUp(t);
+  const running = start();
+  const old = plan('a', 'old');
+  const write = Promise.withResolvers<void>();
+  old.sink.write = () => write.promise;
+  await fleet.replace([old]);
+  await clock.idle();
+  const late = [plan('a', 'new'), plan('b')];
+  const replaced = fleet.replace(late);
+  stop.abort(new Error('SIGTERM'));
+  await clock.idle();
+  write.resolve();
+  await assert.rejects(running, /SIGTERM/);
+  await replaced;
+  await fleet.replace(late);
+  await clock.idle();
+  assert.deepEqual(fleet.keepers, []);
+  assert.equal(late[1]?.minter.running, 0);
+});

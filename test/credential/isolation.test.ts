@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { MintError, SinkError } from '../../src/credential/errors.ts';
+import type { Keeper } from '../../src/credential/keeper.ts';
+import { remainingMs } from '../../src/credential/schedule.ts';
+import type { FakeClock } from '../support/fake-clock.ts';
+import { type Answer, credentialAt, HOUR_MS, MemorySink, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
+import { startKeeper, World } from '../support/keeping.ts';
+
+const LIFETIME_MS = 5 * MINUTE_MS;
+
+/** Numbers in [0, 1) that are the same in each run. */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+test('credentials whose commands hang for ever delay no other, even where they are as many as the slots', async (t) => {
+  const world = new World({ concurrency: 2 });
+  const { clock, recorder } = world;
+  const hanging = [1, 2, 3].map(() => new ScriptedMinter(clock, ['hang']));
+  hanging.forEach((minter, index) => world.add(minter, { name: `hanging ${index}` }));
+  const healthy = new ScriptedMinter(clock, [{ lifetimeMs: LIFETIME_MS }]);
+  world.add(healthy, { name: 'healthy', ttlMs: LIFETIME_MS });
+  world.run(t);
+  await clock.advance(HOUR_MS);
+  assert.ok(hanging.every(({ calls }) => calls.length > 20));
+  const gaps = healthy.calls.slice(2).map(({ at }, index) => at - healthy.calls[index + 1]!.at);
+  assert.ok(gaps.length > 20);
+  assert.ok(Math.max(...gaps) <= LIFETIME_MS * 0.45, 'each refresh runs when it is due');
+  assert.deepEqual(recorder.of('expired'), []);
+});
+
+test('with a single slot a hanging command delays others by no more than its deadline', async (t) => {
+  const world = new World({ concurrency: 1 });
+  const { clock, recorder } = world;
+  world.add(new ScriptedMinter(clock, ['hang']), { name: 'hanging' });
+  world.add(new ScriptedMinter(clock, [{ lifetimeMs: LIFETIME_MS }]), { name: 'healthy', ttlMs: LIFETIME_MS });
+  world.run(t);
+  await clock.advance(HOUR_MS);
+  assert.deepEqual(recorder.of('expired'), []);
+});
+
+test('a sink that fails keeps no other from its credential, and is no reason to mint', async (t) => {
+  const [bad, good] = [new MemorySink('file:/bad'), new MemorySink('file:/good')];
+  bad.failure = new SinkError('no_space', 'no space left');
+  const { clock, keeper, minter } = await startKeeper(t, { sinks: [bad, good], dice: 0.999 });
+  assert.equal(good.content, 'token-1');
+  await clock.advance(20 * MINUTE_MS);
+  assert.equal(minter.calls.length, 1);
+  const dueAt = keeper.vitals().wakeAt;
+  bad.failure = undefined;
+  await clock.advance(MINUTE_MS);
+  assert.equal(bad.content, 'token-1', 'the same token');
+  assert.equal(minter.calls.length, 1);
+  assert.equal(keeper.vitals().wakeAt, dueAt, 'and no other time');
+});
+
+test('a sink whose write hangs keeps neither the other sinks nor the next refresh waiting', async (t) => {
+  const [slow, good] = [new MemorySink('file:/slow'), new MemorySink('file:/good')];
+  slow.write = () => new Promise(() => {});
+  const world = new World();
+  const minter = new ScriptedMinter(world.clock);
+  const keeper = world.add(minter, { sinks: [slow, good] });
+  void keeper.run(t).catch(() => {});
+  void world.ticker.run(t).catch(() => {});
+  await world.clock.advance(HOUR_MS);
+  assert.ok(minter.calls.length > 1);
+  assert.equal(good.content, keeper.current?.token.reveal());
+});
+
+/** Three of fifty hang for ever; the others take a second. Each answers with tokens of five minutes. */
+function fiftyCredentials(world: World) {
+  const { clock } = world;
+  const load = { running: 0, most: 0 };
+  const slots = new Set<number>();
+  const counted =
+    (answer: Extract<Answer, (...args: never[]) => unknown>): Answer =>
+    async (options) => {
+      assert.ok(!slots.has(options.slot), 'no two commands share a slot');
+      slots.add(options.slot);
+      load.running += 1;
+      load.most = Math.max(load.most, load.running);
+      try {
+        return await answer(options);
+      } finally {
+        load.running -= 1;
+        slots.delete(options.slot);
+      }
+    };
+  const hang = counted(({ signal }) =>
+    clock.sleep(30_000, { signal }).then(() => Promise.reject(new MintError('timeout', 'too slow'))),
+  );
+  const mint = (name: string) =>
+    counted(async (options) => {
+      const credential = credentialAt(clock, `${name} ${clock.monotonic()}`, { lifetimeMs: LIFETIME_MS });
+      await clock.sleep(1_000, options);
+      return credential;
+    });
+  const answers = Array.from({ length: 50 }, (_, index) => (index % 20 === 5 ? hang : mint(`${index}`)));
+  return { load, answers, isHealthy: (index: number) => index % 20 !== 5 };
+}
+
+test('of fifty credentials with tokens of five minutes, three of which hang, no healthy one expires in an hour', async (t) => {
+  const world = new World();
+  const { clock, recorder } = world;
+  const random = seeded(7);
+  const { load, answers, isHealthy } = fiftyCredentials(world);
+  const keepers = answers.map((answer, index) =>
+    world.add(new ScriptedMinter(clock, [answer]), { name: `${index}`, ttlMs: LIFETIME_MS, random, sinks: [] }),
+  );
+  world.run(t);
+  await clock.advance(2 * MINUTE_MS);
+  const healthy = keepers.filter((_, index) => isHealthy(index));
+  assert.equal(healthy.length, 47);
+  assert.ok(
+    healthy.every(({ current }) => current !== undefined),
+    'all have one after two minutes',
+  );
+  await clock.advance(58 * MINUTE_MS);
+  assert.deepEqual(recorder.of('expired'), []);
+  assert.ok(healthy.every((keeper) => leftOf(keeper, clock) > MINUTE_MS));
+  assert.equal(load.most, 4);
+});
+
+test('nor after a restart, when all of them are adopted and due while three hang from the beginning', async (t) => {
+  const world = new World();
+  const { clock, recorder } = world;
+  const random = seeded(11);
+  const { load, answers, isHealthy } = fiftyCredentials(world);
+  const left = credentialAt(clock, 'left-behind', { lifetimeMs: LIFETIME_MS });
+  await clock.advance(LIFETIME_MS / 2);
+  const keepers = answers.map((answer, index) => {
+    const inherited = isHealthy(index) ? left : undefined;
+    const options = { name: `${index}`, ttlMs: LIFETIME_MS, random, sinks: [], inherited };
+    return world.add(new ScriptedMinter(clock, [answer]), options);
+  });
+  world.run(t);
+  await clock.advance(20 * MINUTE_MS);
+  assert.deepEqual(recorder.of('expired'), []);
+  assert.ok(keepers.every((keeper, index) => !isHealthy(index) || leftOf(keeper, clock) > MINUTE_MS));
+  assert.ok(load.most <= 4);
+});
+
+function leftOf({ current }: Keeper, clock: FakeClock): number {
+  return current === undefined ? -Infinity : remainingMs(current, clock);
+}

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import type { Recovered } from '../../src/credential/ports.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { credentialAt, HOUR_MS, MemorySink, MINUTE_MS } from '../support/fakes.ts';
+import { startKeeper } from '../support/keeping.ts';
+
+function sinkWith(recovered: Recovered | undefined, name: string): MemorySink {
+  const sink = new MemorySink(`file:/${name}`);
+  sink.recovered = recovered;
+  return sink;
+}
+
+function contentsOf(sinks: readonly MemorySink[]): (string | undefined)[] {
+  return sinks.map(({ content }) => content);
+}
+
+test('a matching unexpired credential is adopted, not minted again, and written to the sinks that lack it', async (t) => {
+  const clock = new FakeClock();
+  const left = credentialAt(clock, 'left-behind');
+  await clock.advance(10 * MINUTE_MS);
+  const sinks = [sinkWith(left, 'a'), sinkWith(undefined, 'b')];
+  const { keeper, minter, recorder } = await startKeeper(t, { clock, sinks });
+  assert.deepEqual(contentsOf(sinks), ['left-behind', 'left-behind']);
+  assert.deepEqual(
+    sinks.map(({ written }) => written.length),
+    [0, 1],
+    'what is there already is not written again',
+  );
+  assert.equal(minter.calls.length, 0);
+  const [[name, adopted, dueAt]] = recorder.of('adopted') as [Parameters<typeof recorder.observer.adopted>];
+  assert.equal(name, 'backstage');
+  assert.equal(adopted, keeper.current);
+  assert.equal(dueAt, keeper.vitals().wakeAt);
+  assert.equal(recorder.of('sinkWritten')[0]?.[3], false, 'and it is no repair');
+});
+
+test('of several that were left behind the latest-expiring wins, and replaces the others', async (t) => {
+  const clock = new FakeClock();
+  const older = credentialAt(clock, 'older');
+  await clock.advance(10 * MINUTE_MS);
+  const newer = credentialAt(clock, 'newer');
+  await clock.advance(MINUTE_MS);
+  for (const found of [
+    [older, newer],
+    [newer, older],
+  ]) {
+    const sinks = found.map((one, index) => sinkWith(one, `${index}`));
+    const { minter } = await startKeeper(t, { clock, sinks });
+    assert.deepEqual(contentsOf(sinks), ['newer', 'newer']);
+    assert.equal(minter.calls.length, 0);
+  }
+});
+
+test('an expired one is not adopted, nor one from the future; a new one is minted', async (t) => {
+  const clock = new FakeClock();
+  const left = credentialAt(clock, 'left-behind');
+  await clock.advance(HOUR_MS);
+  const expired = await startKeeper(t, { clock, sink: sinkWith(left, 'expired') });
+  assert.equal(expired.sink.content, 'token-1');
+  clock.setWallClock(-2 * HOUR_MS);
+  const future = await startKeeper(t, { clock, sink: sinkWith(left, 'future') });
+  assert.equal(future.sink.content, 'token-1');
+  for (const { recorder } of [expired, future]) assert.deepEqual(recorder.of('adopted'), []);
+});
+
+test('an adopted credential whose due time is past is refreshed at once, and served meanwhile', async (t) => {
+  const clock = new FakeClock();
+  const left = credentialAt(clock, 'left-behind');
+  await clock.advance(50 * MINUTE_MS);
+  const sinks = [sinkWith(left, 'a'), sinkWith(undefined, 'b')];
+  const { minter } = await startKeeper(t, { clock, sinks, script: ['hang', {}] });
+  assert.equal(minter.calls.length, 1);
+  assert.deepEqual(contentsOf(sinks), ['left-behind', 'left-behind']);
+  await clock.advance(MINUTE_MS);
+  assert.deepEqual(contentsOf(sinks), ['token-2', 'token-2']);
+});
+
+test('an adopted credential keeps its age: it expires when the service says so', async (t) => {
+  const clock = new FakeClock();
+  const left = credentialAt(clock, 'left-behind');
+  await clock.advance(20 * MINUTE_MS);
+  const { recorder } = await startKeeper(t, { clock, sink: sinkWith(left, 'a'), script: ['hang'] });
+  await clock.advance(40 * MINUTE_MS - 1);
+  assert.deepEqual(recorder.of('expired'), []);
+  await clock.advance(5_000); // an attempt runs, and has 5 s
+  assert.equal(recorder.of('expired').length, 1);
+});
+
+test('a keeper that does not adopt mints, whatever stands in its sinks', async (t) => {
+  const clock = new FakeClock();
+  const sink = sinkWith(credentialAt(clock, 'left-behind'), 'a');
+  sink.content = 'left-behind';
+  const { minter } = await startKeeper(t, { clock, sink, adopts: false });
+  assert.equal(minter.calls.length, 1);
+  assert.equal(sink.content, 'token-1');
+});
+
+test('what a predecessor held is gone on with, also where the sinks are new', async (t) => {
+  const clock = new FakeClock();
+  const inherited = credentialAt(clock, 'inherited');
+  await clock.advance(MINUTE_MS);
+  const { minter, sink } = await startKeeper(t, { clock, inherited });
+  assert.equal(minter.calls.length, 0);
+  assert.equal(sink.content, 'inherited');
+});
+
+test('what a predecessor held is not gone on with once expired', async (t) => {
+  const clock = new FakeClock();
+  const inherited = credentialAt(clock, 'inherited');
+  await clock.advance(HOUR_MS);
+  const { minter, recorder, sink } = await startKeeper(t, { clock, inherited, script: ['hang'] });
+  assert.equal(minter.calls.length, 1);
+  assert.deepEqual(recorder.of('adopted'), []);
+  assert.equal(sink.content, undefined, 'a sink gets no expired token');
+});
+
+test('published settles once every sink has held the credential', async (t) => {
+  const clock = new FakeClock();
+  const sinks = [sinkWith(credentialAt(clock, 'left-behind'), 'a'), sinkWith(undefined, 'b')];
+  const { keeper } = await startKeeper(t, { clock, sinks });
+  await keeper.published();
+  assert.deepEqual(contentsOf(sinks), ['left-behind', 'left-behind']);
+});

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { SinkError } from '../../src/credential/errors.ts';
+import { HOUR_MS, MINUTE_MS } from '../support/fakes.ts';
+import { startPublisher } from '../support/publishing.ts';
+
+const FULL = new SinkError('no_space', 'no space left');
+
+for (const [what, content] of [
+  ['deleted', undefined],
+  ['changed', 'foreign'],
+  ['set back to the credential before', 'one'],
+] as const) {
+  for (const isTold of [true, false]) {
+    test(`a sink that is ${what} holds the same token again within a second, ${isTold ? 'with' : 'without'} word of it`, async (t) => {
+      const { clock, meddle, publish, recorder, sink } = await startPublisher(t);
+      await publish('one');
+      await publish('two');
+      await clock.advance(300);
+      await meddle(content, { isTold });
+      if (!isTold) await clock.advance(1_000);
+      assert.equal(sink.content, 'two');
+      assert.equal(recorder.of('sinkWritten').length, 3);
+      assert.equal(recorder.of('sinkWritten').at(-1)?.[3], true, 'which is a repair');
+    });
+  }
+}
+
+test('a sink is repaired after the clock was set back by an hour, too', async (t) => {
+  const { clock, meddle, publish, sink } = await startPublisher(t);
+  await publish('one');
+  await clock.advance(500);
+  clock.setWallClock(-HOUR_MS);
+  await clock.advance(1_000);
+  await meddle(undefined, { isTold: false });
+  await clock.advance(1_000);
+  assert.equal(sink.content, 'one');
+});
+
+test('after three repairs in a minute the next waits for the minute to end, which is reported once', async (t) => {
+  const { clock, meddle, publish, recorder, sink } = await startPublisher(t);
+  await publish('one');
+  const started = clock.now();
+  for (let repair = 0; repair < 3; repair += 1) {
+    await meddle('foreign');
+    assert.equal(sink.content, 'one');
+    await clock.advance(10_000);
+  }
+  for (let second = 30; second < 59; second += 1) {
+    await meddle('foreign');
+    await clock.advance(1_000);
+    assert.equal(sink.content, 'foreign');
+  }
+  await clock.advance(2_000);
+  assert.equal(sink.content, 'one');
+  assert.deepEqual(recorder.of('sinkRepairsLimited'), [['backstage', sink.name, started + MINUTE_MS]]);
+  assert.equal(recorder.of('sinkWritten').length, 5);
+});
+
+test('a war over a sink that lasts for an hour costs three repairs a minute, and is reported each minute', async (t) => {
+  const { clock, meddle, publish, recorder } = await startPublisher(t);
+  await publish('one');
+  for (let second = 0; second < 3_600; second += 1) {
+    await meddle('foreign');
+    await clock.advance(1_000);
+  }
+  const repairs = recorder.of('sinkWritten').length - 1;
+  assert.ok(repairs > 170 && repairs <= 183, `${repairs} repairs`);
+  const reports = recorder.of('sinkRepairsLimited').length;
+  assert.ok(reports >= 55 && reports <= 61, `${reports} reports`);
+});
+
+test('repairs that are further apart are not limited', async (t) => {
+  const { clock, meddle, publish, recorder, sink } = await startPublisher(t);
+  await publish('one');
+  for (let repair = 0; repair < 20; repair += 1) {
+    await meddle(undefined);
+    assert.equal(sink.content, 'one');
+    await clock.advance(20_000);
+  }
+  assert.deepEqual(recorder.of('sinkRepairsLimited'), []);
+});
+
+test('refreshes are exempt from the limit on repairs', async (t) => {
+  const { clock, meddle, publish, sink } = await startPublisher(t);
+  await publish('one');
+  for (let repair = 0; repair < 4; repair += 1) await meddle('foreign');
+  assert.equal(sink.content, 'foreign', 'limited');
+  for (const token of ['two', 'three', 'four', 'five']) {
+    await publish(token);
+    assert.equal(sink.content, token);
+  }
+  await meddle('foreign');
+  assert.equal(sink.content, 'foreign', 'still limited');
+  await clock.advance(MINUTE_MS);
+  assert.equal(sink.content, 'five');
+});
+
+test('a repair that fails does not count as one of the three', async (t) => {
+  const { clock, meddle, publish, recorder, sink } = await startPublisher(t);
+  await publish('one');
+  sink.failure = FULL;
+  await meddle(undefined);
+  await clock.advance(10_000);
+  sink.failure = undefined;
+  await clock.advance(15_000);
+  assert.equal(sink.content, 'one');
+  for (let repair = 0; repair < 2; repair += 1) {
+    await meddle(undefined);
+    assert.equal(sink.content, 'one');
+  }
+  assert.deepEqual(recorder.of('sinkRepairsLimited'), []);
+});

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { SinkError } from '../../src/credential/errors.ts';
+import { HOUR_MS, MINUTE_MS } from '../support/fakes.ts';
+import { startPublisher } from '../support/publishing.ts';
+
+const FULL = new SinkError('no_space', 'no space left');
+
+test('a credential is written once, and not again while it stands there', async (t) => {
+  const { clock, sink, publish, recorder } = await startPublisher(t);
+  const credential = await publish('one');
+  await clock.advance(MINUTE_MS);
+  assert.deepEqual(sink.written, [credential]);
+  assert.deepEqual(recorder.of('sinkWritten'), [['backstage', sink.name, credential, false]]);
+});
+
+test('nothing is written before there is a credential, whatever the watch tells', async (t) => {
+  const { clock, meddle, tries } = await startPublisher(t);
+  await meddle('foreign');
+  await clock.advance(MINUTE_MS);
+  assert.deepEqual(tries, []);
+});
+
+test('a write that fails is tried again with back-off, by the life left of what the sink holds', async (t) => {
+  const { clock, gaps, publish, recorder, sink, tries } = await startPublisher(t);
+  await publish('one', { lifetimeMs: 20_000 });
+  await clock.advance(4_000);
+  sink.failure = FULL;
+  tries.length = 0;
+  await publish('two');
+  const [, name, error, retryAt] = recorder.of('sinkFailed')[0]!;
+  assert.deepEqual([name, error, retryAt], [sink.name, FULL, clock.now() + 500]);
+  await clock.advance(15_999);
+  const held = gaps();
+  // Doubling from half a second, then an eighth (at dice 0) of what is left of 16 s, never less than 250 ms.
+  assert.deepEqual(held.slice(0, 2), [500, 1_000]);
+  assert.ok(Math.max(...held) < 2_000, held.join());
+  assert.equal(held.at(-1), 250);
+  tries.length = 0;
+  await clock.advance(MINUTE_MS); // expired: 15 s at most, half of that at dice 0
+  assert.ok(
+    gaps().every((ms) => ms === 7_500),
+    gaps().join(),
+  );
+});
+
+test('the next credential is tried at once, whatever the back-off', async (t) => {
+  const { clock, publish, recorder, sink } = await startPublisher(t, { dice: 0.999 });
+  await publish('one');
+  sink.failure = FULL;
+  await publish('two');
+  await clock.advance(5 * MINUTE_MS);
+  sink.failure = undefined;
+  assert.equal(sink.content, 'one');
+  await publish('three');
+  assert.equal(sink.content, 'three');
+  assert.equal(recorder.of('sinkWritten').at(-1)?.[3], false);
+});
+
+test('a failing write is tried at once when the watch fires, at most once a second', async (t) => {
+  const { clock, gaps, meddle, publish, sink, tries } = await startPublisher(t, { dice: 0.999 });
+  await publish('one');
+  sink.failure = FULL;
+  await publish('two');
+  await clock.advance(10 * MINUTE_MS); // the back-off is a minute now
+  tries.length = 0;
+  await clock.advance(30_000);
+  assert.ok(tries.length <= 1);
+  await meddle('one');
+  const provoked = tries.length;
+  assert.ok(provoked >= 1, 'at once');
+  for (let tenth = 0; tenth < 100; tenth += 1) {
+    await meddle('one');
+    await clock.advance(100);
+  }
+  assert.ok(tries.length - provoked >= 8 && tries.length - provoked <= 10, `${tries.length - provoked} in ten seconds`);
+  assert.ok(
+    gaps()
+      .slice(-8)
+      .every((ms) => ms >= 1_000),
+    gaps().join(),
+  );
+  sink.failure = undefined;
+  await meddle('one');
+  await clock.advance(1_000);
+  assert.equal(sink.content, 'two');
+});
+
+test('a clock that is set back by an hour does not put off the next try by an hour', async (t) => {
+  const { clock, publish, sink } = await startPublisher(t);
+  sink.failure = FULL;
+  await publish('one');
+  await clock.advance(2_000);
+  clock.setWallClock(-HOUR_MS);
+  sink.failure = undefined;
+  await clock.advance(15_000);
+  assert.equal(sink.content, 'one');
+});
+
+test('a failing sink turns no loop while the clock is slewed', async (t) => {
+  const { clock, publish, sink, tries } = await startPublisher(t);
+  sink.failure = FULL;
+  await publish('one');
+  for (let second = 0; second < 60; second += 1) {
+    clock.setWallClock(second % 2 === 0 ? 4_000 : -4_000);
+    await clock.advance(1_000);
+  }
+  assert.ok(tries.length >= 8 && tries.length < 20, `${tries.length} tries in a minute`);
+});
+
+test('the status says what a reader gets now, and why the last write failed', async (t) => {
+  const { clock, meddle, publish, publisher, sink } = await startPublisher(t);
+  const one = await publish('one');
+  const wroteAt = clock.now();
+  const { name, kind } = sink;
+  assert.deepEqual(await publisher.status(t), {
+    name,
+    kind,
+    holding: { state: 'holds', credential: one },
+    lastWriteAt: wroteAt,
+    failure: undefined,
+  });
+  sink.failure = FULL;
+  await publish('two');
+  const failing = await publisher.status(t);
+  assert.deepEqual(failing.holding, { state: 'holds', credential: one }, 'the old one still is ours');
+  assert.deepEqual(failing.failure, { code: 'no_space', at: clock.now(), retryAt: clock.now() + 500 });
+  await meddle('foreign');
+  const { holding } = await publisher.status(t);
+  assert.equal(holding.state === 'lacks' && holding.problem.failure, 'foreign_content');
+  sink.failure = undefined;
+  await clock.advance(15_000);
+  assert.equal((await publisher.status(t)).failure, undefined);
+});
+
+test('the first write settles once the sink holds the credential, not before', async (t) => {
+  const { clock, publish, publisher, sink } = await startPublisher(t);
+  let isPublished = false;
+  void publisher.firstWrite.then(() => (isPublished = true));
+  sink.failure = FULL;
+  await publish('one');
+  assert.equal(isPublished, false);
+  sink.failure = undefined;
+  await clock.advance(1_000);
+  assert.equal(isPublished, true);
+});
+
+test('a refresh during a slow write of the one before is written after it', async (t) => {
+  const { clock, publish, sink } = await startPublisher(t);
+  const slow = Promise.withResolvers<void>();
+  const write = sink.write.bind(sink);
+  sink.write = async (credential) => {
+    await slow.promise;
+    await write(credential);
+  };
+  await publish('one');
+  await publish('two');
+  slow.resolve();
+  await clock.idle();
+  assert.deepEqual(
+    sink.written.map(({ token }) => token.reveal()),
+    ['one', 'two'],
+  );
+});

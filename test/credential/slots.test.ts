@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { type SlotRequest, Slots } from '../../src/credential/slots.ts';
+
+interface Job {
+  readonly name: string;
+  readonly done: Promise<unknown>;
+  slot?: number;
+  finish(): void;
+  fail(error: Error): void;
+  abort(reason: Error): void;
+}
+
+/** Jobs that hold their slot until they are told to finish. */
+class Jobs {
+  readonly slots: Slots;
+  readonly started: string[] = [];
+  running = 0;
+  most = 0;
+
+  constructor(size: number) {
+    this.slots = new Slots(size);
+  }
+
+  add(name: string, request: Partial<SlotRequest> = {}): Job {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const abort = new AbortController();
+    const full = { expiresAt: 0, isTroubled: false, ...request };
+    const work = async (slot: number): Promise<void> => {
+      job.slot = slot;
+      this.started.push(name);
+      this.running += 1;
+      this.most = Math.max(this.most, this.running);
+      await promise.finally(() => (this.running -= 1));
+    };
+    const job: Job = {
+      name,
+      done: this.slots.with(full, work, abort),
+      finish: resolve,
+      fail: reject,
+      abort: (reason) => abort.abort(reason),
+    };
+    job.done.catch(() => {}); // whoever cares awaits it
+    return job;
+  }
+}
+
+async function settle(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+test('at most so many commands run at once, each with a number that no other has meanwhile', async () => {
+  const jobs = new Jobs(3);
+  const done = new Set<string>();
+  const all = Array.from({ length: 10 }, (_, index) => jobs.add(`${index}`));
+  for (let finished = 0; finished < all.length; finished += 1) {
+    await settle();
+    const running = all.filter(({ slot, name }) => slot !== undefined && !done.has(name));
+    assert.ok(running.length <= 3);
+    assert.equal(new Set(running.map(({ slot }) => slot)).size, running.length);
+    assert.ok(running.every(({ slot }) => slot! >= 0 && slot! < 3));
+    done.add(running[0]!.name);
+    running[0]!.finish();
+  }
+  await Promise.all(all.map((job) => job.done));
+  assert.equal(jobs.most, 3);
+  assert.equal(jobs.started.length, 10);
+});
+
+test('the earliest expiry goes first, none at all before any, and equals in the order they came', async () => {
+  const jobs = new Jobs(1);
+  const first = jobs.add('running', { expiresAt: 9 });
+  const waiting = [
+    jobs.add('late', { expiresAt: 30 }),
+    jobs.add('early', { expiresAt: 10 }),
+    jobs.add('none', { expiresAt: -Infinity }),
+    jobs.add('none, later', { expiresAt: -Infinity }),
+    jobs.add('early, later', { expiresAt: 10 }),
+  ];
+  for (const job of [first, ...waiting]) job.finish();
+  await Promise.all(waiting.map((job) => job.done));
+  assert.deepEqual(jobs.started, ['running', 'none', 'none, later', 'early', 'early, later', 'late']);
+});
+
+test('troubled credentials never hold all slots, even while nobody else waits', async () => {
+  for (const size of [2, 3, 4, 8]) {
+    const jobs = new Jobs(size);
+    const troubled = Array.from({ length: 20 }, (_, n) =>
+      jobs.add(`troubled ${n}`, { isTroubled: true, expiresAt: -1 }),
+    );
+    await settle();
+    assert.equal(jobs.running, size - 1);
+    jobs.add('healthy', { expiresAt: 1e12 });
+    await settle();
+    assert.equal(jobs.started.at(-1), 'healthy');
+    troubled[0]!.finish();
+    await settle();
+    assert.equal(jobs.running, size);
+  }
+});
+
+test('a troubled credential with the earliest expiry does not keep back a healthy one that may run', async () => {
+  const jobs = new Jobs(2);
+  jobs.add('hangs', { isTroubled: true, expiresAt: -Infinity });
+  jobs.add('hangs too', { isTroubled: true, expiresAt: -Infinity });
+  jobs.add('healthy', { expiresAt: 10 });
+  await settle();
+  assert.deepEqual(jobs.started, ['hangs', 'healthy']);
+});
+
+test('with a single slot the troubled ones run too, after the healthy ones that wait', async () => {
+  const jobs = new Jobs(1);
+  const running = jobs.add('running', { isTroubled: true });
+  const waiting = [jobs.add('troubled', { isTroubled: true, expiresAt: -1 }), jobs.add('healthy', { expiresAt: 50 })];
+  for (const job of [running, ...waiting]) job.finish();
+  await Promise.all(waiting.map((job) => job.done));
+  assert.deepEqual(jobs.started, ['running', 'healthy', 'troubled']);
+});
+
+test('whoever stops waiting leaves no trace', async () => {
+  const jobs = new Jobs(1);
+  const running = jobs.add('running');
+  const leaving = jobs.add('leaving', { expiresAt: -1 });
+  const reason = new Error('stopped');
+  leaving.abort(reason);
+  await assert.rejects(leaving.done, reason);
+  const next = jobs.add('next');
+  running.finish();
+  next.finish();
+  await next.done;
+  assert.deepEqual(jobs.started, ['running', 'next']);
+});
+
+test('a healthy waiter that leaves lets a troubled one run where there is a single slot', async () => {
+  const jobs = new Jobs(1);
+  const running = jobs.add('running');
+  const healthy = jobs.add('healthy');
+  const troubled = jobs.add('troubled', { isTroubled: true });
+  healthy.abort(new Error('stopped'));
+  await settle();
+  running.finish();
+  troubled.finish();
+  await troubled.done;
+  assert.deepEqual(jobs.started, ['running', 'troubled']);
+});
+
+test('nothing is lost when the signal fires in the same turn as the slot is granted', async () => {
+  const jobs = new Jobs(2);
+  const running = jobs.add('running', { isTroubled: true });
+  const unlucky = jobs.add('unlucky', { isTroubled: true });
+  running.finish();
+  await running.done.then(() => unlucky.abort(new Error('stopped')));
+  unlucky.finish();
+  await unlucky.done.catch(() => {});
+  const [after, healthy] = [jobs.add('after', { isTroubled: true }), jobs.add('healthy')];
+  await settle();
+  assert.deepEqual(jobs.started.slice(-2), ['after', 'healthy']);
+  assert.deepEqual(new Set([after.slot, healthy.slot]), new Set([0, 1]));
+});
+
+test('a command that fails gives its slot back, with its own error', async () => {
+  const jobs = new Jobs(2);
+  const error = new Error('failed');
+  for (let count = 0; count < 5; count += 1) {
+    const job = jobs.add('fails', { isTroubled: true });
+    job.fail(error);
+    await assert.rejects(job.done, error);
+  }
+});
+
+test('whoever comes with a signal that has fired already gets no slot', async () => {
+  const slots = new Slots(1);
+  const reason = new Error('stopped');
+  const task = () => Promise.reject(new Error('ran'));
+  const signal = AbortSignal.abort(reason);
+  await assert.rejects(slots.with({ expiresAt: 0, isTroubled: false }, task, { signal }), reason);
+});

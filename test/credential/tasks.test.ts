@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import type { Cancellable } from '../../src/credential/ports.ts';
+import { runAll } from '../../src/credential/tasks.ts';
+
+/** Runs until the signal, then takes a moment to stop. */
+function stoppable() {
+  const seen: { reason?: unknown; hasStopped: boolean } = { hasStopped: false };
+  const task = async ({ signal }: Cancellable): Promise<never> => {
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    signal.addEventListener('abort', resolve, { once: true });
+    if (!signal.aborted) await promise;
+    await new Promise((resolve) => setImmediate(resolve));
+    seen.reason = signal.reason;
+    seen.hasStopped = true;
+    throw signal.reason;
+  };
+  return { seen, task };
+}
+
+test('the first task that fails ends the others, which are waited for, and its error is thrown', async () => {
+  const [one, two] = [stoppable(), stoppable()];
+  const error = new Error('broken');
+  const failing = async () => await Promise.reject(error);
+  await assert.rejects(runAll([one.task, failing, two.task], { signal: new AbortController().signal }), error);
+  for (const { seen } of [one, two]) assert.deepEqual(seen, { reason: error, hasStopped: true });
+});
+
+test('the signal ends all tasks, which are waited for, and its reason is thrown', async () => {
+  const [one, two] = [stoppable(), stoppable()];
+  const stop = new AbortController();
+  const running = runAll([one.task, two.task], stop);
+  const reason = new Error('stopped');
+  stop.abort(reason);
+  await assert.rejects(running, reason);
+  for (const { seen } of [one, two]) assert.deepEqual(seen, { reason, hasStopped: true });
+});
+
+test('a signal that has fired already is passed on to the tasks', async () => {
+  const { seen, task } = stoppable();
+  const reason = new Error('stopped');
+  await assert.rejects(runAll([task], { signal: AbortSignal.abort(reason) }), reason);
+  assert.equal(seen.reason, reason);
+});
+
+test('tasks that end by themselves end nothing else', async () => {
+  const order: string[] = [];
+  const first = async () => {
+    order.push('first');
+  };
+  const second = async () => {
+    await new Promise((resolve) => setImmediate(resolve));
+    order.push('second');
+  };
+  await runAll([first, second], { signal: new AbortController().signal });
+  assert.deepEqual(order, ['first', 'second']);
+});

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { MINT_REMEDIES, type MintFailure } from '../../src/credential/failures.ts';
+import { diagnose } from '../../src/minters/diagnose.ts';
+import { readTranscripts } from '../support/cli-transcripts.ts';
+
+const FILLED: Readonly<Record<string, string>> = {
+  '{host}': 'https://dbc-1.cloud.databricks.com',
+  '{client-id}': '6f1c2d3e-0000-4000-8000-123456789abc',
+  '{tmp}': '/var/run/secrets',
+  '{cli}': '/usr/local/bin/databricks',
+  '{resolver}': '10.96.0.10:53',
+  '{version}': '1.26.7',
+  '{uuid}': '0b1c2d3e-0000-4000-8000-123456789abc',
+};
+
+const EXPECTED: Readonly<Record<string, readonly [failure: MintFailure, message: RegExp, remedy?: RegExp]>> = {
+  'file-oidc: a trailing newline in the token file is sent as it is': ['auth', /cannot read the OIDC token/, /newline/],
+  'file-oidc: expired subject token': ['auth', /OIDC token has expired/, /DATABRICKS_OIDC_TOKEN_FILEPATH/],
+  'file-oidc: token file missing': ['auth', /OIDC token file does not exist/, /mount/],
+  'profile that does not exist': ['auth', /profile/, /DATABRICKS_CONFIG_PROFILE/],
+  '--ttl below the floor': ['unknown', /refused the ttl/, /5m and 1h/],
+  '--ttl not in seconds': ['unknown', /refused the ttl/, /5m and 1h/],
+  'Provisioned instance that does not exist': ['not_found', /no such endpoint or instance/],
+  'wrong client secret': ['auth', /refused the client id or its secret/, /DATABRICKS_CLIENT_ID/],
+  'endpoint not found': ['not_found', /no such endpoint or instance/],
+  'no permission': ['permission', /may not use this endpoint/],
+  'no identity at all': ['auth', /found no identity/, /DATABRICKS_CLIENT_ID/],
+  'no host': ['auth', /found no identity/, /DATABRICKS_HOST/],
+  'two identities and no auth type': ['auth', /more than one identity/, /DATABRICKS_AUTH_TYPE/],
+  'client id and oidc file without auth type': ['auth', /more than one identity/, /DATABRICKS_AUTH_TYPE/],
+  'endpoint left out': ['unknown', /does not know the command/, /1\.7\.0/],
+  'unknown flag': ['unknown', /does not know the command/, /1\.7\.0/],
+  'HTTP 400 on minting': ['unknown', /CLI failed/],
+  'HTTP 401 on minting': ['auth', /did not accept the access token/],
+  'HTTP 500 on minting': ['unknown', /CLI failed/],
+  'HTTP 502 HTML page on minting': ['bad_response', /not the API/],
+  'HTTP 200 HTML page on minting': ['bad_response', /not the API/],
+  'broken JSON answered': ['bad_response', /not the API/],
+  'HTTP 403 at the token endpoint': ['auth', /network address/, /IP access list/],
+  'HTTP 500 at the token endpoint': ['unknown', /CLI failed/],
+  'connection reset on minting, ended by SIGTERM after 6 s': ['network', /connection to the workspace failed/],
+  'host name that does not resolve': ['network', /does not resolve/, /DATABRICKS_HOST/],
+};
+
+function fill(text: string): string {
+  return Object.entries(FILLED).reduce((filled, [braces, value]) => filled.replaceAll(braces, value), text);
+}
+
+const failing = readTranscripts().filter(({ exitCode }) => exitCode === 1);
+
+test('every failure that was recorded is expected here, and no other', () => {
+  assert.deepEqual(failing.map(({ name }) => name).sort(), Object.keys(EXPECTED).sort());
+});
+
+for (const { name, stderr } of failing) {
+  const [failure, message, remedy] = EXPECTED[name] ?? [];
+  test(`"${name}" is told as ${failure}`, () => {
+    const diagnosis = diagnose(fill(stderr));
+    assert.equal(diagnosis.failure, failure);
+    assert.match(diagnosis.message, message!);
+    if (remedy !== undefined) assert.match(diagnosis.remedy ?? MINT_REMEDIES[diagnosis.failure], remedy);
+  });
+}
+
+for (const [stderr, failure, message] of [
+  ['Error: unknown flag: --ttl\n\nUsage:\n', 'unknown', /does not know --ttl/],
+  ['Error: unknown command "postgres" for "databricks"', 'unknown', /does not know the command/],
+  [
+    'Error: Get "https://h/oidc": tls: failed to verify certificate: x509: certificate signed by unknown authority',
+    'network',
+    /certificate/,
+  ],
+  ['Error: Get "https://h/": net/http: TLS handshake timeout', 'network', /certificate|connection/],
+  ['Error: Get "https://h/": dial tcp 10.0.0.1:443: connect: connection refused', 'network', /connection/],
+  ['Error: Get "https://h/": dial tcp: lookup h on 10.0.0.1:53: server misbehaving', 'network', /connection/],
+  [
+    'Error: Get "https://h/": read tcp 10.0.0.1:1->10.0.0.2:443: read: connection reset by peer',
+    'network',
+    /connection/,
+  ],
+  ['Error: Post "https://h/": proxyconnect tcp: EOF', 'network', /connection/],
+  ['Error: file-oidc auth: open /var/run/t: permission denied. Config: host=h', 'auth', /cannot be read/],
+  [
+    'Error: file-oidc auth: Post "h": {"error":"invalid_grant","error_description":"no federation policy matches"}',
+    'auth',
+    /refused the OIDC token/,
+  ],
+  ['Error: boom', 'unknown', /CLI failed/],
+  ['', 'unknown', /CLI failed/],
+] as const) {
+  test(`told as ${failure}: ${stderr.split('\n')[0] ?? ''}`, () => {
+    const diagnosis = diagnose(stderr);
+    assert.equal(diagnosis.failure, failure);
+    assert.match(diagnosis.message, message);
+  });
+}
+
+test('names that users choose decide nothing', () => {
+  for (const word of [
+    'certificate',
+    'tls',
+    'federation',
+    'policy-engine',
+    'x509',
+    'not-found',
+    'eof',
+    'proxyconnect',
+  ]) {
+    const endpoint = `projects/${word}/branches/${word}/endpoints/${word}`;
+    assert.equal(diagnose(`Error: endpoint ${endpoint} does not exist\n`).failure, 'not_found', word);
+    assert.equal(diagnose(`Error: User does not have CAN_USE on ${endpoint}\n`).failure, 'permission', word);
+    const config = `Config: host=https://${word}.example.com, databricks_id_token_filepath=/run/${word}/token. Env: X`;
+    const { message } = diagnose(`Error: file-oidc auth: file "/run/x" does not exist. ${config}\n`);
+    assert.match(message, /file does not exist/, word);
+    const refused = `Error: error getting token: Post "https://${word}.example.com/oidc/v1/token": {"error":"invalid_client"}`;
+    assert.match(diagnose(refused).message, /refused the client id/, word);
+  }
+});
+
+test('messages and remedies begin in lower case and say nothing of the words of the CLI', () => {
+  for (const { stderr } of failing) {
+    const { message, remedy = 'x' } = diagnose(`${stderr} canary`);
+    assert.match(message, /^[a-z]/);
+    assert.match(remedy, /^[a-z]/);
+    assert.doesNotMatch(message + remedy, /canary|\n|\{/);
+  }
+});

@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import test from 'node:test';
+import { Secret } from '../../src/credential/secret.ts';
+import { scrub } from '../../src/minters/scrub.ts';
+import { readTranscripts } from '../support/cli-transcripts.ts';
+
+/** Looks random, and is the same in each run. */
+function noise(name: string, encoding: 'base64' | 'base64url' | 'hex'): string {
+  return createHash('sha512').update(name).digest(encoding);
+}
+
+const JWT = `eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.${noise('payload', 'base64url')}.${noise('signature', 'base64url')}`;
+const CLIENT_SECRET = `dose${noise('secret', 'hex').slice(0, 32)}`;
+const OPAQUE = noise('opaque', 'base64url').slice(0, 60);
+const KEYS = ['{jwt}', '{access-token}', '{client-secret}'];
+const FILLED: Readonly<Record<string, string>> = {
+  '{jwt}': JWT,
+  '{access-token}': OPAQUE,
+  '{client-secret}': CLIENT_SECRET,
+  '{host}': 'https://dbc-1.cloud.databricks.com',
+  '{client-id}': '6f1c2d3e-0000-4000-8000-123456789abc',
+  '{tmp}': '/var/run/secrets',
+};
+
+function fill(text: string): string {
+  return Object.entries(FILLED).reduce((filled, [braces, value]) => filled.replaceAll(braces, value), text);
+}
+
+/** The longest piece of the secret that is still there. */
+function leaked(text: string, secret: string): string {
+  let longest = '';
+  for (let start = 0; start < secret.length; start += 1) {
+    while (text.includes(secret.slice(start, start + longest.length + 1)) && start + longest.length < secret.length) {
+      longest = secret.slice(start, start + longest.length + 1);
+    }
+  }
+  return longest;
+}
+
+test('nothing secret of any recorded exchange gets through by its shape alone', () => {
+  for (const { name, stdout, stderr } of readTranscripts()) {
+    for (const text of [fill(stderr), fill(stdout), `${fill(stderr)}\n${fill(stdout)}`]) {
+      const clean = scrub(text, []);
+      for (const key of KEYS) assert.ok(leaked(clean, FILLED[key]!).length < 8, `${name}: ${clean}`);
+      assert.doesNotMatch(clean, /eyJ/, name);
+    }
+  }
+});
+
+test('the answer that the CLI dumps when it cannot parse it gets through neither whole nor cut off anywhere', () => {
+  const dump = readTranscripts().find(({ name }) => name === 'broken JSON answered')!.stderr;
+  const whole = fill(dump).replace('{"token":"eyJ', `{"token":"${JWT}","expire_time":`);
+  const place = whole.indexOf(JWT);
+  for (let cut = 1; cut <= JWT.length; cut += 1) {
+    for (const text of [
+      whole.slice(0, place + cut),
+      `{"token":"${JWT.slice(0, cut)}`,
+      `token=${JWT.slice(0, cut)}\nx`,
+    ]) {
+      assert.ok(leaked(scrub(text, []), JWT).length < 8, `${cut}: ${scrub(text, [])}`);
+    }
+  }
+});
+
+test('a secret that is known does not get through, whatever it looks like, nor do the halves of a torn one', () => {
+  const secrets = [JWT, CLIENT_SECRET, OPAQUE, 'correct horse battery staple', noise('base64', 'base64')];
+  for (const secret of secrets) {
+    for (let cut = 0; cut < secret.length; cut += 1) {
+      for (const text of [
+        `said ${secret.slice(cut)}`,
+        `said ${secret.slice(0, cut)}`,
+        `said ${secret.slice(0, cut)}\n${secret.slice(cut)} end`,
+      ]) {
+        const clean = scrub(text, [new Secret(secret)]);
+        const rest = leaked(clean, secret);
+        assert.ok(rest.length < 12, `${text}: ${clean}`);
+        assert.match(clean, /^said/);
+      }
+    }
+  }
+});
+
+for (const text of [
+  `Authorization: Bearer ${OPAQUE}`,
+  `bearer abcdefgh was refused`,
+  `Authorization: Basic ${Buffer.from(`id:${CLIENT_SECRET}`).toString('base64')}`,
+  `client_secret=${CLIENT_SECRET}&grant_type=x`,
+  `{"client_secret": "abc def ghi", "x": 1}`,
+  `{"access_token":"abc}def,ghi"}`,
+  `{"access_token":"abc\\"def"`,
+  `password: hunter2`,
+  `DATABRICKS_TOKEN=dapi${noise('pat', 'hex').slice(0, 32)}`,
+  `found dapi${noise('pat', 'hex').slice(0, 32)}-2 in it`,
+  `postgresql://user:${CLIENT_SECRET}@host/db`,
+  `subject_token=abcdefghi&scope=x`,
+  `"assertion": "abcdefghi"`,
+]) {
+  test(`what looks like a secret is blotted out: ${text.slice(0, 40)}`, () => {
+    const clean = scrub(text, []);
+    assert.match(clean, /\[secret\]/);
+    assert.doesNotMatch(clean, /abc|def|ghi|hunter2|dapi|dose/, clean);
+    assert.ok(leaked(clean, OPAQUE).length < 8);
+    assert.ok(leaked(clean, Buffer.from(`id:${CLIENT_SECRET}`).toString('base64')).length < 8);
+  });
+}
+
+for (const text of [
+  'Error: endpoint projects/backstage/branches/production/endpoints/primary does not exist',
+  'Error: file-oidc auth: file "/var/run/secrets/lakebase/token" does not exist.',
+  'Error: error getting token: Post "https://dbc-1.cloud.databricks.com/oidc/v1/token": {"error":"invalid_client","error_description":"Client authentication failed"}',
+  'Error: resolve: /home/app/.databrickscfg has no nope profile configured.',
+  'client_id=6f1c2d3e-0000-4000-8000-123456789abc, client_secret=***, databricks_cli_path=/usr/bin/databricks',
+  'Error: token is revoked',
+  'Error: basic authentication is not supported, use a bearer token',
+  'dial tcp: lookup ep-cool-Name-123.database.us-east-1.cloud.databricks.com on 10.0.0.1:53: no such host',
+  'please check https://docs.databricks.com/en/dev-tools/auth.html#databricks-client-unified-authentication',
+  'Env: DATABRICKS_HOST, DATABRICKS_CLIENT_ID, DATABRICKS_OIDC_TOKEN_FILEPATH',
+  'Error: subject_token is not a JWT',
+  'Error: error getting token: 503 Service Unavailable',
+]) {
+  test(`ordinary words stay readable: ${text.slice(0, 60)}`, () => {
+    assert.equal(scrub(text, [new Secret(CLIENT_SECRET), new Secret('abc')]), text);
+  });
+}
+
+test('what the recorded failures say in their first line stays readable', () => {
+  for (const { name, stderr } of readTranscripts().filter(({ exitCode }) => exitCode === 1)) {
+    const filled = fill(stderr);
+    const [first = ''] = filled.split(/\s*(?:\n\n|Request log:)/);
+    const line = first.replaceAll(/\s+/g, ' ').trim();
+    assert.equal(scrub(filled, [new Secret(CLIENT_SECRET)]), line.length > 400 ? `${line.slice(0, 400)}…` : line, name);
+  }
+});
+
+test('the words are one line of at most 400 characters, without usage text and without a log of requests', () => {
+  const usage = readTranscripts().find(({ name }) => name === 'unknown flag')!.stderr;
+  assert.equal(scrub(usage, []), 'Error: unknown flag: --nope');
+  const dump = readTranscripts().find(({ name }) => name === 'broken JSON answered')!.stderr;
+  assert.doesNotMatch(scrub(dump, []), /Request log|Traceparent/);
+  assert.equal(scrub('one\ntwo\r\n\tthree', []), 'one two three');
+  assert.equal(scrub('word '.repeat(1_000), []).length, 401);
+  assert.equal(scrub('', []), '');
+});
+
+test('a secret at the place where the words are cut off leaves no piece', () => {
+  for (let before = 330; before < 410; before += 1) {
+    const clean = scrub(`${'x '.repeat(before / 2)}${OPAQUE} tail`, [new Secret(OPAQUE)]);
+    assert.ok(leaked(clean, OPAQUE).length < 8);
+  }
+});
+
+test('long and hostile texts are scrubbed in no time', () => {
+  const texts = [
+    'token'.repeat(20_000),
+    'a'.repeat(100_000),
+    'eyJ.'.repeat(25_000),
+    `${'aA1'.repeat(30_000)} `,
+    '"'.repeat(100_000),
+  ];
+  for (const text of texts) {
+    const start = performance.now();
+    scrub(text, [new Secret(JWT)]);
+    const tookMs = performance.now() - start;
+    assert.ok(tookMs < 1_000, `${text.slice(0, 10)} took ${Math.round(tookMs)} ms`);
+  }
+});

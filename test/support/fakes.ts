@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto';
+import { MintError, SinkError } from '../../src/credential/errors.ts';
+import type {
+  Credential,
+  Holding,
+  Minter,
+  MintOptions,
+  Observer,
+  Recovered,
+  Sink,
+} from '../../src/credential/ports.ts';
+import { Secret } from '../../src/credential/secret.ts';
+import type { FakeClock } from './fake-clock.ts';
+
+export const MINUTE_MS = 60_000;
+export const HOUR_MS = 3_600_000;
+
+export interface Minted {
+  readonly lifetimeMs?: number;
+  /** Service clock minus ours. */
+  readonly skewMs?: number;
+}
+
+export function credentialAt(
+  clock: FakeClock,
+  token: string,
+  { lifetimeMs = HOUR_MS, skewMs = 0 }: Minted = {},
+): Credential {
+  const issuedAt = clock.now();
+  return {
+    token: new Secret(token),
+    local: { issuedAt, expiresAt: issuedAt + lifetimeMs },
+    service: { issuedAt: issuedAt + skewMs, expiresAt: issuedAt + skewMs + lifetimeMs },
+    fingerprint: createHash('sha256').update(token).digest('hex'),
+    monotonicAt: clock.monotonic(),
+  };
+}
+
+export type Answer = Minted | MintError | 'hang' | ((options: MintOptions) => Promise<Credential>);
+
+/** Answers as its script says, then goes on with the last answer. */
+export class ScriptedMinter implements Minter {
+  readonly calls: (MintOptions & { readonly at: number; readonly endedAt?: number })[] = [];
+  readonly #clock: FakeClock;
+  #script: Answer[];
+  running = 0;
+
+  constructor(clock: FakeClock, script: Answer[] = [{}]) {
+    this.#clock = clock;
+    this.#script = script;
+  }
+
+  script(...script: Answer[]): void {
+    this.#script = script;
+  }
+
+  async mint(options: MintOptions): Promise<Credential> {
+    this.calls.push({ ...options, at: this.#clock.now() });
+    const count = this.calls.length;
+    const answer = (this.#script.length > 1 ? this.#script.shift() : this.#script[0]) ?? {};
+    const started = credentialAt(
+      this.#clock,
+      `token-${count}`,
+      typeof answer === 'object' && !(answer instanceof Error) ? answer : {},
+    );
+    this.running += 1;
+    try {
+      if (typeof answer === 'function') return await answer(options);
+      if (answer === 'hang') {
+        await this.#clock.sleep(options.timeoutMs, options);
+        throw new MintError('timeout', 'the command did not finish');
+      }
+      await Promise.resolve();
+      if (answer instanceof MintError) throw answer;
+      return started;
+    } finally {
+      this.running -= 1;
+    }
+  }
+}
+
+/** Holds what it was given, until a test changes it. */
+export class MemorySink implements Sink {
+  readonly name: string;
+  readonly kind: Sink['kind'];
+  readonly written: Credential[] = [];
+  content: string | undefined;
+  recovered: Recovered | undefined;
+  failure: SinkError | undefined;
+  onChange: () => void = () => {};
+
+  constructor(name = 'file:/memory', kind: Sink['kind'] = 'file') {
+    this.name = name;
+    this.kind = kind;
+  }
+
+  async prepare(): Promise<void> {}
+
+  async examine(): Promise<string> {
+    return await Promise.resolve('in memory');
+  }
+
+  async recover(): Promise<Recovered | undefined> {
+    if (this.recovered !== undefined) this.content = this.recovered.token.reveal();
+    return await Promise.resolve(this.recovered);
+  }
+
+  async write(credential: Credential): Promise<void> {
+    await Promise.resolve();
+    if (this.failure !== undefined) throw this.failure;
+    this.content = credential.token.reveal();
+    this.written.push(credential);
+  }
+
+  async inspect(known: readonly Credential[]): Promise<Holding> {
+    const credential = known.find(({ token }) => token.reveal() === this.content);
+    if (credential !== undefined) return await Promise.resolve({ state: 'holds', credential });
+    const code = this.content === undefined ? 'missing' : 'foreign_content';
+    return { state: 'lacks', problem: new SinkError(code, `${this.name} is ${code}`) };
+  }
+
+  async watch(onChange: () => void, { signal }: { signal: AbortSignal }): Promise<void> {
+    this.onChange = onChange;
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    signal.addEventListener('abort', resolve, { once: true });
+    await promise;
+  }
+}
+
+/** What an observer was told, in order: `[method, ...arguments]`. */
+export class RecordingObserver {
+  readonly events: [keyof Observer, ...unknown[]][] = [];
+
+  readonly observer: Observer = new Proxy({} as Observer, {
+    get:
+      (_target, method: keyof Observer) =>
+      (...args: unknown[]) => {
+        this.events.push([method, ...args]);
+      },
+  });
+
+  of<Method extends keyof Observer>(method: Method): Parameters<Observer[Method]>[] {
+    return this.events.filter(([name]) => name === method).map(([, ...args]) => args as Parameters<Observer[Method]>);
+  }
+}
