@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { copyProject } from '../support/sidecar-copy.ts';
+import { configText } from '../support/sidecar-setup.ts';
+import { hangingCli, isRunning, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { eventually } from '../support/sidecar-wait.ts';
+import { NODE, runCommand, startSidecar } from '../support/sidecar.ts';
+
+const options = { timeout: 30_000 };
+
+describe('the bundle', () => {
+  const undos: (() => unknown)[] = [];
+  let entry: string;
+
+  before(async () => {
+    const project = await copyProject({ after: (undo: () => unknown) => undos.push(undo) });
+    const build = spawn(NODE, ['scripts/build.ts'], { cwd: project, stdio: ['ignore', 'ignore', 'inherit'] });
+    const [code] = (await once(build, 'exit')) as [number];
+    assert.equal(code, 0);
+    entry = join(project, 'dist/main.js');
+    // What it needs is in it.
+    await rm(join(project, 'node_modules'));
+    await rm(join(project, 'src'), { recursive: true });
+  });
+  after(async () => {
+    for (const undo of undos) await undo();
+  });
+
+  test('prints help, versions and the schema', options, async (t) => {
+    for (const command of ['help', 'version', 'schema']) {
+      const { code, stdout, stderr } = await runCommand(t, command, { config: null, entry });
+      assert.equal(code, 0, stderr);
+      assert.equal(stderr, '');
+      assert.ok(stdout.length > 50);
+    }
+  });
+
+  testWithEachCli('publishes a credential, answers, follows its configuration, and ends with 0', async (t, cli) => {
+    const workspace = await workspaceFor(t);
+    const sidecar = await (await startSidecar(t, { workspace, cli, entry })).ready();
+    assert.equal(await sidecar.read('token'), workspace.minted[0]?.token);
+    assert.equal((await stat(sidecar.path('pgpass'))).mode & 0o7777, 0o600);
+    assert.equal((await sidecar.metrics()).get('valid'), 1);
+    assert.match((await sidecar.get('/status', { headers: { accept: 'text/html' } })).body, /^<!doctype html>/);
+    await writeFile(sidecar.path('token'), 'something else');
+    await sidecar.logged('sink repaired after somebody else changed it');
+    await writeFile(sidecar.configFile, configText(sidecar.directory, cli, { log: { level: 'debug' } }));
+    await sidecar.logged('configuration reloaded');
+    const { code, durationMs } = await sidecar.stop();
+    assert.equal(code, 0);
+    assert.ok(durationMs < 1_000, `${durationMs} ms`);
+    assert.equal(sidecar.stderr, '');
+  });
+
+  testWithEachCli('adopts after kill -9 what it had published', async (t, cli) => {
+    const workspace = await workspaceFor(t);
+    const killed = await (await startSidecar(t, { workspace, cli, entry })).ready();
+    await killed.stop('SIGKILL');
+    const { directory } = killed;
+    const sidecar = await (await startSidecar(t, { workspace, cli, entry, directory })).ready();
+    assert.equal((await sidecar.metrics()).get('adoptions_total'), 1);
+    assert.equal(workspace.minted.length, 1);
+  });
+
+  test('ends with 0 within a second while a CLI hangs, and all that it started', options, async (t) => {
+    const workspace = await workspaceFor(t);
+    const cli = await hangingCli(t);
+    const sidecar = await startSidecar(t, { workspace, cli: cli.path, entry });
+    const pids = await cli.pids();
+    const { code, durationMs } = await sidecar.stop('SIGINT');
+    assert.equal(code, 0);
+    assert.ok(durationMs < 1_000, `${durationMs} ms`);
+    for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
+    assert.deepEqual(await readdir(join(sidecar.directory, 'tmp')), []);
+  });
+
+  test('ends with the documented codes, in words and without a stack trace', options, async (t) => {
+    const workspace = await workspaceFor(t);
+    const outcomes = [
+      [64, await runCommand(t, 'mint', { workspace, entry })],
+      [69, await runCommand(t, 'run', { workspace, entry, cli: '/nonexistent/databricks' })],
+      [78, await runCommand(t, 'run', { workspace, entry, config: '{' })],
+      [78, await runCommand(t, 'once', { workspace, entry, config: { unknown: true } })],
+    ] as const;
+    for (const [expected, { code, stderr }] of outcomes) {
+      assert.equal(code, expected, stderr);
+      assert.match(stderr, /^lakebase-credential-sidecar: \S.*\n$/s);
+      assert.doesNotMatch(stderr, /^\s+at |bug/m);
+    }
+  });
+
+  testWithEachCli('checks and mints once', async (t, cli) => {
+    const workspace = await workspaceFor(t);
+    const check = await runCommand(t, 'check', { workspace, cli, entry });
+    assert.equal(check.code, 0, check.stdout + check.stderr);
+    const { code, stderr } = await runCommand(t, 'once', { workspace, cli, entry });
+    assert.equal(code, 0, stderr);
+    assert.equal(workspace.minted.length, 2);
+  });
+});

@@ -1,0 +1,216 @@
+import assert from 'node:assert/strict';
+import { readdir, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { standInCli, type Cli } from '../support/clis.ts';
+import { credential, type SetupOptions } from '../support/sidecar-setup.ts';
+import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
+import { runCommand } from '../support/sidecar.ts';
+import type { Workspace } from '../support/workspace.ts';
+
+const ESCAPE = '\u{1b}';
+const GREEN = `${ESCAPE}[32m`;
+
+testWithEachCli('check says of a healthy set-up what it found, ends with 0, and writes nothing', async (t, cli) => {
+  const workspace = await workspaceFor(t);
+  const { code, stdout, stderr, directory } = await runCommand(t, 'check', { workspace, cli });
+  assert.equal(code, 0, stdout);
+  assert.equal(stderr, '');
+  assert.ok(!stdout.includes(ESCAPE), 'colours in a pipe');
+  const lines = stdout.trimEnd().split('\n');
+  const expected = [
+    /^✓ ok {3}configuration: \/.*config\.yaml: backstage$/,
+    /^✓ ok {3}identity: client \S+ with a secret by variable, at http:\/\/127\.0\.0\.1:\d+$/,
+    /^✓ ok {3}cli: \/\S+ \d+\.\d+\.\d+$/,
+    /^✓ ok {3}backstage mint: a token that lives 1h, thrown away$/,
+    /^✓ ok {3}backstage file:\/.*\/run\/pgpass: .*\/run does not exist yet and can be made in \/.*$/,
+    /^✓ ok {3}backstage file:\/.*\/run\/token: .*\/run does not exist yet/,
+    /^all 6 checks passed$/,
+  ];
+  assert.equal(lines.length, expected.length, stdout);
+  for (const [i, pattern] of expected.entries()) assert.match(lines[i]!, pattern);
+  assert.deepEqual((await readdir(directory)).toSorted(), ['config.yaml', 'tmp']);
+  assert.deepEqual(await readdir(join(directory, 'tmp')), []);
+  for (const { token } of workspace.minted) assert.ok(!stdout.includes(token));
+});
+
+test('check uses colour where it is asked for, and none where it is refused', { timeout: 30_000 }, async (t) => {
+  const workspace = await workspaceFor(t);
+  const { stdout } = await runCommand(t, 'check', { workspace, env: { FORCE_COLOR: '1' } });
+  assert.ok(stdout.includes(`${GREEN}✓ ok`), stdout);
+  const plain = await runCommand(t, 'check', { workspace, env: { NO_COLOR: '1' } });
+  assert.ok(!plain.stdout.includes(ESCAPE), plain.stdout);
+});
+
+/** Gives what the trouble needs; where it returns nothing, the workspace itself is in trouble. */
+type Trouble = (workspace: Workspace, t: Cleanup) => SetupOptions | void | Promise<SetupOptions | void>;
+
+interface Case {
+  readonly trouble: string;
+  readonly provoke: Trouble;
+  readonly line: RegExp;
+  readonly remedy: RegExp;
+}
+
+/** With workload identity, the token in a file of its own. */
+async function withOidc(workspace: Workspace, t: Cleanup, token: string | undefined): Promise<SetupOptions> {
+  const tokenFile = join(await temporaryDirectory(t), 'token');
+  if (token !== undefined) await writeFile(tokenFile, token);
+  return {
+    env: {
+      DATABRICKS_CLIENT_ID: workspace.clientId,
+      DATABRICKS_CLIENT_SECRET: undefined,
+      DATABRICKS_OIDC_TOKEN_FILEPATH: tokenFile,
+    },
+  };
+}
+
+function forEndpoint(project: string): Trouble {
+  return async (_, t) => {
+    const directory = await temporaryDirectory(t);
+    const endpoint = `projects/${project}/branches/production/endpoints/primary`;
+    return { directory, config: { credentials: [credential(directory, { endpoint })] } };
+  };
+}
+
+const CASES: readonly Case[] = [
+  {
+    trouble: 'a wrong client secret',
+    provoke: () => ({ env: { DATABRICKS_CLIENT_SECRET: 'dose00000000000000000000000000000000' } }),
+    line: /mint: the workspace refused the client id or its secret \(auth\)/,
+    remedy: /make a new OAuth secret/,
+  },
+  {
+    trouble: 'a newline at the end of the OIDC token',
+    provoke: async (workspace, t) => await withOidc(workspace, t, `${await workspace.serviceAccountToken()}\n`),
+    line: /mint: the workspace cannot read the OIDC token \(auth\)/,
+    remedy: /remove the trailing newline/,
+  },
+  {
+    trouble: 'an expired OIDC token',
+    provoke: async (workspace, t) =>
+      await withOidc(workspace, t, await workspace.serviceAccountToken({ lifetimeMs: -60_000 })),
+    line: /mint: the OIDC token has expired \(auth\)/,
+    remedy: /check who renews the file/,
+  },
+  {
+    trouble: 'an OIDC token file that does not exist',
+    provoke: async (workspace, t) => await withOidc(workspace, t, undefined),
+    line: /mint: the OIDC token file does not exist \(auth\)/,
+    remedy: /mount the projected service-account token/,
+  },
+  {
+    trouble: 'no federation policy for the OIDC token',
+    provoke: async (workspace, t) =>
+      await withOidc(workspace, t, await workspace.serviceAccountToken({ issuer: 'https://other.example' })),
+    line: /mint: the workspace refused the OIDC token \(auth\)/,
+    remedy: /federation policy with this token’s issuer, subject and audience/,
+  },
+  {
+    trouble: 'no permission',
+    provoke: forEndpoint('forbidden'),
+    line: /mint: the service principal may not use this endpoint or instance \(permission\)/,
+    remedy: /CAN USE/,
+  },
+  {
+    trouble: 'an endpoint that does not exist',
+    provoke: forEndpoint('missing'),
+    line: /mint: there is no such endpoint or instance \(not_found\)/,
+    remedy: /list-endpoints/,
+  },
+  {
+    trouble: 'a workspace that throttles',
+    provoke: (workspace) => workspace.fail('credential', { status: 429 }),
+    line: /mint: the CLI did not finish within 4 s: the workspace did not answer, refused connections or throttled, .* \(timeout\)/,
+    remedy: /throttles \(429\)/,
+  },
+  {
+    trouble: 'a workspace that is down',
+    provoke: (workspace) => workspace.outage(),
+    line: /mint: the CLI did not finish within 4 s: the workspace did not answer, refused connections/,
+    remedy: /check that the workspace answers from this network/,
+  },
+  {
+    trouble: 'a workspace whose name does not resolve',
+    provoke: () => ({ env: { DATABRICKS_HOST: 'https://workspace.invalid' } }),
+    line: /mint: the name of the workspace does not resolve \(network\)/,
+    remedy: /check DATABRICKS_HOST and the name resolution/,
+  },
+];
+
+/** Shorter than the retries of the CLI, longer than the longest of its starts. */
+function impatient(options: SetupOptions, cli: Cli): SetupOptions {
+  const config = typeof options.config === 'object' ? options.config : {};
+  return { ...options, config: { ...config, minter: { cli: { command: cli.path, timeout: '4s' } } } };
+}
+
+for (const { trouble, provoke, line, remedy } of CASES) {
+  testWithEachCli(`check finds ${trouble}, says what to do, and ends with 69`, async (t, cli) => {
+    const workspace = await workspaceFor(t);
+    const options = (await provoke(workspace, t)) ?? {};
+    const { code, stdout, stderr } = await runCommand(t, 'check', impatient({ workspace, ...options }, cli));
+    assert.equal(code, 69, stdout);
+    assert.equal(stderr, '');
+    const lines = stdout.split('\n');
+    const at = lines.findIndex((text) => text.startsWith('✗ fail'));
+    assert.match(lines[at]!, line);
+    assert.match(lines[at + 1]!, /^ {7}→ [a-z]/);
+    assert.match(lines[at + 1]!, remedy);
+    assert.match(stdout, /^1 of 6 checks failed$/m);
+    for (const secret of workspace.clientSecrets) assert.ok(!stdout.includes(secret));
+  });
+}
+
+test('check finds a CLI that is too old for a ttl', { timeout: 30_000 }, async (t) => {
+  const workspace = await workspaceFor(t);
+  const old = await standInCli({ version: '1.6.0' });
+  t.after(() => old.remove());
+  const directory = await temporaryDirectory(t);
+  const config = { credentials: [credential(directory, { ttl: '15m' })] };
+  const { code, stdout } = await runCommand(t, 'check', { workspace, cli: old.path, directory, config });
+  assert.equal(code, 69);
+  assert.match(
+    stdout,
+    /✗ fail cli: \/\S+: Databricks CLI 1\.6\.0 is too old: 1\.7\.0 or newer is needed for a ttl\n {7}→ install a newer/,
+  );
+  assert.equal(workspace.requests.length, 0);
+});
+
+test('check finds a CLI that is missing, and still looks at the sinks', { timeout: 30_000 }, async (t) => {
+  const workspace = await workspaceFor(t);
+  const { code, stdout } = await runCommand(t, 'check', { workspace, cli: '/nonexistent/databricks' });
+  assert.equal(code, 69);
+  assert.match(
+    stdout,
+    /✗ fail cli: the Databricks CLI "\/nonexistent\/databricks" is missing.*\n {7}→ install the Databricks CLI/,
+  );
+  assert.match(stdout, /✓ ok {3}backstage file:/);
+});
+
+test(
+  'check finds every sink that cannot be written, and says what to do about each',
+  { timeout: 30_000 },
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const directory = await temporaryDirectory(t);
+    await writeFile(join(directory, 'file'), '');
+    await symlink('file', join(directory, 'link'));
+    const sinks = ['file/token', 'link'].map((name) => ({ file: { path: `${directory}/${name}`, format: 'token' } }));
+    const config = { credentials: [credential(directory, { sinks })] };
+    const { code, stdout } = await runCommand(t, 'check', { workspace, directory, config });
+    assert.equal(code, 69);
+    assert.match(stdout, /✗ fail backstage file:\S+\/file\/token: cannot write .*\n {7}→ make the directory writable/);
+    assert.match(stdout, /✗ fail backstage file:\S+\/link: .* is a symbolic link.*\n {7}→ mount the directory/);
+    assert.match(stdout, /^2 of 6 checks failed$/m);
+  },
+);
+
+test('check lists every problem of a bad configuration', { timeout: 30_000 }, async (t) => {
+  const workspace = await workspaceFor(t);
+  const { code, stdout } = await runCommand(t, 'check', { workspace, config: { refresh: { at: 2 }, unknown: 1 } });
+  assert.equal(code, 69);
+  assert.match(stdout, /✗ fail configuration: refresh\.at: /);
+  assert.match(stdout, /✗ fail configuration: unknown: /);
+  assert.match(stdout, /2 of 2 checks failed/);
+});

@@ -1,0 +1,206 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { runCommand, type Outcome } from '../support/sidecar.ts';
+
+const root = join(import.meta.dirname, '../..');
+const options = { timeout: 30_000 };
+
+function refused({ code, stderr }: Outcome, expected: number, ...words: readonly string[]): void {
+  assert.equal(code, expected, stderr);
+  for (const word of words) assert.ok(stderr.includes(word), `no "${word}" in: ${stderr}`);
+  assert.match(stderr, /^lakebase-credential-sidecar: (?:[a-z"/-]|LAKEBASE_|DATABRICKS_)/);
+  assert.doesNotMatch(stderr, /^\s+at /m, 'a stack trace');
+  assert.doesNotMatch(stderr, /bug/);
+}
+
+test('schema prints the JSON Schema that the documentation shows, and nothing else', options, async (t) => {
+  const { code, stdout, stderr } = await runCommand(t, 'schema', { config: null });
+  assert.equal(code, 0);
+  assert.equal(stderr, '');
+  assert.deepEqual(
+    JSON.parse(stdout),
+    JSON.parse(await readFile(join(root, 'docs/configuration.schema.json'), 'utf8')),
+  );
+});
+
+test('help names every command, option and exit code', options, async (t) => {
+  const { code, stdout, stderr } = await runCommand(t, 'help', { config: null });
+  assert.equal(code, 0);
+  assert.equal(stderr, '');
+  for (const word of ['run', 'once', 'check', 'schema', 'version', '--config', '--timeout', '64', '69', '73', '78']) {
+    assert.match(stdout, new RegExp(`(^|\\s)${word}\\s`));
+  }
+  const viaOption = await runCommand(t, '--help', { config: null });
+  assert.deepEqual([viaOption.code, viaOption.stdout], [0, stdout]);
+});
+
+testWithEachCli('version needs no configuration and names three programs', async (t, cli) => {
+  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
+  const PATH = `${join(cli.path, '..')}:${process.env['PATH']}`;
+  const { code, stdout, stderr } = await runCommand(t, 'version', { config: null, env: { PATH } });
+  assert.equal(code, 0);
+  assert.equal(stderr, '');
+  assert.match(
+    stdout,
+    new RegExp(`^lakebase-credential-sidecar ${version}\nnode 26\\.\\d+\\.\\d+\ndatabricks \\d+\\.\\d+\\.\\d+\n$`),
+  );
+});
+
+test('version says so where there is no CLI', options, async (t) => {
+  const { code, stdout } = await runCommand(t, 'version', { config: null, env: { PATH: '/nonexistent' } });
+  assert.equal(code, 0);
+  assert.match(stdout, /^databricks the CLI "databricks" is not there, or not on the PATH$/m);
+});
+
+for (const { command, flags, words } of [
+  { command: 'mint', flags: [], words: ['unknown command "mint": one of run, once, check'] },
+  { command: 'run', flags: ['now'], words: ['unexpected argument "now" after run'] },
+  { command: 'run', flags: ['--nonsense'], words: ["'--nonsense'", 'see lakebase-credential-sidecar help'] },
+  { command: 'run', flags: ['--timeout', '5s'], words: ['--timeout is for once only'] },
+  { command: 'run', flags: ['--http-port'], words: ['--http-port'] },
+  { command: 'once', flags: ['--timeout', 'soon'], words: ['--timeout "soon" is no duration such as 90s, 15m or 1h'] },
+]) {
+  test(`${command} ${flags.join(' ')} is wrong usage: 64`, options, async (t) => {
+    const workspace = await workspaceFor(t);
+    refused(await runCommand(t, command, { workspace, flags }), 64, ...words);
+    assert.equal(workspace.requests.length, 0);
+  });
+}
+
+for (const command of ['run', 'once']) {
+  test(
+    `${command} lists every problem of a bad configuration and ends with 78 before it asks anybody`,
+    options,
+    async (t) => {
+      const workspace = await workspaceFor(t);
+      const config = { credentials: [{ name: 'A B', ttl: '2h', sinks: [] }], refresh: { att: 1 }, unknown: true };
+      const outcome = await runCommand(t, command, { workspace, config });
+      refused(
+        outcome,
+        78,
+        'credentials[0].name: ',
+        'credentials[0].endpoint: ',
+        'credentials[0].ttl: ',
+        'credentials[0].sinks: ',
+      );
+      refused(outcome, 78, 'refresh.att: ', 'unknown: ');
+      assert.equal(workspace.requests.length, 0);
+    },
+  );
+
+  test(`${command} tells a configuration that cannot be read from one that is no YAML: 78`, options, async (t) => {
+    const workspace = await workspaceFor(t);
+    const run = async (...flags: string[]) => await runCommand(t, command, { workspace, config: null, flags });
+    const directory = await temporaryDirectory(t);
+    refused(await run('--config', directory), 78, `${directory}: is a directory, not a file`);
+    refused(
+      await run('--config', `${directory}/none.yaml`),
+      78,
+      `${directory}/none.yaml: cannot be read: no such file`,
+    );
+    await writeFile(`${directory}/bad.yaml`, 'credentials: [\n  dose0123456789abcdef: {');
+    const bad = await run('--config', `${directory}/bad.yaml`);
+    refused(bad, 78, `${directory}/bad.yaml: invalid YAML at line `);
+    assert.doesNotMatch(bad.stderr, /dose/, 'what stands in the file is quoted');
+    refused(await run(), 78, 'no credential is configured');
+    refused(await runCommand(t, command, {}), 78, 'no identity to mint with', 'DATABRICKS_HOST: is missing');
+  });
+
+  test(`${command} ends with 69 where the CLI is missing, or is not executable, and names it`, options, async (t) => {
+    const workspace = await workspaceFor(t);
+    const directory = await temporaryDirectory(t);
+    const file = join(directory, 'databricks');
+    const none = { workspace, env: { PATH: directory } };
+    refused(
+      await runCommand(t, command, { ...none, cli: 'databricks' }),
+      69,
+      `the Databricks CLI "databricks" is missing: not on the PATH (${directory})`,
+    );
+    refused(
+      await runCommand(t, command, { ...none, cli: file }),
+      69,
+      `the Databricks CLI "${file}" is missing: there is no such file`,
+    );
+    await writeFile(file, '#!/bin/sh\n', { mode: 0o644 });
+    refused(
+      await runCommand(t, command, { ...none, cli: 'databricks' }),
+      69,
+      `the Databricks CLI ${file} is not executable by this user`,
+    );
+  });
+
+  test(`${command} lists every sink that cannot be written, ends with 73, and mints nothing`, options, async (t) => {
+    const workspace = await workspaceFor(t);
+    const directory = await temporaryDirectory(t);
+    await writeFile(join(directory, 'file'), '');
+    const file = (path: string) => ({ file: { path, format: 'token' } });
+    await symlink('file', join(directory, 'link'));
+    await mkdir(join(directory, 'folder'));
+    const fine = { name: 'fine', endpoint: 'projects/a/branches/b/endpoints/c', sinks: [file(`${directory}/fine`)] };
+    const bad = {
+      ...fine,
+      name: 'bad',
+      sinks: ['file/below', 'link', 'folder'].map((name) => file(`${directory}/${name}`)),
+    };
+    const proc = { ...fine, name: 'proc', sinks: [file('/proc/nothing/token')] };
+    const config = { credentials: [fine, bad, proc] };
+    refused(
+      await runCommand(t, command, { workspace, config }),
+      73,
+      `cannot write ${directory}/file/below: `,
+      `${directory}/link is a symbolic link`,
+      `${directory}/folder is a directory`,
+      'cannot write /proc/nothing/token: ',
+    );
+    assert.equal(workspace.requests.length, 0);
+    await assert.rejects(stat(`${directory}/fine`), { code: 'ENOENT' });
+  });
+}
+
+test('run ends with 69 where its port is taken, and says what to do', options, async (t) => {
+  const workspace = await workspaceFor(t);
+  const other = createServer().listen(0, '127.0.0.1');
+  t.after(() => other.close());
+  await once(other, 'listening');
+  const { port } = other.address() as AddressInfo;
+  const outcome = await runCommand(t, 'run', {
+    workspace,
+    flags: ['--http-host', '127.0.0.1', '--http-port', `${port}`],
+  });
+  refused(outcome, 69, `cannot listen on 127.0.0.1:${port}: another process of this pod or machine has the port`);
+});
+
+test(
+  'an environment without a file is configuration enough, and a wrong one is reported by the names of its variables',
+  options,
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const directory = await temporaryDirectory(t);
+    const env = {
+      PATH: `${join(root, 'test/support')}:${process.env['PATH']}`,
+      LAKEBASE_ENDPOINT: 'projects/backstage/branches/production/endpoints/primary',
+      LAKEBASE_CREDENTIAL_DIR: `${directory}/run`,
+      LAKEBASE_CREDENTIAL_FILES: 'pgpass,token,json',
+      PGHOST: 'localhost',
+    };
+    const { code, stderr } = await runCommand(t, 'once', { workspace, config: null, env });
+    assert.equal(code, 0, stderr);
+    const { token } = workspace.minted[0]!;
+    assert.equal(await readFile(`${directory}/run/token`, 'utf8'), token);
+    assert.equal(await readFile(`${directory}/run/pgpass`, 'utf8'), `localhost:*:*:${workspace.clientId}:${token}\n`);
+    const wrong = { ...env, LAKEBASE_TTL: '2h', PGPORT: 'x', LAKEBASE_CREDENTIAL_FILES: 'pgpass,yaml' };
+    refused(
+      await runCommand(t, 'once', { workspace, config: null, env: wrong }),
+      78,
+      'LAKEBASE_TTL: ',
+      'PGPORT: ',
+      'LAKEBASE_CREDENTIAL_FILES',
+    );
+  },
+);

@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { hangingCli, isRunning, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
+import { runCommand, spawnRun } from '../support/sidecar.ts';
+
+testWithEachCli('once mints, writes every file, and ends with 0', async (t, cli) => {
+  const workspace = await workspaceFor(t);
+  const { code, stderr, directory } = await runCommand(t, 'once', { workspace, cli });
+  assert.equal(code, 0, stderr);
+  assert.equal(workspace.minted.length, 1);
+  assert.deepEqual((await readdir(join(directory, 'run'))).toSorted(), ['.backstage.state.json', 'pgpass', 'token']);
+  assert.deepEqual(await readdir(join(directory, 'tmp')), []);
+  const again = await runCommand(t, 'once', { workspace, cli, directory });
+  assert.equal(again.code, 0);
+  assert.equal(workspace.minted.length, 2, 'what stands there may be nearly dead');
+});
+
+testWithEachCli('once goes on after failures until it has the credential', async (t, cli) => {
+  const workspace = await workspaceFor(t);
+  workspace.fail('credential', { status: 500, body: { message: 'something went wrong' } }, 1);
+  const { code, stderr } = await runCommand(t, 'once', { workspace, cli });
+  assert.equal(code, 0, stderr);
+});
+
+testWithEachCli('once ends with 69 after its time-out and says why', async (t, cli) => {
+  const workspace = await workspaceFor(t);
+  workspace.fail('credential', { status: 403, body: { message: 'User does not have CAN_USE' } });
+  const startedAt = performance.now();
+  const { code, stderr } = await runCommand(t, 'once', { workspace, cli, flags: ['--timeout', '2s'] });
+  const durationMs = performance.now() - startedAt;
+  assert.equal(code, 69);
+  assert.equal(
+    stderr,
+    'lakebase-credential-sidecar: not every credential was minted within 2s\n  backstage: permission\n',
+  );
+  assert.ok(durationMs > 2_000 && durationMs < 4_000, `${durationMs} ms`);
+});
+
+test(
+  'once ends with 69 after its time-out while the CLI hangs, and leaves no process',
+  { timeout: 30_000 },
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const cli = await hangingCli(t);
+    const running = runCommand(t, 'once', { workspace, cli: cli.path, flags: ['--timeout', '1s'] });
+    const pids = await cli.pids();
+    const { code, stderr } = await running;
+    assert.equal(code, 69);
+    assert.match(stderr, /backstage: no answer/);
+    for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
+  },
+);
+
+test(
+  'once ends with 73 where a sink that was writable at the start cannot be written',
+  { timeout: 30_000 },
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const directory = await temporaryDirectory(t);
+    workspace.latencyMs = 300;
+    const asked = workspace.nextRequest();
+    const running = runCommand(t, 'once', { workspace, directory, flags: ['--timeout', '3s'] });
+    await asked;
+    await rm(join(directory, 'run'), { recursive: true });
+    await writeFile(join(directory, 'run'), 'in the way');
+    const { code, stderr } = await running;
+    assert.equal(code, 73, stderr);
+    assert.match(stderr, /run\/pgpass/);
+    assert.match(stderr, /run\/token/);
+  },
+);
+
+test('a signal ends once with 128 and its number', { timeout: 30_000 }, async (t) => {
+  const workspace = await workspaceFor(t);
+  const cli = await hangingCli(t);
+  const once = await spawnRun(t, { workspace, cli: cli.path }, 'once');
+  const pids = await cli.pids();
+  assert.equal((await once.stop('SIGTERM')).code, 143);
+  for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
+});

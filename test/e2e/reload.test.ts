@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict';
+import { mkdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { configText, credential } from '../support/sidecar-setup.ts';
+import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
+import { startSidecar } from '../support/sidecar.ts';
+
+const BACKSTAGE = 'projects/backstage/branches/production/endpoints/primary';
+const REPORTS = 'projects/reports/branches/production/endpoints/primary';
+
+function reports(directory: string): object {
+  const sinks = [{ file: { path: `${directory}/run/reports`, format: 'token' } }];
+  return credential(directory, { name: 'reports', endpoint: REPORTS, sinks });
+}
+
+/** What the kubelet does: a new folder, and one rename that swaps the link to it. */
+async function swapVolume(volume: string, name: string, content: string): Promise<void> {
+  const version = `..${Date.now()}-${Math.random()}`;
+  await mkdir(join(volume, version), { recursive: true });
+  await writeFile(join(volume, version, name), content);
+  await symlink(version, join(volume, '..data_tmp'));
+  await rename(join(volume, '..data_tmp'), join(volume, '..data'));
+  await symlink(`..data/${name}`, join(volume, name)).catch(() => {
+    // There since the first time.
+  });
+}
+
+testWithEachCli(
+  'a changed configuration adds, changes and removes credentials, and mints for the new ones only',
+  async (t, cli) => {
+    const workspace = await workspaceFor(t);
+    const mintedFor = () => workspace.minted.map(({ resource }) => resource);
+    const sidecar = await (await startSidecar(t, { workspace, cli })).ready();
+    const { configFile, directory } = sidecar;
+    const reload = async (...credentials: object[]) => {
+      const from = sidecar.lines.length;
+      await writeFile(configFile, configText(directory, cli, { credentials }));
+      return await sidecar.logged('configuration reloaded', { from });
+    };
+
+    assert.deepEqual((await reload(credential(directory), reports(directory)))['changed'], ['reports']);
+    await sidecar.ready();
+    assert.deepEqual(mintedFor(), [BACKSTAGE, REPORTS]);
+    assert.equal(await sidecar.read('reports'), workspace.minted[1]?.token);
+
+    const sinks = [{ file: { path: `${directory}/run/token`, format: 'token', mode: '0600' } }];
+    const changed = await reload(credential(directory, { sinks }), reports(directory));
+    assert.deepEqual(changed['changed'], ['backstage']);
+    await eventually(
+      'the file has its new mode',
+      async () => ((await stat(sidecar.path('token'))).mode & 0o777) === 0o600,
+    );
+    assert.equal(await sidecar.read('token'), workspace.minted[0]?.token);
+    const left = await sidecar.logged('files that are no longer configured are left as they are');
+    assert.deepEqual(left['files'], [`${directory}/run/pgpass`]);
+    assert.ok((await sidecar.read('pgpass')).includes(workspace.minted[0]!.token));
+
+    assert.deepEqual((await reload(reports(directory)))['changed'], ['backstage']);
+    const { credentials } = await sidecar.status();
+    assert.deepEqual(
+      credentials.map(({ name }) => name),
+      ['reports'],
+    );
+    assert.equal((await sidecar.metrics()).get('valid', { credential: 'backstage' }), undefined);
+    assert.equal((await sidecar.metrics()).get('refreshes_total', { credential: 'reports' }), 1);
+    assert.deepEqual(mintedFor(), [BACKSTAGE, REPORTS]);
+  },
+);
+
+test(
+  'a bad configuration changes nothing, shows in a metric, and a good one makes up for it',
+  { timeout: 30_000 },
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const sidecar = await (await startSidecar(t, { workspace })).ready();
+    const { configFile, directory } = sidecar;
+    const good = await readFile(configFile, 'utf8');
+    const token = await sidecar.read('token');
+    await mkdir(join(directory, 'folder'));
+    const intoFolder = [{ file: { path: `${directory}/folder`, format: 'token' } }];
+    const bads = {
+      'no YAML': '{',
+      'an unknown key': configText(directory, undefined, { nonsense: 1 }),
+      'a sink that is refused': configText(directory, undefined, {
+        credentials: [credential(directory, { sinks: intoFolder })],
+      }),
+      'a CLI that is missing': configText(directory, '/nonexistent/databricks'),
+    };
+    for (const [what, bad] of Object.entries(bads)) {
+      const from = sidecar.lines.length;
+      await writeFile(configFile, bad);
+      const line = await sidecar.logged('configuration not reloaded, the old one stays in force', { from });
+      assert.equal(line.level, 'warn', what);
+      assert.equal((await sidecar.metrics()).get('config_last_reload_successful'), 0, what);
+      assert.equal((await sidecar.get('/readyz')).status, 200, what);
+      assert.equal(await sidecar.read('token'), token, what);
+    }
+    await writeFile(configFile, good);
+    await sidecar.logged('configuration reloaded');
+    assert.equal((await sidecar.metrics()).get('config_last_reload_successful'), 1);
+    assert.equal(workspace.minted.length, 1);
+  },
+);
+
+test('the swap of a ConfigMap volume is noticed, the second one too', { timeout: 30_000 }, async (t) => {
+  const workspace = await workspaceFor(t);
+  const directory = await temporaryDirectory(t);
+  const volume = join(directory, 'volume');
+  await swapVolume(volume, 'config.yaml', configText(directory));
+  const flags = ['--config', join(volume, 'config.yaml')];
+  const sidecar = await (await startSidecar(t, { workspace, directory, config: null, flags })).ready();
+  await swapVolume(
+    volume,
+    'config.yaml',
+    configText(directory, undefined, { credentials: [credential(directory), reports(directory)] }),
+  );
+  assert.deepEqual((await sidecar.logged('configuration reloaded', { withinMs: 5_000 }))['changed'], ['reports']);
+  const from = sidecar.lines.length;
+  await swapVolume(volume, 'config.yaml', configText(directory));
+  assert.deepEqual((await sidecar.logged('configuration reloaded', { from, withinMs: 5_000 }))['changed'], ['reports']);
+});
+
+test(
+  'a new log level is in force at once, and a change of http is said to need a restart',
+  { timeout: 30_000 },
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const sidecar = await (await startSidecar(t, { workspace })).ready();
+    const http = { host: '127.0.0.1', port: 1 };
+    await writeFile(sidecar.configFile, configText(sidecar.directory, undefined, { http, log: { level: 'debug' } }));
+    await sidecar.logged('a change of http needs a restart');
+    await sidecar.logged('configuration reloaded');
+    await writeFile(sidecar.path('token'), 'broken');
+    await sidecar.logged('sink repaired after somebody else changed it');
+    assert.equal((await sidecar.get('/readyz')).status, 200);
+  },
+);
+
+/** So slow that only the new secret can be why it is tried again. */
+const PATIENT = { backoff: { initial: '1m', max: '1m' } };
+
+testWithEachCli('a rotated client secret in its file heals a failing credential at once', async (t, cli) => {
+  const workspace = await workspaceFor(t);
+  const directory = await temporaryDirectory(t);
+  const file = join(directory, 'client-secret');
+  await writeFile(file, `${workspace.clientSecret}\n`);
+  workspace.rotateClientSecret();
+  const env = { DATABRICKS_CLIENT_SECRET: undefined, DATABRICKS_CLIENT_SECRET_FILE: file };
+  const sidecar = await startSidecar(t, { workspace, cli, directory, env, config: PATIENT });
+  const failed = await sidecar.logged('mint failed');
+  assert.equal((failed['err'] as { failure: string }).failure, 'auth');
+  await writeFile(file, `${workspace.clientSecret}\n`);
+  await sidecar.logged('minted again after failures', { withinMs: 5_000 });
+  assert.ok(Date.now() < Date.parse(failed['retryAt'] as string), 'it was due anyway');
+});
+
+testWithEachCli('a new OIDC token, swapped in by the kubelet, heals a failing credential at once', async (t, cli) => {
+  const workspace = await workspaceFor(t);
+  const directory = await temporaryDirectory(t);
+  const volume = join(directory, 'tokens');
+  await swapVolume(volume, 'token', await workspace.serviceAccountToken({ lifetimeMs: -60_000 }));
+  const env = { DATABRICKS_CLIENT_SECRET: undefined, DATABRICKS_OIDC_TOKEN_FILEPATH: join(volume, 'token') };
+  const sidecar = await startSidecar(t, { workspace, cli, directory, env, config: PATIENT });
+  const failed = await sidecar.logged('mint failed');
+  assert.match(failed['remedy'] as string, /check who renews the file/);
+  await swapVolume(volume, 'token', await workspace.serviceAccountToken());
+  await sidecar.logged('minted again after failures', { withinMs: 5_000 });
+  assert.ok(Date.now() < Date.parse(failed['retryAt'] as string), 'it was due anyway');
+});

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Cli } from '../support/clis.ts';
+import { credential } from '../support/sidecar-setup.ts';
+import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { eventually, temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
+import { startSidecar } from '../support/sidecar.ts';
+import type { Workspace } from '../support/workspace.ts';
+
+/** Publishes a credential and is killed. */
+async function killedSidecar(t: Cleanup, workspace: Workspace, cli?: Cli): Promise<string> {
+  const directory = await temporaryDirectory(t);
+  const sidecar = await (await startSidecar(t, { workspace, directory, ...(cli && { cli }) })).ready();
+  assert.equal((await sidecar.stop('SIGKILL')).signal, 'SIGKILL');
+  return directory;
+}
+
+testWithEachCli('after kill -9 the credential is adopted without a request to the workspace', async (t, cli) => {
+  const workspace = await workspaceFor(t);
+  const directory = await killedSidecar(t, workspace, cli);
+  await workspace.outage();
+  const asked = workspace.requests.length;
+  const sidecar = await (await startSidecar(t, { workspace, directory, cli })).ready();
+  assert.equal(workspace.requests.length, asked);
+  assert.equal((await sidecar.logged('adopted'))['credential'], 'backstage');
+  const metrics = await sidecar.metrics();
+  assert.equal(metrics.get('adoptions_total'), 1);
+  assert.equal(metrics.get('refreshes_total'), 0);
+  assert.equal(await sidecar.read('token'), workspace.minted[0]?.token);
+  const [status] = (await sidecar.status()).credentials;
+  assert.equal(status?.state, 'fresh');
+  assert.ok(Date.parse(status.nextRefreshAt) > Date.now() + 60_000, 'it is due by the time it was issued');
+});
+
+test('what a killed process left half-written is swept at the start', { timeout: 30_000 }, async (t) => {
+  const workspace = await workspaceFor(t);
+  const directory = await killedSidecar(t, workspace);
+  await writeFile(join(directory, 'run/.token.0123456789abcdef.tmp'), 'half a tok');
+  await writeFile(join(directory, 'run/.mine.tmp'), 'of somebody else');
+  await (await startSidecar(t, { workspace, directory })).ready();
+  assert.deepEqual((await readdir(join(directory, 'run'))).toSorted(), [
+    '.backstage.state.json',
+    '.mine.tmp',
+    'pgpass',
+    'token',
+  ]);
+});
+
+testWithEachCli('a sink that lacks the adopted credential gets it, without a mint', async (t, cli) => {
+  const workspace = await workspaceFor(t);
+  const directory = await killedSidecar(t, workspace, cli);
+  await writeFile(join(directory, 'run/pgpass'), 'broken');
+  const sidecar = await (await startSidecar(t, { workspace, directory, cli })).ready();
+  const token = workspace.minted[0]!.token;
+  assert.equal(await sidecar.read('pgpass'), `localhost:5432:*:${workspace.clientId}:${token}\n`);
+  assert.equal(workspace.minted.length, 1);
+});
+
+testWithEachCli('a credential of another endpoint is not adopted but replaced', async (t, cli) => {
+  const workspace = await workspaceFor(t);
+  const directory = await killedSidecar(t, workspace, cli);
+  const endpoint = 'projects/backstage/branches/staging/endpoints/primary';
+  const config = { credentials: [credential(directory, { endpoint })] };
+  const sidecar = await (await startSidecar(t, { workspace, directory, cli, config })).ready();
+  assert.equal(workspace.minted.length, 2);
+  assert.equal(workspace.minted[1]?.resource, endpoint);
+  assert.equal(await sidecar.read('token'), workspace.minted[1].token);
+  assert.equal((await sidecar.metrics()).get('adoptions_total'), 0);
+});
+
+testWithEachCli('a credential of another client id is not adopted', async (t, cli) => {
+  const workspace = await workspaceFor(t);
+  const directory = await killedSidecar(t, workspace, cli);
+  const env = { DATABRICKS_CLIENT_ID: '11111111-2222-4333-8444-555555555555' };
+  const sidecar = await startSidecar(t, { workspace, directory, cli, env });
+  const { err } = await sidecar.logged('mint failed');
+  assert.equal((err as { failure: string }).failure, 'auth');
+  assert.equal((await sidecar.get('/readyz')).status, 503, 'the token of another identity counts as ours');
+  assert.equal((await sidecar.metrics()).get('adoptions_total'), 0);
+});
+
+testWithEachCli('an expired credential is not adopted', async (t, cli) => {
+  const workspace = await workspaceFor(t, { tokenLifetimeMs: 1_000 });
+  const directory = await killedSidecar(t, workspace, cli);
+  const { expiresAt } = workspace.minted[0]!;
+  workspace.tokenLifetimeMs = undefined;
+  await eventually('the token has expired', () => Date.now() > expiresAt + 100);
+  const sidecar = await (await startSidecar(t, { workspace, directory, cli })).ready();
+  assert.equal((await sidecar.metrics()).get('adoptions_total'), 0);
+  assert.equal(await sidecar.read('token'), workspace.minted.at(-1)?.token);
+});

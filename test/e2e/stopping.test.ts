@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { standInCli } from '../support/clis.ts';
+import { hangingCli, isRunning, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { eventually } from '../support/sidecar-wait.ts';
+import { spawnRun, startSidecar } from '../support/sidecar.ts';
+
+const options = { timeout: 30_000 };
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  testWithEachCli(`${signal} ends the sidecar with 0 within a second, and the files stay`, async (t, cli) => {
+    const workspace = await workspaceFor(t);
+    const sidecar = await (await startSidecar(t, { workspace, cli })).ready();
+    const { code, durationMs } = await sidecar.stop(signal);
+    assert.equal(code, 0);
+    assert.ok(durationMs < 1_000, `${durationMs} ms`);
+    assert.equal(await sidecar.read('token'), workspace.minted.at(-1)?.token);
+    assert.equal(sidecar.stderr, '');
+    assert.equal(sidecar.lines.at(-1)?.['reason'], `stopped by ${signal}`);
+    assert.deepEqual(await readdir(join(sidecar.directory, 'tmp')), [], 'a private home is left');
+  });
+
+  test(
+    `${signal} ends the sidecar with 0 within a second while a CLI hangs that ignores SIGTERM, and all that it started`,
+    options,
+    async (t) => {
+      const workspace = await workspaceFor(t);
+      const cli = await hangingCli(t);
+      const sidecar = await startSidecar(t, { workspace, cli: cli.path });
+      const pids = await cli.pids();
+      assert.equal(pids.length, 2);
+      const { code, durationMs } = await sidecar.stop(signal);
+      assert.equal(code, 0);
+      assert.ok(durationMs < 1_000, `${durationMs} ms`);
+      for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
+      assert.deepEqual(await readdir(join(sidecar.directory, 'tmp')), []);
+    },
+  );
+}
+
+test(
+  'SIGTERM ends the sidecar with 0 within a second while it waits for a workspace that does not answer',
+  options,
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    workspace.fail('any', 'hang');
+    const sidecar = await startSidecar(t, { workspace });
+    const { code, durationMs } = await sidecar.stop();
+    assert.equal(code, 0);
+    assert.ok(durationMs < 1_000, `${durationMs} ms`);
+  },
+);
+
+test('a stand-in CLI that ignores SIGTERM costs half a second at the end, and not more', options, async (t) => {
+  const workspace = await workspaceFor(t);
+  workspace.fail('credential', 'hang');
+  const asked = workspace.nextRequest('/api/');
+  const stubborn = await standInCli({ ignoresSigterm: true });
+  t.after(() => stubborn.remove());
+  const sidecar = await startSidecar(t, { workspace, cli: stubborn.path });
+  await asked;
+  const { code, durationMs } = await sidecar.stop();
+  assert.equal(code, 0);
+  assert.ok(durationMs > 400 && durationMs < 1_000, `${durationMs} ms`);
+});
+
+for (const [signal, code] of [
+  ['SIGTERM', 143],
+  ['SIGINT', 130],
+] as const) {
+  test(`a second ${signal} ends the sidecar at once with ${code}`, options, async (t) => {
+    const workspace = await workspaceFor(t);
+    const cli = await hangingCli(t);
+    const sidecar = await startSidecar(t, { workspace, cli: cli.path });
+    const pids = await cli.pids();
+    t.after(() => pids.map((pid) => process.kill(pid, 'SIGKILL')));
+    sidecar.kill('SIGTERM');
+    await sidecar.logged('stopping; the files stay');
+    const exit = await sidecar.stop(signal);
+    assert.equal(exit.code, code);
+    assert.ok(exit.durationMs < 250, `${exit.durationMs} ms`);
+  });
+}
+
+test('a signal that comes before anything is set up ends the sidecar as well', options, async (t) => {
+  const workspace = await workspaceFor(t);
+  const cli = await hangingCli(t);
+  const sidecar = await spawnRun(t, { workspace, cli: cli.path });
+  const pids = await cli.pids(); // the command runs before logging and probes are loaded
+  const { code } = await sidecar.stop();
+  assert.equal(code, 0);
+  for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
+});

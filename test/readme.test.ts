@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { loadConfig } from '../src/config/load.ts';
+
+const root = join(import.meta.dirname, '..');
+const documents = ['README.md', 'CONTRIBUTING.md', ...globSync('docs/*.md', { cwd: root })];
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+
+test('every test that the README names exists', () => {
+  const titles = [...read('README.md').matchAll(/^\|.*\|$/gm)]
+    .flatMap(
+      ([row]) =>
+        row
+          .split('|')
+          .at(-2)
+          ?.match(/_[^_]{12,}_/g) ?? [],
+    )
+    .map((title) => title.slice(1, -1));
+  const tests = globSync('test/**/*.test.ts', { cwd: root })
+    .filter((path) => path !== 'test/readme.test.ts')
+    .map(read)
+    .join('\n')
+    .replaceAll("\\'", "'");
+  assert.ok(titles.length >= 15, `${titles.length} titles`);
+  assert.deepEqual(
+    titles.filter((title) => !tests.includes(title)),
+    [],
+  );
+});
+
+test('every link within the project leads somewhere', () => {
+  const broken = documents.flatMap((path) =>
+    [...read(path).matchAll(/\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)/g)]
+      .map(([, target = '']) => join(dirname(path), target))
+      .filter((target) => !existsSync(join(root, target)))
+      .map((target) => `${path} → ${target}`),
+  );
+  assert.deepEqual(broken, []);
+});
+
+test('every npm script that the documents name exists', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  const named = documents.flatMap((path) => [...read(path).matchAll(/npm run ([\w:]+)|npm (test|start)\b/g)]);
+  assert.ok(named.length > 5);
+  for (const [text, script = '', short = ''] of named) assert.ok((script || short) in scripts, text);
+});
+
+test('the variables that the README sets on one machine are a whole configuration', async () => {
+  const block = /export DATABRICKS_HOST=[\s\S]*?\n\n/.exec(read('README.md'))?.[0] ?? '';
+  const env = Object.fromEntries(
+    [...block.matchAll(/([A-Z_]+)=(\S+)/g)].map(([, name = '', value = '']) => [
+      name,
+      value.replace('$HOME', '/home/me'),
+    ]),
+  );
+  const { credentials, auth } = await loadConfig({ env });
+  assert.equal(auth.kind, 'oauth-m2m');
+  assert.deepEqual(
+    credentials.map(({ sinks }) => sinks.map(({ path }) => path)),
+    [['/home/me/.lakebase/pgpass']],
+  );
+});

@@ -1,0 +1,69 @@
+import { mkdtemp, realpath, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** What these helpers need of a test. */
+export interface Cleanup {
+  after(undo: () => unknown): void;
+}
+
+const undoing = new WeakMap<Cleanup, (() => unknown)[]>();
+
+/** Like `t.after`, but the last comes first: a process must be gone before the directory that it writes to. */
+export function undoAfter(t: Cleanup, undo: () => unknown): void {
+  const undos = undoing.get(t);
+  if (undos !== undefined) {
+    undos.unshift(undo);
+    return;
+  }
+  const all = [undo];
+  undoing.set(t, all);
+  t.after(async () => {
+    for (const one of all) await one();
+  });
+}
+
+export interface Patience {
+  readonly withinMs?: number;
+  readonly onTimeout?: () => string;
+  /** Nothing will change any more. */
+  readonly isHopeless?: () => boolean;
+}
+
+const LOOK_MS = 20;
+
+/** Looks until there is something to see, and fails with what was waited for. */
+export async function eventually<T>(
+  what: string,
+  look: () => T | Promise<T>,
+  { withinMs = 15_000, onTimeout, isHopeless }: Patience = {},
+): Promise<NonNullable<Exclude<T, false>>> {
+  const deadline = performance.now() + withinMs;
+  for (;;) {
+    const isLast = performance.now() > deadline || isHopeless?.() === true;
+    const seen = await look();
+    if (seen !== undefined && seen !== null && seen !== false) return seen as NonNullable<Exclude<T, false>>;
+    if (isLast) throw new Error(`${what}: not within ${withinMs} ms; ${onTimeout?.() ?? ''}`);
+    await delay(LOOK_MS);
+  }
+}
+
+/** Looks again and again for a while; fails at the first look that does not hold. */
+export async function throughout(
+  what: string,
+  durationMs: number,
+  holds: () => boolean | Promise<boolean>,
+): Promise<void> {
+  const end = performance.now() + durationMs;
+  while (performance.now() < end) {
+    if (!(await holds())) throw new Error(`${what}: no longer`);
+    await delay(LOOK_MS);
+  }
+}
+
+export async function temporaryDirectory(t: Cleanup): Promise<string> {
+  const directory = await realpath(await mkdtemp(join(tmpdir(), 'sidecar-')));
+  undoAfter(t, () => rm(directory, { recursive: true, force: true, maxRetries: 3 }));
+  return directory;
+}
