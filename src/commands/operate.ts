@@ -16,6 +16,9 @@ import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { createObserver } from '../telemetry/observer.ts';
 import { version } from '../version.ts';
 
+/** Asking the CLI for its version costs as much as minting does, so the first credentials come first, but no longer than this. */
+const VERSION_WAIT_MS = 5_000;
+
 export interface OperateOptions {
   readonly app: App;
   readonly config: Config;
@@ -82,12 +85,13 @@ class Operation {
     const names = credentials.map(({ name }) => name);
     this.#log.info({ ...address, credentials: names, uid: process.getuid?.(), node: process.versions.node }, 'started');
     if (!signal.aborted) await stopped;
-    this.#log.info({ reason: String((signal.reason as Error).message) }, 'stopping; the files stay');
+    this.#log.info({ reason: (signal.reason as Error).message }, 'stopping; the files stay');
     await server.close();
   }
 
   /** For the metric, and for a warning about one that is too old. */
   async #askVersion(options: Cancellable): Promise<void> {
+    await Promise.race([this.#app.published(), clock.sleep(VERSION_WAIT_MS, options)]);
     try {
       const cliVersion = await this.#app.cliVersion(this.#config, options);
       this.#metrics.setBuildInfo({ version, cliVersion: cliVersion ?? 'unknown', nodeVersion: process.versions.node });

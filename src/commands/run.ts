@@ -7,6 +7,9 @@ import { systemClock as clock } from '../platform/clock.ts';
 import { findCommand } from '../platform/find-command.ts';
 import { LateObserver } from '../telemetry/late-observer.ts';
 
+/** Loading holds up everything else: a command that ends within this time does not wait for it. */
+const HEAD_START_MS = 25;
+
 export interface RunOptions extends Cancellable {
   readonly config: Config;
   /** Loads the configuration again, in the same way. @throws ConfigError */
@@ -21,7 +24,8 @@ export async function run({ config, reload, signal }: RunOptions): Promise<never
   await app.configure(config, { signal });
   const attend = async (options: Cancellable): Promise<void> => {
     await late.firstEvent(options);
-    // Everything that the first credential does not need is loaded while its command runs.
+    // Everything that the first credential does not need is loaded while its command runs, or after a quick one.
+    await Promise.race([app.published(), clock.sleep(HEAD_START_MS, options)]);
     const { operate } = await import('./operate.ts');
     await operate({ app, config, reload, late }, options);
   };

@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
 import { getSystemErrorMessage } from 'node:util';
+import { LineCounter, parseAllDocuments } from 'yaml';
 import { ConfigError } from '../credential/errors.ts';
 
 /** A thousand credentials fit. */
@@ -10,8 +11,6 @@ const MAX_ALIASES = 1_000;
 /** The mapping that the file holds. @throws ConfigError that names positions, never what stands there. */
 export async function readConfigFile(path: string): Promise<Record<string, unknown>> {
   const text = decode(path, await readBytes(path));
-  // Loaded here because a sidecar without a file needs no parser.
-  const { LineCounter, parseAllDocuments } = await import('yaml');
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, { lineCounter: lines, logLevel: 'silent', prettyErrors: false });
   const [document] = documents;

@@ -3,7 +3,6 @@ import type { Auth } from '../credential/auth.ts';
 import { ConfigError, type ConfigIssue } from '../credential/errors.ts';
 import type { Connection } from '../credential/ports.ts';
 import { childEnvironment, read, VARIABLES, type Environment, type Flags } from './environment.ts';
-import { readConfigFile } from './file.ts';
 import { resolveIdentity } from './identity.ts';
 import { credentialFromEnvironment, sourceOf, withDefaultUser, withSettings, type Input } from './layers.ts';
 import type { Format } from './options.ts';
@@ -93,6 +92,8 @@ async function readBase(
     }
   }
   try {
+    // Loaded here because a sidecar without a file needs no parser.
+    const { readConfigFile } = await import('./file.ts');
     return { value: await readConfigFile(configFile), sources: new Map() };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

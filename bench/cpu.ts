@@ -1,0 +1,57 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { readCpuMs } from './proc.ts';
+import { credential, NODE, type Running, type Scene } from './scene.ts';
+import { printTable } from './table.ts';
+
+const SETTLE_MS = 10_000;
+const QUIET_MS = 60_000;
+const PROBE_MS = 10_000;
+const SCRAPE_MS = 30_000;
+
+/** Processor time of a minute in which nothing is due. */
+export async function measureCpu(scene: Scene): Promise<void> {
+  const identity = await scene.startWorkspace(3_600);
+  const bare = scene.spawn(NODE, ['-e', 'setInterval(()=>{},1e9)'], { stdio: 'ignore' }).pid!;
+  const quiet = await start(scene, identity);
+  const probed = await start(scene, identity);
+  await quiet.port;
+  const url = `http://127.0.0.1:${await probed.port}`;
+  await delay(SETTLE_MS);
+  const pids = [bare, quiet.pid, probed.pid];
+  const before = pids.map(readCpuMs);
+  const stop = new AbortController();
+  const asking = [
+    ask(`${url}/healthz`, PROBE_MS, stop),
+    ask(`${url}/readyz`, PROBE_MS, stop),
+    ask(`${url}/metrics`, SCRAPE_MS, stop),
+  ];
+  await delay(QUIET_MS);
+  const used = pids.map((pid, i) => readCpuMs(pid) - (before[i] ?? 0));
+  stop.abort();
+  await Promise.all(asking);
+  const titles = [
+    'bare Node',
+    'sidecar, one credential, nothing due',
+    `… and both probes every ${PROBE_MS / 1_000} s, a scrape every ${SCRAPE_MS / 1_000} s`,
+  ];
+  printTable(
+    'processor time in a quiet minute (counted in steps of 10 ms)',
+    ['', 'time', 'of one CPU'],
+    titles.map((title, i) => [title, `${used[i]} ms`, `${(((used[i] ?? 0) / QUIET_MS) * 100).toFixed(2)} %`]),
+  );
+}
+
+async function start(scene: Scene, identity: Record<string, string>): Promise<Running> {
+  return await scene.startSidecar(identity, {
+    credentials: [credential('primary', await scene.folder())],
+    minter: { cli: { command: scene.cli.path } },
+    refresh: { floor: '20m' }, // else the first refresh could fall into the minute
+  });
+}
+
+async function ask(url: string, everyMs: number, { signal }: AbortController): Promise<void> {
+  while (!signal.aborted) {
+    await (await fetch(url)).text();
+    await delay(everyMs, undefined, { signal }).catch(() => undefined);
+  }
+}

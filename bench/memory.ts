@@ -1,0 +1,90 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { childrenOf, readMemory, readPeak, type Memory } from './proc.ts';
+import { credential, NODE, type Running, type Scene } from './scene.ts';
+import { mb, median, printTable, ratio } from './table.ts';
+
+const AIM = 1.7;
+const COPIES = 3;
+/** V8 gives back what the start took, once it has noticed that little happens. */
+const SETTLE_MS = 60_000;
+const LOOK_MS = 15;
+const LOOKS_MS = 12_000;
+/** Renewed every four seconds. */
+const SHORT_LIFETIME_SECONDS = 6;
+
+/** Idle, and while it mints, against a Node.js that does nothing. */
+export async function measureMemory(scene: Scene): Promise<void> {
+  const identity = await scene.startWorkspace(3_600);
+  const bare = Array.from(
+    { length: COPIES },
+    () => scene.spawn(NODE, ['-e', 'setInterval(()=>{},1e9)'], { stdio: 'ignore' }).pid!,
+  );
+  const sidecars: Running[] = [];
+  for (let i = 0; i < COPIES; i += 1) sidecars.push(await start(scene, identity, { floor: '20m' }));
+  await Promise.all(sidecars.map(({ port }) => port));
+  await delay(SETTLE_MS);
+  const idle = middle(sidecars.map(({ pid }) => readMemory(pid)));
+  const floor = middle(bare.map(readMemory));
+  const peak = median(sidecars.map(({ pid }) => readPeak(pid)));
+  const minting = await whileMinting(scene);
+  const row = (title: string, { rss, pss, own }: Memory): string[] => [title, mb(rss), mb(pss), mb(own)];
+  printTable(
+    `memory: one credential, medians of ${COPIES} processes, ${SETTLE_MS / 1_000} s after the start`,
+    ['', 'RSS', 'PSS', 'private'],
+    [
+      row('bare Node', floor),
+      row('sidecar, idle', idle),
+      ['ratio', ratio(idle.rss / floor.rss, AIM), ratio(idle.pss / floor.pss), ratio(idle.own / floor.own)],
+      ['sidecar, highest since its start', mb(peak), '', ''],
+      row('sidecar while its CLI runs, highest', minting.sidecar),
+      row(`… with the processes of ${scene.cli.name}`, minting.all),
+    ],
+  );
+}
+
+async function start(scene: Scene, identity: Record<string, string>, refresh: object): Promise<Running> {
+  const config = {
+    credentials: [credential('primary', await scene.folder())],
+    minter: { cli: { command: scene.cli.path } },
+    refresh,
+  };
+  return await scene.startSidecar(identity, config);
+}
+
+async function whileMinting(scene: Scene): Promise<{ readonly sidecar: Memory; readonly all: Memory }> {
+  const identity = await scene.startWorkspace(SHORT_LIFETIME_SECONDS);
+  const { pid, port } = await start(scene, identity, { floor: '1s' });
+  await port;
+  await delay(SETTLE_MS / 4);
+  let highest = { sidecar: NOTHING, all: NOTHING };
+  for (const end = performance.now() + LOOKS_MS; performance.now() < end; await delay(LOOK_MS)) {
+    const children = childrenOf(pid).flatMap((child) => readIfThere(child));
+    if (children.length === 0) continue;
+    const sidecar = readMemory(pid);
+    const all = [sidecar, ...children].reduce(add);
+    highest = {
+      sidecar: sidecar.own > highest.sidecar.own ? sidecar : highest.sidecar,
+      all: all.own > highest.all.own ? all : highest.all,
+    };
+  }
+  return highest;
+}
+
+const NOTHING: Memory = { rss: 0, pss: 0, own: 0 };
+
+function readIfThere(pid: number): Memory[] {
+  try {
+    return [readMemory(pid)];
+  } catch {
+    return []; // it has ended
+  }
+}
+
+function add(a: Memory, b: Memory): Memory {
+  return { rss: a.rss + b.rss, pss: a.pss + b.pss, own: a.own + b.own };
+}
+
+function middle(memories: readonly Memory[]): Memory {
+  const of = (field: keyof Memory): number => median(memories.map((memory) => memory[field]));
+  return { rss: of('rss'), pss: of('pss'), own: of('own') };
+}

@@ -1,0 +1,52 @@
+import { readFileSync } from 'node:fs';
+
+export interface Memory {
+  /** All pages, those of the Node.js executable included that other processes use too. */
+  readonly rss: number;
+  /** Each shared page counted in proportion to how many processes use it. */
+  readonly pss: number;
+  /** What would be free if the process ended. */
+  readonly own: number;
+}
+
+/** Linux counts the CPU time in /proc in hundredths of a second. */
+const MS_PER_TICK = 10;
+
+export function readMemory(pid: number): Memory {
+  const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+  const field = (name: string): number => kilobytes(text, name);
+  return {
+    rss: field('Rss'),
+    pss: field('Pss'),
+    own: field('Private_Clean') + field('Private_Dirty'),
+  };
+}
+
+/** The most that was ever resident. */
+export function readPeak(pid: number): number {
+  return kilobytes(readFileSync(`/proc/${pid}/status`, 'utf8'), 'VmHWM');
+}
+
+/** User and system time, without that of children. */
+export function readCpuMs(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  // The second field is the name, in brackets, and may hold anything.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
+}
+
+export function childrenOf(pid: number): number[] {
+  try {
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+    const children = text === '' ? [] : text.split(' ').map(Number);
+    return [...children, ...children.flatMap(childrenOf)];
+  } catch {
+    return []; // it has ended
+  }
+}
+
+function kilobytes(text: string, name: string): number {
+  const found = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(text);
+  if (found === null) throw new Error(`the kernel does not tell ${name}`);
+  return Number(found[1]) * 1024;
+}

@@ -1,0 +1,149 @@
+import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { clis, type Cli } from '../test/support/clis.ts';
+
+/** The Node.js that was installed with the project. */
+export const NODE = resolve('node_modules/.bin/node');
+export const BUNDLE = resolve('dist/main.js');
+export const RESOURCE = 'projects/backstage/branches/production/endpoints/';
+
+export interface LogLine {
+  readonly time: string;
+  readonly msg: string;
+  readonly credential?: string;
+  readonly [field: string]: unknown;
+}
+
+export interface Running {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  /** When it was spawned, by `performance.now()`. */
+  readonly startedAt: number;
+  readonly lines: LogLine[];
+  /** Settles with the port once it answers. */
+  readonly port: Promise<number>;
+}
+
+/** Everything that runs and lies about while something is measured; gone when it is closed. */
+export class Scene {
+  readonly directory: string;
+  /** The real one where there is one. */
+  readonly cli: Cli = clis.at(-1)!;
+  readonly #children = new Set<ChildProcess>();
+  #count = 0;
+
+  private constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  static async create(): Promise<Scene> {
+    return new Scene(await mkdtemp(join(tmpdir(), 'bench-')));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#children].map(async (child) => await this.stop(child)));
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  /** An empty folder of its own. */
+  async folder(): Promise<string> {
+    this.#count += 1;
+    const path = join(this.directory, String(this.#count));
+    await mkdir(path);
+    return path;
+  }
+
+  /** The stand-in workspace, in another process; returns the variables that name it and a principal there. */
+  async startWorkspace(tokenLifetimeSeconds: number): Promise<Record<string, string>> {
+    const args = ['test/support/workspace.ts', '--token-lifetime-seconds', String(tokenLifetimeSeconds)];
+    const child = this.spawn(NODE, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [line] = (await once(createInterface(child.stdout as Readable), 'line')) as [string];
+    const { url, clientId, clientSecret } = JSON.parse(line) as Record<string, string>;
+    return identity(url, clientId, clientSecret);
+  }
+
+  /** A CLI that costs next to nothing: a shell script with this as its body for everything but its version. */
+  async script(body: string): Promise<Cli> {
+    const path = join(await this.folder(), 'databricks');
+    const version = `if [ "$1" = version ]; then echo '{"Version": "1.13.0"}'; exit; fi`;
+    await writeFile(path, `#!/bin/sh\n${version}\n${body}\n`, { mode: 0o755 });
+    return { name: 'a shell script', path, isReal: false };
+  }
+
+  spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+    const child = spawn(command, args, options);
+    this.#children.add(child);
+    child.once('exit', () => this.#children.delete(child));
+    return child;
+  }
+
+  /** How long it takes from start to exit. */
+  async time(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+    const startedAt = performance.now();
+    const child = this.spawn(command, args, { env, cwd: '/', stdio: 'ignore' });
+    const [code] = await once(child, 'exit');
+    if (code !== 0) throw new Error(`${command} ended with ${String(code)}`);
+    return performance.now() - startedAt;
+  }
+
+  /** The bundle's `run`, with a folder of its own for what it needs. */
+  async startSidecar(env: NodeJS.ProcessEnv, config?: object): Promise<Running> {
+    const folder = await this.folder();
+    const flags: string[] = [];
+    if (config !== undefined) {
+      flags.push('--config', join(folder, 'config.yaml'));
+      await writeFile(join(folder, 'config.yaml'), JSON.stringify({ ...config, http: { host: '127.0.0.1', port: 0 } }));
+    }
+    const startedAt = performance.now();
+    const child = this.spawn(NODE, [BUNDLE, 'run', ...flags], {
+      env: { PATH: process.env['PATH'], TMPDIR: folder, ...env },
+      cwd: '/',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const lines: LogLine[] = [];
+    const { promise: port, resolve: answers, reject } = Promise.withResolvers<number>();
+    child.once('exit', (code) => reject(new Error(`the sidecar ended with ${String(code)}`)));
+    port.catch(() => undefined); // who wants to know waits for it
+    createInterface(child.stdout as Readable).on('line', (text) => {
+      const line = JSON.parse(text) as LogLine;
+      lines.push(line);
+      if (line.msg === 'started') answers(Number(line['port']));
+    });
+    return { child, pid: child.pid!, startedAt, lines, port };
+  }
+
+  async stop(child: ChildProcess): Promise<void> {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGTERM');
+    await exited;
+  }
+}
+
+/** Of nobody: for CLIs that ask no workspace. */
+export const NOBODY = identity('https://workspace.invalid', 'nobody', 'nothing');
+
+function identity(url = '', clientId = '', clientSecret = ''): Record<string, string> {
+  return { DATABRICKS_HOST: url, DATABRICKS_CLIENT_ID: clientId, DATABRICKS_CLIENT_SECRET: clientSecret };
+}
+
+/** One file, `pgpass`, in `directory`. */
+export function credential(name: string, directory: string): object {
+  return {
+    name,
+    endpoint: `${RESOURCE}${name}`,
+    connection: { host: 'localhost', database: 'app' },
+    sinks: [{ file: { path: join(directory, name, 'pgpass'), format: 'pgpass' } }],
+  };
+}
+
+/** What a scripted CLI answers, as the expression of a shell: a new token at each run. */
+export function shellAnswer(lifetimeSeconds: number): string {
+  const expiry = `$(date -u -d "@$(($(date +%s) + ${lifetimeSeconds}))" +%Y-%m-%dT%H:%M:%SZ)`;
+  return `printf '{"token":"token-%s-of-%s","expire_time":"%s"}' "$$" "\${3##*/}" "${expiry}"`;
+}

@@ -1,0 +1,99 @@
+import { NOBODY, NODE, RESOURCE, type Scene } from './scene.ts';
+import { whenVisible } from './files.ts';
+import { median, ms, printTable, ratio, type Extent } from './table.ts';
+
+const AIM = 1.5;
+const ENDPOINT = `${RESOURCE}primary`;
+const LIFETIME_SECONDS = 3_600;
+
+interface Contestant {
+  readonly title: string;
+  readonly command: string;
+  readonly identity: Readonly<Record<string, string>>;
+}
+
+/** How long until the first credential can be read, against what cannot be avoided: Node's own start, and one run of the CLI. */
+export async function measureStart(scene: Scene, { repetitions }: Extent): Promise<void> {
+  const script = await scene.script(`printf '%s' '${preparedAnswer()}'`);
+  const contestants: Contestant[] = [
+    {
+      title: `with ${scene.cli.name}`,
+      command: scene.cli.path,
+      identity: await scene.startWorkspace(LIFETIME_SECONDS),
+    },
+    {
+      title: 'with a shell script that prints a prepared answer (the hard case)',
+      command: script.path,
+      identity: NOBODY,
+    },
+  ];
+  for (const contestant of contestants) await compare(scene, contestant, repetitions);
+}
+
+async function compare(scene: Scene, { title, command, identity }: Contestant, repetitions: number): Promise<void> {
+  const node: number[] = [];
+  const cli: number[] = [];
+  const first: number[] = [];
+  const answering: number[] = [];
+  for (let i = 0; i < repetitions; i += 1) {
+    node.push(await scene.time(NODE, ['-e', '0'], {}));
+    cli.push(await timeCli(scene, command, identity));
+    const { firstMs, answersMs } = await timeFirst(scene, command, identity);
+    first.push(firstMs);
+    answering.push(answersMs);
+  }
+  const floor = median(node) + median(cli);
+  printTable(
+    `first credential ${title}: medians of ${repetitions}, taken in turn`,
+    ['', 'time', 'to Node + CLI'],
+    [
+      ['bare Node, start to exit', ms(median(node)), ''],
+      ['one run of the CLI', ms(median(cli)), ''],
+      ['both, one after the other', ms(floor), ratio(1)],
+      ['sidecar started to first credential readable', ms(median(first)), ratio(median(first) / floor, AIM)],
+      ['sidecar started to probes answered', ms(median(answering)), ratio(median(answering) / floor)],
+    ],
+  );
+}
+
+/** As the sidecar runs it: with a home of its own that is still empty. */
+async function timeCli(scene: Scene, command: string, identity: Contestant['identity']): Promise<number> {
+  const home = await scene.folder();
+  const env = { PATH: process.env['PATH'], HOME: home, DATABRICKS_CACHE_DIR: home, DATABRICKS_AUTH_TYPE: 'oauth-m2m' };
+  const args = ['postgres', 'generate-database-credential', ENDPOINT, '-o', 'json'];
+  return await scene.time(command, args, { ...env, ...identity });
+}
+
+async function timeFirst(
+  scene: Scene,
+  command: string,
+  identity: Contestant['identity'],
+): Promise<{ readonly firstMs: number; readonly answersMs: number }> {
+  const directory = await scene.folder();
+  const pgpass = whenVisible(directory, 'pgpass');
+  const config = {
+    credentials: [
+      {
+        name: 'primary',
+        endpoint: ENDPOINT,
+        connection: { host: 'localhost', database: 'app' },
+        sinks: [{ file: { path: `${directory}/pgpass`, format: 'pgpass' } }],
+      },
+    ],
+    minter: { cli: { command } },
+  };
+  const sidecar = await scene.startSidecar(identity, config);
+  const answering = sidecar.port.then(() => performance.now());
+  try {
+    const [firstAt, answersAt] = await Promise.all([pgpass.at, answering]);
+    return { firstMs: firstAt - sidecar.startedAt, answersMs: answersAt - sidecar.startedAt };
+  } finally {
+    pgpass.stop();
+    await scene.stop(sidecar.child);
+  }
+}
+
+function preparedAnswer(): string {
+  const expiresAt = new Date(Date.now() + LIFETIME_SECONDS * 1_000).toISOString();
+  return JSON.stringify({ token: 'token-of-nobody', expire_time: expiresAt });
+}

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { Parts } from '../../src/platform/parts.ts';
+
+const require = createRequire(import.meta.url);
+const MODULE = join(import.meta.dirname, '../../src/platform/parts.ts');
+
+function load(directory: string): unknown {
+  return new Parts(directory, require).require('./part.js');
+}
+
+/** V8 knows a source by its length, so another digit shows whether the bytecode or the source was run. */
+async function write(directory: string, digit: number): Promise<void> {
+  await writeFile(join(directory, 'part.js'), `(function(exports,require,module){module.exports=${digit}\n})`);
+}
+
+/** A part that is 1 by its bytecode and 2 by its source. */
+async function partWithBytecode(t: TestContext): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'parts-'));
+  t.after(() => rm(directory, { recursive: true }));
+  await write(directory, 1);
+  const parts = new Parts(directory, require);
+  assert.equal(parts.require('./part.js'), 1);
+  parts.writeBytecode();
+  await write(directory, 2);
+  return directory;
+}
+
+test('a part is run from the bytecode beside it', async (t) => {
+  assert.equal(load(await partWithBytecode(t)), 1);
+});
+
+test('without bytecode, or with bytecode that is broken, the source is compiled', async (t) => {
+  const directory = await partWithBytecode(t);
+  const bytecode = join(directory, 'part.js.bytecode');
+  for (const content of ['', 'no bytecode', Buffer.alloc(4_096)]) {
+    await writeFile(bytecode, content);
+    assert.equal(load(directory), 2);
+  }
+  await rm(bytecode);
+  assert.equal(load(directory), 2);
+});
+
+test('bytecode that was made with other flags of V8 is not used', async (t) => {
+  const directory = await partWithBytecode(t);
+  const script = `
+    import { createRequire } from 'node:module';
+    import { Parts } from ${JSON.stringify(MODULE)};
+    console.log(new Parts(${JSON.stringify(directory)}, createRequire('/')).require('./part.js'));`;
+  const run = (...flags: string[]): string =>
+    spawnSync(process.execPath, [...flags, '--input-type=module', '-e', script], { encoding: 'utf8' }).stdout.trim();
+  assert.equal(run(), '1');
+  assert.equal(run('--no-lazy'), '2');
+});
+
+test('a part is run once, and those that need each other get what there is so far', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'parts-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const part = (body: string): string => `(function(exports,require,module){${body}\n})`;
+  await writeFile(join(directory, 'a.js'), part("exports.name='a';exports.b=require('./b.js')"));
+  await writeFile(
+    join(directory, 'b.js'),
+    part("exports.nameOfA=require('./a.js').name;exports.os=require('node:os')"),
+  );
+  const parts = new Parts(directory, require);
+  const a = parts.require('./a.js') as { readonly b: { readonly nameOfA: string; readonly os: object } };
+  assert.equal(a.b.nameOfA, 'a');
+  assert.equal(a.b.os, require('node:os'));
+  assert.equal(parts.require('./b.js'), a.b);
+});
