@@ -1,0 +1,59 @@
+# The images that this one is made from are build arguments: a release gives them by digest, and a machine without a
+# registry gives its own.
+ARG BUILD_IMAGE=docker.io/library/node:26-trixie-slim
+ARG RUNTIME_IMAGE=gcr.io/distroless/nodejs26-debian13:nonroot
+ARG CLI_VERSION=1.13.0
+ARG CLI_IMAGE=ghcr.io/databricks/cli:${CLI_VERSION}
+
+FROM ${RUNTIME_IMAGE} AS runtime
+
+# What it makes is the same for every platform.
+FROM --platform=${BUILDPLATFORM} ${BUILD_IMAGE} AS build
+WORKDIR /src
+COPY package.json package-lock.json ./
+# A registry other than the usual one comes as a secret, which no layer keeps.
+RUN --mount=type=secret,id=npmrc,target=/root/.npmrc npm ci --no-audit --no-fund
+COPY . .
+RUN npm run build
+
+# Bytecode is good for one Node.js on one platform only: it is recorded with the very Node.js that will read it.
+FROM ${BUILD_IMAGE} AS bytecode
+WORKDIR /src
+COPY --from=runtime /nodejs /nodejs
+COPY package.json ./
+COPY scripts scripts
+COPY src src
+COPY --from=build /src/dist dist
+RUN /nodejs/bin/node -e "import('./scripts/bytecode.ts').then(({ recordBytecode }) => recordBytecode('dist'))" \
+ && find dist -name '*.map' -delete
+
+FROM ${CLI_IMAGE} AS official-cli
+
+# For who brings a Databricks CLI: on the PATH, or where minter.cli.command says.
+FROM runtime AS without-cli
+COPY LICENSE /app/
+COPY --from=bytecode /src/dist /app/
+# Distroless' user nonroot, by number: of a name the kubelet cannot know that it is not root.
+USER 65532:65532
+WORKDIR /
+EXPOSE 9467
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/nodejs/bin/node", "/app/main.js"]
+CMD ["run"]
+ARG VERSION
+ARG REVISION
+ARG SOURCE
+LABEL org.opencontainers.image.title="lakebase-credential-sidecar" \
+      org.opencontainers.image.description="Keeps a short-lived Lakebase (Databricks Postgres) credential fresh beside an application." \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+FROM without-cli
+ARG CLI_VERSION
+# Who passes the CLI on passes on both. The official image has neither; they stand in its source, at the same version.
+ARG CLI_NOTICES=https://raw.githubusercontent.com/databricks/cli/v${CLI_VERSION}
+ADD --chmod=0644 ${CLI_NOTICES}/LICENSE ${CLI_NOTICES}/NOTICE /usr/share/doc/databricks-cli/
+COPY --from=official-cli /app/databricks /usr/local/bin/databricks
+LABEL org.opencontainers.image.licenses="Apache-2.0 AND LicenseRef-Databricks"

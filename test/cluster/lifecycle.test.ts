@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { copyFile, mkdtemp, readdir, readFile, readlink, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { execa } from 'execa';
+import { eventually } from '../support/sidecar-wait.ts';
+import { startWorkspace, type Workspace } from '../support/workspace.ts';
+import { ownCluster, whyNoCluster, type Cluster } from './cluster.ts';
+import { killAll, processesOf } from './daemons.ts';
+import { buildImage, whyNoImage } from './image.ts';
+import { files, state } from './layout.ts';
+import { down, status, up } from './lifecycle.ts';
+import { podProcesses } from './leftovers.ts';
+import { freePorts } from './ports.ts';
+import { locatePrograms } from './programs.ts';
+import { NAMESPACE, namespace, sidecarPod } from './sidecar-pod.ts';
+import { childrenOf, traces } from './traces.ts';
+
+const repository = join(import.meta.dirname, '..', '..');
+const isUp = process.env['KUBECONFIG'] === undefined && (await status()) !== 'down';
+const skip =
+  (process.env['KUBECONFIG'] !== undefined && 'KUBECONFIG names another cluster: unset it') ||
+  (isUp && 'a cluster is up: run "npm run cluster -- down" first') ||
+  ((await whyNoCluster()) ?? (await whyNoImage()) ?? false);
+
+async function run(...args: readonly string[]) {
+  return runWith({}, ...args);
+}
+
+async function runWith(env: NodeJS.ProcessEnv, ...args: readonly string[]) {
+  return execa(process.execPath, ['scripts/cluster.ts', ...args], { cwd: repository, env, reject: false });
+}
+
+/** The host's number of the process that is PID 1 in a pod's container. */
+async function firstProcessOf(uid: string): Promise<number> {
+  for (const pid of await podProcesses()) {
+    const [program, cgroup, status] = await Promise.all([
+      readlink(`/proc/${pid}/exe`).catch(() => ''),
+      readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => ''),
+      readFile(`/proc/${pid}/status`, 'utf8').catch(() => ''),
+    ]);
+    if (program === '/nodejs/bin/node' && cgroup.includes(uid) && /^NSpid:.*\t1$/m.test(status)) return pid;
+  }
+  throw new Error(`no process of the pod ${uid} runs`);
+}
+
+describe('a cluster of its own', { skip, concurrency: false }, () => {
+  let untouched: Awaited<ReturnType<typeof traces>>;
+  let cluster: Cluster;
+  let workspace: Workspace;
+
+  before(async () => {
+    untouched = await traces();
+    const archive = join(tmpdir(), `lakebase-credential-sidecar-${process.pid}.tar`);
+    await buildImage({ output: archive, cli: process.env['DATABRICKS_CLI'] });
+    const { exitCode, stdout, stderr } = await run('up', '--audit');
+    assert.equal(exitCode, 0, stderr);
+    assert.equal(stdout, files.kubeconfig);
+    cluster = await ownCluster();
+    await cluster.loadImage(archive);
+    await rm(archive);
+    const [port] = await freePorts(1);
+    workspace = await startWorkspace({ port, publicUrl: `http://${await cluster.expose(port!)}` });
+    await cluster.kubectl(['create', '-f', '-'], { input: namespace });
+  });
+  after(async () => {
+    await workspace.close();
+    await down();
+  });
+
+  async function podOf(
+    name: string,
+  ): Promise<{ readonly metadata: { readonly uid: string }; readonly status: PodStatus }> {
+    return JSON.parse(await cluster.kubectl(['--namespace', NAMESPACE, 'get', 'pod', name, '-o', 'json']));
+  }
+
+  async function start(pod: ReturnType<typeof sidecarPod>): Promise<string> {
+    await cluster.kubectl(['create', '-f', '-'], { input: pod });
+    const { uid } = (await podOf(pod.metadata.name)).metadata;
+    await eventually(`pod ${pod.metadata.name} runs`, async () => firstProcessOf(uid).catch(() => undefined));
+    return uid;
+  }
+
+  async function isReady(name: string): Promise<void> {
+    const log = async () => cluster.kubectl(['--namespace', NAMESPACE, 'logs', name]);
+    await cluster
+      .kubectl(['--namespace', NAMESPACE, 'wait', `pod/${name}`, '--for=condition=Ready', '--timeout=30s'])
+      .catch(async (error: unknown) => assert.fail(`${String(error)}\n${await log()}`));
+  }
+
+  test('is left as it is by another up', async () => {
+    const programs = Object.values(await locatePrograms());
+    const running = await processesOf(programs);
+    const { exitCode, stdout } = await run('up');
+    assert.deepEqual({ exitCode, stdout }, { exitCode: 0, stdout: files.kubeconfig });
+    assert.deepEqual(await processesOf(programs), running);
+    assert.deepEqual(await run('status').then(({ exitCode, stdout }) => [exitCode, stdout]), [0, files.kubeconfig]);
+  });
+
+  test('is used, and not stopped, as the cluster of somebody else by who names it in KUBECONFIG', async (t) => {
+    const directory = await mkdtemp(join(tmpdir(), 'kubeconfig-'));
+    t.after(() => rm(directory, { recursive: true }));
+    const KUBECONFIG = join(directory, 'config');
+    await copyFile(files.kubeconfig, KUBECONFIG);
+    const PATH = `${dirname(cluster.kubectlPath)}:${process.env['PATH']}`;
+    for (const [command, stdout] of [
+      ['up', KUBECONFIG],
+      ['status', KUBECONFIG],
+      ['down', ''],
+    ] as const) {
+      const result = await runWith({ KUBECONFIG, PATH }, command);
+      assert.deepEqual([command, result.exitCode, result.stdout], [command, 0, stdout], result.stderr);
+      assert.match(result.stderr, /KUBECONFIG/);
+    }
+    assert.equal(await status(), 'up');
+  });
+
+  test('refuses to change its audit log while it runs', async () => {
+    await assert.rejects(up({ hasAuditLog: false }), /runs with an audit log: stop it first/);
+  });
+
+  for (const uid of [65_532, 12_345]) {
+    test(`runs the image as user ${uid} with a read-only root, under Pod Security restricted`, async () => {
+      const name = `user-${uid}`;
+      const podUid = await start(sidecarPod({ name, uid, workspace }));
+      await isReady(name);
+      const pgpass = await stat(state('kubelet/pods', podUid, 'volumes/kubernetes.io~empty-dir/run/pgpass'));
+      assert.deepEqual([pgpass.uid, pgpass.mode & 0o777], [uid, 0o600]);
+      assert.match(await readFile(files.auditLog, 'utf8'), new RegExp(`"name":"${name}"`));
+    });
+  }
+
+  test('sees the sidecar, as PID 1, end within a second of SIGTERM', async () => {
+    const name = 'stops';
+    const pid = await firstProcessOf(await start(sidecarPod({ name, uid: 65_532, workspace })));
+    await isReady(name);
+    const sentAt = performance.now();
+    process.kill(pid, 'SIGTERM');
+    await eventually('it ends', async () =>
+      readlink(`/proc/${pid}/exe`).then(
+        () => false,
+        () => true,
+      ),
+    );
+    assert.ok(performance.now() - sentAt < 1_000);
+    const ended = await eventually('the kubelet tells', async () => {
+      return (await podOf(name)).status.containerStatuses?.[0]?.state.terminated;
+    });
+    assert.equal(ended.exitCode, 0);
+  });
+
+  test('sees no zombie of the CLI, neither of one that minted nor of one that was killed', async () => {
+    const name = 'mints';
+    const pid = await firstProcessOf(await start(sidecarPod({ name, uid: 65_532, workspace, timeout: '1s' })));
+    await isReady(name);
+    assert.deepEqual(await childrenOf(pid), []);
+    workspace.fail('any', 'hang');
+    const hanging = 'hangs';
+    const other = await firstProcessOf(
+      await start(sidecarPod({ name: hanging, uid: 65_532, workspace, timeout: '1s' })),
+    );
+    await eventually('an attempt is cut off', async () =>
+      (await cluster.kubectl(['--namespace', NAMESPACE, 'logs', hanging])).includes('"timeout"'),
+    );
+    // The next attempt may be running by now, but nothing that has ended.
+    assert.deepEqual(
+      (await childrenOf(other)).filter((child) => child.startsWith('Z')),
+      [],
+    );
+    workspace.fail('any', 'hang', 0);
+  });
+
+  test('is mended by up after a crash, and leaves nothing behind after down', async () => {
+    const programs = await locatePrograms();
+    for (const name of ['kubelet', 'containerd', 'kube-apiserver']) {
+      await killAll(async () => [...(await processesOf([programs[name]!])).values()].flat(), name);
+    }
+    assert.equal(await status(), 'broken');
+    assert.equal((await run('status')).exitCode, 1);
+    assert.notEqual((await podProcesses()).length, 0);
+    assert.equal((await run('up')).exitCode, 0);
+    assert.equal(await status(), 'up');
+    assert.deepEqual(await podProcesses(), []);
+    assert.equal((await run('down')).exitCode, 0);
+    assert.deepEqual(await traces(), untouched);
+    await assert.rejects(readdir(state()), { code: 'ENOENT' });
+    assert.equal((await run('down')).exitCode, 0);
+  });
+});
+
+interface PodStatus {
+  readonly containerStatuses?: readonly { readonly state: { readonly terminated?: { readonly exitCode: number } } }[];
+}
