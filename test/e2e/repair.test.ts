@@ -18,10 +18,15 @@ const HARMS: Readonly<Record<string, (path: string) => Promise<unknown>>> = {
     await rename(`${path}.new`, path);
   },
   'is replaced by a symbolic link': async (path) => {
-    await rm(path);
-    await symlink('/etc/hostname', path);
+    await symlink('/etc/hostname', `${path}.new`);
+    await rename(`${path}.new`, path);
   },
-  'loses its directory': (path) => rm(join(path, '..'), { recursive: true }),
+  // At one blow: a directory that is emptied first would be filled again before it can be removed.
+  'loses its directory': async (path) => {
+    const directory = join(path, '..');
+    await rename(directory, `${directory}.away`);
+    await rm(`${directory}.away`, { recursive: true });
+  },
 };
 
 async function isRight(sidecar: Sidecar, content: string): Promise<boolean> {
