@@ -1,5 +1,6 @@
 import { MintError } from '../credential/errors.ts';
 import type { Clock, Credential, Minter, MintOptions } from '../credential/ports.ts';
+import type { Secret } from '../credential/secret.ts';
 import type { DatabricksCli } from './cli.ts';
 import { diagnose } from './diagnose.ts';
 import type { CommandResult } from './process.ts';
@@ -15,6 +16,8 @@ export class CommandMinter implements Minter {
   readonly #cli: DatabricksCli;
   readonly #resource: Resource;
   readonly #clock: Clock;
+  /** The last one, which a later run of the CLI may mention. */
+  #minted: readonly Secret[] = [];
 
   constructor(cli: DatabricksCli, resource: Resource, clock: Clock) {
     this.#cli = cli;
@@ -31,13 +34,15 @@ export class CommandMinter implements Minter {
     if (result.isTooLong) throw new MintError('bad_response', 'the CLI printed far more than an answer');
     if (result.exitCode !== 0) throw this.#explain(result);
     const ttlMs = 'ttlMs' in this.#resource ? this.#resource.ttlMs : undefined;
-    return parseResponse(result.stdout, { issuedAt, monotonicAt, ttlMs });
+    const credential = parseResponse(result.stdout, { issuedAt, monotonicAt, ttlMs });
+    this.#minted = [credential.token];
+    return credential;
   }
 
   #explain({ stderr, exitCode, killedBy }: CommandResult): MintError {
     if (exitCode === undefined) return new MintError('unknown', `the CLI was ended by ${killedBy ?? 'a signal'}`);
     const { failure, message, remedy } = diagnose(stderr);
-    const detail = scrub(stderr, this.#cli.secrets);
+    const detail = scrub(stderr, [...this.#cli.secrets, ...this.#minted]);
     return new MintError(failure, message, remedy === undefined ? { detail } : { detail, remedy });
   }
 }
