@@ -14,7 +14,7 @@ import { type LogLine, Sidecar } from './sidecar.ts';
 
 export const DATABASE = 'databricks_postgres';
 const REMOVAL_PASSES = 20;
-const SHORTEST_LIFETIME_MS = 6_000;
+const SHORTEST_LIFETIME_MS = 8_000;
 const LONGEST_LIFETIME_MS = 15_000;
 /** A machine on which the CLI starts slowly gets tokens that live longer: the story has to be the same. */
 const STARTS_IN_A_LIFETIME = 8;

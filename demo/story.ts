@@ -6,9 +6,9 @@ import type { Props, Stage } from './stage.ts';
 
 const ROTATIONS_BEFORE_OUTAGE = 2;
 const ATTEMPTS_IN_OUTAGE = 2;
-/** An outage that costs a login would be another story: it ends while there is time for several more attempts. */
+/** An outage that costs a login would be another story: it ends while there is time for another attempt or two. */
 const LEAST_REMAINING_MS = 1_500;
-const ATTEMPTS_LEFT = 4;
+const ATTEMPTS_LEFT = 2;
 const GATEWAY_PAGE = '<html><body><h1>502 Bad Gateway</h1></body></html>';
 
 /** What the sidecar says, on its way to the people who watch. */

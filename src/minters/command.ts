@@ -60,7 +60,7 @@ function mintArguments(resource: Resource): string[] {
 
 export function notStarted(command: string, errno: string): MintError {
   const reasons: Readonly<Record<string, string>> = {
-    ENOENT: 'is not there, or not on the PATH',
+    ENOENT: 'is not there, or is no program that this machine can run',
     EACCES: 'is not executable',
     ENOEXEC: 'is not a program for this machine',
   };

@@ -55,7 +55,7 @@ testWithEachCli('version needs no configuration and names three programs', async
 test('version says so where there is no CLI', options, async (t) => {
   const { code, stdout } = await runCommand(t, 'version', { config: null, env: { PATH: '/nonexistent' } });
   assert.equal(code, 0);
-  assert.match(stdout, /^databricks the CLI "databricks" is not there, or not on the PATH$/m);
+  assert.match(stdout, /^databricks the CLI "databricks" is not there, or is no program that this machine can run$/m);
 });
 
 for (const { command, flags, words } of [
