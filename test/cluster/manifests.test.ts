@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { after, before, describe, test, type TestContext } from 'node:test';
+import { execa } from 'execa';
+import { parseAllDocuments } from 'yaml';
+import { temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
+import { useCluster, whyNoCluster, type Cluster } from './cluster.ts';
+import { makeNamespace, SIDECAR } from './support/pods.ts';
+import { SharedCleanup } from './support/pods-story.ts';
+
+const manifests = join(import.meta.dirname, '../../manifests');
+const examples = await readdir(join(manifests, 'examples'));
+
+interface Mount {
+  readonly name: string;
+  readonly mountPath: string;
+  readonly readOnly?: boolean;
+}
+
+interface Container {
+  readonly name: string;
+  readonly env?: readonly { readonly name: string; readonly value?: string }[];
+  readonly volumeMounts?: readonly Mount[];
+}
+
+interface Workload {
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+  readonly spec: {
+    readonly template: { readonly spec: { readonly containers: Container[]; readonly initContainers: Container[] } };
+  };
+}
+
+const skip = await whyNoCluster();
+const cluster = skip === undefined ? await useCluster() : undefined;
+
+describe('the manifests', { skip }, () => {
+  const shared = new SharedCleanup();
+  let namespace: string;
+
+  before(async () => {
+    namespace = (await makeNamespace(shared, cluster!, 'manifests')).name;
+  });
+
+  after(() => shared.undo());
+
+  for (const example of examples) {
+    test(`of the example ${example} are taken by a restricted namespace without a warning`, async (t) => {
+      const directory = await kustomization(t, { namespace, resources: [join(manifests, 'examples', example)] });
+      await cluster!.kubectl(['apply', '--dry-run=server', '--warnings-as-errors', '--kustomize', directory]);
+    });
+
+    test(`of the example ${example} have nobody's password and no image of nobody's registry`, async () => {
+      const text = await render(cluster!, join(manifests, 'examples', example));
+      assert.doesNotMatch(text, /POSTGRES_PASSWORD|name: PGPASSWORD/);
+      for (const [, image = ''] of text.matchAll(/image: (\S+)/g)) assert.match(image, /^registry\.example\.com\//);
+    });
+  }
+
+  test('add the sidecar to any Deployment, StatefulSet and Job, and the password file to all other containers', async (t) => {
+    const workloads = ['Deployment', 'StatefulSet', 'Job'].flatMap((kind) => [
+      workload(kind, 'bare', {}),
+      workload(kind, 'full', {
+        initContainers: [{ name: 'migrate', image: 'registry.example.com/app:1', env: [{ name: 'A', value: 'b' }] }],
+      }),
+    ]);
+    const rendered = await renderWorkloads(t, workloads);
+    assert.equal(rendered.length, workloads.length);
+    for (const { kind, metadata, spec } of rendered) {
+      const { containers, initContainers } = spec.template.spec;
+      assert.equal(initContainers[0]?.name, SIDECAR, `${kind} ${metadata.name}: the sidecar comes first`);
+      assert.deepEqual(mountOf(initContainers[0]), { name: SIDECAR, mountPath: '/run/lakebase', readOnly: false });
+      assert.equal(passwordFileOf(initContainers[0]), undefined);
+      const readers = [...initContainers.slice(1), ...containers];
+      assert.equal(readers.length, metadata.name === 'full' ? 3 : 2);
+      for (const reader of readers) {
+        assert.deepEqual(mountOf(reader), { name: SIDECAR, mountPath: '/run/lakebase', readOnly: true });
+        assert.equal(passwordFileOf(reader), '/run/lakebase/pgpass');
+      }
+    }
+  });
+
+  test('take the identity from a Secret with the component client-secret', async (t) => {
+    const directory = await kustomization(t, {
+      namespace,
+      resources: [join(manifests, 'examples/libpq')],
+      components: [join(manifests, 'components/client-secret')],
+    });
+    const text = await render(cluster!, directory);
+    assert.match(text, /secret:\n +name: lakebase-client\n/);
+    assert.doesNotMatch(text, /OIDC_TOKEN|serviceAccountToken/);
+    await cluster!.kubectl(['apply', '--dry-run=server', '--warnings-as-errors', '--kustomize', directory]);
+  });
+
+  test('and the values for the Helm chart of Backstage describe the same sidecar', async () => {
+    const text = await render(cluster!, join(manifests, 'examples/backstage'));
+    const [deployment] = workloadsIn(text);
+    const page = await readFile(join(import.meta.dirname, '../../docs/backstage.md'), 'utf8');
+    const block = [...page.matchAll(/```yaml\n(.*?)```/gs)]
+      .map(([, yaml = '']) => yaml)
+      .find((yaml) => yaml.includes('initContainers'));
+    const [values] = parseAllDocuments(block!).map((document) => document.toJS() as HelmValues);
+    const comparable = ({ env, envFrom, image, ...rest }: SidecarContainer) => {
+      assert.ok(env.length > 0 && image !== '' && envFrom !== null);
+      return sorted(rest);
+    };
+    const [ours, theirs] = [deployment!.spec.template.spec.initContainers[0], values!.backstage.initContainers[0]];
+    assert.deepEqual(comparable(theirs!), comparable(ours as unknown as SidecarContainer));
+  });
+});
+
+interface SidecarContainer {
+  readonly env: readonly object[];
+  readonly envFrom?: readonly object[];
+  readonly image: string;
+}
+
+interface HelmValues {
+  readonly backstage: { readonly initContainers: readonly SidecarContainer[] };
+}
+
+/** Lists by mount path where they have one; false and absent are the same for what is compared. */
+function sorted(container: object): unknown {
+  const { volumeMounts = [], ...rest } = container as { volumeMounts?: readonly Mount[] };
+  const mounts = volumeMounts.map(({ readOnly = false, ...mount }) => ({ ...mount, readOnly }));
+  return { ...rest, volumeMounts: mounts.toSorted((a, b) => a.mountPath.localeCompare(b.mountPath)) };
+}
+
+function mountOf(container: Container | undefined): Mount | undefined {
+  return container?.volumeMounts?.find(({ mountPath }) => mountPath === '/run/lakebase');
+}
+
+function passwordFileOf(container: Container | undefined): string | undefined {
+  return container?.env?.find(({ name }) => name === 'PGPASSFILE')?.value;
+}
+
+function workload(kind: string, name: string, spec: object): object {
+  const containers = ['app', 'second'].map((container) => ({ name: container, image: 'registry.example.com/app:1' }));
+  return {
+    apiVersion: kind === 'Job' ? 'batch/v1' : 'apps/v1',
+    kind,
+    metadata: { name },
+    spec: { template: { spec: { containers, ...spec } } },
+  };
+}
+
+async function renderWorkloads(t: TestContext, workloads: readonly object[]): Promise<Workload[]> {
+  const directory = await kustomization(t, {
+    resources: [join(manifests, 'base'), 'workloads.json'],
+    components: [join(manifests, 'components/sidecar')],
+  });
+  await writeFile(
+    join(directory, 'workloads.json'),
+    JSON.stringify({ apiVersion: 'v1', kind: 'List', items: workloads }),
+  );
+  return workloadsIn(await render(cluster!, directory));
+}
+
+function workloadsIn(text: string): Workload[] {
+  const objects = parseAllDocuments(text).map((document) => document.toJS() as Workload);
+  return objects.filter(({ kind }) => ['Deployment', 'StatefulSet', 'Job'].includes(kind));
+}
+
+async function kustomization(t: Cleanup, content: Readonly<Record<string, unknown>>): Promise<string> {
+  const directory = await temporaryDirectory(t);
+  // kustomize takes no absolute paths.
+  const isPath = (value: unknown): value is string => typeof value === 'string' && value.startsWith('/');
+  const text = JSON.stringify(content, (_, value: unknown) => (isPath(value) ? relative(directory, value) : value));
+  await writeFile(join(directory, 'kustomization.yaml'), text);
+  return directory;
+}
+
+async function render({ kubectlPath }: Cluster, directory: string): Promise<string> {
+  const { stdout } = await execa(kubectlPath, ['kustomize', directory]);
+  return stdout;
+}

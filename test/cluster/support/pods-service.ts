@@ -1,0 +1,101 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
+import type { JSONWebKeySet } from 'jose';
+import { generate } from 'selfsigned';
+import { Lakebase } from '../../support/lakebase.ts';
+import { startPostgres } from '../../support/postgres.ts';
+import { undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
+import { trust, type VerifySubjectToken } from '../../support/workspace-oidc.ts';
+import { startWorkspace, type Workspace } from '../../support/workspace.ts';
+import type { Cluster } from '../cluster.ts';
+
+/** As the examples in manifests/ have them: pods find the stand-ins under the names of the service. */
+export const LAKEBASE_HOST = 'ep-calm-river-a1b2c3.database.us-east-1.cloud.databricks.com';
+export const CLIENT_ID = '0f1e2d3c-0000-4000-8000-000000000001';
+export const DATABASE = 'databricks_postgres';
+
+/** The stand-in workspace, and a stand-in Lakebase with a real PostgreSQL behind it, where pods can reach them. */
+export interface Service {
+  readonly workspace: Workspace;
+  readonly lakebase: Lakebase;
+  /** The address for LAKEBASE_HOST. */
+  readonly address: string;
+}
+
+export interface ServiceOptions {
+  readonly tokenLifetimeMs?: number;
+  /** Who is trusted; nobody but `workspace.serviceAccountToken()` when left out. */
+  readonly verifySubjectToken?: VerifySubjectToken;
+}
+
+export async function startService(t: Cleanup, cluster: Cluster, options: ServiceOptions = {}): Promise<Service> {
+  const port = await freePort();
+  const workspace = await startWorkspace({
+    ...options,
+    port,
+    publicUrl: `http://${await expose(cluster, port)}`,
+    clientId: CLIENT_ID,
+  });
+  undoAfter(t, () => workspace.close());
+  const postgres = await startPostgres();
+  undoAfter(t, () => postgres.close());
+  const lakebase = new Lakebase(
+    { jwks: workspace.jwks, socketPath: postgres.socketPath, now: () => workspace.now() },
+    await certificateFor(LAKEBASE_HOST),
+  );
+  await lakebase.listen();
+  undoAfter(t, () => lakebase.close());
+  await postgres.ensureRole(CLIENT_ID);
+  await postgres.ensureDatabase(DATABASE);
+  const client = await postgres.connect(DATABASE);
+  await client.query(`GRANT CREATE ON DATABASE ${DATABASE} TO "${CLIENT_ID}"`);
+  await client.end();
+  const [address = ''] = (await expose(cluster, lakebase.port)).split(':');
+  return { workspace, lakebase, address };
+}
+
+/** A federation policy for a service account of this cluster, or for all, with the keys that its API server publishes. */
+export async function trustServiceAccount(
+  cluster: Cluster,
+  namespace: string,
+  name?: string,
+): Promise<VerifySubjectToken> {
+  const read = async (path: string): Promise<unknown> => JSON.parse(await cluster.kubectl(['get', '--raw', path]));
+  const { issuer, jwks_uri: jwksUri } = (await read('/.well-known/openid-configuration')) as Record<string, string>;
+  const jwks = (await read(new URL(jwksUri!).pathname)) as JSONWebKeySet;
+  return trust({
+    issuer: issuer!,
+    jwks,
+    audience: 'databricks',
+    ...(name === undefined ? {} : { subject: `system:serviceaccount:${namespace}:${name}` }),
+  });
+}
+
+let exposing: Promise<unknown> = Promise.resolve();
+
+/** One after the other: the list of ports is read, extended and written. */
+async function expose(cluster: Cluster, port: number): Promise<string> {
+  const exposed = exposing.then(() => cluster.expose(port));
+  exposing = exposed.catch(() => {});
+  return await exposed;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  await once(server.close(), 'close');
+  return port;
+}
+
+async function certificateFor(host: string): Promise<{ key: string; cert: string }> {
+  const { private: key, cert } = await generate([{ name: 'commonName', value: host }], {
+    keyType: 'ec',
+    algorithm: 'sha256',
+    extensions: [
+      { name: 'basicConstraints', cA: true, critical: true },
+      { name: 'subjectAltName', altNames: [{ type: 2, value: host }] },
+    ],
+  });
+  return { key, cert };
+}
