@@ -140,7 +140,6 @@ export class Keeper {
 
   async #adopt({ signal }: Cancellable): Promise<void> {
     const { adopts, inherited, observer, random, refresh } = this.#options;
-    if (!adopts) return;
     const recovered = await Promise.all(this.#publishers.map(({ sink }) => sink.recover({ signal })));
     const found = chooseRecovered(
       recovered.flatMap((one) => one ?? []),
