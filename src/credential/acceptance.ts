@@ -1,3 +1,4 @@
+import { wholeSeconds } from './display.ts';
 import { MintError } from './errors.ts';
 import type { Clock, Credential, Recovered } from './ports.ts';
 import { lifetimeMs, remainingMs } from './schedule.ts';
@@ -19,7 +20,7 @@ export function requireBetter(
   if (!(leftMs > 0)) {
     throw new MintError(
       'short_lived',
-      `the new token is already expired by ${seconds(-leftMs)} s by this machine's clock`,
+      `the new token is already expired by ${wholeSeconds(-leftMs)} s by this machine's clock`,
     );
   }
   if (isForSomebodyElse(fresh, present) && remainingMs(present, clock) > 0) {
@@ -31,7 +32,7 @@ export function requireBetter(
   if (lifetimeMs(fresh) < requestedMs / 2 && !outlives) {
     throw new MintError(
       'short_lived',
-      `the new token lives ${seconds(lifetimeMs(fresh))} s, less than half of the ${seconds(requestedMs)} s asked for, and expires before the present one`,
+      `the new token lives ${wholeSeconds(lifetimeMs(fresh))} s, less than half of the ${wholeSeconds(requestedMs)} s asked for, and expires before the present one`,
     );
   }
 }
@@ -55,8 +56,4 @@ export function chooseRecovered(found: readonly Recovered[], clock: Clock): Cred
 /** Tokens that do not say who they are for are taken on trust. */
 function isForSomebodyElse(fresh: Credential, present: Credential | undefined): present is Credential {
   return present?.subject !== undefined && fresh.subject !== undefined && fresh.subject !== present.subject;
-}
-
-function seconds(ms: number): number {
-  return Math.round(ms / 1_000);
 }

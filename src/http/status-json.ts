@@ -1,3 +1,4 @@
+import { rfc3339, shortFingerprint, wholeSeconds } from '../credential/display.ts';
 import { type MintFailure, SINK_REMEDIES, type SinkFailure } from '../credential/failures.ts';
 import type { Clock, Sink } from '../credential/ports.ts';
 import { isUsable, lifetimeMs, remainingMs } from '../credential/schedule.ts';
@@ -65,8 +66,6 @@ export interface SinkReport {
   } | null;
 }
 
-const FINGERPRINT_DIGITS = 12;
-
 export function reportStatus(statuses: readonly CredentialStatus[], clock: Clock, version: string): StatusReport {
   const checks = readinessChecks(statuses, clock);
   return {
@@ -83,8 +82,8 @@ function reportCredential(status: CredentialStatus, clock: Clock): CredentialRep
     name: status.name,
     resource: status.resource,
     state: stateOf(status, clock),
-    remainingSeconds: current ? seconds(remainingMs(current, clock)) : null,
-    lifetimeSeconds: current ? seconds(lifetimeMs(current)) : null,
+    remainingSeconds: current ? wholeSeconds(remainingMs(current, clock)) : null,
+    lifetimeSeconds: current ? wholeSeconds(lifetimeMs(current)) : null,
     issuedAt: optionalTime(current?.service.issuedAt),
     expiresAt: optionalTime(current?.service.expiresAt),
     nextRefreshAt: rfc3339(status.wakeAt),
@@ -95,7 +94,7 @@ function reportCredential(status: CredentialStatus, clock: Clock): CredentialRep
     lastFailure: lastFailure
       ? { code: lastFailure.code, at: rfc3339(lastFailure.at), remedy: lastFailure.remedy }
       : null,
-    fingerprint: current?.fingerprint.slice(0, FINGERPRINT_DIGITS) ?? null,
+    fingerprint: current ? shortFingerprint(current.fingerprint) : null,
     sinks: status.sinks.map((sink) => reportSink(sink, clock)),
   };
 }
@@ -108,9 +107,9 @@ function reportSink({ name, kind, holding, lastWriteAt, failure }: SinkStatus, c
     kind,
     state: holding.state,
     ready: held !== undefined && isUsable(held, clock),
-    remainingSeconds: held ? seconds(remainingMs(held, clock)) : null,
+    remainingSeconds: held ? wholeSeconds(remainingMs(held, clock)) : null,
     expiresAt: optionalTime(held?.service.expiresAt),
-    fingerprint: held?.fingerprint.slice(0, FINGERPRINT_DIGITS) ?? null,
+    fingerprint: held ? shortFingerprint(held.fingerprint) : null,
     lastWriteAt: optionalTime(lastWriteAt),
     problem: problem ? { code: problem, remedy: SINK_REMEDIES[problem] } : null,
     failure: failure ? reportFailure(failure) : null,
@@ -130,12 +129,4 @@ function stateOf({ current, consecutiveFailures }: CredentialStatus, clock: Cloc
 
 function optionalTime(at: number | undefined): string | null {
   return at === undefined ? null : rfc3339(at);
-}
-
-function rfc3339(at: number): string {
-  return new Date(at).toISOString();
-}
-
-function seconds(ms: number): number {
-  return Math.round(ms / 1_000);
 }

@@ -1,3 +1,4 @@
+import { rfc3339, shortFingerprint, wholeSeconds } from '../credential/display.ts';
 import type { Clock, Credential, Observer } from '../credential/ports.ts';
 import { remainingMs } from '../credential/schedule.ts';
 import type { Logger } from './logger.ts';
@@ -10,8 +11,6 @@ export interface ObserverOptions {
   /** Told of each problem in one line that a person can act on. */
   readonly onProblem?: ((text: string) => void) | undefined;
 }
-
-const FINGERPRINT_DIGITS = 12;
 
 /** Each event becomes a line in the log and a count. A steady hour has one line per refresh at `info`. */
 export function createObserver({ clock, log, metrics, onProblem }: ObserverOptions): Observer {
@@ -43,7 +42,7 @@ export function createObserver({ clock, log, metrics, onProblem }: ObserverOptio
         remedy: error.remedy,
         detail: error.detail,
         consecutiveFailures,
-        remainingSeconds: remainingMs === undefined ? undefined : seconds(remainingMs),
+        remainingSeconds: remainingMs === undefined ? undefined : wholeSeconds(remainingMs),
         retryAt: rfc3339(retryAt),
         durationMs: Math.round(durationMs),
       };
@@ -63,7 +62,7 @@ export function createObserver({ clock, log, metrics, onProblem }: ObserverOptio
 
     sinkWritten(credential, sink, written, isRepair) {
       metrics.sinkWritten(credential, sink, isRepair);
-      const fields = { sink, fingerprint: shorten(written.fingerprint) };
+      const fields = { sink, fingerprint: shortFingerprint(written.fingerprint) };
       if (isRepair) logOf(credential).info(fields, 'sink repaired after somebody else changed it');
       else logOf(credential).debug(fields, 'sink written');
     },
@@ -82,7 +81,7 @@ export function createObserver({ clock, log, metrics, onProblem }: ObserverOptio
 
     clockJumped(byMs) {
       metrics.clockJumped();
-      log.warn({ bySeconds: seconds(byMs) }, 'clock jumped; every credential is due');
+      log.warn({ bySeconds: wholeSeconds(byMs) }, 'clock jumped; every credential is due');
     },
   };
 }
@@ -92,19 +91,7 @@ function describe(credential: Credential, clock: Clock): object {
   return {
     issuedAt: rfc3339(credential.service.issuedAt),
     expiresAt: rfc3339(credential.service.expiresAt),
-    remainingSeconds: seconds(remainingMs(credential, clock)),
-    fingerprint: shorten(credential.fingerprint),
+    remainingSeconds: wholeSeconds(remainingMs(credential, clock)),
+    fingerprint: shortFingerprint(credential.fingerprint),
   };
-}
-
-function shorten(fingerprint: string): string {
-  return fingerprint.slice(0, FINGERPRINT_DIGITS);
-}
-
-function rfc3339(at: number): string {
-  return new Date(at).toISOString();
-}
-
-function seconds(ms: number): number {
-  return Math.round(ms / 1_000);
 }
