@@ -10,7 +10,7 @@ import { npmrc, standInBuild, standInCli, standInRuntime } from './base-images.t
 import { Buildah, NO_BUILDAH } from './buildah.ts';
 import { ClusterError } from './failure.ts';
 import { imageLockFile } from './layout.ts';
-import { withLock } from './lock.ts';
+import { withLockInTurn } from './lock.ts';
 import { findProgram } from './requirements.ts';
 
 export interface ImageOptions {
@@ -42,7 +42,7 @@ export async function buildImage(options: ImageOptions): Promise<void> {
       .then(() => true)
       .catch(() => false));
   if (!isThere) throw new ClusterError(`the CLI ${cli} is missing, or not executable`);
-  await withLock(imageLockFile, async () => {
+  await withLockInTurn(imageLockFile, async () => {
     const directory = await mkdtemp(join(tmpdir(), 'image-'));
     const notices = await serveNotices(cli);
     const buildah = await Buildah.prepare(directory);
