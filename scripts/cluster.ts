@@ -1,8 +1,10 @@
 import { parseArgs } from 'node:util';
 import { existingCluster, existingKubeconfig } from '../test/cluster/cluster.ts';
 import { ClusterError, runMain } from '../test/cluster/failure.ts';
+import { readHostPorts } from '../test/cluster/host-network.ts';
 import { files, programsDirectory } from '../test/cluster/layout.ts';
 import { down, readRecord, status, up } from '../test/cluster/lifecycle.ts';
+import { requireTools } from '../test/cluster/requirements.ts';
 
 const HELP = `A real Kubernetes cluster with one node, on this machine, for tests.
 
@@ -60,7 +62,8 @@ async function runStatus(): Promise<number> {
   const condition = await status();
   report(condition);
   if (condition !== 'up') return 1;
-  const { hostPorts, hasAuditLog } = await readRecord();
+  const { hasAuditLog } = await readRecord();
+  const hostPorts = await readHostPorts(await requireTools({ installs: false }));
   if (hostPorts.length > 0) report(`pods reach these ports of this machine: ${hostPorts.join(', ')}`);
   if (hasAuditLog) report(`audit log: ${files.auditLog}`);
   console.log(files.kubeconfig);

@@ -1,8 +1,9 @@
-import { after } from 'node:test';
 import { execa } from 'execa';
+import { undoAfter, type Cleanup } from '../support/sidecar-wait.ts';
 import { ClusterError } from './failure.ts';
+import { closeHostPort, openHostPort } from './host-network.ts';
 import { loadImage } from './images.ts';
-import { down, readRecord, setHostPorts, status, up, type UpOptions } from './lifecycle.ts';
+import { down, status, up, type UpOptions } from './lifecycle.ts';
 import { files, network } from './layout.ts';
 import { locatePrograms, whyNotBuilt } from './programs.ts';
 import { findProgram, requireTools, whatIsMissing } from './requirements.ts';
@@ -11,14 +12,14 @@ import { findProgram, requireTools, whatIsMissing } from './requirements.ts';
 export interface Cluster {
   readonly kubeconfig: string;
   readonly kubectlPath: string;
-  /** It was started here, on this machine; otherwise it came with KUBECONFIG. */
-  readonly isOwn: boolean;
+  /** This machine's address as pods see it. */
+  readonly hostAddress: string;
   /** Runs kubectl and returns what it prints; `input` is its standard input, JSON unless it is a text. */
   kubectl(args: readonly string[], options?: { readonly input?: unknown }): Promise<string>;
   /** Makes the image in an archive available to pods. */
   loadImage(archive: string): Promise<void>;
-  /** Lets pods reach a port of this machine's loopback address; returns `address:port` for them. */
-  expose(port: number): Promise<string>;
+  /** Lets pods reach a port of this machine's loopback address at `hostAddress`, until the test is over. */
+  expose(t: Cleanup, port: number): Promise<void>;
 }
 
 export const existingKubeconfig =
@@ -30,15 +31,35 @@ const loaderOfExisting = process.env['TEST_CLUSTER_LOAD'];
 
 /** Why tests that need a cluster are skipped, with what to do about it. */
 export async function whyNoCluster(): Promise<string | undefined> {
-  return existingKubeconfig === undefined ? ((await whatIsMissing()) ?? whyNotBuilt()) : undefined;
+  if (existingKubeconfig === undefined) return (await whatIsMissing()) ?? whyNotBuilt();
+  if ((await findProgram('kubectl')) !== undefined) return undefined;
+  return 'KUBECONFIG is set, and kubectl is not on the PATH: install it, or unset KUBECONFIG';
 }
 
-/** The cluster of KUBECONFIG, or one that is started, and stopped after the tests of the file if it was not up before. */
-export async function useCluster(options: UpOptions = {}): Promise<Cluster> {
+/** Why tests are skipped whose pods run images of ours, and call servers on this machine. */
+export async function whyNoPods(): Promise<string | undefined> {
+  const why = await whyNoCluster();
+  if (why !== undefined || existingKubeconfig === undefined) return why;
+  const missing = Object.entries({ TEST_CLUSTER_HOST: hostOfExisting, TEST_CLUSTER_LOAD: loaderOfExisting })
+    .filter(([, value]) => value === undefined)
+    .map(([name]) => name);
+  if (missing.length === 0) return undefined;
+  return `for the cluster of KUBECONFIG, ${missing.join(' and ')} must be set, too (docs/images.md says to what)`;
+}
+
+/** Why tests are skipped that look at the node from outside of its pods. */
+export const whyNotOwn =
+  existingKubeconfig === undefined
+    ? undefined
+    : 'looks at processes or files of the node, which is only this machine in a cluster of its own: unset KUBECONFIG';
+
+/** The cluster of KUBECONFIG, or one that is started, and stopped after the test if it was not up before. */
+export async function useCluster(t: Cleanup, options: UpOptions = {}): Promise<Cluster> {
   if (existingKubeconfig !== undefined) return existingCluster(existingKubeconfig);
-  const wasUp = (await status()) === 'up';
-  if (!wasUp) after(() => down());
-  await up(options);
+  if ((await status()) !== 'up') {
+    t.after(() => down());
+    await up(options);
+  }
   return ownCluster();
 }
 
@@ -48,41 +69,33 @@ export async function existingCluster(kubeconfig: string): Promise<Cluster> {
   return {
     kubeconfig,
     kubectlPath,
-    isOwn: false,
+    hostAddress: hostOfExisting ?? '',
     kubectl: (args, options) => kubectl(kubectlPath, kubeconfig, args, options?.input),
     loadImage: loadIntoExisting,
-    expose: async (port) => {
-      if (hostOfExisting !== undefined) return `${hostOfExisting}:${port}`;
-      throw new ClusterError('set TEST_CLUSTER_HOST to the address under which pods reach this machine');
-    },
+    expose: async () => {}, // TEST_CLUSTER_HOST is said to reach every port
   };
 }
 
 async function loadIntoExisting(archive: string): Promise<void> {
-  const [program, ...args] = loaderOfExisting?.split(' ') ?? [];
-  if (program === undefined) {
-    throw new ClusterError(
-      'set TEST_CLUSTER_LOAD to the command that loads an archive, such as "kind load image-archive"',
-    );
-  }
+  const [program = '', ...args] = loaderOfExisting?.split(' ') ?? [];
   await execa(program, [...args, archive]);
 }
 
 /** The one of `up`. */
 export async function ownCluster(): Promise<Cluster> {
   const programs = await locatePrograms();
+  const tools = await requireTools({ installs: false });
   const kubectlPath = programs['kubectl']!;
   const { kubeconfig } = files;
   return {
     kubeconfig,
     kubectlPath,
-    isOwn: true,
+    hostAddress: network.nodeAddress,
     kubectl: (args, options) => kubectl(kubectlPath, kubeconfig, args, options?.input),
     loadImage: (archive) => loadImage(programs, archive),
-    expose: async (port) => {
-      const { hostPorts } = await readRecord();
-      await setHostPorts(await requireTools({ installs: false }), [...new Set([...hostPorts, port])]);
-      return `${network.nodeAddress}:${port}`;
+    expose: async (t, port) => {
+      await openHostPort(tools, port);
+      undoAfter(t, () => closeHostPort(tools, port));
     },
   };
 }

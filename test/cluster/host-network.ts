@@ -3,7 +3,11 @@ import { execa } from 'execa';
 import { network } from './layout.ts';
 import type { Tools } from './requirements.ts';
 
+type Nft = Pick<Tools, 'nft'>;
+
 const TABLE = `ip ${network.name}`;
+/** Kept by the kernel and nowhere else, so that several processes can each add and take away ports of their own. */
+const HOST_PORTS = `${TABLE} host_ports`;
 
 /** The bridge that pods are attached to; exists before the first pod, because its address is the node's. */
 export async function createBridge({ ip }: Tools): Promise<void> {
@@ -15,22 +19,45 @@ export async function createBridge({ ip }: Tools): Promise<void> {
 }
 
 /**
- * What pods reach on this machine's loopback address, and nothing else: the API server where they look for it, and each
- * of `hostPorts` at the node's address. Replaces earlier rules in one transaction.
+ * What pods reach on this machine's loopback address, and nothing else: the API server where they look for it, and the
+ * host ports at the node's address.
  */
-export async function redirectPods(
-  { nft }: Pick<Tools, 'nft'>,
-  { apiserverPort, hostPorts }: { readonly apiserverPort: number; readonly hostPorts: readonly number[] },
-): Promise<void> {
-  const rules = [
-    [network.apiServiceAddress, 443, apiserverPort] as const,
-    ...hostPorts.map((port) => [network.nodeAddress, port, port] as const),
-  ].map(
-    ([address, port, target]) =>
-      `iifname "${network.name}" ip daddr ${address} tcp dport ${port} dnat to 127.0.0.1:${target}`,
-  );
-  const chain = `chain prerouting { type nat hook prerouting priority dstnat - 5; \n${rules.join('\n')}\n}`;
-  await execa(nft, ['-f', '-'], { input: `table ${TABLE}\ndelete table ${TABLE}\ntable ${TABLE} {\n${chain}\n}\n` });
+export async function redirectPods({ nft }: Nft, apiserverPort: number): Promise<void> {
+  const from = `iifname "${network.name}" ip daddr`;
+  await run(nft, [
+    `table ${TABLE} {`,
+    'set host_ports { type inet_service; }',
+    'chain prerouting { type nat hook prerouting priority dstnat - 5;',
+    `${from} ${network.apiServiceAddress} tcp dport 443 dnat to 127.0.0.1:${apiserverPort}`,
+    `${from} ${network.nodeAddress} tcp dport @host_ports dnat to 127.0.0.1`,
+    '}',
+    '}',
+  ]);
+}
+
+export async function readHostPorts({ nft }: Nft): Promise<number[]> {
+  const { stdout } = await execa(nft, ['--json', 'list', 'set', ...HOST_PORTS.split(' ')]);
+  const { nftables } = JSON.parse(stdout) as { nftables: { set?: { elem?: number[] } }[] };
+  return nftables.flatMap(({ set }) => set?.elem ?? []).toSorted((a, b) => a - b);
+}
+
+/** Lets pods reach these ports, and no longer those that were given before. */
+export async function setHostPorts({ nft }: Nft, ports: readonly number[]): Promise<void> {
+  const added = ports.length === 0 ? [] : [`add element ${HOST_PORTS} { ${ports.join(', ')} }`];
+  await run(nft, [`flush set ${HOST_PORTS}`, ...added]);
+}
+
+export async function openHostPort({ nft }: Nft, port: number): Promise<void> {
+  await run(nft, [`add element ${HOST_PORTS} { ${port} }`]);
+}
+
+export async function closeHostPort({ nft }: Nft, port: number): Promise<void> {
+  await run(nft, [`delete element ${HOST_PORTS} { ${port} }`]);
+}
+
+/** In one transaction. */
+async function run(nft: string, commands: readonly string[]): Promise<void> {
+  await execa(nft, ['-f', '-'], { input: `${commands.join('\n')}\n` });
 }
 
 export async function removeHostNetwork({ ip, nft }: Pick<Tools, 'ip' | 'nft'>): Promise<void> {

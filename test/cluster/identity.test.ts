@@ -2,39 +2,30 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { decodeJwt } from 'jose';
 import { eventually } from '../support/sidecar-wait.ts';
-import { useCluster, whyNoCluster } from './cluster.ts';
-import { loadPsql, loadSidecar } from './support/pods-images.ts';
-import { writeOverlay } from './support/pods-overlay.ts';
-import { startService, trustServiceAccount, type Service } from './support/pods-service.ts';
+import { whyNoPods } from './cluster.ts';
+import { setStage, type Stage } from './support/pods-stage.ts';
 import { SharedCleanup } from './support/pods-story.ts';
-import { makeNamespace, SIDECAR, type Namespace } from './support/pods.ts';
+import { BY_KUBECTL, SIDECAR } from './support/pods.ts';
 
 const TRUSTED = 'orders-trusted';
-const skip = await whyNoCluster();
-const cluster = skip === undefined ? await useCluster() : undefined;
+const skip = await whyNoPods();
 
 describe('a service-account token that the API server signed', { skip }, () => {
   const shared = new SharedCleanup();
-  let service: Service;
-  let namespace: Namespace;
-  let images: { readonly sidecarImage: string; readonly appImage: string };
+  let stage: Stage;
 
   before(async () => {
-    images = { sidecarImage: await loadSidecar(cluster!), appImage: await loadPsql(cluster!) };
-    namespace = await makeNamespace(shared, cluster!, 'identity');
-    service = await startService(shared, cluster!, {
-      tokenLifetimeMs: 6_000,
-      verifySubjectToken: await trustServiceAccount(cluster!, namespace.name, TRUSTED),
-    });
+    stage = await setStage(shared, { name: 'identity', trusted: TRUSTED, tokenLifetimeMs: 6_000 });
   });
 
   after(() => shared.undo());
 
   test('is exchanged for a credential, and nothing else that lasts is in the pod', async (t) => {
+    const { cluster, namespace } = stage;
     await begin('trusted');
     const pod = await namespace.until('test=trusted', SIDECAR, 'is ready', ({ started }) => started === true);
     const claims = decodeJwt(subjectTokens().at(-1)!);
-    const issuer = await cluster!.kubectl(['get', '--raw', '/.well-known/openid-configuration']);
+    const issuer = await cluster.kubectl(['get', '--raw', '/.well-known/openid-configuration']);
     assert.equal(claims.iss, (JSON.parse(issuer) as { issuer: string }).issuer);
     assert.deepEqual(claims.aud, ['databricks']);
     assert.equal(claims.sub, `system:serviceaccount:${namespace.name}:${TRUSTED}`);
@@ -46,12 +37,15 @@ describe('a service-account token that the API server signed', { skip }, () => {
 
   test('is refused when it was signed for another service account', async () => {
     await begin('stranger');
-    await eventually('the reason', async () => (await logOf('stranger')).includes('refused the OIDC token'), {
-      withinMs: 60_000,
-    });
+    await eventually(
+      'the reason',
+      async () => (await logOf('stranger')).includes('refused the OIDC token'),
+      BY_KUBECTL,
+    );
   });
 
   test('is read again at each mint, so that one that was rotated is used, and one that comes late starts the pod', async () => {
+    const { namespace } = stage;
     const identity = { name: 'identity', mountPath: '/identity' };
     const writer = {
       name: 'writer',
@@ -70,9 +64,7 @@ describe('a service-account token that the API server signed', { skip }, () => {
     await eventually(
       'it says so',
       async () => (await logOf('rotated')).includes('the OIDC token file does not exist'),
-      {
-        withinMs: 60_000,
-      },
+      BY_KUBECTL,
     );
     const { metadata } = (await namespace.pod('test=rotated'))!;
     for (const seconds of [600, 700]) {
@@ -91,25 +83,17 @@ describe('a service-account token that the API server signed', { skip }, () => {
   });
 
   async function begin(name: string, podPatches: readonly object[] = []): Promise<void> {
-    const overlay = {
-      ...images,
-      example: 'libpq',
-      namespace: namespace.name,
-      service,
-      name,
-      config: { refresh: { floor: '1s' } },
-      podPatches,
-    } as const;
-    await namespace.apply(await writeOverlay(shared, overlay));
-    await namespace.until(`test=${name}`, SIDECAR, 'runs', ({ state }) => state.running !== undefined);
+    await stage.apply(shared, { example: 'libpq', name, config: { refresh: { floor: '1s' } }, podPatches });
+    await stage.namespace.until(`test=${name}`, SIDECAR, 'runs', ({ state }) => state.running !== undefined);
   }
 
   async function logOf(name: string): Promise<string> {
+    const { namespace } = stage;
     return await namespace.logs((await namespace.pod(`test=${name}`))!.metadata.name, SIDECAR);
   }
 
   function subjectTokens(): string[] {
-    return service.workspace.requests
+    return stage.service.workspace.requests
       .filter(({ path }) => path === '/oidc/v1/token')
       .map(({ body }) => new URLSearchParams(body).get('subject_token') ?? '');
   }

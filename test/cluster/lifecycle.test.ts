@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { execa } from 'execa';
 import { eventually } from '../support/sidecar-wait.ts';
 import { startWorkspace, type Workspace } from '../support/workspace.ts';
-import { ownCluster, whyNoCluster, type Cluster } from './cluster.ts';
+import { existingKubeconfig, ownCluster, whyNoCluster, whyNotOwn, type Cluster } from './cluster.ts';
 import { killAll, processesOf } from './daemons.ts';
 import { buildImage, whyNoImage } from './image.ts';
 import { files, state } from './layout.ts';
@@ -18,9 +18,9 @@ import { NAMESPACE, namespace, sidecarPod } from './sidecar-pod.ts';
 import { childrenOf, traces } from './traces.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
-const isUp = process.env['KUBECONFIG'] === undefined && (await status()) !== 'down';
+const isUp = existingKubeconfig === undefined && (await status()) !== 'down';
 const skip =
-  (process.env['KUBECONFIG'] !== undefined && 'KUBECONFIG names another cluster: unset it') ||
+  whyNotOwn ||
   (isUp && 'a cluster is up: run "npm run cluster -- down" first') ||
   ((await whyNoCluster()) ?? (await whyNoImage()) ?? false);
 
@@ -54,14 +54,14 @@ describe('a cluster of its own', { skip, concurrency: false }, () => {
     untouched = await traces();
     const archive = join(tmpdir(), `lakebase-credential-sidecar-${process.pid}.tar`);
     await buildImage({ output: archive, cli: process.env['DATABRICKS_CLI'] });
-    const { exitCode, stdout, stderr } = await run('up', '--audit');
+    const [port] = await freePorts(1);
+    const { exitCode, stdout, stderr } = await run('up', '--audit', '--host-port', `${port}`);
     assert.equal(exitCode, 0, stderr);
     assert.equal(stdout, files.kubeconfig);
     cluster = await ownCluster();
     await cluster.loadImage(archive);
     await rm(archive);
-    const [port] = await freePorts(1);
-    workspace = await startWorkspace({ port, publicUrl: `http://${await cluster.expose(port!)}` });
+    workspace = await startWorkspace({ port, publicUrl: `http://${cluster.hostAddress}:${port}` });
     await cluster.kubectl(['create', '-f', '-'], { input: namespace });
   });
   after(async () => {

@@ -12,7 +12,7 @@ import {
 } from './control-plane.ts';
 import { killAll, processesOf, startDaemon, waitUntil, type Daemon } from './daemons.ts';
 import { ClusterError } from './failure.ts';
-import { createBridge, redirectPods, removeHostNetwork } from './host-network.ts';
+import { createBridge, redirectPods, removeHostNetwork, setHostPorts } from './host-network.ts';
 import { loadPauseImage } from './images.ts';
 import { restoreKernelSettings, saveKernelSettings } from './kernel-settings.ts';
 import { files, lockFile, nodeName, runtimeDirectory, stateDirectory } from './layout.ts';
@@ -42,7 +42,6 @@ export interface UpOptions {
 /** What was decided at the start of the running cluster. */
 export interface ClusterRecord {
   readonly ports: Ports;
-  readonly hostPorts: readonly number[];
   readonly hasAuditLog: boolean;
 }
 
@@ -101,21 +100,14 @@ export async function readRecord(): Promise<ClusterRecord> {
   return JSON.parse(await readFile(files.record, 'utf8')) as ClusterRecord;
 }
 
-/** Lets pods of the running cluster reach these ports, and no longer those that were given before. */
-export async function setHostPorts(tools: Pick<Tools, 'nft'>, hostPorts: readonly number[]): Promise<ClusterRecord> {
-  const record = { ...(await readRecord()), hostPorts };
-  await redirectPods(tools, { apiserverPort: record.ports.apiserver, hostPorts });
-  await writeRecord(record);
-  return record;
-}
-
 async function adjust(tools: Tools, { hostPorts, hasAuditLog }: UpOptions): Promise<ClusterRecord> {
   const record = await readRecord();
   if (hasAuditLog !== undefined && hasAuditLog !== record.hasAuditLog) {
     const present = record.hasAuditLog ? 'with' : 'without';
     throw new ClusterError(`the cluster runs ${present} an audit log: stop it first ("npm run cluster -- down")`);
   }
-  return hostPorts === undefined ? record : setHostPorts(tools, hostPorts);
+  if (hostPorts !== undefined) await setHostPorts(tools, hostPorts);
+  return record;
 }
 
 async function start(
@@ -126,7 +118,7 @@ async function start(
   await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
   await saveKernelSettings();
   const ports = await choosePorts();
-  const record = { ports, hostPorts, hasAuditLog };
+  const record = { ports, hasAuditLog };
   const options = { programs, ports, hasAuditLog, tools };
   await writeRecord(record);
   await writeCertificates();
@@ -136,7 +128,8 @@ async function start(
     writeNodeConfig(options),
   ]);
   await createBridge(tools);
-  await redirectPods(tools, { apiserverPort: ports.apiserver, hostPorts });
+  await redirectPods(tools, ports.apiserver);
+  await setHostPorts(tools, hostPorts);
 
   report('starting etcd, the API server and containerd');
   const below = [etcd(options), apiserver(options), containerd(options)];

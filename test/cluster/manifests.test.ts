@@ -33,14 +33,15 @@ interface Workload {
 }
 
 const skip = await whyNoCluster();
-const cluster = skip === undefined ? await useCluster() : undefined;
 
 describe('the manifests', { skip }, () => {
   const shared = new SharedCleanup();
+  let cluster: Cluster;
   let namespace: string;
 
   before(async () => {
-    namespace = (await makeNamespace(shared, cluster!, 'manifests')).name;
+    cluster = await useCluster(shared);
+    namespace = (await makeNamespace(shared, cluster, 'manifests')).name;
   });
 
   after(() => shared.undo());
@@ -48,11 +49,11 @@ describe('the manifests', { skip }, () => {
   for (const example of examples) {
     test(`of the example ${example} are taken by a restricted namespace without a warning`, async (t) => {
       const directory = await kustomization(t, { namespace, resources: [join(manifests, 'examples', example)] });
-      await cluster!.kubectl(['apply', '--dry-run=server', '--warnings-as-errors', '--kustomize', directory]);
+      await cluster.kubectl(['apply', '--dry-run=server', '--warnings-as-errors', '--kustomize', directory]);
     });
 
     test(`of the example ${example} have nobody's password and no image of nobody's registry`, async () => {
-      const text = await render(cluster!, join(manifests, 'examples', example));
+      const text = await render(cluster, join(manifests, 'examples', example));
       assert.doesNotMatch(text, /POSTGRES_PASSWORD|name: PGPASSWORD/);
       for (const [, image = ''] of text.matchAll(/image: (\S+)/g)) assert.match(image, /^registry\.example\.com\//);
     });
@@ -65,7 +66,7 @@ describe('the manifests', { skip }, () => {
         initContainers: [{ name: 'migrate', image: 'registry.example.com/app:1', env: [{ name: 'A', value: 'b' }] }],
       }),
     ]);
-    const rendered = await renderWorkloads(t, workloads);
+    const rendered = await renderWorkloads(t, cluster, workloads);
     assert.equal(rendered.length, workloads.length);
     for (const { kind, metadata, spec } of rendered) {
       const { containers, initContainers } = spec.template.spec;
@@ -87,14 +88,14 @@ describe('the manifests', { skip }, () => {
       resources: [join(manifests, 'examples/libpq')],
       components: [join(manifests, 'components/client-secret')],
     });
-    const text = await render(cluster!, directory);
+    const text = await render(cluster, directory);
     assert.match(text, /secret:\n +name: lakebase-client\n/);
     assert.doesNotMatch(text, /OIDC_TOKEN|serviceAccountToken/);
-    await cluster!.kubectl(['apply', '--dry-run=server', '--warnings-as-errors', '--kustomize', directory]);
+    await cluster.kubectl(['apply', '--dry-run=server', '--warnings-as-errors', '--kustomize', directory]);
   });
 
   test('and the values for the Helm chart of Backstage describe the same sidecar', async () => {
-    const text = await render(cluster!, join(manifests, 'examples/backstage'));
+    const text = await render(cluster, join(manifests, 'examples/backstage'));
     const [deployment] = workloadsIn(text);
     const page = await readFile(join(import.meta.dirname, '../../docs/backstage.md'), 'utf8');
     const block = [...page.matchAll(/```yaml\n(.*?)```/gs)]
@@ -145,7 +146,7 @@ function workload(kind: string, name: string, spec: object): object {
   };
 }
 
-async function renderWorkloads(t: TestContext, workloads: readonly object[]): Promise<Workload[]> {
+async function renderWorkloads(t: TestContext, cluster: Cluster, workloads: readonly object[]): Promise<Workload[]> {
   const directory = await kustomization(t, {
     resources: [join(manifests, 'base'), 'workloads.json'],
     components: [join(manifests, 'components/sidecar')],
@@ -154,7 +155,7 @@ async function renderWorkloads(t: TestContext, workloads: readonly object[]): Pr
     join(directory, 'workloads.json'),
     JSON.stringify({ apiVersion: 'v1', kind: 'List', items: workloads }),
   );
-  return workloadsIn(await render(cluster!, directory));
+  return workloadsIn(await render(cluster, directory));
 }
 
 function workloadsIn(text: string): Workload[] {

@@ -26,6 +26,8 @@ export function undoAfter(t: Cleanup, undo: () => unknown): void {
 
 export interface Patience {
   readonly withinMs?: number;
+  /** Between two looks; more than a little where a look costs a process. */
+  readonly everyMs?: number;
   readonly onTimeout?: () => string;
   /** Nothing will change any more. */
   readonly isHopeless?: () => boolean;
@@ -37,7 +39,7 @@ const LOOK_MS = 20;
 export async function eventually<T>(
   what: string,
   look: () => T | Promise<T>,
-  { withinMs = 15_000, onTimeout, isHopeless }: Patience = {},
+  { withinMs = 15_000, everyMs = LOOK_MS, onTimeout, isHopeless }: Patience = {},
 ): Promise<NonNullable<Exclude<T, false>>> {
   const deadline = performance.now() + withinMs;
   for (;;) {
@@ -45,7 +47,7 @@ export async function eventually<T>(
     const seen = await look();
     if (seen !== undefined && seen !== null && seen !== false) return seen as NonNullable<Exclude<T, false>>;
     if (isLast) throw new Error(`${what}: not within ${withinMs} ms; ${onTimeout?.() ?? ''}`);
-    await delay(LOOK_MS);
+    await delay(everyMs);
   }
 }
 

@@ -25,10 +25,20 @@ const BACKSTAGE = join(import.meta.dirname, '../apps/backstage');
 /** Archives that are made once and kept. */
 const archives = join(dirname(programsDirectory), 'apps');
 
+/** Whoever runs many files has loaded the images for all of them. */
+const isLoaded = process.env['TEST_CLUSTER_LOADED'] !== undefined;
+
+/** For those who run many files. */
+export async function loadImagesForAll(cluster: Cluster): Promise<NodeJS.ProcessEnv> {
+  for (const load of [loadSidecar, loadBackstage, loadPsql]) await load(cluster);
+  return { TEST_CLUSTER_LOADED: 'true' };
+}
+
 /** What is built from the repository as it is now; for a cluster of KUBECONFIG, what is said to be there. */
 export async function loadSidecar(cluster: Cluster): Promise<string> {
   const given = process.env['TEST_CLUSTER_IMAGE'];
   if (given !== undefined) return given;
+  if (isLoaded) return imageName;
   const directory = await mkdtemp(join(tmpdir(), 'sidecar-image-'));
   try {
     const output = join(directory, 'image.tar');
@@ -82,8 +92,9 @@ async function load(
   config: ImageConfig,
   fill: (root: string) => Promise<void>,
 ): Promise<void> {
-  if (!cluster.isOwn) return;
+  if (isLoaded) return;
   const archive = join(archives, `${name.replaceAll(/[^\w.-]/g, '-')}.tar`);
+  // Made aside and renamed: two who make it at the same time do not meet.
   if (!(await exists(archive))) {
     await mkdir(archives, { recursive: true });
     const directory = await mkdtemp(join(archives, 'unfinished-'));

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import type { JSONWebKeySet } from 'jose';
 import { generate } from 'selfsigned';
 import { Lakebase } from '../../support/lakebase.ts';
@@ -29,28 +29,36 @@ export interface ServiceOptions {
 }
 
 export async function startService(t: Cleanup, cluster: Cluster, options: ServiceOptions = {}): Promise<Service> {
-  const port = await freePort();
+  const port = await unwantedPort();
+  const address = cluster.hostAddress;
   const workspace = await startWorkspace({
     ...options,
     port,
-    publicUrl: `http://${await expose(cluster, port)}`,
+    publicUrl: `http://${address}:${port}`,
     clientId: CLIENT_ID,
   });
   undoAfter(t, () => workspace.close());
+  // Taken back while the server still holds the port: then nobody else has it yet.
+  await cluster.expose(t, port);
   const postgres = await startPostgres();
   undoAfter(t, () => postgres.close());
   const lakebase = new Lakebase(
-    { jwks: workspace.jwks, socketPath: postgres.socketPath, now: () => workspace.now() },
+    {
+      jwks: workspace.jwks,
+      socketPath: postgres.socketPath,
+      now: () => workspace.now(),
+      port: await unwantedPort(),
+    },
     await certificateFor(LAKEBASE_HOST),
   );
   await lakebase.listen();
   undoAfter(t, () => lakebase.close());
+  await cluster.expose(t, lakebase.port);
   await postgres.ensureRole(CLIENT_ID);
   await postgres.ensureDatabase(DATABASE);
   const client = await postgres.connect(DATABASE);
   await client.query(`GRANT CREATE ON DATABASE ${DATABASE} TO "${CLIENT_ID}"`);
   await client.end();
-  const [address = ''] = (await expose(cluster, lakebase.port)).split(':');
   return { workspace, lakebase, address };
 }
 
@@ -71,21 +79,22 @@ export async function trustServiceAccount(
   });
 }
 
-let exposing: Promise<unknown> = Promise.resolve();
-
-/** One after the other: the list of ports is read, extended and written. */
-async function expose(cluster: Cluster, port: number): Promise<string> {
-  const exposed = exposing.then(() => cluster.expose(port));
-  exposing = exposed.catch(() => {});
-  return await exposed;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await once(server.close(), 'close');
-  return port;
+/**
+ * None that a system gives to those who want just any: during an outage nobody else may come by it. All are of one
+ * range, which somebody's relay may have to know (docs/images.md).
+ */
+async function unwantedPort(): Promise<number> {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    const server = createServer().listen(port, '127.0.0.1');
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    await once(server.close(), 'close');
+    return port;
+  }
 }
 
 async function certificateFor(host: string): Promise<{ key: string; cert: string }> {

@@ -1,11 +1,13 @@
-import { test, type TestContext } from 'node:test';
+import { test, type TestContext, type TestOptions } from 'node:test';
 import type { Cleanup } from '../../support/sidecar-wait.ts';
 
+type Chapter = (t: TestContext) => Promise<void>;
+
 /** Tests that build on each other: after one that failed the rest would only wait for what cannot come. */
-export function story(): (title: string, body: (t: TestContext) => Promise<void>) => void {
+export function story(): (title: string, options: TestOptions, body: Chapter) => void {
   let failed: string | undefined;
-  return (title, body) => {
-    test(title, async (t) => {
+  return (title, options, body) => {
+    test(title, options, async (t) => {
       if (failed !== undefined) {
         t.skip(`after "${failed}"`);
         return;
@@ -28,7 +30,16 @@ export class SharedCleanup implements Cleanup {
     this.#undos.unshift(undo);
   }
 
+  /** What cannot be undone keeps nothing else from being undone. */
   async undo(): Promise<void> {
-    for (const undo of this.#undos.splice(0)) await undo();
+    const errors: unknown[] = [];
+    for (const undo of this.#undos.splice(0)) {
+      try {
+        await undo();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw new AggregateError(errors, 'not everything could be undone');
   }
 }

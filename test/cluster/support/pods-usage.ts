@@ -7,6 +7,8 @@ import { certificate, privateKey } from '../certificates.ts';
 import { readRecord } from '../lifecycle.ts';
 
 export interface Usage {
+  /** When the kubelet looked. */
+  readonly at: number;
   readonly workingSetMiB: number;
   /** CPU time since the container's start. */
   readonly cpuMs: number;
@@ -18,7 +20,7 @@ interface Summary {
     readonly containers: readonly {
       readonly name: string;
       readonly memory?: { readonly workingSetBytes?: number };
-      readonly cpu?: { readonly usageCoreNanoSeconds?: number };
+      readonly cpu?: { readonly time: string; readonly usageCoreNanoSeconds?: number };
     }[];
   }[];
 }
@@ -37,5 +39,9 @@ export async function usageOf(pod: string, container: string): Promise<Usage | u
   const found = pods.find(({ podRef }) => podRef.name === pod)?.containers.find(({ name }) => name === container);
   const { memory, cpu } = found ?? {};
   if (memory?.workingSetBytes === undefined || cpu?.usageCoreNanoSeconds === undefined) return undefined;
-  return { workingSetMiB: memory.workingSetBytes / 1024 ** 2, cpuMs: cpu.usageCoreNanoSeconds / 1e6 };
+  return {
+    at: Date.parse(cpu.time),
+    workingSetMiB: memory.workingSetBytes / 1024 ** 2,
+    cpuMs: cpu.usageCoreNanoSeconds / 1e6,
+  };
 }

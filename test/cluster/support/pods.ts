@@ -34,6 +34,9 @@ export const SIDECAR = 'lakebase-credential';
 /** Until pods run: images of hundreds of megabytes are read, and the machine may have other things to do. */
 const START_MS = 120_000;
 
+/** For looks that each run kubectl: more of them would keep a CPU busy that the pods need. */
+export const BY_KUBECTL = { withinMs: 60_000, everyMs: 500 } as const;
+
 /** A namespace that takes nothing but what Pod Security calls restricted; gone after the test. */
 export class Namespace {
   readonly cluster: Cluster;
@@ -77,7 +80,7 @@ export class Namespace {
         const status = last === undefined ? undefined : statusOf(last, container);
         return status !== undefined && isWanted(status) && last;
       },
-      { withinMs, onTimeout: () => JSON.stringify(last?.status) },
+      { ...BY_KUBECTL, withinMs, onTimeout: () => JSON.stringify(last?.status) },
     );
   }
 

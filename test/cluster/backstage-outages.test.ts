@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { MintedToken } from '../support/workspace-server.ts';
+import { eventually } from '../support/sidecar-wait.ts';
+import { useCluster, whyNoPods } from './cluster.ts';
+import { BackstagePod } from './support/pods-backstage.ts';
+import { setStage, type Stage } from './support/pods-stage.ts';
+import { SharedCleanup } from './support/pods-story.ts';
+
+/** What real tokens live at least. */
+const LIFETIME_MS = 300_000;
+const DUE_MS = 0.667 * LIFETIME_MS;
+/** So long before its expiry /readyz turns red: a reader needs time to log in. */
+const MARGIN_MS = LIFETIME_MS / 10;
+/** Of a first token, whose refresh comes at random: it is soon over. */
+const FIRST_LIFETIME_MS = 20_000;
+
+const skip = await whyNoPods();
+
+// Each has a pod and a service of its own and mostly waits, so they take as long as the longest.
+describe('an outage of the workspace that begins when a refresh is due', { skip, concurrency: true }, () => {
+  const shared = new SharedCleanup();
+
+  before(() => useCluster(shared));
+
+  after(() => shared.undo());
+
+  test('of 0.15 of five minutes costs no login, and /readyz stays green', async (t) => {
+    const outage = await beginOutage(t, 'brief');
+    const { token, backstage, healedAt } = await endOutage(outage, 0.15 * LIFETIME_MS);
+    assert.ok(healedAt < token.expiresAt - MARGIN_MS, `only ${token.expiresAt - healedAt} ms before the expiry`);
+    assert.deepEqual(backstage.refused(), []);
+    assert.deepEqual(backstage.errors(), []);
+    assert.deepEqual(
+      backstage.readiness.filter(({ isReady }) => !isReady),
+      [],
+    );
+  });
+
+  test('of 0.3 of five minutes costs no login, and /readyz tells when little life is left', async (t) => {
+    const outage = await beginOutage(t, 'longer');
+    const { backstage, healedAt } = await endOutage(outage, 0.3 * LIFETIME_MS);
+    assert.deepEqual(backstage.refused(), []);
+    assert.deepEqual(backstage.errors(), []);
+    await tellReadiness(outage, healedAt);
+  });
+
+  test('that outlives the token of five minutes makes logins fail and /readyz red, and heals by itself', async (t) => {
+    const outage = await beginOutage(t, 'longest');
+    const { token, backstage, stage } = outage;
+    const { logins } = stage.service.lakebase;
+    await eventually('logins fail', () => backstage.refused().length > 2, { withinMs: LIFETIME_MS - DUE_MS + 15_000 });
+    const said = /lakebase file:\/run\/lakebase\/pgpass failed: expired \d+ s ago/;
+    await eventually('/readyz says so', () => said.test(backstage.readiness.at(-1)!.body));
+    assert.ok(backstage.refused().every(({ at, reason }) => at >= token.expiresAt && reason === 'expired'));
+    assert.equal((await fetch(`${backstage.sidecarUrl}/healthz`)).status, 200);
+    const { healedAt } = await endOutage(outage, 0);
+    await eventually('/readyz is green', () => backstage.readiness.at(-1)!.isReady);
+    await tellReadiness(outage, healedAt);
+    // What was refused at the same time may be logged still.
+    await eventually('Backstage logs in again', () => logins.slice(-6).every(({ ok }) => ok));
+    const [lines, rows] = [backstage.log.lines.length, logins.length];
+    await eventually('it goes on', () => logins.length > rows + 5);
+    assert.deepEqual(
+      backstage.log.lines.slice(lines).filter(({ text }) => text.includes('"level":"error"')),
+      [],
+    );
+    assert.equal(await backstage.restarts(), 0, 'it healed without a restart');
+  });
+});
+
+interface Outage {
+  readonly t: TestContext;
+  readonly stage: Stage;
+  readonly backstage: BackstagePod;
+  /** The one that everybody has. */
+  readonly token: MintedToken;
+  readonly beganAt: number;
+}
+
+/** At the latest instant at which a refresh is ever due. */
+async function beginOutage(t: TestContext, name: string): Promise<Outage> {
+  const stage = await setStage(t, { name, app: 'backstage', trusted: 'backstage', tokenLifetimeMs: FIRST_LIFETIME_MS });
+  const { workspace } = stage.service;
+  await BackstagePod.apply(t, stage, { refresh: { jitter: 0 } });
+  await eventually('a first token', () => workspace.minted.length > 0, { withinMs: 120_000 });
+  workspace.tokenLifetimeMs = LIFETIME_MS;
+  await workspace.nextRequest();
+  const askedAt = Date.now();
+  const token = await eventually('a second one', () => workspace.minted[1], { withinMs: FIRST_LIFETIME_MS });
+  assert.equal(token.expiresAt - token.issuedAt, LIFETIME_MS);
+  const backstage = await BackstagePod.running(t, stage);
+  assert.ok(Date.now() < token.issuedAt + DUE_MS, 'Backstage took too long to start');
+  await workspace.nextRequest();
+  await workspace.outage();
+  const beganAt = Date.now();
+  // Both times it is the first that the service sees of the CLI.
+  assert.ok(Math.abs(beganAt - askedAt - DUE_MS) < 2_000, `began ${beganAt - askedAt} ms after the mint`);
+  assert.equal(workspace.minted.length, 2);
+  return { t, stage, backstage, token, beganAt };
+}
+
+async function endOutage({ t, stage, backstage, token, beganAt }: Outage, durationMs: number) {
+  await delay(Math.max(0, beganAt + durationMs - Date.now()));
+  await stage.service.workspace.recover();
+  const { issuedAt: healedAt } = await backstage.nextToken(LIFETIME_MS / 10);
+  const { logins } = stage.service.lakebase;
+  const rows = logins.length;
+  await eventually('logins go on', () => logins.length > rows + 5);
+  const meanwhile = logins.filter(({ at }) => at > beganAt && at < healedAt).length;
+  t.diagnostic(`began ${seconds(beganAt - token.issuedAt)} after a mint of a token of ${seconds(LIFETIME_MS)}`);
+  t.diagnostic(`lasted ${seconds(healedAt - beganAt)} until a new token, with ${meanwhile} logins`);
+  t.diagnostic(
+    `${seconds(token.expiresAt - healedAt)} of life were left, ${backstage.refused().length} logins refused`,
+  );
+  return { stage, backstage, token, healedAt };
+}
+
+/** Counted from when the refresh was due: for the sidecar, a token's life begins before the service has signed it. */
+async function tellReadiness({ t, backstage, beganAt }: Outage, healedAt: number): Promise<void> {
+  const redAt = beganAt - DUE_MS + LIFETIME_MS - MARGIN_MS;
+  const { green, red } = await backstage.assertReadinessIsTrue(redAt, healedAt);
+  t.diagnostic(`/readyz: ${green} times green, ${red} times red, never otherwise than it was`);
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
