@@ -6,6 +6,10 @@ import { execa } from 'execa';
 
 const repository = join(import.meta.dirname, '..', '..');
 
+function nameOf(script: string): string {
+  return script === 'test-cluster' ? 'test:cluster' : script;
+}
+
 async function run(script: string, ...args: readonly string[]) {
   const env = { KUBECONFIG: undefined };
   return execa(process.execPath, [`scripts/${script}.ts`, ...args], { cwd: repository, env, reject: false });
@@ -16,11 +20,12 @@ for (const [script, ...args] of [
   ['cluster', 'start'],
   ['cluster', 'up', 'down'],
   ['cluster', 'up', '--no-such-option'],
+  ['test-cluster', '--no-such-option'],
   ['image'],
   ['image', '--output'],
   ['image', '--output', 'x.tar', '--without-cli', '--cli', '/bin/true'],
 ] as const) {
-  test(`npm run ${[script, '--', ...args].join(' ')} is wrong usage`, async () => {
+  test(`npm run ${[nameOf(script), '--', ...args].join(' ')} is wrong usage`, async () => {
     const { exitCode, stdout, stderr } = await run(script, ...args);
     assert.deepEqual({ exitCode, stdout }, { exitCode: 64, stdout: '' });
     assert.match(stderr, /npm run|option/i);
@@ -28,11 +33,11 @@ for (const [script, ...args] of [
   });
 }
 
-for (const script of ['cluster', 'image']) {
-  test(`npm run ${script} -- --help explains every option`, async () => {
+for (const script of ['cluster', 'image', 'test-cluster']) {
+  test(`npm run ${nameOf(script)} -- --help explains every option`, async () => {
     const { exitCode, stdout } = await run(script, '--help');
     assert.equal(exitCode, 0);
-    assert.match(stdout, new RegExp(`npm run ${script} -- `));
+    assert.match(stdout, new RegExp(`npm run ${nameOf(script)} -- `));
   });
 }
 

@@ -1,0 +1,122 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { constants, tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { useCluster, whyNoPods, whyNotOwn } from '../test/cluster/cluster.ts';
+import { runMain } from '../test/cluster/failure.ts';
+import { down, status } from '../test/cluster/lifecycle.ts';
+import { requireTools } from '../test/cluster/requirements.ts';
+import { loadImagesForAll } from '../test/cluster/support/pods-images.ts';
+import { SharedCleanup } from '../test/cluster/support/pods-story.ts';
+
+const HELP = `Tests in a real cluster, which is started for all of them and stopped after the last.
+
+npm run test:cluster -- [--install] [FILE]...
+
+A cluster that is up before is used, and left as it is; so is that of KUBECONFIG (docs/images.md).
+
+  --install   installs the Debian packages that are missing
+`;
+
+/** Starts and stops the cluster itself, so nobody else may use it meanwhile. */
+const ALONE = 'lifecycle.test.ts';
+/** They wait more than they do; but each pod that starts does much. The slowest come first by name. */
+const CONCURRENCY = 4;
+/** Until test files and what they have started have ended. */
+const PATIENCE_MS = 10_000;
+const folder = join(import.meta.dirname, '../test/cluster');
+const REPORTERS = [
+  ['spec', 'stdout'],
+  [import.meta.resolve('./progress-reporter.ts'), 'stderr'],
+].flatMap(([reporter, place]) => [`--test-reporter=${reporter}`, `--test-reporter-destination=${place}`]);
+
+interface Running {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+}
+
+function report(line: string): void {
+  process.stderr.write(`${new Date().toISOString().slice(11, 19)} ==> ${line}\n`);
+}
+
+/** Aborted with the name of the first signal; a second one ends this process at once. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort(name));
+  return controller.signal;
+}
+
+/** Test files in a process group of their own, so that whatever they have started ends with them. */
+async function runFiles(files: readonly string[], { env, signal }: Running): Promise<number> {
+  if (files.length === 0 || signal.aborted) return 0;
+  report(files.map((file) => basename(file)).join(', '));
+  const temporary = await mkdtemp(join(tmpdir(), 'cluster-tests-'));
+  await chmod(temporary, 0o755); // PostgreSQL, which is not root, goes through
+  const child = spawn(process.execPath, ['--test', `--test-concurrency=${CONCURRENCY}`, ...REPORTERS, ...files], {
+    detached: true,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...env, TMPDIR: temporary },
+  });
+  let impatience: NodeJS.Timeout | undefined;
+  signal.addEventListener('abort', () => {
+    endGroup(child.pid!, 'SIGINT');
+    impatience = setTimeout(() => endGroup(child.pid!, 'SIGKILL'), PATIENCE_MS);
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  clearTimeout(impatience);
+  endGroup(child.pid!, 'SIGKILL');
+  await rm(temporary, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+  return code ?? 1;
+}
+
+function endGroup(leader: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-leader, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+/** First what needs the cluster for itself, then the rest in one cluster with its images. */
+async function runInCluster(files: readonly string[], { signal }: Running): Promise<number> {
+  const shared = new SharedCleanup();
+  // Also what a test has left that was killed.
+  if (whyNotOwn === undefined && (await status()) !== 'up') shared.after(() => down());
+  try {
+    const together = files.filter((file) => basename(file) !== ALONE);
+    const alone = files.filter((file) => basename(file) === ALONE);
+    const code = await runFiles(alone, { signal });
+    if (together.length === 0 || signal.aborted) return code;
+    const cluster = await useCluster(shared, { report });
+    report('loading images');
+    const env = await loadImagesForAll(cluster);
+    return Math.max(code, await runFiles(together, { env, signal }));
+  } finally {
+    report('cleaning up');
+    await shared.undo();
+  }
+}
+
+async function main(): Promise<number> {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: { install: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
+  });
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const signal = interruption();
+  if (values.install) await requireTools({ installs: true });
+  const all = (await readdir(folder)).filter((name) => name.endsWith('.test.ts')).map((name) => join(folder, name));
+  const files = positionals.length > 0 ? positionals : all;
+  const why = await whyNoPods();
+  // Where there can be none, each file says why.
+  if (why !== undefined) report(`tests are skipped: ${why}`);
+  const code = await (why === undefined ? runInCluster : runFiles)(files, { signal });
+  return signal.aborted ? 128 + constants.signals[signal.reason as NodeJS.Signals] : code;
+}
+
+await runMain(main);
