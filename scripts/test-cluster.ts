@@ -111,7 +111,7 @@ async function main(): Promise<number> {
     return 0;
   }
   const signal = interruption();
-  if (values.install) await requireTools({ installs: true });
+  if (values.install && whyNotOwn === undefined) await requireTools({ installs: true });
   const all = (await readdir(folder)).filter((name) => name.endsWith('.test.ts')).map((name) => join(folder, name));
   const files = positionals.length > 0 ? positionals : all;
   const why = await whyNoPods();

@@ -7,7 +7,7 @@ import { sidecarProcess } from './support/pods-processes.ts';
 import { startService, type Service } from './support/pods-service.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
 import { SharedCleanup } from './support/pods-story.ts';
-import { BY_KUBECTL, SIDECAR, statusOf, type Namespace, type Pod } from './support/pods.ts';
+import { BY_KUBECTL, IDLE, SIDECAR, statusOf, type Namespace, type Pod } from './support/pods.ts';
 
 /** What the events say of a pod that does not get on. */
 const PROBE_OR_BACKOFF = /Startup probe failed|Back-off restarting|CrashLoopBackOff/;
@@ -74,7 +74,7 @@ describe('a pod that is misconfigured', { skip, concurrency: 4 }, () => {
     const local = new SharedCleanup();
     t.after(() => local.undo());
     const elsewhere = await startService(local, stage.cluster, { tokenLifetimeMs: 60_000 });
-    const filler = helper('filler', { command: ['sh', '-c', 'while :; do sleep 1; done'], restartPolicy: 'Always' });
+    const filler = helper('filler', { command: IDLE, restartPolicy: 'Always' });
     const { clientSecret } = elsewhere.workspace;
     const podPatches = [{ initContainers: [filler, { name: SIDECAR }] }];
     const pod = await begin(t, 'full', { clientSecret, podPatches, config: { refresh: { floor: '1s' } } }, elsewhere);

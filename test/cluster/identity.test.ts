@@ -5,7 +5,7 @@ import { eventually } from '../support/sidecar-wait.ts';
 import { whyNoPods } from './cluster.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
 import { SharedCleanup } from './support/pods-story.ts';
-import { BY_KUBECTL, SIDECAR } from './support/pods.ts';
+import { BY_KUBECTL, IDLE, SIDECAR } from './support/pods.ts';
 
 const TRUSTED = 'orders-trusted';
 const skip = await whyNoPods();
@@ -50,7 +50,7 @@ describe('a service-account token that the API server signed', { skip }, () => {
     const writer = {
       name: 'writer',
       image: 'registry.example.com/orders:1.0',
-      command: ['sh', '-c', 'while :; do sleep 1; done'],
+      command: IDLE,
       restartPolicy: 'Always',
       securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
       volumeMounts: [identity],

@@ -6,9 +6,9 @@ import { whyNoPods } from './cluster.ts';
 import { trusting } from './support/pods-overlay.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
 import { SharedCleanup } from './support/pods-story.ts';
+import { IDLE } from './support/pods.ts';
 
 const PAGE = join(import.meta.dirname, '../../README.md');
-const SLEEPS = ['sh', '-c', "trap 'exit 0' TERM; while :; do sleep 1; done"];
 const SECURITY = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] }, readOnlyRootFilesystem: true };
 const CONFIG = {
   credentials: [
@@ -44,14 +44,14 @@ describe('a container that reads the files of the sidecar', { skip }, () => {
       ['group', { runAsGroup: 10_001, fsGroup: 3_000 }],
     ] as const) {
       const other = {
-        ...trusting('other', { command: SLEEPS, env: [{ name: 'PGPASSFILE', value: '/run/lakebase/pgpass' }] }),
+        ...trusting('other', { command: IDLE, env: [{ name: 'PGPASSFILE', value: '/run/lakebase/pgpass' }] }),
         image: 'registry.example.com/orders:1.0',
         envFrom: [{ configMapRef: { name: 'lakebase-credential' } }],
         securityContext: { ...SECURITY, runAsUser: 20_002, runAsGroup: 20_002 },
       };
       const reads = { volumeMounts: [{ name: 'lakebase-credential', mountPath: '/run/lakebase', readOnly: true }] };
       const podPatches = [
-        { securityContext, containers: [trusting('orders', { command: SLEEPS }), other] },
+        { securityContext, containers: [trusting('orders', { command: IDLE }), other] },
         { containers: [{ name: 'other', ...reads, env: [{ name: 'PGSSLMODE', value: 'verify-full' }] }] },
       ];
       await stage.apply(shared, { example: 'libpq', name, config: CONFIG, podPatches });

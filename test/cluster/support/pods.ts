@@ -29,6 +29,9 @@ export interface Pod {
   };
 }
 
+/** Does nothing, until it is told to stop: without the trap the kubelet would wait for half a minute. */
+export const IDLE = ['sh', '-c', "trap 'exit 0' TERM; while :; do sleep 1; done"];
+
 export const SIDECAR = 'lakebase-credential';
 
 /** Until pods run: images of hundreds of megabytes are read, and the machine may have other things to do. */
