@@ -8,11 +8,18 @@ export const LONGEST_LIFETIME_MS = 3_600_000;
 /** A clock is not read more exactly than this across a restart. */
 const FUTURE_TOLERANCE_MS = 5_000;
 
+export interface Demands {
+  /** Lifetime that was asked for. */
+  readonly requestedMs: number;
+  /** Several writers share a sink, which takes nothing that does not expire later than what it holds. */
+  readonly isShared: boolean;
+}
+
 /** Throws where taking `fresh` would leave readers worse off than they are with `present`. */
 export function requireBetter(
   fresh: Credential,
   present: Credential | undefined,
-  requestedMs: number,
+  { requestedMs, isShared }: Demands,
   clock: Clock,
 ): void {
   const leftMs = remainingMs(fresh, clock);
@@ -35,17 +42,40 @@ export function requireBetter(
       `the new token lives ${wholeSeconds(lifetimeMs(fresh))} s, less than half of the ${wholeSeconds(requestedMs)} s asked for, and expires before the present one`,
     );
   }
+  if (
+    isShared &&
+    present !== undefined &&
+    remainingMs(present, clock) > 0 &&
+    fresh.service.expiresAt <= present.service.expiresAt
+  ) {
+    throw new MintError('short_lived', 'the new token expires no later than the one in the Secret, which stays');
+  }
+}
+
+/** As this machine sees it, whose clock is `skewMs` behind the service's. */
+export function localise({ local, ...found }: Recovered, skewMs: number, clock: Clock): Credential {
+  const issuedAt = found.service.issuedAt - skewMs;
+  const lifetimeMs = Math.min(found.service.expiresAt - found.service.issuedAt, LONGEST_LIFETIME_MS);
+  return {
+    ...found,
+    local: local ?? { issuedAt, expiresAt: issuedAt + lifetimeMs },
+    monotonicAt: clock.monotonic(),
+  };
 }
 
 /**
- * The latest-expiring of what earlier processes left that is still valid. One issued in the future is none: the clock
- * was set back since, and nobody can tell how old it is.
+ * One issued in the future is not to be trusted: this clock was set back since, or nobody knows yet how far it is off,
+ * or somebody wrote what is not true.
  */
-export function chooseRecovered(found: readonly Recovered[], clock: Clock): Credential | undefined {
+export function isPlausible(credential: Credential, clock: Clock): boolean {
+  return credential.local.issuedAt <= clock.now() + FUTURE_TOLERANCE_MS && remainingMs(credential, clock) > 0;
+}
+
+/** The latest-expiring of what earlier processes and other writers left that is still valid. */
+export function chooseRecovered(found: readonly (Credential | undefined)[], clock: Clock): Credential | undefined {
   return found
-    .map((recovered) => ({ ...recovered, monotonicAt: clock.monotonic() }))
-    .filter((credential) => credential.local.issuedAt <= clock.now() + FUTURE_TOLERANCE_MS)
-    .filter((credential) => remainingMs(credential, clock) > 0)
+    .filter((credential) => credential !== undefined)
+    .filter((credential) => isPlausible(credential, clock))
     .reduce<Credential | undefined>(
       (best, credential) =>
         best === undefined || credential.local.expiresAt > best.local.expiresAt ? credential : best,

@@ -1,4 +1,4 @@
-import { MINT_REMEDIES, type MintFailure, type SinkFailure } from './failures.ts';
+import { MINT_REMEDIES, type MintFailure, SINK_REMEDIES, type SinkFailure } from './failures.ts';
 
 export type { MintFailure, SinkFailure };
 
@@ -50,15 +50,26 @@ export class MintError extends AppError {
   }
 }
 
+interface SinkErrorOptions extends ErrorOptions {
+  readonly remedy?: string;
+  readonly retryAfterMs?: number;
+}
+
 /** One sink could not be written or does not hold what it should. */
 export class SinkError extends AppError {
   override readonly name = 'SinkError';
   override readonly code = 'sink';
   readonly failure: SinkFailure;
+  /** The one thing to do about it. */
+  readonly remedy: string;
+  /** No write is worth trying sooner. */
+  readonly retryAfterMs: number;
 
-  constructor(failure: SinkFailure, message: string, options?: ErrorOptions) {
+  constructor(failure: SinkFailure, message: string, { remedy, retryAfterMs = 0, ...options }: SinkErrorOptions = {}) {
     super(message, options);
     this.failure = failure;
+    this.remedy = remedy ?? SINK_REMEDIES[failure];
+    this.retryAfterMs = retryAfterMs;
   }
 }
 
@@ -74,6 +85,6 @@ export class SinksError extends AppError {
   override readonly code = 'sinks';
 
   constructor(problems: readonly SinkError[]) {
-    super(problems.map(({ message }) => message).join('\n'), { cause: problems[0] });
+    super([...new Set(problems.map(({ message }) => message))].join('\n'), { cause: problems[0] });
   }
 }

@@ -15,15 +15,20 @@ export const MINT_REMEDIES = {
 } as const;
 export type MintFailure = keyof typeof MINT_REMEDIES;
 
-/** Why a sink does not hold the credential, in the same way. */
+/** Why a sink does not hold the credential, or could not be written, in the same way. */
 export const SINK_REMEDIES = {
   missing: 'nothing: it is written as soon as there is a credential; if others delete it, find out who',
   not_a_file: 'remove what stands at the path: it must be a regular file, or nothing',
   wrong_mode: 'find out who changes the mode of the file; it is put right within a second',
-  foreign_content: 'find out who else writes this file; two writers need two paths',
+  foreign_content: 'find out who else writes it: two writers need two paths, or two Secrets',
   refused: 'mount the directory instead of the single file, and let the path name a regular file in it',
   unwritable: 'make the directory writable for the user the sidecar runs as',
   no_space: 'make room on the volume, or give it a larger size limit',
+  no_namespace: 'create the namespace, or correct the namespace of the Secret in the configuration',
+  forbidden: 'give the service account of the sidecar a role with the rule that the message in the log shows',
+  conflict: 'let the other manager give up these keys, use other keys, or set force: true to take them over',
+  unreachable: 'check that the API server answers from this pod; it is written as soon as it does',
+  throttled: 'nothing: it is written when the API server has time; find out who keeps it busy',
   unknown: 'read the log of the sidecar',
 } as const;
 export type SinkFailure = keyof typeof SINK_REMEDIES;

@@ -1,4 +1,5 @@
-import { chooseRecovered, LONGEST_LIFETIME_MS, requireBetter } from './acceptance.ts';
+import { chooseRecovered, type Demands, LONGEST_LIFETIME_MS, requireBetter } from './acceptance.ts';
+import { Attempts } from './attempts.ts';
 import { MintError } from './errors.ts';
 import type { Cancellable, Clock, Credential, Minter, Observer, Sink } from './ports.ts';
 import { Publisher } from './publisher.ts';
@@ -13,6 +14,7 @@ import {
   remainingMs,
   retryDelayMs,
 } from './schedule.ts';
+import { expiresLater, isBetter } from './sharing.ts';
 import type { Slots } from './slots.ts';
 import type { CredentialStatus, Vitals } from './status.ts';
 import { runAll } from './tasks.ts';
@@ -40,12 +42,16 @@ export interface KeeperOptions {
   readonly inherited?: Credential | undefined;
 }
 
+/** A look at shared sinks is not repeated sooner: the start has just had one. */
+const LOOK_MS = 1_000;
+
 /** Keeps one credential fresh: mints it, hands it to its sinks, waits until it is due, and never gives up. */
 export class Keeper {
   readonly #options: KeeperOptions;
   readonly #clock: Clock;
   readonly #alarm: Alarm;
   readonly #publishers: readonly Publisher[];
+  readonly #attempts = new Attempts();
   #current: Credential | undefined;
   #hasExpired = false;
   #isMinting = false;
@@ -53,19 +59,26 @@ export class Keeper {
   #isDueAgain = false;
   #attemptDeadline: number | undefined;
   #wakeAt: number;
-  #failures = 0;
-  #lastFailure: CredentialStatus['lastFailure'];
-  #lastAttemptAt: number | undefined;
-  #lastSuccessAt: number | undefined;
+  /** The service's clock minus this machine's, at the last mint. */
+  #skewMs = 0;
+  /** By the monotonic clock. */
+  #lookedAt = -Infinity;
 
   constructor(options: KeeperOptions) {
-    const { name, sinks, ticker, backoff, random, observer } = options;
+    const { name, sinks, ticker, backoff, random, observer, refresh } = options;
     this.#options = options;
     this.#clock = ticker.clock;
     this.#alarm = new Alarm(ticker);
     this.#wakeAt = this.#clock.now();
+    const shared = {
+      refresh,
+      skewMs: () => this.#skewMs,
+      onFound: (found: Credential) => {
+        if (this.#takeOver(found)) this.#alarm.ring();
+      },
+    };
     this.#publishers = sinks.map(
-      (sink) => new Publisher({ credentialName: name, sink, ticker, backoff, random, observer }),
+      (sink) => new Publisher({ credentialName: name, sink, ticker, backoff, random, observer, ...shared }),
     );
   }
 
@@ -96,14 +109,14 @@ export class Keeper {
   refreshSoon(): void {
     const { floorMs } = this.#options.refresh;
     const heldMs = this.#current === undefined ? Infinity : ageMs(this.#current, this.#clock);
-    this.#wakeAt = this.#clock.now() + (this.#failures > 0 ? 0 : Math.max(0, floorMs - heldMs));
+    this.#wakeAt = this.#clock.now() + (this.#attempts.failures > 0 ? 0 : Math.max(0, floorMs - heldMs));
     this.#isDueAgain = true;
     this.#alarm.ring();
   }
 
   /** The identity's secret changed: worth a try at once if the last attempt failed. */
   retryNow(): void {
-    if (this.#failures > 0) this.refreshSoon();
+    if (this.#attempts.failures > 0) this.refreshSoon();
   }
 
   vitals(): Vitals {
@@ -123,10 +136,7 @@ export class Keeper {
       sinks: await Promise.all(this.#publishers.map((publisher) => publisher.status({ signal }))),
       wakeAt: this.#wakeAt,
       isMinting: this.#isMinting,
-      lastAttemptAt: this.#lastAttemptAt,
-      lastSuccessAt: this.#lastSuccessAt,
-      consecutiveFailures: this.#failures,
-      lastFailure: this.#lastFailure,
+      ...this.#attempts.summary,
     };
   }
 
@@ -139,18 +149,37 @@ export class Keeper {
   }
 
   async #adopt({ signal }: Cancellable): Promise<void> {
-    const { adopts, inherited, observer, random, refresh } = this.#options;
-    const recovered = await Promise.all(this.#publishers.map(({ sink }) => sink.recover({ signal })));
-    const found = chooseRecovered(
-      recovered.flatMap((one) => one ?? []),
-      this.#clock,
-    );
+    const { adopts, inherited } = this.#options;
+    this.#lookedAt = this.#clock.monotonic();
+    const recovered = await Promise.all(this.#publishers.map((publisher) => publisher.recover({ signal })));
+    const found = chooseRecovered(recovered, this.#clock);
     const adopted = inherited !== undefined && remainingMs(inherited, this.#clock) > 0 ? inherited : found;
-    if (adopted === undefined || !adopts) return;
+    // A watch may have told of it already.
+    if (adopted !== undefined && adopts && adopted.fingerprint !== this.#current?.fingerprint) this.#use(adopted);
+  }
+
+  /** What another writer has put into a shared sink, if that is better than what is held. */
+  #takeOver(found: Credential | undefined): boolean {
+    if (found === undefined || !this.#options.adopts || !isBetter(found, this.#current, this.#clock)) return false;
+    this.#use(found);
+    return true;
+  }
+
+  #use(adopted: Credential): void {
+    const { observer, random, refresh } = this.#options;
     this.#current = adopted;
+    this.#hasExpired = false;
     this.#wakeAt = refreshAt(adopted, refresh, random);
     observer.adopted(this.name, adopted, this.#wakeAt);
     this.#publish(adopted);
+  }
+
+  /** Whether another writer was faster. */
+  async #takeOverInstead({ signal }: Cancellable): Promise<boolean> {
+    if (this.#clock.monotonic() - this.#lookedAt < LOOK_MS) return false;
+    this.#lookedAt = this.#clock.monotonic();
+    const found = await Promise.all(this.#publishers.map((publisher) => publisher.look({ signal })));
+    return this.#takeOver(chooseRecovered(found, this.#clock));
   }
 
   async #waitUntilDue({ signal }: Cancellable): Promise<void> {
@@ -168,11 +197,17 @@ export class Keeper {
     const { slots } = this.#options;
     const request = {
       expiresAt: this.#current?.local.expiresAt ?? -Infinity,
-      isTroubled: this.#failures > 0 || this.#lastAttemptAt === undefined,
+      isTroubled: this.#attempts.areTroubled,
     };
     this.#isMinting = true;
     try {
-      await slots.with(request, (slot) => this.#mint(slot, { signal }), { signal });
+      await slots.with(
+        request,
+        async (slot) => {
+          if (!(await this.#takeOverInstead({ signal }))) await this.#mint(slot, { signal });
+        },
+        { signal },
+      );
     } finally {
       this.#isMinting = false;
       this.#attemptDeadline = undefined;
@@ -180,19 +215,22 @@ export class Keeper {
   }
 
   async #mint(slot: number, { signal }: Cancellable): Promise<void> {
-    const { minter, observer, ttlMs } = this.#options;
+    const { minter, observer } = this.#options;
     const startedAt = this.#clock.monotonic();
     const timeoutMs = attemptTimeoutMs(this.#options.timeoutMs, this.#leftMs());
-    this.#lastAttemptAt = this.#clock.now();
+    const held = this.#current;
+    this.#attempts.started(this.#clock.now());
     this.#attemptDeadline = startedAt + timeoutMs;
-    this.#wakeAt = this.#lastAttemptAt;
+    this.#wakeAt = this.#clock.now();
     this.#isDueAgain = false;
     try {
       const minting = minter.mint({ signal, slot, timeoutMs });
       observer.mintStarted(this.name);
       const credential = await minting;
-      requireBetter(credential, this.#current, ttlMs ?? LONGEST_LIFETIME_MS, this.#clock);
-      this.#succeeded(credential, this.#clock.monotonic() - startedAt);
+      // Meanwhile another writer's may have come into use: then this one is worth nothing unless it lives longer.
+      const isOvertaken = this.#current !== held && !expiresLater(credential, this.#current!);
+      if (!isOvertaken) requireBetter(credential, this.#current, this.#demands, this.#clock);
+      this.#succeeded(credential, isOvertaken, this.#clock.monotonic() - startedAt);
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof MintError)) throw error; // a bug is not weather
@@ -200,31 +238,30 @@ export class Keeper {
     }
   }
 
-  #succeeded(credential: Credential, durationMs: number): void {
+  #succeeded(credential: Credential, isOvertaken: boolean, durationMs: number): void {
     const { observer, random, refresh } = this.#options;
-    const isFirst = this.#current === undefined || this.#failures > 0;
-    const failuresBefore = this.#failures;
-    this.#current = credential;
+    const isFirst = this.#current === undefined || this.#attempts.failures > 0;
+    const failuresBefore = this.#attempts.failures;
+    this.#attempts.succeeded(this.#clock.now());
+    this.#skewMs = credential.service.issuedAt - credential.local.issuedAt;
+    if (!isOvertaken) this.#current = credential;
     this.#hasExpired = false;
-    this.#failures = 0;
-    this.#lastFailure = undefined;
-    this.#lastSuccessAt = this.#clock.now();
-    this.#wakeAt = (isFirst ? firstRefreshAt : refreshAt)(credential, refresh, random);
+    this.#wakeAt = (isFirst ? firstRefreshAt : refreshAt)(this.#current ?? credential, refresh, random);
     if (this.#isDueAgain) this.refreshSoon(); // the clock jumped while the command ran: its times cannot be trusted
-    observer.minted(this.name, credential, { durationMs, dueAt: this.#wakeAt, failuresBefore });
-    this.#publish(credential);
+    observer.minted(this.name, credential, { durationMs, dueAt: this.#wakeAt, failuresBefore, isOvertaken });
+    if (!isOvertaken) this.#publish(credential);
   }
 
   #failed(error: MintError, durationMs: number): void {
     const { backoff, observer, random } = this.#options;
-    this.#failures += 1;
-    this.#lastFailure = { code: error.failure, remedy: error.remedy, at: this.#clock.now() };
-    this.#wakeAt = this.#clock.now() + retryDelayMs(this.#failures, backoff, this.#leftMs(), random);
+    this.#attempts.failed(error, this.#clock.now());
+    const { failures } = this.#attempts;
+    this.#wakeAt = this.#clock.now() + retryDelayMs(failures, backoff, this.#leftMs(), random);
     if (this.#isDueAgain) this.refreshSoon(); // the command ran with the old secret, or on the old time
     observer.mintFailed(this.name, error, {
       durationMs,
       retryAt: this.#wakeAt,
-      consecutiveFailures: this.#failures,
+      consecutiveFailures: failures,
       remainingMs: this.#leftMs(),
     });
     this.#noticeExpiry();
@@ -232,6 +269,11 @@ export class Keeper {
 
   #publish(credential: Credential): void {
     for (const publisher of this.#publishers) publisher.publish(credential);
+  }
+
+  get #demands(): Demands {
+    const isShared = this.#publishers.some((publisher) => publisher.isShared);
+    return { requestedMs: this.#options.ttlMs ?? LONGEST_LIFETIME_MS, isShared };
   }
 
   #leftMs(): number | undefined {

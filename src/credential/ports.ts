@@ -27,8 +27,11 @@ export interface Credential {
   readonly monotonicAt: number;
 }
 
-/** A credential that another process minted; whoever adopts it adds its own monotonic reading. */
-export type Recovered = Omit<Credential, 'monotonicAt'>;
+/**
+ * A credential that another process minted; whoever adopts it adds its own monotonic reading, and the local times where
+ * it was minted on another machine.
+ */
+export type Recovered = Omit<Credential, 'monotonicAt' | 'local'> & { readonly local?: Lifespan };
 
 /** Whose token it is. Two credentials with different identities never replace each other. */
 export interface Identity {
@@ -71,6 +74,13 @@ export type Holding =
   | { readonly state: 'holds'; readonly credential: Credential }
   | { readonly state: 'lacks'; readonly problem: SinkError };
 
+export type Inspection =
+  | Holding
+  /** A reader gets the credential, but something about it wants to be written again. */
+  | { readonly state: 'marred'; readonly credential: Credential }
+  /** A reader gets one of the same identity that another writer has put there. */
+  | { readonly state: 'shared'; readonly found: Recovered };
+
 export interface Sink {
   /** Label in logs and metrics: `file:PATH`. */
   readonly name: string;
@@ -81,12 +91,26 @@ export interface Sink {
   examine(options: Cancellable): Promise<string>;
   /** Sweeps what an earlier process left here, but for what this identity may go on using: that it returns. */
   recover(options: Cancellable): Promise<Recovered | undefined>;
-  /** Atomic for readers, safe to repeat with the same credential. @throws SinkError */
+  /**
+   * Only for sinks that several processes write, each with mints of its own: asks for what is there now, so that
+   * `inspect` knows it. Never rejects, and gives up soon: minting must not wait for it.
+   */
+  look?(options: Cancellable): Promise<void>;
+  /**
+   * Atomic for readers, safe to repeat with the same credential. It may leave a shared sink as it is, because another
+   * writer was faster: `inspect` tells. @throws SinkError
+   */
   write(credential: Credential, options: Cancellable): Promise<void>;
   /** What a reader would get now, verified. `known` are the credentials that may be there. */
-  inspect(known: readonly Credential[], options: Cancellable): Promise<Holding>;
-  /** Calls back when somebody may have changed it, until the signal. */
-  watch(onChange: () => void, options: Cancellable): Promise<void>;
+  inspect(known: readonly Credential[], options: Cancellable): Promise<Inspection>;
+  /** Tells when somebody may have changed it, until the signal. */
+  watch(listener: SinkListener, options: Cancellable): Promise<void>;
+}
+
+export interface SinkListener {
+  readonly onChange: () => void;
+  /** From now on changes by others are seen late, or not at all; undefined when that is over. */
+  readonly onTrouble: (problem: SinkError | undefined) => void;
 }
 
 /** Told of everything a person or a metric wants to know; never decides anything. */
@@ -99,6 +123,10 @@ export interface Observer {
   sinkWritten(credential: string, sink: string, written: Credential, repaired: boolean): void;
   sinkFailed(credential: string, sink: string, error: SinkError, retryAt: number): void;
   sinkRepairsLimited(credential: string, sink: string, resumeAt: number): void;
+  /** Changes by others are not seen at once, or, where there is no problem any more, are seen again. */
+  sinkWatchChanged(credential: string, sink: string, problem: SinkError | undefined): void;
+  /** Nobody will see what happens to the credential in the events of the cluster. */
+  eventsRefused(credential: string, problem: SinkError): void;
   clockJumped(byMs: number): void;
 }
 
@@ -108,6 +136,8 @@ export interface MintDetails {
   readonly dueAt: number;
   /** How many attempts had failed before. */
   readonly failuresBefore: number;
+  /** Another writer of a shared sink was faster, and its credential is in use instead. */
+  readonly isOvertaken: boolean;
 }
 
 export interface FailureDetails {

@@ -1,6 +1,8 @@
+import { localise } from './acceptance.ts';
 import { SinkError } from './errors.ts';
-import type { Cancellable, Clock, Credential, Holding, Observer, Sink } from './ports.ts';
-import { type BackoffPolicy, type Random, remainingMs, retryDelayMs } from './schedule.ts';
+import type { Cancellable, Clock, Credential, Holding, Inspection, Observer, Recovered, Sink } from './ports.ts';
+import { type BackoffPolicy, type Random, type RefreshPolicy, remainingMs, retryDelayMs } from './schedule.ts';
+import { mayStay } from './sharing.ts';
 import type { SinkStatus } from './status.ts';
 import { runAll } from './tasks.ts';
 import { Alarm, type Ticker } from './ticker.ts';
@@ -18,7 +20,15 @@ export interface PublisherOptions {
   readonly backoff: BackoffPolicy;
   readonly random: Random;
   readonly observer: Observer;
+  /** When what another writer has put into a shared sink is due. */
+  readonly refresh: RefreshPolicy;
+  /** The service's clock minus this machine's, as far as it is known. */
+  readonly skewMs: () => number;
+  /** Told of what stands in a shared sink, which may be another writer's and better. */
+  readonly onFound: (found: Credential) => void;
 }
+
+type Held = Exclude<Inspection, { readonly state: 'shared' }>;
 
 /** Keeps one sink at the credential it was last given: writes, retries, repairs. Never mints. */
 export class Publisher {
@@ -32,11 +42,18 @@ export class Publisher {
   #wanted: Credential | undefined;
   /** The last that was written or found there. */
   #held: Credential | undefined;
+  /** `#wanted`, once the sink has held it or something as good. */
+  #settledFor: Credential | undefined;
+  /** Another writer's, as first seen. */
+  #shared: Credential | undefined;
+  /** Fingerprint of what a shared sink held before the last mint. */
+  #heldBefore: string | undefined;
   #failures = 0;
   #failure: SinkStatus['failure'];
   /** By the monotonic clock, as what follows: a wall clock that is set back must not put off anything. */
   #retryAt = 0;
   #triedAt = -Infinity;
+  #notBefore = -Infinity;
   #hasChanged = false;
   #lastWriteAt: number | undefined;
   #limitToldAt = -Infinity;
@@ -51,6 +68,10 @@ export class Publisher {
     return this.#options.sink;
   }
 
+  get isShared(): boolean {
+    return this.sink.look !== undefined;
+  }
+
   /** Settles once the sink has held what it should for the first time. */
   get firstWrite(): Promise<void> {
     return this.#firstWrite.promise;
@@ -62,6 +83,23 @@ export class Publisher {
     this.#alarm.ring();
   }
 
+  /** What an earlier process, or another writer, has left here. */
+  async recover({ signal }: Cancellable): Promise<Credential | undefined> {
+    const shared = await this.look({ signal });
+    const recovered = await this.sink.recover({ signal });
+    return recovered === undefined ? shared : this.#localise(recovered);
+  }
+
+  /** What a shared sink holds, asked for before a mint. */
+  async look({ signal }: Cancellable): Promise<Credential | undefined> {
+    if (this.sink.look === undefined) return undefined;
+    await this.sink.look({ signal });
+    const held = await this.#inspect({ signal });
+    const credential = held.state === 'lacks' ? undefined : held.credential;
+    this.#heldBefore = credential?.fingerprint;
+    return credential;
+  }
+
   async run({ signal }: Cancellable): Promise<void> {
     await runAll([(options) => this.#watch(options), (options) => this.#keep(options)], { signal });
   }
@@ -69,16 +107,20 @@ export class Publisher {
   /** What a reader would get now. */
   async status({ signal }: Cancellable): Promise<SinkStatus> {
     const { name, kind } = this.sink;
-    const holding = await this.#look({ signal });
+    const held = await this.#inspect({ signal });
+    const holding: Holding = held.state === 'lacks' ? held : { state: 'holds', credential: held.credential };
     return { name, kind, holding, lastWriteAt: this.#lastWriteAt, failure: this.#failure };
   }
 
   async #watch({ signal }: Cancellable): Promise<void> {
+    const { credentialName, observer, sink } = this.#options;
     const onChange = (): void => {
       this.#hasChanged = true;
       this.#alarm.ring();
     };
-    await this.sink.watch(onChange, { signal });
+    const onTrouble = (problem: SinkError | undefined): void =>
+      observer.sinkWatchChanged(credentialName, sink.name, problem);
+    await sink.watch({ onChange, onTrouble }, { signal });
   }
 
   async #keep({ signal }: Cancellable): Promise<never> {
@@ -86,26 +128,53 @@ export class Publisher {
       // Whole milliseconds, because an instant of the wall clock does not carry much smaller ones: the wait would be none.
       const retryMs = this.#failures > 0 ? Math.max(0, Math.ceil(this.#retryAt - this.#clock.monotonic())) : Infinity;
       await this.#alarm.until(this.#clock.now() + Math.min(INSPECTION_MS, retryMs), { signal });
-      if (this.#wanted !== undefined) await this.#settle(this.#wanted, { signal });
+      if (this.#wanted !== undefined || this.isShared) await this.#settle({ signal });
     }
   }
 
-  async #look({ signal }: Cancellable): Promise<Holding> {
-    const known = [this.#wanted, this.#held].filter((credential) => credential !== undefined);
-    return await this.sink.inspect(known, { signal });
+  async #holds({ fingerprint }: Credential, { signal }: Cancellable): Promise<boolean> {
+    const held = await this.#inspect({ signal });
+    return held.state === 'holds' && held.credential.fingerprint === fingerprint;
   }
 
-  async #settle(wanted: Credential, { signal }: Cancellable): Promise<void> {
-    const holding = await this.#look({ signal });
-    const held = holding.state === 'holds' ? holding.credential : undefined;
-    if (held?.fingerprint === wanted.fingerprint) return this.#settled(wanted);
-    const isRepair = this.#held?.fingerprint === wanted.fingerprint;
+  async #inspect({ signal }: Cancellable): Promise<Held> {
+    const known = [this.#wanted, this.#held].filter((credential) => credential !== undefined);
+    const inspection = await this.sink.inspect(known, { signal });
+    if (inspection.state !== 'shared') return inspection;
+    return { state: 'holds', credential: this.#localise(inspection.found) };
+  }
+
+  /** With the monotonic reading of the first time that it was seen: looking again makes it no younger. */
+  #localise(found: Recovered): Credential {
+    const credential = localise(found, this.#options.skewMs(), this.#clock);
+    const isKnown = this.#shared?.fingerprint === found.fingerprint;
+    this.#shared = isKnown ? { ...credential, monotonicAt: this.#shared!.monotonicAt } : credential;
+    return this.#shared;
+  }
+
+  async #settle({ signal }: Cancellable): Promise<void> {
+    const inspected = await this.#inspect({ signal });
+    const held = inspected.state === 'lacks' ? undefined : inspected.credential;
+    if (held !== undefined && this.isShared) this.#options.onFound(held); // which may change what is wanted
+    const wanted = this.#wanted;
+    if (wanted === undefined) return;
+    const isHeld = held?.fingerprint === wanted.fingerprint;
+    if (held !== undefined && (isHeld ? inspected.state === 'holds' : this.#mayStay(held, wanted))) {
+      return this.#settled(wanted, held);
+    }
+    const isRepair = this.#settledFor?.fingerprint === wanted.fingerprint;
     if (this.#failures > 0 ? this.#isTooSoon() : isRepair && this.#isLimited()) return;
     await this.#write(wanted, held, isRepair, { signal });
   }
 
-  #settled(wanted: Credential): void {
-    this.#held = wanted;
+  #mayStay(held: Credential, wanted: Credential): boolean {
+    const { refresh } = this.#options;
+    return this.isShared && mayStay(held, wanted, { heldBefore: this.#heldBefore, refresh }, this.#clock);
+  }
+
+  #settled(wanted: Credential, held: Credential): void {
+    this.#held = held;
+    this.#settledFor = wanted;
     this.#failures = 0;
     this.#failure = undefined;
     this.#firstWrite.resolve();
@@ -128,9 +197,11 @@ export class Publisher {
       this.#failed(error, held);
       return;
     }
+    // Another writer of a shared sink may have been faster: then what to do about it is for the next look.
+    if (this.isShared && !(await this.#holds(wanted, { signal }))) return;
     this.#lastWriteAt = this.#clock.now();
     if (isRepair) this.#repairedAt.push(this.#clock.monotonic());
-    this.#settled(wanted);
+    this.#settled(wanted, wanted);
     observer.sinkWritten(credentialName, sink.name, wanted, isRepair);
   }
 
@@ -139,16 +210,18 @@ export class Publisher {
     const now = this.#clock.now();
     this.#failures += 1;
     const delayMs = retryDelayMs(this.#failures, backoff, held && remainingMs(held, this.#clock), random);
-    this.#retryAt = this.#clock.monotonic() + delayMs;
-    this.#failure = { code: error.failure, at: now, retryAt: now + delayMs };
-    observer.sinkFailed(credentialName, sink.name, error, now + delayMs);
+    const retryMs = Math.max(delayMs, error.retryAfterMs);
+    this.#retryAt = this.#clock.monotonic() + retryMs;
+    this.#notBefore = this.#clock.monotonic() + error.retryAfterMs;
+    this.#failure = { code: error.failure, remedy: error.remedy, at: now, retryAt: now + retryMs };
+    observer.sinkFailed(credentialName, sink.name, error, now + retryMs);
   }
 
   /** A change that the watch tells of is a reason to try before the back-off ends: somebody may have made room. */
   #isTooSoon(): boolean {
     const now = this.#clock.monotonic();
     const isProvoked = this.#hasChanged && now - this.#triedAt >= INSPECTION_MS;
-    return now < this.#retryAt && !isProvoked;
+    return now < this.#notBefore || (now < this.#retryAt && !isProvoked);
   }
 
   #isLimited(): boolean {

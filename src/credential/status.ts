@@ -9,7 +9,8 @@ export interface SinkStatus {
   readonly holding: Holding;
   readonly lastWriteAt: number | undefined;
   /** The last write failed. */
-  readonly failure: { readonly code: SinkFailure; readonly at: number; readonly retryAt: number } | undefined;
+  readonly failure:
+    { readonly code: SinkFailure; readonly remedy: string; readonly at: number; readonly retryAt: number } | undefined;
 }
 
 export interface CredentialStatus {

@@ -1,5 +1,5 @@
 import { rfc3339, shortFingerprint, wholeSeconds } from '../credential/display.ts';
-import { type MintFailure, SINK_REMEDIES, type SinkFailure } from '../credential/failures.ts';
+import type { MintFailure, SinkFailure } from '../credential/failures.ts';
 import type { Clock, Sink } from '../credential/ports.ts';
 import { isUsable, lifetimeMs, remainingMs } from '../credential/schedule.ts';
 import { type CredentialStatus, readinessChecks, type SinkStatus } from '../credential/status.ts';
@@ -101,7 +101,7 @@ function reportCredential(status: CredentialStatus, clock: Clock): CredentialRep
 
 function reportSink({ name, kind, holding, lastWriteAt, failure }: SinkStatus, clock: Clock): SinkReport {
   const held = holding.state === 'holds' ? holding.credential : undefined;
-  const problem = holding.state === 'lacks' ? holding.problem.failure : undefined;
+  const problem = holding.state === 'lacks' ? holding.problem : undefined;
   return {
     name,
     kind,
@@ -111,13 +111,13 @@ function reportSink({ name, kind, holding, lastWriteAt, failure }: SinkStatus, c
     expiresAt: optionalTime(held?.service.expiresAt),
     fingerprint: held ? shortFingerprint(held.fingerprint) : null,
     lastWriteAt: optionalTime(lastWriteAt),
-    problem: problem ? { code: problem, remedy: SINK_REMEDIES[problem] } : null,
+    problem: problem ? { code: problem.failure, remedy: problem.remedy } : null,
     failure: failure ? reportFailure(failure) : null,
   };
 }
 
-function reportFailure({ code, at, retryAt }: NonNullable<SinkStatus['failure']>): SinkReport['failure'] {
-  return { code, at: rfc3339(at), retryAt: rfc3339(retryAt), remedy: SINK_REMEDIES[code] };
+function reportFailure({ code, at, retryAt, remedy }: NonNullable<SinkStatus['failure']>): SinkReport['failure'] {
+  return { code, at: rfc3339(at), retryAt: rfc3339(retryAt), remedy };
 }
 
 function stateOf({ current, consecutiveFailures }: CredentialStatus, clock: Clock): State {

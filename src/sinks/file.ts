@@ -1,13 +1,13 @@
 import { lstat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SinkError } from '../credential/errors.ts';
-import type { Cancellable, Connection, Credential, Holding, Recovered, Sink } from '../credential/ports.ts';
+import type { Cancellable, Connection, Credential, Holding, Sink, SinkListener } from '../credential/ports.ts';
 import { probeDirectory, replaceFile, sweep } from './atomic-write.ts';
 import { findMissing, makeDirectory } from './directory.ts';
 import { hasErrno, octal, ownershipOf, toSinkError } from './file-errors.ts';
 import { readRegularFile } from './read-file.ts';
 import { parseToken, render, type FileFormat } from './render.ts';
-import type { StateFile } from './state-file.ts';
+import type { Recorded, StateFile } from './state-file.ts';
 import { kindOf, refuseUnfitTarget } from './target.ts';
 
 /** Far above any token that a Postgres server takes as a password. */
@@ -64,7 +64,7 @@ export class FileSink implements Sink {
     }
   }
 
-  async recover({ signal }: Cancellable): Promise<Recovered | undefined> {
+  async recover({ signal }: Cancellable): Promise<Recorded | undefined> {
     signal.throwIfAborted();
     const { path, format, state } = this.#options;
     // Not in prepare(): on a reload the keeper that writes here now has not stopped yet. What stays is only litter.
@@ -107,7 +107,7 @@ export class FileSink implements Sink {
     }
   }
 
-  async watch(onChange: () => void, { signal }: Cancellable): Promise<void> {
+  async watch({ onChange }: SinkListener, { signal }: Cancellable): Promise<void> {
     const { path, watch } = this.#options;
     await watch(path, onChange, { signal });
   }

@@ -6,6 +6,9 @@ import { replaceFile, sweep } from './atomic-write.ts';
 import { toSinkError } from './file-errors.ts';
 import { readRegularFile } from './read-file.ts';
 
+/** It was minted on this machine, or adopted here. */
+export type Recorded = Recovered & { readonly local: Lifespan };
+
 const STATE_MODE = 0o600;
 const MAX_STATE_BYTES = 64 * 1024;
 /** More than the new and the previous: a process that dies, or a sink that fails, several times in a row keeps its place. */
@@ -53,7 +56,7 @@ export class StateFile {
   }
 
   /** What is on record about a token; nothing if the record is missing, broken, or of another identity. */
-  async match(token: string): Promise<Recovered | undefined> {
+  async match(token: string): Promise<Recorded | undefined> {
     const fingerprint = hash('sha256', token);
     const entry = parseEntries(await this.#read(), this.#identity).find(({ sha256 }) => sha256 === fingerprint);
     return entry && { token: new Secret(token), local: entry.local, service: entry.service, fingerprint };

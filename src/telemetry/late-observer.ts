@@ -17,6 +17,8 @@ export class LateObserver {
     sinkWritten: (...args) => this.#tell((observer) => observer.sinkWritten(...args)),
     sinkFailed: (...args) => this.#tell((observer) => observer.sinkFailed(...args)),
     sinkRepairsLimited: (...args) => this.#tell((observer) => observer.sinkRepairsLimited(...args)),
+    sinkWatchChanged: (...args) => this.#tell((observer) => observer.sinkWatchChanged(...args)),
+    eventsRefused: (...args) => this.#tell((observer) => observer.eventsRefused(...args)),
     clockJumped: (...args) => this.#tell((observer) => observer.clockJumped(...args)),
   };
 

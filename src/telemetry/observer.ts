@@ -28,10 +28,11 @@ export function createObserver({ clock, log, metrics, onProblem }: ObserverOptio
       logOf(credential).debug('mint started');
     },
 
-    minted(credential, minted, { dueAt, durationMs, failuresBefore }) {
+    minted(credential, minted, { dueAt, durationMs, failuresBefore, isOvertaken }) {
       metrics.minted(credential, minted, durationMs);
       const fields = { ...describe(minted, clock), nextRefreshAt: rfc3339(dueAt), durationMs: Math.round(durationMs) };
-      if (failuresBefore === 0) logOf(credential).info(fields, 'minted');
+      if (isOvertaken) logOf(credential).info(fields, 'minted in vain: another writer was faster');
+      else if (failuresBefore === 0) logOf(credential).info(fields, 'minted');
       else logOf(credential).info({ ...fields, failuresBefore }, 'minted again after failures');
     },
 
@@ -69,7 +70,8 @@ export function createObserver({ clock, log, metrics, onProblem }: ObserverOptio
 
     sinkFailed(credential, sink, error, retryAt) {
       metrics.sinkFailed(credential, sink);
-      logOf(credential).warn({ sink, err: error, retryAt: rfc3339(retryAt) }, 'sink not written');
+      const fields = { sink, err: error, remedy: error.remedy, retryAt: rfc3339(retryAt) };
+      logOf(credential).warn(fields, 'sink not written');
       report(credential, sink, error.message);
     },
 
@@ -77,6 +79,15 @@ export function createObserver({ clock, log, metrics, onProblem }: ObserverOptio
       const fields = { sink, resumeAt: rfc3339(resumeAt) };
       logOf(credential).warn(fields, 'sink changed by somebody else again and again; repairs wait');
       report(credential, sink, 'changed by somebody else again and again; repairs wait');
+    },
+
+    sinkWatchChanged(credential, sink, problem) {
+      if (problem === undefined) logOf(credential).info({ sink }, 'sink is watched again');
+      else logOf(credential).warn({ sink, err: problem, remedy: problem.remedy }, 'sink not watched');
+    },
+
+    eventsRefused(credential, problem) {
+      logOf(credential).warn({ err: problem, remedy: problem.remedy }, 'no events; this is not said again');
     },
 
     clockJumped(byMs) {

@@ -1,27 +1,30 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { chooseRecovered, requireBetter } from '../../src/credential/acceptance.ts';
+import { chooseRecovered, localise, requireBetter } from '../../src/credential/acceptance.ts';
 import { MintError } from '../../src/credential/errors.ts';
 import type { Credential, Recovered } from '../../src/credential/ports.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { credentialAt, HOUR_MS, MINUTE_MS } from '../support/fakes.ts';
 
 const clock = new FakeClock();
+const ALONE = { requestedMs: HOUR_MS, isShared: false };
 
 /** A credential of which so much is left now. */
 function withLeft(leftMs: number, lifetimeMs = leftMs): Credential {
   const { local, monotonicAt, ...rest } = credentialAt(clock, `${leftMs}/${lifetimeMs}`, { lifetimeMs });
   const agedMs = lifetimeMs - leftMs;
+  const lifespan = { issuedAt: local.issuedAt - agedMs, expiresAt: local.expiresAt - agedMs };
   return {
     ...rest,
-    local: { issuedAt: local.issuedAt - agedMs, expiresAt: local.expiresAt - agedMs },
+    local: lifespan,
+    service: lifespan,
     monotonicAt: monotonicAt - agedMs,
   };
 }
 
 function refusal(fresh: Credential, present: Credential | undefined, requestedMs: number): MintError | undefined {
   try {
-    requireBetter(fresh, present, requestedMs, clock);
+    requireBetter(fresh, present, { requestedMs, isShared: false }, clock);
     return undefined;
   } catch (error) {
     assert.ok(error instanceof MintError);
@@ -72,13 +75,13 @@ test('of what earlier processes left, the latest-expiring that is still valid is
   const [short, long, dead] = [withLeft(10 * MINUTE_MS), withLeft(40 * MINUTE_MS, HOUR_MS), withLeft(-1, HOUR_MS)];
   assert.equal(chooseRecovered([], clock), undefined);
   assert.equal(chooseRecovered([dead, withLeft(0, HOUR_MS)], clock), undefined);
-  for (const found of [[short, long, dead], [dead, long, short], [long]] satisfies Recovered[][]) {
+  for (const found of [[short, long, dead], [dead, long, short], [long]] satisfies Credential[][]) {
     assert.equal(chooseRecovered(found, clock)?.fingerprint, long.fingerprint);
   }
 });
 
 test('a credential issued in the future is not adopted, but for what two readings of a clock may differ', () => {
-  const issued = (inMs: number): Recovered => {
+  const issued = (inMs: number): Credential => {
     const { local, ...rest } = withLeft(HOUR_MS);
     return { ...rest, local: { issuedAt: local.issuedAt + inMs, expiresAt: local.expiresAt + inMs } };
   };
@@ -88,20 +91,45 @@ test('a credential issued in the future is not adopted, but for what two reading
 });
 
 test('the monotonic part of an adopted credential counts from the adoption', () => {
-  const adopted = chooseRecovered([{ ...withLeft(HOUR_MS), monotonicAt: -1 } as Recovered], clock);
-  assert.equal(adopted?.monotonicAt, clock.monotonic());
+  const found: Recovered = { ...withLeft(HOUR_MS), monotonicAt: -1 } as Recovered;
+  assert.equal(localise(found, 0, clock).monotonicAt, clock.monotonic());
+});
+
+test('what was minted on another machine is seen by our own clock, less the difference that was last measured', () => {
+  const { service, token, fingerprint } = credentialAt(clock, 'elsewhere', { lifetimeMs: HOUR_MS, skewMs: MINUTE_MS });
+  const { local } = localise({ service, token, fingerprint }, MINUTE_MS, clock);
+  assert.deepEqual(local, { issuedAt: clock.now(), expiresAt: clock.now() + HOUR_MS });
+});
+
+test('no credential from elsewhere is believed to live longer than the service lets any live', () => {
+  const { service, token, fingerprint } = credentialAt(clock, 'elsewhere', { lifetimeMs: 1_000 * HOUR_MS });
+  const { local } = localise({ service, token, fingerprint }, 0, clock);
+  assert.equal(local.expiresAt - local.issuedAt, HOUR_MS);
+});
+
+test('where writers share a sink, a token must outlive the present one, by the service, while that is valid', () => {
+  const shared = { requestedMs: HOUR_MS, isShared: true };
+  const short = withLeft(40 * MINUTE_MS);
+  assert.throws(() => requireBetter(short, withLeft(50 * MINUTE_MS, HOUR_MS), shared, clock), {
+    failure: 'short_lived',
+  });
+  assert.throws(() => requireBetter(short, short, shared, clock), { failure: 'short_lived' });
+  requireBetter(short, withLeft(39 * MINUTE_MS, HOUR_MS), shared, clock);
+  const { service, ...dead } = withLeft(0, HOUR_MS);
+  requireBetter(short, { ...dead, service: { ...service, expiresAt: service.expiresAt + HOUR_MS } }, shared, clock);
+  requireBetter(short, undefined, shared, clock);
 });
 
 test('a valid credential is never replaced by a token of another identity, an expired one is', () => {
   const mine = { ...withLeft(20 * MINUTE_MS, HOUR_MS), subject: 'me' };
   const other = { ...withLeft(HOUR_MS), subject: 'somebody else' };
-  assert.throws(() => requireBetter(other, mine, HOUR_MS, clock), { failure: 'bad_response' });
-  requireBetter(other, { ...withLeft(0, HOUR_MS), subject: 'me' }, HOUR_MS, clock);
-  requireBetter({ ...other, subject: 'me' }, mine, HOUR_MS, clock);
+  assert.throws(() => requireBetter(other, mine, ALONE, clock), { failure: 'bad_response' });
+  requireBetter(other, { ...withLeft(0, HOUR_MS), subject: 'me' }, ALONE, clock);
+  requireBetter({ ...other, subject: 'me' }, mine, ALONE, clock);
 });
 
 test('tokens that do not say who they are for are taken on trust', () => {
   const named = { ...withLeft(HOUR_MS), subject: 'me' };
-  requireBetter(withLeft(HOUR_MS), named, HOUR_MS, clock);
-  requireBetter(named, withLeft(HOUR_MS), HOUR_MS, clock);
+  requireBetter(withLeft(HOUR_MS), named, ALONE, clock);
+  requireBetter(named, withLeft(HOUR_MS), ALONE, clock);
 });

@@ -51,10 +51,10 @@ test('the refresh after one that succeeded after failures is uniform again, then
 test('an adopted credential is due by the ordinary rule from when it was issued', async (t) => {
   const clock = new FakeClock();
   const sink = new MemorySink();
-  sink.recovered = credentialAt(clock, 'left-behind');
+  const { local } = (sink.recovered = credentialAt(clock, 'left-behind'));
   await clock.advance(10 * MINUTE_MS);
   const { keeper, minter } = await startKeeper(t, { clock, sink, dice: 0.999 });
-  const dueAt = sink.recovered.local.issuedAt + 0.4001 * HOUR_MS;
+  const dueAt = local.issuedAt + 0.4001 * HOUR_MS;
   assert.ok(Math.abs(keeper.vitals().wakeAt - dueAt) < 1);
   await clock.advance(dueAt - clock.now() - 1);
   assert.equal(minter.calls.length, 0);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
+import { SinkError } from '../../src/credential/errors.ts';
 import type { CredentialStatus } from '../../src/credential/status.ts';
 import { PAGE_SECURITY_POLICY } from '../../src/http/status-page-assets.ts';
 import { renderStatusPage } from '../../src/http/status-page.ts';
@@ -54,7 +55,8 @@ describe('the report', () => {
   });
 
   test('has the same keys where nothing is known', () => {
-    const failure = { code: 'no_space', at: NOW, retryAt: NOW + 1_000 } as const;
+    const { remedy } = new SinkError('no_space', 'full');
+    const failure = { code: 'no_space', remedy, at: NOW, retryAt: NOW + 1_000 } as const;
     const sinks = [{ ...lacking('missing', 'not there'), failure }];
     const pending = statusWith({ current: undefined, sinks, lastAttemptAt: undefined, lastSuccessAt: undefined });
     const [empty] = report(pending).credentials;

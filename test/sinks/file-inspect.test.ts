@@ -6,7 +6,7 @@ import { inspect as show } from 'node:util';
 import type { SinkFailure } from '../../src/credential/errors.ts';
 import type { FileSink } from '../../src/sinks/file.ts';
 import { tokenOf } from '../fixtures/sink-credentials.ts';
-import { current, old, problemOf, publishedSink } from '../fixtures/sink-published.ts';
+import { current, listener, old, problemOf, publishedSink } from '../fixtures/sink-published.ts';
 
 const TAMPERINGS: Record<string, { tamper: (path: string) => Promise<unknown>; failure: SinkFailure }> = {
   'a change of the mode': { tamper: (path) => chmod(path, 0o644), failure: 'wrong_mode' },
@@ -58,14 +58,20 @@ test('a watch calls back on a replacement and survives that its directory is rem
 
 test('a watch that is over before it starts ends at once', async (t) => {
   const { sink } = await publishedSink(t);
-  await sink.watch(() => assert.fail('called back'), { signal: AbortSignal.abort() });
+  await sink.watch(
+    listener(() => assert.fail('called back')),
+    { signal: AbortSignal.abort() },
+  );
 });
 
 async function startWatching(t: TestContext, sink: FileSink, path: string) {
   const controller = new AbortController();
   t.after(() => controller.abort());
   let onChange = () => {};
-  const watching = sink.watch(() => onChange(), { signal: controller.signal });
+  const watching = sink.watch(
+    listener(() => onChange()),
+    { signal: controller.signal },
+  );
 
   const callsBackOn = async (change: () => Promise<unknown>) => {
     const called = new Promise<void>((resolve) => (onChange = resolve));

@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto';
 import { MintError, SinkError } from '../../src/credential/errors.ts';
 import type {
+  Cancellable,
   Credential,
-  Holding,
+  Inspection,
   Minter,
   MintOptions,
   Observer,
   Recovered,
   Sink,
+  SinkListener,
 } from '../../src/credential/ports.ts';
 import { Secret } from '../../src/credential/secret.ts';
 import type { FakeClock } from './fake-clock.ts';
@@ -112,14 +114,14 @@ export class MemorySink implements Sink {
     this.written.push(credential);
   }
 
-  async inspect(known: readonly Credential[]): Promise<Holding> {
+  async inspect(known: readonly Credential[]): Promise<Inspection> {
     const credential = known.find(({ token }) => token.reveal() === this.content);
     if (credential !== undefined) return await Promise.resolve({ state: 'holds', credential });
     const code = this.content === undefined ? 'missing' : 'foreign_content';
     return { state: 'lacks', problem: new SinkError(code, `${this.name} is ${code}`) };
   }
 
-  async watch(onChange: () => void, { signal }: { signal: AbortSignal }): Promise<void> {
+  async watch({ onChange }: SinkListener, { signal }: Cancellable): Promise<void> {
     this.onChange = onChange;
     const { promise, resolve } = Promise.withResolvers<unknown>();
     signal.addEventListener('abort', resolve, { once: true });

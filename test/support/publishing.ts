@@ -16,7 +16,17 @@ export async function startPublisher(t: TestContext, { dice = 0 } = {}) {
   };
   const backoff = { initialMs: 1_000, maxMs: 60_000 };
   const { observer } = recorder;
-  const publisher = new Publisher({ credentialName: 'backstage', sink, ticker, backoff, random: () => dice, observer });
+  const publisher = new Publisher({
+    credentialName: 'backstage',
+    sink,
+    ticker,
+    backoff,
+    random: () => dice,
+    observer,
+    refresh: { at: 0.5, jitter: 0.1, floorMs: 10_000 },
+    skewMs: () => 0,
+    onFound: () => {},
+  });
   world.run(t, publisher);
   await clock.idle();
   const publish = async (token: string, minted?: Minted) => {

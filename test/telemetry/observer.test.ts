@@ -26,7 +26,12 @@ function setUp(level = 'trace') {
 }
 
 const minted = (observer: Observer, failuresBefore = 0): void =>
-  observer.minted('backstage', current, { durationMs: 1_234.5, dueAt: NOW + 20 * MINUTE_MS, failuresBefore });
+  observer.minted('backstage', current, {
+    durationMs: 1_234.5,
+    dueAt: NOW + 20 * MINUTE_MS,
+    failuresBefore,
+    isOvertaken: false,
+  });
 
 const life = {
   issuedAt: '2026-11-23T11:40:02.000Z',
@@ -138,10 +143,47 @@ const rows: {
     fields: {
       sink: SINK,
       err: { name: 'SinkError', code: 'sink', failure: 'no_space', message: 'the volume\nis full' },
+      remedy: 'make room on the volume, or give it a larger size limit',
       retryAt: '2026-11-23T12:00:00.000Z',
     },
     problem: `backstage: ${SINK}: the volume is full`,
     sample: /^lakebase_credential_sink_writes_total\{.*result="failure"\} 1$/m,
+  },
+  {
+    event: 'a sink that is not watched any more',
+    fire: (observer) => observer.sinkWatchChanged('backstage', SINK, new SinkError('forbidden', 'not allowed')),
+    level: 'warn',
+    msg: 'sink not watched',
+    fields: {
+      sink: SINK,
+      err: { name: 'SinkError', code: 'sink', failure: 'forbidden', message: 'not allowed' },
+      remedy: new SinkError('forbidden', '').remedy,
+    },
+  },
+  {
+    event: 'a sink that is watched again',
+    fire: (observer) => observer.sinkWatchChanged('backstage', SINK, undefined),
+    level: 'info',
+    msg: 'sink is watched again',
+    fields: { sink: SINK },
+  },
+  {
+    event: 'events that nobody will see',
+    fire: (observer) => observer.eventsRefused('backstage', new SinkError('forbidden', 'not allowed')),
+    level: 'warn',
+    msg: 'no events; this is not said again',
+    fields: {
+      err: { name: 'SinkError', code: 'sink', failure: 'forbidden', message: 'not allowed' },
+      remedy: new SinkError('forbidden', '').remedy,
+    },
+  },
+  {
+    event: 'a mint that another writer has overtaken',
+    fire: (observer) =>
+      observer.minted('backstage', current, { durationMs: 1_234.5, dueAt: NOW, failuresBefore: 0, isOvertaken: true }),
+    level: 'info',
+    msg: 'minted in vain: another writer was faster',
+    fields: { ...life, nextRefreshAt: '2026-11-23T12:00:00.000Z', durationMs: 1_235 },
   },
   {
     event: 'a fight over a sink',

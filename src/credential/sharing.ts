@@ -1,0 +1,39 @@
+import { isPlausible } from './acceptance.ts';
+import type { Clock, Credential } from './ports.ts';
+import { refreshAt, type RefreshPolicy, remainingMs } from './schedule.ts';
+
+// What several writers of one sink agree on, each by itself: what is there is all that they know of each other.
+
+/** By the service's clock, the only one that they have in common. */
+export function expiresLater(credential: Credential, other: Credential): boolean {
+  return credential.service.expiresAt > other.service.expiresAt;
+}
+
+/** Whether another writer's credential is to be used instead of the present one. */
+export function isBetter(found: Credential, present: Credential | undefined, clock: Clock): boolean {
+  const isValid = present !== undefined && remainingMs(present, clock) > 0;
+  return isPlausible(found, clock) && (!isValid || expiresLater(found, present));
+}
+
+export interface Situation {
+  /** Fingerprint of what the sink held when it was looked at before the last mint. */
+  readonly heldBefore: string | undefined;
+  readonly refresh: RefreshPolicy;
+}
+
+/**
+ * Whether another writer's credential may stand where ours is wanted. What expires later is never replaced. Neither, for
+ * now, is what came after the look before our mint: two that minted at once, or while nobody could write, then write
+ * once and not twice. Ours takes its place as soon as it is due.
+ */
+export function mayStay(
+  held: Credential,
+  wanted: Credential,
+  { heldBefore, refresh }: Situation,
+  clock: Clock,
+): boolean {
+  if (!isPlausible(held, clock)) return false;
+  if (!expiresLater(wanted, held)) return true;
+  const dueAt = refreshAt(held, refresh, () => 1); // by the earliest draw that a writer can have
+  return held.fingerprint !== heldBefore && clock.now() < dueAt;
+}
