@@ -9,10 +9,30 @@ const parts = join(outdir, 'parts');
 /** Dependencies load these but never use them here: no route has a schema, and there is neither TLS nor a log transport. */
 const UNUSED =
   /^(?:@fastify\/(?:ajv|fast-json-stringify)-compiler|light-my-request|thread-stream|(?:node:)?https|node:http2)$/;
+/** The API server is asked over TLS. */
+const USES_HTTPS = /[/\\](?:src[/\\]kubernetes|@kubernetes)[/\\]/;
+/** What of the client library is not about a kubeconfig or a service account: models, proxies, and forgotten ways to log in. */
+const UNUSED_BY_CLIENT =
+  /^(?:\.\/(?:gen\/index|azure_auth|gcp_auth|oidc_auth|middleware)\.js|undici|socks|socks-proxy-agent|hpagent)$/;
+const CLIENT = /[/\\]@kubernetes[/\\]client-node[/\\]/;
+const NEVER_CALLED = [
+  ...['AzureAuth', 'GoogleCloudPlatformAuth', 'OpenIDConnectAuth', 'createConfiguration', 'ServerConfiguration'],
+  ...['Agent', 'ProxyAgent', 'SocksProxyAgent', 'SocksClient', 'HttpProxyAgent', 'HttpsProxyAgent'],
+  'setHeaderMiddleware',
+];
 const leaveOut: Plugin = {
   name: 'leave-out',
   setup(bundler) {
-    bundler.onResolve({ filter: UNUSED }, ({ path }) => ({ path, namespace: 'unused' }));
+    bundler.onResolve({ filter: UNUSED }, ({ path, importer }) =>
+      path.endsWith('https') && USES_HTTPS.test(importer) ? undefined : { path, namespace: 'unused' },
+    );
+    bundler.onResolve({ filter: UNUSED_BY_CLIENT }, ({ importer }) =>
+      CLIENT.test(importer) ? { path: 'unused', namespace: 'unused-by-client' } : undefined,
+    );
+    bundler.onLoad({ filter: /^/, namespace: 'unused-by-client' }, () => ({
+      contents: `class Unused { isAuthProvider() { return false; } }
+        export { ${NEVER_CALLED.map((name) => `Unused as ${name}`).join(', ')} };`,
+    }));
     bundler.onLoad({ filter: /^/, namespace: 'unused' }, ({ path }) => ({
       contents: `module.exports = () => () => { throw new Error('${path} is left out of the bundle'); };`,
     }));

@@ -9,6 +9,14 @@ import { Parts } from '../src/platform/parts.ts';
 
 const ENDPOINT = 'projects/backstage/branches/production/endpoints/primary';
 
+/** Nobody listens there. */
+const KUBECONFIG = {
+  clusters: [{ name: 'none', cluster: { server: 'https://127.0.0.1:1' } }],
+  users: [{ name: 'nobody', user: { token: 'nothing' } }],
+  contexts: [{ name: 'none', context: { cluster: 'none', user: 'nobody' } }],
+  'current-context': 'none',
+};
+
 /**
  * Leaves bytecode beside the parts: of what runs in a sidecar that mints once and answers each path, no more.
  * Returns its size.
@@ -18,6 +26,7 @@ export async function recordBytecode(outdir: string): Promise<number> {
   try {
     const config = join(directory, 'config.yaml');
     await writeFile(config, JSON.stringify(configuration(directory)));
+    await writeFile(join(directory, 'kubeconfig'), JSON.stringify(KUBECONFIG));
     await writeFile(join(directory, 'databricks'), cli());
     await chmod(join(directory, 'databricks'), 0o755);
     await operate(outdir, config, directory);
@@ -35,6 +44,7 @@ async function operate(outdir: string, config: string, directory: string): Promi
     env: {
       PATH: process.env['PATH'],
       TMPDIR: directory,
+      KUBECONFIG: join(directory, 'kubeconfig'),
       DATABRICKS_HOST: 'https://workspace.invalid',
       DATABRICKS_CLIENT_ID: 'nobody',
       DATABRICKS_CLIENT_SECRET: 'nothing',
@@ -61,7 +71,10 @@ function configuration(directory: string): object {
         name: 'recorded',
         endpoint: ENDPOINT,
         connection: { host: 'localhost', database: 'app' },
-        sinks: [{ file: { path: join(directory, 'run', 'pgpass'), format: 'pgpass' } }],
+        sinks: [
+          { file: { path: join(directory, 'run', 'pgpass'), format: 'pgpass' } },
+          { secret: { namespace: 'recorded', name: 'recorded', data: { token: 'token' } } },
+        ],
       },
     ],
     minter: { cli: { command: join(directory, 'databricks') } },

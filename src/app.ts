@@ -1,4 +1,3 @@
-import { dirname } from 'node:path';
 import type { Config, CredentialConfig } from './config/load.ts';
 import { principalOf, workspaceOf } from './config/identity.ts';
 import type { Auth } from './credential/auth.ts';
@@ -14,9 +13,7 @@ import { DatabricksCli } from './minters/cli.ts';
 import { CommandMinter, type Resource } from './minters/command.ts';
 import { PrivateHomes } from './minters/homes.ts';
 import { readCliVersion } from './minters/version.ts';
-import { watchFile } from './platform/watch-file.ts';
-import { FileSink } from './sinks/file.ts';
-import { StateFile } from './sinks/state-file.ts';
+import { type SinkBuilder, sinkBuilder } from './sinks.ts';
 
 export interface AppOptions {
   readonly clock: Clock;
@@ -55,7 +52,8 @@ export class App {
     const slots = this.#slots.size === concurrency ? this.#slots : new Slots(concurrency);
     const { auth, childEnvironment: passThrough } = config;
     const cli = new DatabricksCli({ command, auth, passThrough, homes: this.#homes, clock });
-    const plans = config.credentials.map((credential) => this.#plan(credential, config, cli, slots));
+    const build = await sinkBuilder(config, clock);
+    const plans = config.credentials.map((credential) => this.#plan(credential, config, cli, slots, build));
     await prepare(this.#fleet.newcomers(plans), options);
     this.#slots = slots;
     return await this.#fleet.replace(plans);
@@ -102,12 +100,13 @@ export class App {
     return await this.#slots.with(request, async () => await readCliVersion(installed, { signal }), { signal });
   }
 
-  #plan(credential: CredentialConfig, config: Config, cli: DatabricksCli, slots: Slots): Plan {
-    const { clock, observer, adopts } = this.#options;
+  #plan(credential: CredentialConfig, config: Config, cli: DatabricksCli, slots: Slots, build: SinkBuilder): Plan {
+    const { clock, adopts } = this.#options;
+    const observer = build.observer(credential, this.#options.observer);
     const { auth, refresh, backoff, minter } = config;
     const { name, ttl: ttlMs, resource } = credential;
     const identity = identityOf(credential, auth);
-    const sinks = buildSinks(credential, identity);
+    const sinks = build.sinks(credential, identity);
     const make: KeeperPlan['make'] = (inherited) =>
       new Keeper({
         name,
@@ -137,17 +136,6 @@ export function identityOf({ resource }: CredentialConfig, auth: Auth): Identity
 
 export function toResource({ resource, ttl }: CredentialConfig): Resource {
   return resource.kind === 'endpoint' ? { endpoint: resource.name, ttlMs: ttl } : { instance: resource.name };
-}
-
-/** Files of one directory share its record of what they hold. */
-export function buildSinks({ name, connection, sinks }: CredentialConfig, identity: Identity): Sink[] {
-  const states = new Map<string, StateFile>();
-  return sinks.map(({ path, format, mode }) => {
-    const directory = dirname(path);
-    const state = states.get(directory) ?? new StateFile({ directory, name, identity });
-    states.set(directory, state);
-    return new FileSink({ path, format, mode, connection, state, watch: watchFile });
-  });
 }
 
 /** All problems at once, and before anything is minted. */

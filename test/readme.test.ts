@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { loadConfig } from '../src/config/load.ts';
+import { labelOf, loadConfig } from '../src/config/load.ts';
 
 const root = join(import.meta.dirname, '..');
 const documents = ['README.md', 'CONTRIBUTING.md', ...globSync('docs/*.md', { cwd: root })];
@@ -58,7 +58,7 @@ test('the variables that the README sets on one machine are a whole configuratio
   const { credentials, auth } = await loadConfig({ env });
   assert.equal(auth.kind, 'oauth-m2m');
   assert.deepEqual(
-    credentials.map(({ sinks }) => sinks.map(({ path }) => path)),
-    [['/home/me/.lakebase/pgpass']],
+    credentials.map(({ sinks }) => sinks.map(labelOf)),
+    [['file:/home/me/.lakebase/pgpass']],
   );
 });

@@ -1,11 +1,10 @@
 import { tmpdir } from 'node:os';
 import { styleText } from 'node:util';
-import { buildSinks, identityOf, toResource } from '../app.ts';
+import { identityOf, toResource } from '../app.ts';
 import { formatDuration } from '../config/duration.ts';
 import type { Config, CredentialConfig } from '../config/load.ts';
 import type { Auth } from '../credential/auth.ts';
 import { AppError, ConfigError, MintError, SinkError } from '../credential/errors.ts';
-import { SINK_REMEDIES } from '../credential/failures.ts';
 import type { Cancellable, Credential } from '../credential/ports.ts';
 import { lifetimeMs } from '../credential/schedule.ts';
 import { DatabricksCli } from '../minters/cli.ts';
@@ -14,6 +13,7 @@ import { PrivateHomes } from '../minters/homes.ts';
 import { complaintAbout, readCliVersion } from '../minters/version.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { findCommand } from '../platform/find-command.ts';
+import { sinkBuilder } from '../sinks.ts';
 
 export interface CheckOptions extends Cancellable {
   /** @throws ConfigError */
@@ -159,16 +159,17 @@ function describeCredential(minted: Credential): string {
 
 async function checkSinks(
   credential: CredentialConfig,
-  { auth }: Config,
+  config: Config,
   options: Cancellable,
 ): Promise<[string, Finding][]> {
   const findings: [string, Finding][] = [];
-  for (const sink of buildSinks(credential, identityOf(credential, auth))) {
+  const { sinks } = await sinkBuilder(config, clock);
+  for (const sink of sinks(credential, identityOf(credential, config.auth))) {
     try {
       findings.push([sink.name, { isOk: true, text: await sink.examine(options) }]);
     } catch (error) {
       if (!(error instanceof SinkError)) throw error;
-      findings.push([sink.name, { isOk: false, text: error.message, remedy: SINK_REMEDIES[error.failure] }]);
+      findings.push([sink.name, { isOk: false, text: error.message, remedy: error.remedy }]);
     }
   }
   return findings;

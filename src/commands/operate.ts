@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { App } from '../app.ts';
-import type { Config } from '../config/load.ts';
+import { formatDuration } from '../config/duration.ts';
+import { type Config, labelOf } from '../config/load.ts';
 import { AppError, MintError } from '../credential/errors.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import { runAll, type Task } from '../credential/tasks.ts';
@@ -18,6 +19,9 @@ import { version } from '../version.ts';
 
 /** Asking the CLI for its version costs as much as minting does, so the first credentials come first, but no longer than this. */
 const VERSION_WAIT_MS = 5_000;
+
+/** The kubelet renews a Secret volume when it gets round to it. */
+const SHORT_FOR_VOLUMES_MS = 900_000;
 
 export interface OperateOptions {
   readonly app: App;
@@ -83,6 +87,7 @@ class Operation {
     const { credentials, http } = this.#config;
     const address = await listen(server, http);
     const names = credentials.map(({ name }) => name);
+    this.#warnOfShortLives(this.#config);
     this.#log.info({ ...address, credentials: names, uid: process.getuid?.(), node: process.versions.node }, 'started');
     if (!signal.aborted) await stopped;
     this.#log.info({ reason: (signal.reason as Error).message }, 'stopping; the files stay');
@@ -113,6 +118,7 @@ class Operation {
       findCommand(config.minter.cli.command, config.childEnvironment['PATH'] ?? '');
       const changed = await this.#app.configure(config, { signal: AbortSignal.timeout(60_000) });
       this.#warnOfRest(config);
+      this.#warnOfShortLives(config);
       this.#config = config;
       this.#log.level = config.log.level;
       this.#metrics.track(this.#app.sinkNames);
@@ -129,10 +135,20 @@ class Operation {
     if (JSON.stringify(config.http) !== JSON.stringify(this.#config.http)) {
       this.#log.warn({ http: config.http }, 'a change of http needs a restart');
     }
-    const kept = new Set(config.credentials.flatMap(({ sinks }) => sinks.map(({ path }) => path)));
-    const left = this.#config.credentials
-      .flatMap(({ sinks }) => sinks.map(({ path }) => path))
-      .filter((path) => !kept.has(path));
-    if (left.length > 0) this.#log.info({ files: left }, 'files that are no longer configured are left as they are');
+    const kept = new Set(sinksOf(config));
+    const left = sinksOf(this.#config).filter((sink) => !kept.has(sink));
+    if (left.length > 0) this.#log.info({ sinks: left }, 'sinks that are no longer configured are left as they are');
   }
+
+  #warnOfShortLives(config: Config): void {
+    for (const { name, sinks, ttl = Infinity } of config.credentials) {
+      if (ttl >= SHORT_FOR_VOLUMES_MS || !sinks.some(({ kind }) => kind === 'secret')) continue;
+      const fields = { credential: name, ttl: formatDuration(ttl) };
+      this.#log.warn(fields, 'a Secret volume may lag behind by more than a minute: a ttl of 15m or more is safer');
+    }
+  }
+}
+
+function sinksOf({ credentials }: Config): string[] {
+  return credentials.flatMap(({ sinks }) => sinks.map(labelOf));
 }

@@ -35,6 +35,12 @@ const DECLARED = [
     option: 'log.level',
     meaning: 'The least severe level that is logged.',
   },
+  {
+    name: 'KUBECONFIG',
+    group: 'setting',
+    meaning:
+      'How to reach the cluster of Secret sinks: one file. Default: the service account of the pod. Nothing else looks at it.',
+  },
 
   {
     name: 'LAKEBASE_ENDPOINT',

@@ -16,6 +16,8 @@ export interface Config extends Pick<FileConfig, 'minter' | 'refresh' | 'backoff
   readonly childEnvironment: Readonly<Record<string, string>>;
   /** Absolute; undefined where the environment says it all. */
   readonly configFile: string | undefined;
+  /** Absolute; undefined for the service account of the pod. */
+  readonly kubeconfig: string | undefined;
 }
 
 export interface CredentialConfig {
@@ -27,14 +29,28 @@ export interface CredentialConfig {
   readonly sinks: readonly SinkConfig[];
 }
 
-/** One kind so far. */
-export type SinkConfig = FileSinkConfig;
+export type SinkConfig = FileSinkConfig | SecretSinkConfig;
 
 export interface FileSinkConfig {
   readonly kind: 'file';
   readonly path: string;
   readonly format: Format;
   readonly mode: number;
+}
+
+export interface SecretSinkConfig {
+  readonly kind: 'secret';
+  readonly namespace: string;
+  readonly name: string;
+  /** What each key holds. */
+  readonly data: Readonly<Record<string, Format>>;
+  readonly type: string;
+  readonly force: boolean;
+}
+
+/** As logs and metrics call it. */
+export function labelOf(sink: SinkConfig): string {
+  return sink.kind === 'file' ? `file:${sink.path}` : `secret:${sink.namespace}/${sink.name}`;
 }
 
 export interface LoadOptions {
@@ -58,12 +74,14 @@ export async function loadConfig({ env, flags = {} }: LoadOptions): Promise<Conf
   if (data === undefined || auth === undefined || issues.length > 0) throw new ConfigError(firstPerPath(issues));
 
   const { credentials, ...rest } = data;
+  const kubeconfig = read(env, 'KUBECONFIG');
   return {
     ...rest,
     credentials: credentials.map(toCredential),
     auth,
     childEnvironment: childEnvironment(env),
     configFile,
+    kubeconfig: kubeconfig === undefined ? undefined : resolve(kubeconfig),
   };
 }
 
@@ -152,6 +170,12 @@ function toCredential({
       endpoint === undefined ? { kind: 'instance', name: instance ?? '' } : { kind: 'endpoint', name: endpoint },
     ttl,
     connection,
-    sinks: sinks.map(({ file }) => ({ kind: 'file', ...file })),
+    sinks: sinks.flatMap(toSinks),
   };
+}
+
+/** The rules have made sure that there is exactly one of them. */
+function toSinks({ file, secret }: FileConfig['credentials'][number]['sinks'][number]): SinkConfig[] {
+  if (file !== undefined) return [{ kind: 'file', ...file }];
+  return secret === undefined ? [] : [{ kind: 'secret', ...secret }];
 }

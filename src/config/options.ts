@@ -25,6 +25,9 @@ export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] a
 const RESOURCE_ID = '[A-Za-z0-9][A-Za-z0-9._-]{0,127}';
 const ENDPOINT = new RegExp(`^projects/${RESOURCE_ID}/branches/${RESOURCE_ID}/endpoints/${RESOURCE_ID}$`);
 const INSTANCE = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
+const DNS_SUBDOMAIN = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
+const DATA_KEY = /^(?!\.{1,2}$)(?!\.\.)[-._a-zA-Z0-9]{1,253}$/;
+const SECRET_TYPE = /^[A-Za-z0-9][A-Za-z0-9./_-]{0,252}$/;
 const DNS_LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 /** Goes into lines, URIs and shell assignments that many programs read: none of them agrees on escaped white space. */
 const WORD = /^[^\s\p{Cc}]{1,255}$/u;
@@ -49,11 +52,37 @@ const fileSink = object({
     ),
 });
 
+const secretSink = object({
+  namespace: text(DNS_LABEL, 'a namespace: at most 63 of a-z, 0-9 and -, with no - at either end').describe(
+    'Namespace of the Secret.',
+  ),
+  name: text(
+    DNS_SUBDOMAIN,
+    'the name of a Secret: at most 253 of a-z, 0-9, - and ., each part beginning and ending with a letter or digit',
+  ).describe('Name of the Secret, which holds this credential only. It is made if it does not exist.'),
+  data: z
+    .record(text(DATA_KEY, 'a key of at most 253 letters, digits, -, _ and .'), oneOf(FORMATS), {
+      error: 'must be a mapping of keys to formats such as {password: token}',
+    })
+    .describe(
+      'The keys that are written, each with what it holds: one of the formats. One of them must hold `token`, `json` or `pgpass`, where the sidecar finds the token again. Other keys of the Secret are left alone.',
+    ),
+  type: text(SECRET_TYPE, 'a type of Secret such as Opaque')
+    .default('Opaque')
+    .describe('Type of the Secret, which cannot be changed later.'),
+  force: z
+    .boolean({ error: 'must be true or false' })
+    .default(false)
+    .describe(
+      'Takes over keys that another field manager owns. Without it that manager is named, and nothing written.',
+    ),
+});
+
 /** A mapping with one key that names the kind, so that another kind of sink is another key. */
-const sink = object(
-  { file: fileSink.describe('A file on a volume that the containers share.') },
-  { secret: 'Kubernetes Secret sinks are not supported by this version' },
-);
+const sink = object({
+  file: fileSink.optional().describe('A file on a volume that the containers share.'),
+  secret: secretSink.optional().describe('A Kubernetes Secret.'),
+}).meta({ oneOf: [{ required: ['file'] }, { required: ['secret'] }] });
 
 const connection = object({
   host: connectionHost

@@ -80,6 +80,30 @@ credentials:
     },
   },
   {
+    title: 'A Secret, and a file beside it',
+    yaml: `
+credentials:
+  - name: backstage
+    endpoint: projects/backstage/branches/production/endpoints/primary
+    connection:
+      host: ep-calm-river-a1b2c3.database.us-east-1.cloud.databricks.com
+      database: databricks_postgres
+    sinks:
+      - file: { path: /run/lakebase/pgpass, format: pgpass }
+      - secret:
+          namespace: backstage
+          name: backstage-lakebase
+          data: { password: token, uri: uri }
+          type: Opaque
+          force: false
+`,
+    env: {
+      DATABRICKS_HOST: 'https://my-workspace.cloud.databricks.com',
+      DATABRICKS_CLIENT_ID: '0f1e2d3c-0000-4000-8000-000000000001',
+      DATABRICKS_OIDC_TOKEN_FILEPATH: '/var/run/secrets/databricks/token',
+    },
+  },
+  {
     title: 'Several credentials, every other option',
     yaml: `
 credentials:

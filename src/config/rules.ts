@@ -3,11 +3,12 @@ import { formatDuration } from './duration.ts';
 import type { Options } from './options.ts';
 
 /** What the options look like while some of them may still be missing or of the wrong type. */
-type Draft<T> = T extends readonly (infer Item)[]
-  ? readonly Draft<Item>[] | undefined
-  : T extends object
-    ? { readonly [K in keyof T]?: Draft<T[K]> } | undefined
-    : unknown;
+type Draft<T> =
+  NonNullable<T> extends readonly (infer Item)[]
+    ? readonly Draft<Item>[] | undefined
+    : NonNullable<T> extends object
+      ? { readonly [K in keyof NonNullable<T>]?: Draft<NonNullable<T>[K]> } | undefined
+      : unknown;
 
 type DraftCredential = Draft<Options['credentials'][number]>;
 type DraftSink = Draft<Options['credentials'][number]['sinks'][number]>;
@@ -26,6 +27,8 @@ const NEEDS = {
   env: ['host', 'database', 'user'],
   uri: ['host', 'database', 'user'],
 } as const;
+/** In which the sidecar finds a token again. */
+const BEARING = ['token', 'json', 'pgpass'];
 /** The service's own, where none is asked for. */
 const DEFAULT_TTL_MS = 3_600_000;
 
@@ -37,10 +40,12 @@ export function* brokenRules(draft: Draft<Options>): Generator<BrokenRule> {
     const at: Path = ['credentials', i];
     if (!isMapping(credential)) continue;
     yield* resource(credential, at);
+    yield* kinds(credential, at);
     yield* formats(credential, at);
   }
   yield* uniqueNames(credentials);
   yield* uniquePaths(credentials);
+  yield* uniqueSecrets(credentials);
 }
 
 function* timing(draft: Draft<Options>): Generator<BrokenRule> {
@@ -81,10 +86,26 @@ function* resource(credential: DraftCredential, at: Path): Generator<BrokenRule>
   }
 }
 
+function* kinds(credential: DraftCredential, at: Path): Generator<BrokenRule> {
+  for (const [j, sink] of list(credential?.sinks)) {
+    if (!isMapping(sink)) continue;
+    const { file, secret } = sink;
+    if ((file === undefined) === (secret === undefined)) {
+      yield { path: [...at, 'sinks', j], message: 'must have exactly one of file and secret' };
+    }
+    if (isMapping(secret?.data) && !formatsOf(sink).some((format) => BEARING.includes(String(format)))) {
+      yield {
+        path: [...at, 'sinks', j, 'secret', 'data'],
+        message: `must have a key that holds ${BEARING.join(', ').replace(/, (\w+)$/, ' or $1')}: there the sidecar finds the token again`,
+      };
+    }
+  }
+}
+
 function* formats(credential: DraftCredential, at: Path): Generator<BrokenRule> {
   const sinks = list(credential?.sinks);
   const connection = credential?.connection;
-  const used = new Set(sinks.map(([, sink]) => sink?.file?.format));
+  const used = new Set(sinks.flatMap(([, sink]) => formatsOf(sink)));
   for (const field of ['host', 'database', 'user'] as const) {
     const needing = Object.entries(NEEDS).flatMap(([format, fields]) =>
       used.has(format as keyof typeof NEEDS) && fields.some((needed) => needed === field) ? [format] : [],
@@ -138,6 +159,29 @@ function* uniquePaths(credentials: [number, DraftCredential][]): Generator<Broke
     const parent = files.find((other) => file.startsWith(`${other.file}/`));
     if (parent !== undefined) yield { path: at, message: `must not lie below another file: ${parent.where} is one` };
   }
+}
+
+/** Two credentials in one Secret would prune each other's keys for ever; so would two sinks of one credential. */
+function* uniqueSecrets(credentials: [number, DraftCredential][]): Generator<BrokenRule> {
+  const seen = new Map<string, string>();
+  for (const [i, credential] of credentials) {
+    for (const [j, sink] of list(credential?.sinks)) {
+      const { namespace, name } = sink?.secret ?? {};
+      if (typeof namespace !== 'string' || typeof name !== 'string') continue;
+      const first = seen.get(`${namespace}/${name}`);
+      const where = `credentials[${i}].sinks[${j}]`;
+      if (first === undefined) seen.set(`${namespace}/${name}`, where);
+      else {
+        const message = `must be unique: ${first} writes this Secret too, and one Secret holds one credential`;
+        yield { path: ['credentials', i, 'sinks', j, 'secret', 'name'], message };
+      }
+    }
+  }
+}
+
+function formatsOf(sink: DraftSink): unknown[] {
+  const { file, secret } = sink ?? {};
+  return [file?.format, ...(isMapping(secret?.data) ? Object.values(secret.data) : [])];
 }
 
 function locate(i: number, j: number, credential: DraftCredential, sink: DraftSink) {

@@ -9,6 +9,12 @@ const one = (changes: object) => ({ credentials: [credential(changes)] });
 const oneSink = (file: object) =>
   one({ connection, sinks: [{ file: { path: '/run/token', format: 'token', ...file } }] });
 
+const oneSecret = (changes: object) =>
+  one({
+    connection,
+    sinks: [{ secret: { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, ...changes } }],
+  });
+
 const words = ['', ' ', 'a b', 'a\n', 'a\u0000', 'a\u007f', 'x'.repeat(256), 1, null, {}];
 
 testOptions([
@@ -184,5 +190,51 @@ testOptions([
       0o600,
       null,
     ],
+  },
+  {
+    option: 'credentials[].sinks[].secret.namespace',
+    file: (namespace) => oneSecret({ namespace }),
+    accepts: ['apps', 'a-1', 'x'.repeat(63)],
+    rejects: ['', 'Apps', 'a.b', '-a', 'a/b', '../a', 'x'.repeat(64), 1, null, undefined],
+  },
+  {
+    option: 'credentials[].sinks[].secret.name',
+    file: (name) => oneSecret({ name }),
+    accepts: ['lakebase', 'a.b-c.1', 'x'.repeat(253)],
+    rejects: ['', 'A', 'a_b', '.a', 'a.', 'a..b', 'a/b', 'a?b', 'a\n', 'x'.repeat(254), 1, null, undefined],
+  },
+  {
+    option: 'credentials[].sinks[].secret.data',
+    file: (data) => oneSecret({ data }),
+    accepts: [{ password: 'token' }, { 'a.b_C-1': 'pgpass', uri: 'uri' }, { ['x'.repeat(253)]: 'json' }],
+    rejects: [
+      {},
+      { '': 'token' },
+      { 'a b': 'token' },
+      { 'a/b': 'token' },
+      { '.': 'token' },
+      { '..': 'token' },
+      { '..data': 'token' },
+      { ['x'.repeat(254)]: 'token' },
+      { password: 'TOKEN' },
+      { password: 1 },
+      { uri: 'uri' },
+      ['token'],
+      'token',
+      null,
+      undefined,
+    ],
+  },
+  {
+    option: 'credentials[].sinks[].secret.type',
+    file: (type) => oneSecret({ type }),
+    accepts: ['Opaque', 'example.com/database', undefined],
+    rejects: ['', ' ', 'a b', '-a', 1, null],
+  },
+  {
+    option: 'credentials[].sinks[].secret.force',
+    file: (force) => oneSecret({ force }),
+    accepts: [true, false, undefined],
+    rejects: ['true', 'yes', 1, null],
   },
 ]);

@@ -128,12 +128,16 @@ test('unknown keys are named with what is allowed there', async (t) => {
   ]);
 });
 
-test('a Secret sink is refused as not supported by this version', async (t) => {
-  const found = await problems(load(t, { credentials: [credential({ sinks: [{ secret: { name: 'x' } }] })] }));
-  assert.match(
-    found.join('\n'),
-    /sinks\[0\]\.secret: Kubernetes Secret sinks are not supported by this version; allowed here: file/,
+test('a Secret sink is loaded with its defaults, and KUBECONFIG counts with and without a file', async (t) => {
+  const secret = { namespace: 'apps', name: 'lakebase', data: { password: 'token' } };
+  const config = await load(
+    t,
+    { credentials: [credential({ sinks: [{ secret }] })] },
+    { env: { ...IDENTITY, KUBECONFIG: '/etc/kubeconfig' } },
   );
+  assert.deepEqual(config.credentials[0]?.sinks, [{ kind: 'secret', ...secret, type: 'Opaque', force: false }]);
+  assert.equal(config.kubeconfig, '/etc/kubeconfig');
+  assert.equal((await load(t, { credentials: [credential()] })).kubeconfig, undefined);
 });
 
 test('no problem and no printed configuration shows a secret', async (t) => {

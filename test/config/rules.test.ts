@@ -8,6 +8,10 @@ function files(...paths: string[]) {
   return paths.map((path) => ({ file: { path, format: 'token' } }));
 }
 
+function secret(changes: object) {
+  return { secret: { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, ...changes } };
+}
+
 const CASES: readonly { readonly title: string; readonly file: object; readonly expected: readonly RegExp[] }[] = [
   {
     title: 'neither endpoint nor instance',
@@ -33,6 +37,41 @@ const CASES: readonly { readonly title: string; readonly file: object; readonly 
     title: 'a path that two sinks of a credential share',
     file: { credentials: [credential({ sinks: files('/a', '/a') })] },
     expected: [/^credentials\[0\]\.sinks\[1\]\.file\.path: must be unique: credentials\[0\]\.sinks\[0\] has it too$/],
+  },
+  {
+    title: 'a sink that is both a file and a Secret',
+    file: { credentials: [credential({ sinks: [{ ...files('/a')[0], ...secret({}) }] })] },
+    expected: [/^credentials\[0\]\.sinks\[0\]: must have exactly one of file and secret$/],
+  },
+  {
+    title: 'a sink that is neither',
+    file: { credentials: [credential({ sinks: [{}] })] },
+    expected: [/^credentials\[0\]\.sinks\[0\]: must have exactly one of file and secret$/],
+  },
+  {
+    title: 'a Secret that two credentials share',
+    file: { credentials: [credential({ sinks: [secret({})] }), credential({ name: 'other', sinks: [secret({})] })] },
+    expected: [
+      /^credentials\[1\]\.sinks\[0\]\.secret\.name: must be unique: credentials\[0\]\.sinks\[0\] writes this Secret too, and one Secret holds one credential$/,
+    ],
+  },
+  {
+    title: 'a Secret that two sinks of a credential share',
+    file: { credentials: [credential({ sinks: [secret({}), secret({ data: { b: 'token' } })] })] },
+    expected: [/^credentials\[0\]\.sinks\[1\]\.secret\.name: must be unique/],
+  },
+  {
+    title: 'a Secret in which the token could not be found again',
+    file: { credentials: [credential({ connection, sinks: [secret({ data: { u: 'uri', e: 'env' } })] })] },
+    expected: [/^credentials\[0\]\.sinks\[0\]\.secret\.data: must have a key that holds token, json or pgpass/],
+  },
+  {
+    title: 'a Secret whose format needs more of the connection',
+    file: { credentials: [credential({ connection: {}, sinks: [secret({ data: { t: 'token', u: 'uri' } })] })] },
+    expected: [
+      /^credentials\[0\]\.connection\.host: is missing: needed by uri$/,
+      /^credentials\[0\]\.connection\.database: is missing: needed by uri$/,
+    ],
   },
   {
     title: 'a path that two credentials share',

@@ -46,7 +46,7 @@ test('every variable of a credential counts without a file', async () => {
     sslmode: 'verify-full',
   });
   assert.deepEqual(
-    orders.sinks.map(({ path, format }) => `${path} ${format}`),
+    orders.sinks.map((sink) => sink.kind === 'file' && `${sink.path} ${sink.format}`),
     ['/creds/pgpass pgpass', '/creds/token token', '/creds/env env', '/creds/uri uri', '/creds/json json'],
   );
 });

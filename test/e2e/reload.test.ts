@@ -53,8 +53,8 @@ testWithEachCli(
       async () => ((await stat(sidecar.path('token'))).mode & 0o777) === 0o600,
     );
     assert.equal(await sidecar.read('token'), workspace.minted[0]?.token);
-    const left = await sidecar.logged('files that are no longer configured are left as they are');
-    assert.deepEqual(left['files'], [`${directory}/run/pgpass`]);
+    const left = await sidecar.logged('sinks that are no longer configured are left as they are');
+    assert.deepEqual(left['sinks'], [`file:${directory}/run/pgpass`]);
     assert.ok((await sidecar.read('pgpass')).includes(workspace.minted[0]!.token));
 
     assert.deepEqual((await reload(reports(directory)))['changed'], ['backstage']);

@@ -1,0 +1,101 @@
+import { SinkError, type SinkFailure } from '../credential/errors.ts';
+import type { ApiAnswer } from './api-server.ts';
+
+/** What the API server answers instead of an object. */
+interface Status {
+  readonly message?: string;
+  readonly reason?: string;
+  readonly details?: {
+    readonly kind?: string;
+    readonly causes?: readonly { readonly reason?: string; readonly message?: string; readonly field?: string }[];
+  };
+}
+
+/** One object, or one kind of objects, of one namespace. */
+export interface Target {
+  readonly resource: 'secrets' | 'events';
+  readonly namespace: string;
+  readonly name?: string;
+}
+
+export interface Conflict {
+  readonly manager: string;
+  /** As in `.data.password`. */
+  readonly field: string;
+}
+
+const MAX_WORDS = 500;
+
+const FAILURES: Readonly<Record<number, SinkFailure>> = {
+  401: 'forbidden',
+  403: 'forbidden',
+  404: 'no_namespace',
+  409: 'conflict',
+  410: 'unreachable',
+  413: 'refused',
+  422: 'refused',
+  429: 'throttled',
+};
+
+/** Puts an answer that is no success into words. The server's own words are quoted: they hold no data of Secrets. */
+export function toSinkError(verb: string, target: Target, answer: ApiAnswer): SinkError {
+  const { status, retryAfterMs } = answer;
+  const words = wordsOf(answer);
+  const failure = FAILURES[status] ?? (status >= 500 ? 'unreachable' : 'unknown');
+  const message = `cannot ${verb} ${describe(target)}: `;
+  if (failure === 'forbidden' && status === 403 && !isTerminating(answer)) {
+    const denied = /cannot (\w+) resource/.exec(words)?.[1] ?? verb;
+    return missingRule([denied], target, /User "([^"]*)"/.exec(words)?.[1]);
+  }
+  const remedy = remedyOf(answer);
+  return new SinkError(failure, `${message}${words} (${status})`, {
+    retryAfterMs,
+    ...(remedy === undefined ? {} : { remedy }),
+  });
+}
+
+/** Names the verbs, the resource and the object, and the rule that allows them, as YAML in one line. */
+export function missingRule(verbs: readonly string[], target: Target, user = 'this process'): SinkError {
+  const rule = ruleFor(target);
+  return new SinkError('forbidden', `cannot ${verbs.join(', ')} ${describe(target)}: ${user} lacks the rule ${rule}`, {
+    remedy: `add this rule to a Role in the namespace ${target.namespace}, bound to the service account of the sidecar: \`${rule}\``,
+  });
+}
+
+export function ruleFor({ resource, name }: Target): string {
+  if (resource === 'events') return '- {apiGroups: [""], resources: [events], verbs: [create]}';
+  return `- {apiGroups: [""], resources: [${resource}], resourceNames: [${name}], verbs: [get, watch, patch, create]}`;
+}
+
+/** The fields that other managers own; empty where it was the precondition that failed. */
+export function conflictsIn({ status, body }: ApiAnswer): Conflict[] {
+  if (status !== 409) return [];
+  return ((body as Status | undefined)?.details?.causes ?? [])
+    .filter(({ reason }) => reason === 'FieldManagerConflict')
+    .map(({ field = '', message = '' }) => ({ field, manager: /"([^"]*)"/.exec(message)?.[1] ?? 'another manager' }));
+}
+
+function describe({ resource, namespace, name }: Target): string {
+  return `${resource}${name === undefined ? '' : ` ${JSON.stringify(name)}`} in namespace ${JSON.stringify(namespace)}`;
+}
+
+function wordsOf({ body, status }: ApiAnswer): string {
+  const { message = '' } = (body ?? {}) as Status;
+  const words = message === '' ? `the API server answered ${status}` : message;
+  return words.replaceAll(/\s+/g, ' ').slice(0, MAX_WORDS);
+}
+
+/** A namespace that is being deleted takes nothing new, and says so as if it were about permission. */
+function isTerminating({ body }: ApiAnswer): boolean {
+  const { details } = (body ?? {}) as Status;
+  return details?.causes?.some(({ reason }) => reason === 'NamespaceTerminating') ?? false;
+}
+
+function remedyOf(answer: ApiAnswer): string | undefined {
+  if (isTerminating(answer)) return 'wait until the namespace is gone, then create it again';
+  if (answer.status === 401) return 'check the token of the service account, or the user of the kubeconfig';
+  if (answer.status === 413 || answer.status === 422) {
+    return 'do what the API server says; a Secret takes 1 MiB in all, and its type and what is immutable never change';
+  }
+  return undefined;
+}

@@ -1,0 +1,202 @@
+import { once } from 'node:events';
+import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
+import { Agent, request as requestHttps, type RequestOptions } from 'node:https';
+import { SinkError } from '../credential/errors.ts';
+import type { Cancellable } from '../credential/ports.ts';
+import { type Access, type Connect, openConnection } from './connection.ts';
+
+export interface Query {
+  readonly [name: string]: string;
+}
+
+export interface ApiRequest extends Cancellable {
+  readonly method: 'GET' | 'POST' | 'PATCH';
+  readonly path: string;
+  readonly query?: Query;
+  readonly body?: object;
+  /** Of the body; JSON when left out. */
+  readonly contentType?: string;
+  readonly timeoutMs?: number;
+}
+
+export interface ApiAnswer {
+  readonly status: number;
+  /** An object of Kubernetes, or its `Status`; undefined where something else answers. */
+  readonly body: unknown;
+  readonly retryAfterMs: number;
+}
+
+export interface WatchHandlers {
+  /** The server has begun to send what changes from now on. */
+  readonly onOpen: () => void;
+  readonly onEvent: (event: WatchEvent) => void;
+}
+
+export interface WatchEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  readonly object: unknown;
+}
+
+const TIMEOUT_MS = 10_000;
+/** The server sends a bookmark every minute: after this long without a word the connection is dead. */
+const SILENCE_MS = 90_000;
+/** The server ends a watch by itself then, so that none lives for ever. */
+const WATCH_SECONDS = 300;
+const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
+
+/** Plain requests to the API server of one cluster. What goes wrong on the way is a SinkError `unreachable`. */
+export class ApiServer {
+  readonly #kubeconfig: string | undefined;
+  readonly #userAgent: string;
+  readonly #https = new Agent({ keepAlive: true, maxFreeSockets: 4 });
+  readonly #http = new HttpAgent({ keepAlive: true, maxFreeSockets: 4 });
+  #connect: Promise<Connect> | undefined;
+
+  constructor(kubeconfig: string | undefined, userAgent: string) {
+    this.#kubeconfig = kubeconfig;
+    this.#userAgent = userAgent;
+  }
+
+  /** Without a request: whether it is known where the server is and who we are. @throws SinkError */
+  async prepare(): Promise<void> {
+    this.#connect ??= openConnection(this.#kubeconfig);
+    await this.#connect.catch((error: unknown) => {
+      this.#connect = undefined;
+      throw error;
+    });
+  }
+
+  /** @throws SinkError */
+  async request({ timeoutMs = TIMEOUT_MS, signal, ...request }: ApiRequest): Promise<ApiAnswer> {
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+    try {
+      return await toAnswer(await this.#authorized({ ...request, signal: deadline }));
+    } catch (error) {
+      signal.throwIfAborted();
+      throw unreachable(error, deadline.aborted ? `no answer within ${timeoutMs / 1_000} s` : undefined);
+    }
+  }
+
+  /** Until the server ends it. An answer other than 200 is returned. @throws SinkError */
+  async watch(
+    path: string,
+    query: Query,
+    { onOpen, onEvent }: WatchHandlers,
+    { signal }: Cancellable,
+  ): Promise<ApiAnswer | undefined> {
+    const timing = { watch: 'true', allowWatchBookmarks: 'true', timeoutSeconds: `${WATCH_SECONDS}` };
+    try {
+      const response = await this.#authorized({ method: 'GET', path, query: { ...query, ...timing }, signal });
+      if (response.statusCode !== 200) return await toAnswer(response);
+      onOpen();
+      for await (const line of linesOf(response)) {
+        const event = parse(line);
+        if (event !== undefined) onEvent(event as WatchEvent);
+      }
+      return undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      throw unreachable(error);
+    }
+  }
+
+  /** A token that was rotated is read again where the library still has the old one. */
+  async #authorized(request: ApiRequest): Promise<IncomingMessage> {
+    const first = await this.#send(request);
+    if (first.statusCode !== 401) return first;
+    first.resume();
+    this.#connect = undefined;
+    return await this.#send(request);
+  }
+
+  async #send(request: ApiRequest, isSecond = false): Promise<IncomingMessage> {
+    await this.prepare();
+    const connect = await this.#connect!;
+    const { sent, answered } = this.#start(await connect(), request);
+    try {
+      return await answered;
+    } catch (error) {
+      // The server closed a connection that was kept alive, before it saw the request.
+      if (isSecond || !sent.reusedSocket || codeOf(error) !== 'ECONNRESET') throw error;
+      return await this.#send(request, true);
+    }
+  }
+
+  #start({ server, options }: Access, { method, path, query = {}, body, contentType, signal }: ApiRequest) {
+    const url = new URL(server + path);
+    for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+    const isPlain = url.protocol === 'http:';
+    const content = body === undefined ? undefined : JSON.stringify(body);
+    const all: RequestOptions = {
+      ...options,
+      method,
+      signal,
+      agent: isPlain ? this.#http : this.#https,
+      timeout: SILENCE_MS,
+      headers: {
+        ...(options.headers as Record<string, string>),
+        accept: 'application/json',
+        'user-agent': this.#userAgent,
+        ...(content === undefined
+          ? {}
+          : { 'content-type': contentType ?? 'application/json', 'content-length': Buffer.byteLength(content) }),
+      },
+    };
+    const sent = (isPlain ? requestHttp : requestHttps)(url, all);
+    sent.on('timeout', () => sent.destroy(new Error(`not a word for ${SILENCE_MS / 1_000} s`)));
+    sent.on('error', () => {}); // whoever waits is told; what comes after the answer ends the answer, too
+    const answered = once(sent, 'response').then(([response]) => response as IncomingMessage);
+    sent.end(content);
+    return { sent, answered };
+  }
+}
+
+async function toAnswer(response: IncomingMessage): Promise<ApiAnswer> {
+  const body = parse(await readAll(response));
+  return { status: response.statusCode ?? 0, body, retryAfterMs: retryAfterMs(response) };
+}
+
+async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
+  let rest = '';
+  for await (const chunk of response.setEncoding('utf8')) {
+    const lines = `${rest}${chunk as string}`.split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > MAX_ANSWER_BYTES) throw new Error('an event without end');
+    yield* lines;
+  }
+}
+
+async function readAll(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response) {
+    size += (chunk as Buffer).length;
+    if (size > MAX_ANSWER_BYTES) throw new Error('an answer without end');
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // a proxy's page, or half a line: nothing of it is worth quoting, and it may hold the token
+  }
+}
+
+function retryAfterMs({ headers }: IncomingMessage): number {
+  const seconds = Number(headers['retry-after']);
+  return seconds > 0 ? Math.min(seconds, 3_600) * 1_000 : 0;
+}
+
+function unreachable(error: unknown, reason?: string): SinkError {
+  if (error instanceof SinkError) return error;
+  if (!(error instanceof Error)) throw error;
+  const words = reason ?? codeOf(error) ?? error.message;
+  return new SinkError('unreachable', `the API server cannot be reached: ${words}`, { cause: error });
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}

@@ -1,0 +1,99 @@
+import { randomBytes } from 'node:crypto';
+import { rfc3339 } from '../credential/display.ts';
+import { SinkError } from '../credential/errors.ts';
+import type { Clock, Observer } from '../credential/ports.ts';
+import { toSinkError } from './api-errors.ts';
+import type { ApiServer } from './api-server.ts';
+
+/** The reasons of our events: the list is closed and documented. */
+export const EVENT_REASONS = ['CredentialPublished', 'CredentialExpired', 'MintFailing'] as const;
+export type EventReason = (typeof EVENT_REASONS)[number];
+
+export interface EventsOptions {
+  readonly api: ApiServer;
+  readonly clock: Clock;
+  readonly credential: string;
+  /** The Secrets that the events are about. */
+  readonly secrets: readonly { readonly namespace: string; readonly name: string }[];
+  /** Told of everything first. */
+  readonly observer: Observer;
+}
+
+/** One failed attempt is no news to anybody. */
+const FAILURES = 3;
+/** No reason is told sooner again, however often the state changes. */
+const INTERVAL_MS = 60_000;
+const COMPONENT = 'lakebase-credential-sidecar';
+
+/** Passes everything on, and tells the cluster, as events of the Secrets, what a person should see. Never the token. */
+export function createEvents({ api, clock, credential, secrets, observer }: EventsOptions): Observer {
+  const toldAt = new Map<string, number>();
+  const published = new Set<string>();
+  let isRefused = false;
+
+  const post = async (secret: EventsOptions['secrets'][number], reason: EventReason, message: string) => {
+    const { namespace, name } = secret;
+    const time = rfc3339(clock.now());
+    const answer = await api.request({
+      method: 'POST',
+      path: `/api/v1/namespaces/${namespace}/events`,
+      body: {
+        apiVersion: 'v1',
+        kind: 'Event',
+        metadata: { namespace, name: `${name}.${randomBytes(8).toString('hex')}` },
+        involvedObject: { apiVersion: 'v1', kind: 'Secret', namespace, name },
+        reason,
+        message: `credential ${credential}: ${message}`,
+        type: reason === 'CredentialPublished' ? 'Normal' : 'Warning',
+        source: { component: COMPONENT },
+        reportingComponent: COMPONENT,
+        firstTimestamp: time,
+        lastTimestamp: time,
+        count: 1,
+      },
+      signal: new AbortController().signal,
+    });
+    if (answer.status >= 300) throw toSinkError('create', { resource: 'events', namespace }, answer);
+  };
+
+  const tell = (secret: EventsOptions['secrets'][number], reason: EventReason, message: string): void => {
+    const key = `${reason} ${secret.namespace}/${secret.name}`;
+    const now = clock.monotonic();
+    if (isRefused || now - (toldAt.get(key) ?? -Infinity) < INTERVAL_MS) return;
+    toldAt.set(key, now);
+    // Nobody waits for it, and it is not tried again: an event is a courtesy.
+    void post(secret, reason, message).catch((error: unknown) => {
+      if (!(error instanceof SinkError) || error.failure !== 'forbidden' || isRefused) return;
+      isRefused = true;
+      observer.eventsRefused(credential, error);
+    });
+  };
+  const tellAll = (reason: EventReason, message: string): void => {
+    for (const secret of secrets) tell(secret, reason, message);
+    published.clear();
+  };
+
+  return {
+    ...observer,
+    sinkWritten(name, sink, written, isRepair) {
+      observer.sinkWritten(name, sink, written, isRepair);
+      const secret = secrets.find((one) => sink === `secret:${one.namespace}/${one.name}`);
+      if (secret === undefined || published.has(sink)) return;
+      published.add(sink);
+      tell(secret, 'CredentialPublished', `published, valid until ${rfc3339(written.service.expiresAt)}`);
+    },
+    sinkFailed(name, sink, error, retryAt) {
+      observer.sinkFailed(name, sink, error, retryAt);
+      published.delete(sink);
+    },
+    mintFailed(name, error, details) {
+      observer.mintFailed(name, error, details);
+      if (details.consecutiveFailures !== FAILURES) return;
+      tellAll('MintFailing', `${FAILURES} attempts in a row failed (${error.failure}): ${error.remedy}`);
+    },
+    expired(name) {
+      observer.expired(name);
+      tellAll('CredentialExpired', 'expired without a successor; logins with it fail');
+    },
+  };
+}

@@ -1,0 +1,44 @@
+import { dirname } from 'node:path';
+import type { Config, CredentialConfig, SinkConfig } from './config/load.ts';
+import type { Clock, Identity, Observer, Sink } from './credential/ports.ts';
+import { watchFile } from './platform/watch-file.ts';
+import { FileSink } from './sinks/file.ts';
+import { StateFile } from './sinks/state-file.ts';
+
+export interface SinkBuilder {
+  readonly sinks: (credential: CredentialConfig, identity: Identity) => Sink[];
+  /** Tells the cluster, too, where one is written to. */
+  readonly observer: (credential: CredentialConfig, observer: Observer) => Observer;
+}
+
+/** What Secret sinks need is loaded only if there are any: it is larger than all the rest. */
+export async function sinkBuilder({ credentials, kubeconfig }: Config, clock: Clock): Promise<SinkBuilder> {
+  const hasSecrets = credentials.some(({ sinks }) => sinks.some(isSecret));
+  if (!hasSecrets) return { sinks: fileSinks, observer: (_, observer) => observer };
+  const { secretSinks } = await import('./kubernetes.ts');
+  const { build, observe } = secretSinks(kubeconfig, clock);
+  return {
+    sinks: (credential, identity) => {
+      const files = fileSinks(credential, identity);
+      return [...files, ...credential.sinks.filter(isSecret).map((sink) => build(sink, credential, identity))];
+    },
+    observer: observe,
+  };
+}
+
+function isSecret(sink: SinkConfig) {
+  return sink.kind === 'secret';
+}
+
+/** Files of one directory share its record of what they hold. */
+function fileSinks({ name, connection, sinks }: CredentialConfig, identity: Identity): Sink[] {
+  const states = new Map<string, StateFile>();
+  return sinks
+    .filter((sink) => sink.kind === 'file')
+    .map(({ path, format, mode }) => {
+      const directory = dirname(path);
+      const state = states.get(directory) ?? new StateFile({ directory, name, identity });
+      states.set(directory, state);
+      return new FileSink({ path, format, mode, connection, state, watch: watchFile });
+    });
+}

@@ -1,0 +1,150 @@
+import { createHash } from 'node:crypto';
+import type { Connection, Credential, Identity, Recovered } from '../credential/ports.ts';
+import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
+import { rfc3339 } from '../credential/display.ts';
+import { Secret } from '../credential/secret.ts';
+import { type FileFormat, parseToken, render } from './render.ts';
+
+export interface SecretSpec {
+  readonly namespace: string;
+  readonly name: string;
+  /** What each key holds. */
+  readonly data: Readonly<Record<string, FileFormat>>;
+  readonly type: string;
+  readonly connection: Connection;
+  readonly identity: Identity;
+  /** The credential's name. */
+  readonly credentialName: string;
+}
+
+/** As much of a Secret as matters here. */
+export interface SecretObject {
+  readonly metadata: {
+    readonly uid?: string;
+    readonly resourceVersion?: string;
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly managedFields?: readonly ManagedFields[];
+  };
+  readonly type?: string;
+  readonly immutable?: boolean;
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+interface ManagedFields {
+  readonly manager?: string;
+  readonly operation?: string;
+}
+
+const PREFIX = 'lakebase-credential-sidecar/';
+/** Whose token it is, until when, and which keys are ours: what other writers and the next process go by. */
+const ANNOTATIONS = {
+  identity: `${PREFIX}identity`,
+  fingerprint: `${PREFIX}fingerprint`,
+  issuedAt: `${PREFIX}issued-at`,
+  expiresAt: `${PREFIX}expires-at`,
+  keys: `${PREFIX}keys`,
+} as const;
+const CREDENTIAL_LABEL = `${PREFIX}credential`;
+/** Told to others unless somebody has told them otherwise: a restart or a revert at each refresh is nobody's wish. */
+const REQUESTS = {
+  'reloader.stakater.com/ignore': 'true',
+  'argocd.argoproj.io/compare-options': 'IgnoreExtraneous',
+  'argocd.argoproj.io/sync-options': 'Prune=false',
+} as const;
+/** In which the token is found again. */
+const BEARING: ReadonlySet<FileFormat> = new Set(['token', 'json', 'pgpass']);
+
+/** What is applied, and nothing else of the Secret is ours. */
+export function renderSecret(credential: Credential, spec: SecretSpec, present: SecretObject | undefined) {
+  const { annotations: others = {} } = present?.metadata ?? {};
+  const requests = Object.entries(REQUESTS).filter(([name, value]) => (others[name] ?? value) === value);
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: {
+      name: spec.name,
+      namespace: spec.namespace,
+      labels: { [CREDENTIAL_LABEL]: spec.credentialName },
+      annotations: { ...annotationsOf(credential, spec), ...Object.fromEntries(requests) },
+    },
+    type: spec.type,
+    data: Object.fromEntries(
+      Object.entries(spec.data).map(([key, format]) => [key, toBase64(render(format, credential, spec.connection))]),
+    ),
+  };
+}
+
+/** What a trial applies: the same keys, in nobody's words. */
+export function renderTrial({ namespace, name, type, data }: SecretSpec) {
+  const trial = Object.keys(data).map((key) => [key, toBase64('dry run')] as const);
+  return { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, type, data: Object.fromEntries(trial) };
+}
+
+/** Whether a reader of our keys gets this credential, and whether the rest is as it was applied. */
+export function compare(object: SecretObject, credential: Credential, spec: SecretSpec): 'same' | 'marred' | 'other' {
+  const { data, metadata, type } = renderSecret(credential, spec, object);
+  const isIn = (part: Readonly<Record<string, string>>, whole: Readonly<Record<string, string>> = {}): boolean =>
+    Object.entries(part).every(([key, value]) => whole[key] === value);
+  if (!isIn(data, object.data)) return 'other';
+  const isWhole =
+    isIn(metadata.annotations, object.metadata.annotations) && isIn(metadata.labels, object.metadata.labels);
+  return isWhole && object.type === type ? 'same' : 'marred';
+}
+
+/** What another writer of the same identity has put there; undefined for anything that does not fit together. */
+export function recognise({ data = {}, metadata }: SecretObject, spec: SecretSpec): Recovered | undefined {
+  const { annotations = {} } = metadata;
+  const tokens = Object.entries(spec.data)
+    .filter(([, format]) => BEARING.has(format))
+    .map(([key, format]) => parseToken(format, Buffer.from(data[key] ?? '', 'base64').toString()));
+  const [token] = tokens;
+  const fingerprint = annotations[ANNOTATIONS.fingerprint];
+  const service = {
+    issuedAt: Date.parse(annotations[ANNOTATIONS.issuedAt] ?? ''),
+    expiresAt: Date.parse(annotations[ANNOTATIONS.expiresAt] ?? ''),
+  };
+  const lifetimeMs = service.expiresAt - service.issuedAt;
+  if (token === undefined || !tokens.every((one) => one === token) || sha256(token) !== fingerprint) return undefined;
+  if (annotations[ANNOTATIONS.identity] !== hashOf(spec.identity)) return undefined;
+  // Not `lifetimeMs <= 0`: that would let NaN pass. Some seconds more, because the service rounds.
+  if (!(lifetimeMs > 0 && lifetimeMs <= LONGEST_LIFETIME_MS + 60_000)) return undefined;
+  return { token: new Secret(token), service, fingerprint };
+}
+
+/** Whether a field was ours when the Secret was last published, so that whoever has it now has changed it since. */
+export function wasOurs(field: string, { metadata }: SecretObject, { identity }: SecretSpec): boolean {
+  const { annotations = {} } = metadata;
+  if (field.startsWith(`.metadata.annotations.${PREFIX}`) || field.startsWith(`.metadata.labels.${PREFIX}`))
+    return true;
+  const keys = annotations[ANNOTATIONS.keys]?.split(' ') ?? [];
+  return annotations[ANNOTATIONS.identity] === hashOf(identity) && keys.some((key) => field === `.data.${key}`);
+}
+
+/** Whether the manager applies: then it means to keep what it has, and is not somebody who once changed something. */
+export function isApplier(manager: string, { metadata }: SecretObject): boolean {
+  return (metadata.managedFields ?? []).some((one) => one.manager === manager && one.operation === 'Apply');
+}
+
+function annotationsOf({ fingerprint, service }: Credential, { data, identity }: SecretSpec): Record<string, string> {
+  return {
+    [ANNOTATIONS.identity]: hashOf(identity),
+    [ANNOTATIONS.fingerprint]: fingerprint,
+    [ANNOTATIONS.issuedAt]: rfc3339(service.issuedAt),
+    [ANNOTATIONS.expiresAt]: rfc3339(service.expiresAt),
+    [ANNOTATIONS.keys]: Object.keys(data).toSorted().join(' '),
+  };
+}
+
+/** An annotation is for everybody to read, and an identity names a workspace and a client. */
+function hashOf({ workspace, resource, principal }: Identity): string {
+  return sha256(JSON.stringify([workspace, resource, principal]));
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+function toBase64(text: string): string {
+  return Buffer.from(text).toString('base64');
+}

@@ -1,0 +1,273 @@
+import type { ApiAnswer, ApiServer, WatchEvent } from '../kubernetes/api-server.ts';
+import { deniedVerbs } from '../kubernetes/access.ts';
+import { type Conflict, conflictsIn, missingRule, type Target, toSinkError } from '../kubernetes/api-errors.ts';
+import { SinkError } from '../credential/errors.ts';
+import type { Cancellable, Clock, Credential, Inspection, Recovered, Sink, SinkListener } from '../credential/ports.ts';
+import {
+  compare,
+  isApplier,
+  recognise,
+  renderSecret,
+  renderTrial,
+  type SecretObject,
+  type SecretSpec,
+  wasOurs,
+} from './secret-object.ts';
+
+export interface SecretSinkOptions extends SecretSpec {
+  readonly api: ApiServer;
+  readonly clock: Clock;
+  /** Takes over fields that other managers own. */
+  readonly force: boolean;
+}
+
+type Observed =
+  | { readonly state: 'present'; readonly object: SecretObject }
+  | { readonly state: 'absent' }
+  | { readonly state: 'unknown'; readonly problem: SinkError };
+
+/** Minting waits for a look no longer than this. */
+const LOOK_MS = 2_000;
+const MAX_WATCH_DELAY_MS = 15_000;
+const APPLY = 'application/apply-patch+yaml';
+/** No object has it, so an apply with it creates, and never changes, one that somebody else created first. */
+const NO_OBJECT_YET = '1';
+
+/** One Kubernetes Secret, which other writers of the same credential may write, too. */
+export class SecretSink implements Sink {
+  readonly kind = 'secret';
+  readonly name: string;
+  readonly #options: SecretSinkOptions;
+  readonly #target: Target;
+  /** As the last event or answer told. */
+  #observed: Observed;
+  /** How many of them there were: an answer that was asked for before the last one is not news. */
+  #news = 0;
+
+  constructor(options: SecretSinkOptions) {
+    const { namespace, name } = options;
+    this.name = `secret:${namespace}/${name}`;
+    this.#options = options;
+    this.#target = { resource: 'secrets', namespace, name };
+    this.#observed = { state: 'unknown', problem: new SinkError('unreachable', `${this.name} was not looked at yet`) };
+  }
+
+  /** Nothing about the Secret itself: trouble with it must not hold back an application that reads files. */
+  async prepare({ signal }: Cancellable): Promise<void> {
+    signal.throwIfAborted();
+    await this.#options.api.prepare();
+  }
+
+  async examine({ signal }: Cancellable): Promise<string> {
+    const { api, force } = this.#options;
+    await api.prepare();
+    const denied = await deniedVerbs(api, this.#target, { signal });
+    if (denied.some((verb) => verb !== 'create')) throw missingRule(denied, this.#target);
+    await this.#get({ signal });
+    this.#refuseUnfit();
+    const isThere = this.#object !== undefined;
+    if (!isThere && denied.length > 0) throw missingRule(denied, this.#target);
+    const answer = await this.#patch(renderTrial(this.#options), force, { signal }, { dryRun: 'All' });
+    const conflicts = conflictsIn(answer);
+    if (conflicts.length > 0) throw this.#conflict(conflicts);
+    if (answer.status >= 300) throw this.#explain(answer);
+    if (!isThere) return 'does not exist yet and can be made';
+    return `can be written${denied.length > 0 ? ', but not made again if it is deleted: the role lacks the verb create' : ''}`;
+  }
+
+  async look({ signal }: Cancellable): Promise<void> {
+    await this.#get({ signal }, LOOK_MS).catch((error: unknown) => {
+      signal.throwIfAborted();
+      if (!(error instanceof SinkError)) throw error; // else what was known before is all there is
+    });
+  }
+
+  async recover({ signal }: Cancellable): Promise<Recovered | undefined> {
+    signal.throwIfAborted();
+    return await Promise.resolve(this.#recognised());
+  }
+
+  async write(credential: Credential, { signal }: Cancellable): Promise<void> {
+    const { force } = this.#options;
+    // Never blindly: what is there may be another writer's, and better.
+    if (this.#observed.state === 'unknown') return await this.#get({ signal });
+    this.#refuseUnfit();
+    const body = renderSecret(credential, this.#options, this.#object);
+    const answer = await this.#patch(body, force, { signal });
+    if (answer.status < 300) return this.#learn(answer.body as SecretObject);
+    if (answer.status !== 409) throw this.#explain(answer);
+    await this.#get({ signal });
+    // Without a conflict of managers somebody was faster, and `inspect` tells with what.
+    if (conflictsIn(answer).length > 0) await this.#takeBack(credential, answer, { signal });
+  }
+
+  async inspect(known: readonly Credential[], { signal }: Cancellable): Promise<Inspection> {
+    signal.throwIfAborted();
+    return await Promise.resolve(this.#inspect(known));
+  }
+
+  async watch({ onChange, onTrouble }: SinkListener, { signal }: Cancellable): Promise<void> {
+    const { api, clock, name, namespace } = this.#options;
+    const path = secretsOf(namespace);
+    let failures = 0;
+    const onOpen = (): void => {
+      if (failures > 1) onTrouble(undefined);
+      failures = 0;
+      // Whatever happened between two watches; one that fails here is tried again by whoever writes.
+      void this.#get({ signal }).then(onChange, () => {});
+    };
+    const onEvent = (event: WatchEvent): void => {
+      if (event.type === 'ERROR') throw this.#explain({ status: 410, body: event.object, retryAfterMs: 0 }, 'watch');
+      if (this.#take(event)) onChange();
+    };
+    while (!signal.aborted) {
+      let retryAfterMs = 0;
+      try {
+        const refusal = await api.watch(
+          path,
+          { fieldSelector: `metadata.name=${name}` },
+          { onOpen, onEvent },
+          { signal },
+        );
+        if (refusal !== undefined) throw this.#explain(refusal, 'watch');
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!(error instanceof SinkError)) throw error;
+        failures += 1;
+        if (failures === 2) onTrouble(error);
+        ({ retryAfterMs } = error);
+        await this.#get({ signal }).then(onChange, () => {}); // seen late is better than not at all
+      }
+      const delayMs =
+        failures === 0 ? 0 : Math.min(MAX_WATCH_DELAY_MS, 500 * 2 ** failures) * (0.5 + Math.random() / 2);
+      await clock.sleep(Math.max(200, delayMs, retryAfterMs), { signal }).catch(() => {});
+    }
+  }
+
+  get #object(): SecretObject | undefined {
+    return this.#observed.state === 'present' ? this.#observed.object : undefined;
+  }
+
+  #recognised(): Recovered | undefined {
+    return this.#object && recognise(this.#object, this.#options);
+  }
+
+  #inspect(known: readonly Credential[]): Inspection {
+    if (this.#observed.state === 'unknown') return { state: 'lacks', problem: this.#observed.problem };
+    const object = this.#object;
+    if (object === undefined) return lacks('missing', `${this.name} does not exist`);
+    for (const credential of known) {
+      const likeness = compare(object, credential, this.#options);
+      if (likeness !== 'other') return { state: likeness === 'same' ? 'holds' : 'marred', credential };
+    }
+    const found = this.#recognised();
+    if (found !== undefined) return { state: 'shared', found };
+    return lacks('foreign_content', `${this.name} holds something else than this credential`);
+  }
+
+  /** Somebody who once changed what was ours gets it taken back; a manager that applies it too is left in peace. */
+  async #takeBack(credential: Credential, answer: ApiAnswer, { signal }: Cancellable): Promise<void> {
+    const object = this.#object;
+    const conflicts = conflictsIn(answer);
+    const isOurs =
+      object !== undefined &&
+      conflicts.every(({ field, manager }) => wasOurs(field, object, this.#options) && !isApplier(manager, object));
+    if (!isOurs) throw this.#conflict(conflicts);
+    const forced = await this.#patch(renderSecret(credential, this.#options, object), true, { signal });
+    if (forced.status < 300) this.#learn(forced.body as SecretObject);
+    else if (forced.status !== 409) throw this.#explain(forced);
+  }
+
+  #conflict(conflicts: readonly Conflict[]): SinkError {
+    const owners = conflicts.map(({ field, manager }) => `${field} belongs to the field manager "${manager}"`);
+    return new SinkError('conflict', `cannot apply ${this.name}: ${owners.join(', ')}`);
+  }
+
+  /** @throws SinkError for what no apply can ever change */
+  #refuseUnfit(): void {
+    const { type } = this.#options;
+    const object = this.#object;
+    const refuse = (reason: string): SinkError =>
+      new SinkError('refused', `${this.name} ${reason}`, {
+        remedy: 'delete the Secret, so that it is made again, or configure another one',
+      });
+    if (object?.immutable === true) throw refuse('is immutable');
+    if (object?.type !== undefined && object.type !== type) {
+      throw refuse(`has the type ${object.type}, and ${type} is configured; the type of a Secret never changes`);
+    }
+  }
+
+  async #patch(body: object, force: boolean, { signal }: Cancellable, more: Readonly<Record<string, string>> = {}) {
+    const { api, credentialName, name, namespace } = this.#options;
+    const resourceVersion = this.#object?.metadata.resourceVersion ?? NO_OBJECT_YET;
+    const { metadata } = body as { readonly metadata: object };
+    return await api.request({
+      method: 'PATCH',
+      path: `${secretsOf(namespace)}/${name}`,
+      query: { fieldManager: `lakebase-credential-sidecar.${credentialName}`, force: `${force}`, ...more },
+      contentType: APPLY,
+      body: { ...body, metadata: { ...metadata, resourceVersion } },
+      signal,
+    });
+  }
+
+  async #get({ signal }: Cancellable, timeoutMs?: number): Promise<void> {
+    const { api, name, namespace } = this.#options;
+    const before = this.#news;
+    const timeout = timeoutMs === undefined ? {} : { timeoutMs };
+    const path = `${secretsOf(namespace)}/${name}`;
+    const answer = await api.request({ method: 'GET', path, signal, ...timeout }).catch((error: unknown) => {
+      throw this.#stillUnknown(error);
+    });
+    if (answer.status !== 200 && answer.status !== 404) throw this.#stillUnknown(this.#explain(answer, 'get'));
+    if (this.#news !== before) return;
+    if (answer.status === 200) this.#learn(answer.body as SecretObject);
+    else this.#forget();
+  }
+
+  /** Why, for whoever asks what the Secret holds before that is known. */
+  #stillUnknown(error: unknown): unknown {
+    if (this.#observed.state === 'unknown' && error instanceof SinkError) {
+      this.#observed = { state: 'unknown', problem: error };
+    }
+    return error;
+  }
+
+  /** Whether that is news. */
+  #take({ type, object }: WatchEvent): boolean {
+    if (type === 'BOOKMARK') return false;
+    const told = object as SecretObject;
+    // The answer to an apply may be faster than the events before it.
+    if (versionOf(told) <= versionOf(this.#object)) return false;
+    if (type === 'DELETED') this.#forget();
+    else this.#learn(told);
+    return true;
+  }
+
+  #learn(object: SecretObject): void {
+    this.#news += 1;
+    this.#observed = { state: 'present', object };
+  }
+
+  #forget(): void {
+    this.#news += 1;
+    this.#observed = { state: 'absent' };
+  }
+
+  #explain(answer: ApiAnswer, verb = 'patch'): SinkError {
+    return toSinkError(verb, this.#target, answer);
+  }
+}
+
+function secretsOf(namespace: string): string {
+  return `/api/v1/namespaces/${namespace}/secrets`;
+}
+
+/** Numbers that grow, Kubernetes promises by now; where they are none, every event is news. */
+function versionOf(object: SecretObject | undefined): number {
+  return Number(object?.metadata.resourceVersion ?? Number.NaN);
+}
+
+function lacks(failure: 'missing' | 'foreign_content', message: string): Inspection {
+  return { state: 'lacks', problem: new SinkError(failure, message) };
+}
