@@ -2,7 +2,8 @@ import { generateKeyPair } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { generate, type CertificateExtension } from 'selfsigned';
-import { network, nodeName, state } from './layout.ts';
+import { join } from 'node:path';
+import { network, nodeName, stateDirectory } from './layout.ts';
 
 interface Authority {
   readonly key: string;
@@ -30,34 +31,50 @@ export type SubjectName = keyof typeof SUBJECTS;
 const NAMES = ['localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc'];
 const ADDRESSES = ['127.0.0.1', network.apiServiceAddress, network.nodeAddress];
 
-export function certificate(name: SubjectName | 'ca' | 'front-proxy-ca'): string {
-  return state('pki', `${name}.crt`);
+export function certificate(name: SubjectName | 'ca' | 'front-proxy-ca', root = stateDirectory): string {
+  return join(root, 'pki', `${name}.crt`);
 }
 
-export function privateKey(name: SubjectName | 'ca' | 'service-account'): string {
-  return state('pki', `${name}.key`);
+export function privateKey(name: SubjectName | 'ca' | 'service-account', root = stateDirectory): string {
+  return join(root, 'pki', `${name}.key`);
 }
 
-export const serviceAccountPublicKey = state('pki', 'service-account.pub');
+export function serviceAccountPublicKey(root = stateDirectory): string {
+  return join(root, 'pki', 'service-account.pub');
+}
 
 /** Writes the keys and certificates of everything that takes part, for this run of the cluster only. */
-export async function writeCertificates(): Promise<void> {
-  await mkdir(state('pki'), { recursive: true, mode: 0o700 });
+export async function writeCertificates(root = stateDirectory): Promise<void> {
+  await mkdir(join(root, 'pki'), { recursive: true, mode: 0o700 });
   const [authority, frontProxy, serviceAccount] = await Promise.all([
     createAuthority('lakebase-test'),
     createAuthority('lakebase-test-front-proxy'),
     promisify(generateKeyPair)('rsa', { modulusLength: 2048 }),
   ]);
   await Promise.all([
-    writeFile(certificate('ca'), authority.cert),
-    writeSecret(privateKey('ca'), authority.key),
-    writeFile(certificate('front-proxy-ca'), frontProxy.cert),
-    writeSecret(privateKey('service-account'), serviceAccount.privateKey.export({ type: 'pkcs8', format: 'pem' })),
-    writeFile(serviceAccountPublicKey, serviceAccount.publicKey.export({ type: 'spki', format: 'pem' })),
+    writeSecret(
+      privateKey('service-account', root),
+      serviceAccount.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    ),
+    writeFile(serviceAccountPublicKey(root), serviceAccount.publicKey.export({ type: 'spki', format: 'pem' })),
+    writeFile(certificate('front-proxy-ca', root), frontProxy.cert),
+    writeSigned(authority, root),
+  ]);
+}
+
+/** Everybody's certificates anew, by another authority. */
+export async function replaceAuthority(root: string): Promise<void> {
+  await writeSigned(await createAuthority('lakebase-test-successor'), root);
+}
+
+async function writeSigned(authority: Authority, root: string): Promise<void> {
+  await Promise.all([
+    writeFile(certificate('ca', root), authority.cert),
+    writeSecret(privateKey('ca', root), authority.key),
     ...Object.entries(SUBJECTS).map(async ([file, subject]) => {
       const { cert, private: key } = await sign(subject, authority);
-      await writeFile(certificate(file as SubjectName), cert);
-      await writeSecret(privateKey(file as SubjectName), key);
+      await writeFile(certificate(file as SubjectName, root), cert);
+      await writeSecret(privateKey(file as SubjectName, root), key);
     }),
   ]);
 }

@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { certificate, privateKey, serviceAccountPublicKey, type SubjectName } from './certificates.ts';
 import type { Daemon } from './daemons.ts';
-import { files, network, state } from './layout.ts';
+import { join } from 'node:path';
+import { auditLog, files, network, state, stateDirectory } from './layout.ts';
 import type { Programs } from './programs.ts';
 
 /** Loopback ports that the parts of the cluster listen on. */
@@ -20,6 +21,8 @@ export interface ControlPlaneOptions {
   readonly ports: Ports;
   /** Whether the API server writes down who asked for what (never the content) in `files.auditLog`. */
   readonly hasAuditLog: boolean;
+  /** Where everything is that it reads and writes, if not where the cluster of this machine has it. */
+  readonly root?: string;
 }
 
 export function kubeconfig(name: SubjectName): string {
@@ -43,21 +46,21 @@ export async function writeKubeconfig(name: SubjectName, { apiserver }: Ports): 
   await writeFile(kubeconfig(name), JSON.stringify(content), { mode: 0o600 });
 }
 
-export async function writeAuditPolicy(): Promise<void> {
+export async function writeAuditPolicy(root = stateDirectory): Promise<void> {
   await writeFile(
-    state('audit-policy.json'),
+    join(root, 'audit-policy.json'),
     JSON.stringify({ apiVersion: 'audit.k8s.io/v1', kind: 'Policy', rules: [{ level: 'Metadata' }] }),
   );
 }
 
-export function etcd({ programs, ports }: ControlPlaneOptions): Daemon {
+export function etcd({ programs, ports, root = stateDirectory }: ControlPlaneOptions): Daemon {
   const clients = `http://127.0.0.1:${ports.etcd}`;
   const peers = `http://127.0.0.1:${ports.etcdPeers}`;
   return {
     name: 'etcd',
     program: programs['etcd']!,
     args: [
-      `--data-dir=${state('etcd')}`,
+      `--data-dir=${join(root, 'etcd')}`,
       `--listen-client-urls=${clients}`,
       `--advertise-client-urls=${clients}`,
       `--listen-peer-urls=${peers}`,
@@ -68,9 +71,9 @@ export function etcd({ programs, ports }: ControlPlaneOptions): Daemon {
   };
 }
 
-export function apiserver({ programs, ports, hasAuditLog }: ControlPlaneOptions): Daemon {
+export function apiserver({ programs, ports, hasAuditLog, root = stateDirectory }: ControlPlaneOptions): Daemon {
   const url = `https://127.0.0.1:${ports.apiserver}`;
-  const audit = [`--audit-policy-file=${state('audit-policy.json')}`, `--audit-log-path=${files.auditLog}`];
+  const audit = [`--audit-policy-file=${join(root, 'audit-policy.json')}`, `--audit-log-path=${auditLog(root)}`];
   return {
     name: 'kube-apiserver',
     program: programs['kube-apiserver']!,
@@ -80,22 +83,22 @@ export function apiserver({ programs, ports, hasAuditLog }: ControlPlaneOptions)
       `--secure-port=${ports.apiserver}`,
       `--advertise-address=${network.nodeAddress}`, // an endpoint may not be a loopback address
       `--service-cluster-ip-range=${network.serviceSubnet}`,
-      `--tls-cert-file=${certificate('apiserver')}`,
-      `--tls-private-key-file=${privateKey('apiserver')}`,
-      `--client-ca-file=${certificate('ca')}`,
+      `--tls-cert-file=${certificate('apiserver', root)}`,
+      `--tls-private-key-file=${privateKey('apiserver', root)}`,
+      `--client-ca-file=${certificate('ca', root)}`,
       // Without it the controller manager and the scheduler log an error every few seconds.
-      `--requestheader-client-ca-file=${certificate('front-proxy-ca')}`,
+      `--requestheader-client-ca-file=${certificate('front-proxy-ca', root)}`,
       '--requestheader-allowed-names=front-proxy-client',
-      `--service-account-key-file=${serviceAccountPublicKey}`,
-      `--service-account-signing-key-file=${privateKey('service-account')}`,
+      `--service-account-key-file=${serviceAccountPublicKey(root)}`,
+      `--service-account-signing-key-file=${privateKey('service-account', root)}`,
       `--service-account-issuer=${url}`,
       // Discovery would name the advertised address, where nothing listens.
       `--service-account-jwks-uri=${url}/openid/v1/jwks`,
       '--authorization-mode=Node,RBAC',
       '--enable-admission-plugins=NodeRestriction',
-      `--kubelet-certificate-authority=${certificate('ca')}`,
-      `--kubelet-client-certificate=${certificate('apiserver-kubelet')}`,
-      `--kubelet-client-key=${privateKey('apiserver-kubelet')}`,
+      `--kubelet-certificate-authority=${certificate('ca', root)}`,
+      `--kubelet-client-certificate=${certificate('apiserver-kubelet', root)}`,
+      `--kubelet-client-key=${privateKey('apiserver-kubelet', root)}`,
       '--kubelet-preferred-address-types=Hostname', // the kubelet listens on loopback, not on the node's address
       '--allow-privileged=true',
       '--profiling=false',

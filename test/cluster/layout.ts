@@ -25,11 +25,15 @@ export function state(...path: readonly string[]): string {
   return join(stateDirectory, ...path);
 }
 
+export function auditLog(root = stateDirectory): string {
+  return join(root, 'audit.log');
+}
+
 export const files = {
   kubeconfig: state('admin.kubeconfig'),
   record: state('cluster.json'),
   kernelSettings: state('kernel-settings.json'),
-  auditLog: state('audit.log'),
+  auditLog: auditLog(),
   containerdSocket: join(runtimeDirectory, 'containerd.sock'),
 } as const;
 

@@ -1,0 +1,195 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { copyProject } from '../../support/sidecar-copy.ts';
+import { credential, type SetupOptions } from '../../support/sidecar-setup.ts';
+import { eventually, temporaryDirectory, type Cleanup } from '../../support/sidecar-wait.ts';
+import { NODE, spawnRun, startSidecar, type Sidecar } from '../../support/sidecar.ts';
+import { workspaceFor } from '../../support/sidecar-clis.ts';
+import type { Workspace } from '../../support/workspace.ts';
+import { kubeconfigFor, TestApiServer } from './api-server.ts';
+
+export const SECRET = 'lakebase';
+export const MANAGER = 'lakebase-credential-sidecar.backstage';
+const PREFIX = 'lakebase-credential-sidecar/';
+
+export interface SecretObject {
+  readonly metadata: {
+    readonly uid: string;
+    readonly resourceVersion: string;
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly managedFields: readonly {
+      readonly manager: string;
+      readonly operation: string;
+      readonly fieldsV1: Readonly<Record<string, object>>;
+    }[];
+  };
+  readonly type: string;
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+export interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly resourceNames?: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+export const EVENTS: Rule = { apiGroups: [''], resources: ['events'], verbs: ['create'] };
+
+/** What docs/secrets.md asks for. */
+export function ruleFor(name = SECRET, verbs = ['get', 'watch', 'patch', 'create']): Rule {
+  return { apiGroups: [''], resources: ['secrets'], resourceNames: [name], verbs };
+}
+
+export interface Account {
+  readonly name: string;
+  readonly username: string;
+  readonly kubeconfig: string;
+  /** Which the kubeconfig names. */
+  readonly tokenFile: string;
+}
+
+export interface WriterOptions extends Omit<SetupOptions, 'config'> {
+  readonly account: Account;
+  /** What differs from one key `password` with the token. */
+  readonly secret?: object;
+  readonly withFile?: boolean;
+  /** Of the credential. */
+  readonly credential?: object;
+  readonly config?: Readonly<Record<string, unknown>>;
+}
+
+/** A real API server with one namespace, a stand-in workspace, and the bundle. */
+export class SecretsWorld {
+  readonly api: TestApiServer;
+  readonly workspace: Workspace;
+  readonly entry: string;
+  readonly namespace: string;
+  readonly #t: Cleanup;
+
+  private constructor(t: Cleanup, api: TestApiServer, workspace: Workspace, entry: string, namespace: string) {
+    this.#t = t;
+    this.api = api;
+    this.workspace = workspace;
+    this.entry = entry;
+    this.namespace = namespace;
+  }
+
+  static async start(t: Cleanup, { tokenLifetimeMs = 3_600_000 } = {}): Promise<SecretsWorld> {
+    const entry = await bundle(t);
+    const api = await TestApiServer.start(t);
+    const workspace = await workspaceFor(t, { tokenLifetimeMs });
+    return await new SecretsWorld(t, api, workspace, entry, '').inNamespace('apps');
+  }
+
+  /** The same, elsewhere. */
+  async inNamespace(
+    namespace: string,
+    { workspace = this.workspace }: { readonly workspace?: Workspace } = {},
+  ): Promise<SecretsWorld> {
+    await this.api.kubectl(['create', 'namespace', namespace]);
+    return new SecretsWorld(this.#t, this.api, workspace, this.entry, namespace);
+  }
+
+  async kubectl(args: readonly string[], input?: object): Promise<string> {
+    return await this.api.kubectl(['--namespace', this.namespace, ...args], input);
+  }
+
+  /** A service account that may do what these rules say. */
+  async account(name: string, rules: readonly Rule[] = [ruleFor(), EVENTS]): Promise<Account> {
+    const directory = await temporaryDirectory(this.#t);
+    const account = {
+      name,
+      username: `system:serviceaccount:${this.namespace}:${name}`,
+      kubeconfig: join(directory, 'kubeconfig'),
+      tokenFile: join(directory, 'token'),
+    };
+    await this.kubectl(['create', 'serviceaccount', name]);
+    await this.allow(account, rules);
+    await this.renewToken(account);
+    await writeFile(account.kubeconfig, kubeconfigFor(this.api, { tokenFile: account.tokenFile }));
+    return account;
+  }
+
+  async allow({ name }: Account, rules: readonly Rule[]): Promise<void> {
+    const subject = { kind: 'ServiceAccount', name, namespace: this.namespace };
+    const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name };
+    const rbac = { apiVersion: 'rbac.authorization.k8s.io/v1', metadata: { name } };
+    await this.kubectl(['apply', '-f', '-'], { ...rbac, kind: 'Role', rules });
+    await this.kubectl(['apply', '-f', '-'], { ...rbac, kind: 'RoleBinding', roleRef, subjects: [subject] });
+  }
+
+  async forbid({ name }: Account): Promise<void> {
+    await this.kubectl(['delete', 'rolebinding', name]);
+  }
+
+  /** As the kubelet does: a new file, renamed over the old one. */
+  async renewToken({ name, tokenFile }: Account, seconds = 3_600): Promise<string> {
+    const token = await this.kubectl(['create', 'token', name, `--duration=${seconds}s`]);
+    await writeFile(`${tokenFile}.new`, token);
+    await rename(`${tokenFile}.new`, tokenFile);
+    return token;
+  }
+
+  setup({ account, secret, withFile = false, credential: changes, config, env, ...rest }: WriterOptions): SetupOptions {
+    const sinks = (directory: string): object[] => [
+      ...(withFile ? [{ file: { path: `${directory}/run/token`, format: 'token' } }] : []),
+      { secret: { namespace: this.namespace, name: SECRET, data: { password: 'token' }, ...secret } },
+    ];
+    const directory = rest.directory ?? '/nowhere';
+    return {
+      workspace: this.workspace,
+      entry: this.entry,
+      config: {
+        credentials: [credential(directory, { sinks: sinks(directory), ...changes })],
+        refresh: { floor: '1s' },
+        ...config,
+      },
+      env: { KUBECONFIG: account.kubeconfig, ...env },
+      ...rest,
+    };
+  }
+
+  async start(t: Cleanup, options: WriterOptions): Promise<Sidecar> {
+    const directory = options.directory ?? (await temporaryDirectory(t));
+    return await startSidecar(t, this.setup({ ...options, directory }));
+  }
+
+  async spawn(t: Cleanup, options: WriterOptions, command = 'run'): Promise<Sidecar> {
+    const directory = options.directory ?? (await temporaryDirectory(t));
+    return await spawnRun(t, this.setup({ ...options, directory }), command);
+  }
+
+  async secret(name = SECRET): Promise<SecretObject | undefined> {
+    const flags = ['--show-managed-fields', '--ignore-not-found', '-o', 'json'];
+    const text = await this.kubectl(['get', 'secret', name, ...flags]);
+    return text === '' ? undefined : (JSON.parse(text) as SecretObject);
+  }
+
+  /** What a reader of a key gets. */
+  async read(key = 'password', name = SECRET): Promise<string | undefined> {
+    const value = (await this.secret(name))?.data?.[key];
+    return value === undefined ? undefined : Buffer.from(value, 'base64').toString();
+  }
+
+  async holds(token: string | undefined, { name = SECRET, withinMs = 2_000 } = {}): Promise<void> {
+    await eventually(`the Secret ${name} holds it`, async () => (await this.read('password', name)) === token, {
+      withinMs,
+    });
+  }
+}
+
+export function annotation({ metadata }: SecretObject, name: string): string | undefined {
+  return metadata.annotations?.[`${PREFIX}${name}`];
+}
+
+async function bundle(t: Cleanup): Promise<string> {
+  const project = await copyProject(t);
+  const build = spawn(NODE, ['scripts/build.ts'], { cwd: project, stdio: ['ignore', 'ignore', 'inherit'] });
+  const [code] = (await once(build, 'exit')) as [number];
+  if (code !== 0) throw new Error(`the build ended with ${code}`);
+  return join(project, 'dist/main.js');
+}
