@@ -60,14 +60,17 @@ function loadFile(config: KubeConfig, path: string): void {
     // The parser's words would quote the file, which may hold keys.
     throw refuse(`the kubeconfig ${path} ${text.trim() === '' ? 'is empty' : 'does not parse'}`);
   }
-  const [cluster, user] = [config.getCurrentCluster(), config.getCurrentUser() as Writable<User> | null];
+  const [cluster, user] = [config.getCurrentCluster(), config.getCurrentUser()];
   if (cluster === null || user === null) {
     throw refuse(`the kubeconfig ${path} has no current-context, or one without its cluster and user`);
   }
   const tokenFile = readTokenFile(text, user.name);
   // The library knows this key by another name than kubectl, and would read the file once only.
   if (tokenFile !== undefined) {
-    user.authProvider = { name: 'tokenFile', config: { tokenFile: resolve(dirname(path), tokenFile) } };
+    (user as Writable<User>).authProvider = {
+      name: 'tokenFile',
+      config: { tokenFile: resolve(dirname(path), tokenFile) },
+    };
   }
   if (cluster.proxyUrl !== undefined) throw refuse(`the kubeconfig ${path} asks for a proxy, which is not supported`);
   const provider = (user.authProvider as { readonly name?: string } | null)?.name;

@@ -104,9 +104,8 @@ export class TestApiServer {
 
   async kubectl(args: readonly string[], input?: object): Promise<string> {
     const flags = [`--kubeconfig=${this.#kubeconfig}`, '--request-timeout=10s'];
-    const { stdout } = await execa(this.#programs['kubectl']!, [...flags, ...args], {
-      ...(input === undefined ? { stdin: 'ignore' } : { input: JSON.stringify(input) }),
-    });
+    const options = input === undefined ? ({ stdin: 'ignore' } as const) : { input: JSON.stringify(input) };
+    const { stdout } = await execa(this.#programs['kubectl']!, [...flags, ...args], options);
     return stdout;
   }
 
@@ -155,7 +154,7 @@ export class TestApiServer {
   }
 
   async #end(): Promise<void> {
-    for (const name of [...this.#running.keys()]) await this.#stop(name);
+    for (const name of this.#running.keys()) await this.#stop(name);
   }
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { copyProject } from '../../support/sidecar-copy.ts';
 import { credential, type SetupOptions } from '../../support/sidecar-setup.ts';
 import { eventually, temporaryDirectory, type Cleanup } from '../../support/sidecar-wait.ts';
-import { NODE, spawnRun, startSidecar, type Sidecar } from '../../support/sidecar.ts';
+import { NODE, runCommand, startSidecar, type Outcome, type Sidecar } from '../../support/sidecar.ts';
 import { workspaceFor } from '../../support/sidecar-clis.ts';
 import type { Workspace } from '../../support/workspace.ts';
 import { kubeconfigFor, TestApiServer } from './api-server.ts';
@@ -158,9 +158,10 @@ export class SecretsWorld {
     return await startSidecar(t, this.setup({ ...options, directory }));
   }
 
-  async spawn(t: Cleanup, options: WriterOptions, command = 'run'): Promise<Sidecar> {
+  /** Any command, to its end. */
+  async run(t: Cleanup, command: string, options: WriterOptions): Promise<Outcome> {
     const directory = options.directory ?? (await temporaryDirectory(t));
-    return await spawnRun(t, this.setup({ ...options, directory }), command);
+    return await runCommand(t, command, this.setup({ ...options, directory }));
   }
 
   async secret(name = SECRET): Promise<SecretObject | undefined> {
