@@ -1,56 +1,21 @@
-import { chooseRecovered, type Demands, LONGEST_LIFETIME_MS, requireBetter } from './acceptance.ts';
+import { LONGEST_LIFETIME_MS, requireBetter } from './acceptance.ts';
 import { Attempts } from './attempts.ts';
 import { MintError } from './errors.ts';
-import type { Cancellable, Clock, Credential, Minter, Observer, Sink } from './ports.ts';
-import { Publisher } from './publisher.ts';
-import {
-  ageMs,
-  attemptTimeoutMs,
-  type BackoffPolicy,
-  firstRefreshAt,
-  type Random,
-  refreshAt,
-  type RefreshPolicy,
-  remainingMs,
-  retryDelayMs,
-} from './schedule.ts';
+import type { Cancellable, Clock, Credential } from './ports.ts';
+import type { KeeperOptions } from './keeper-options.ts';
+import { Publishers } from './publishers.ts';
+import { ageMs, attemptTimeoutMs, firstRefreshAt, refreshAt, remainingMs, retryDelayMs } from './schedule.ts';
 import { expiresLater, isBetter } from './sharing.ts';
-import type { Slots } from './slots.ts';
 import type { CredentialStatus, Vitals } from './status.ts';
 import { runAll } from './tasks.ts';
-import { Alarm, type Ticker } from './ticker.ts';
-
-export interface KeeperOptions {
-  readonly name: string;
-  /** The endpoint or the instance, for the status only. */
-  readonly resource: string;
-  /** What is asked for; the service's own default where it is undefined. */
-  readonly ttlMs: number | undefined;
-  /** Deadline of one attempt while there is no valid credential; sooner where one is about to expire. */
-  readonly timeoutMs: number;
-  readonly refresh: RefreshPolicy;
-  readonly backoff: BackoffPolicy;
-  readonly minter: Minter;
-  readonly sinks: readonly Sink[];
-  readonly slots: Slots;
-  readonly ticker: Ticker;
-  readonly random: Random;
-  readonly observer: Observer;
-  /** Whether what an earlier process left in the sinks may be used for as long as it lives. */
-  readonly adopts: boolean;
-  /** Held by the keeper that this one replaces, for the same identity. */
-  readonly inherited?: Credential | undefined;
-}
-
-/** A look at shared sinks is not repeated sooner: the start has just had one. */
-const LOOK_MS = 1_000;
+import { Alarm } from './ticker.ts';
 
 /** Keeps one credential fresh: mints it, hands it to its sinks, waits until it is due, and never gives up. */
 export class Keeper {
   readonly #options: KeeperOptions;
   readonly #clock: Clock;
   readonly #alarm: Alarm;
-  readonly #publishers: readonly Publisher[];
+  readonly #publishers: Publishers;
   readonly #attempts = new Attempts();
   #current: Credential | undefined;
   #hasExpired = false;
@@ -61,8 +26,6 @@ export class Keeper {
   #wakeAt: number;
   /** The service's clock minus this machine's, at the last mint. */
   #skewMs = 0;
-  /** By the monotonic clock. */
-  #lookedAt = -Infinity;
 
   constructor(options: KeeperOptions) {
     const { name, sinks, ticker, backoff, random, observer, refresh } = options;
@@ -70,16 +33,18 @@ export class Keeper {
     this.#clock = ticker.clock;
     this.#alarm = new Alarm(ticker);
     this.#wakeAt = this.#clock.now();
-    const shared = {
+    this.#publishers = new Publishers(sinks, {
+      credentialName: name,
+      ticker,
+      backoff,
+      random,
+      observer,
       refresh,
       skewMs: () => this.#skewMs,
-      onFound: (found: Credential) => {
+      onFound: (found) => {
         if (this.#takeOver(found)) this.#alarm.ring();
       },
-    };
-    this.#publishers = sinks.map(
-      (sink) => new Publisher({ credentialName: name, sink, ticker, backoff, random, observer, ...shared }),
-    );
+    });
   }
 
   get name(): string {
@@ -87,7 +52,7 @@ export class Keeper {
   }
 
   get sinkNames(): string[] {
-    return this.#publishers.map(({ sink }) => sink.name);
+    return this.#publishers.sinkNames;
   }
 
   /** What a keeper that replaces this one may go on with. */
@@ -97,12 +62,11 @@ export class Keeper {
 
   /** Settles once every sink has held the credential. */
   async published(): Promise<void> {
-    await Promise.all(this.#publishers.map((publisher) => publisher.firstWrite));
+    await this.#publishers.published();
   }
 
   async run({ signal }: Cancellable): Promise<void> {
-    const publishing = this.#publishers.map((publisher) => (options: Cancellable) => publisher.run(options));
-    await runAll([(options) => this.#keep(options), ...publishing], { signal });
+    await runAll([(options) => this.#keep(options), ...this.#publishers.tasks], { signal });
   }
 
   /** Something happened after which the present credential cannot be trusted to last. */
@@ -133,7 +97,7 @@ export class Keeper {
       name: this.name,
       resource: this.#options.resource,
       current: this.#current,
-      sinks: await Promise.all(this.#publishers.map((publisher) => publisher.status({ signal }))),
+      sinks: await this.#publishers.status({ signal }),
       wakeAt: this.#wakeAt,
       isMinting: this.#isMinting,
       ...this.#attempts.summary,
@@ -150,9 +114,7 @@ export class Keeper {
 
   async #adopt({ signal }: Cancellable): Promise<void> {
     const { adopts, inherited } = this.#options;
-    this.#lookedAt = this.#clock.monotonic();
-    const recovered = await Promise.all(this.#publishers.map((publisher) => publisher.recover({ signal })));
-    const found = chooseRecovered(recovered, this.#clock);
+    const found = await this.#publishers.recover({ signal });
     const adopted = inherited !== undefined && remainingMs(inherited, this.#clock) > 0 ? inherited : found;
     // A watch may have told of it already.
     if (adopted !== undefined && adopts && adopted.fingerprint !== this.#current?.fingerprint) this.#use(adopted);
@@ -171,15 +133,7 @@ export class Keeper {
     this.#hasExpired = false;
     this.#wakeAt = refreshAt(adopted, refresh, random);
     observer.adopted(this.name, adopted, this.#wakeAt);
-    this.#publish(adopted);
-  }
-
-  /** Whether another writer was faster. */
-  async #takeOverInstead({ signal }: Cancellable): Promise<boolean> {
-    if (this.#clock.monotonic() - this.#lookedAt < LOOK_MS) return false;
-    this.#lookedAt = this.#clock.monotonic();
-    const found = await Promise.all(this.#publishers.map((publisher) => publisher.look({ signal })));
-    return this.#takeOver(chooseRecovered(found, this.#clock));
+    this.#publishers.publish(adopted);
   }
 
   async #waitUntilDue({ signal }: Cancellable): Promise<void> {
@@ -199,12 +153,15 @@ export class Keeper {
       expiresAt: this.#current?.local.expiresAt ?? -Infinity,
       isTroubled: this.#attempts.areTroubled,
     };
+    const held = this.#current;
     this.#isMinting = true;
     try {
       await slots.with(
         request,
         async (slot) => {
-          if (!(await this.#takeOverInstead({ signal }))) await this.#mint(slot, { signal });
+          this.#takeOver(await this.#publishers.look({ signal }));
+          // Another writer may have been faster, also than our turn: then there is nothing to mint.
+          if (this.#current === held) await this.#mint(slot, { signal });
         },
         { signal },
       );
@@ -215,7 +172,7 @@ export class Keeper {
   }
 
   async #mint(slot: number, { signal }: Cancellable): Promise<void> {
-    const { minter, observer } = this.#options;
+    const { minter, observer, ttlMs } = this.#options;
     const startedAt = this.#clock.monotonic();
     const timeoutMs = attemptTimeoutMs(this.#options.timeoutMs, this.#leftMs());
     const held = this.#current;
@@ -229,12 +186,13 @@ export class Keeper {
       const credential = await minting;
       // Meanwhile another writer's may have come into use: then this one is worth nothing unless it lives longer.
       const isOvertaken = this.#current !== held && !expiresLater(credential, this.#current!);
-      if (!isOvertaken) requireBetter(credential, this.#current, this.#demands, this.#clock);
+      const demands = { requestedMs: ttlMs ?? LONGEST_LIFETIME_MS, isShared: this.#publishers.isShared };
+      if (!isOvertaken) requireBetter(credential, this.#current, demands, this.#clock);
       this.#succeeded(credential, isOvertaken, this.#clock.monotonic() - startedAt);
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof MintError)) throw error; // a bug is not weather
-      this.#failed(error, this.#clock.monotonic() - startedAt);
+      this.#failed(error, this.#current !== held, this.#clock.monotonic() - startedAt);
     }
   }
 
@@ -249,14 +207,16 @@ export class Keeper {
     this.#wakeAt = (isFirst ? firstRefreshAt : refreshAt)(this.#current ?? credential, refresh, random);
     if (this.#isDueAgain) this.refreshSoon(); // the clock jumped while the command ran: its times cannot be trusted
     observer.minted(this.name, credential, { durationMs, dueAt: this.#wakeAt, failuresBefore, isOvertaken });
-    if (!isOvertaken) this.#publish(credential);
+    if (!isOvertaken) this.#publishers.publish(credential);
   }
 
-  #failed(error: MintError, durationMs: number): void {
-    const { backoff, observer, random } = this.#options;
+  #failed(error: MintError, isOvertaken: boolean, durationMs: number): void {
+    const { backoff, observer, random, refresh } = this.#options;
     this.#attempts.failed(error, this.#clock.now());
     const { failures } = this.#attempts;
-    this.#wakeAt = this.#clock.now() + retryDelayMs(failures, backoff, this.#leftMs(), random);
+    this.#wakeAt = isOvertaken
+      ? refreshAt(this.#current!, refresh, random)
+      : this.#clock.now() + retryDelayMs(failures, backoff, this.#leftMs(), random);
     if (this.#isDueAgain) this.refreshSoon(); // the command ran with the old secret, or on the old time
     observer.mintFailed(this.name, error, {
       durationMs,
@@ -265,15 +225,6 @@ export class Keeper {
       remainingMs: this.#leftMs(),
     });
     this.#noticeExpiry();
-  }
-
-  #publish(credential: Credential): void {
-    for (const publisher of this.#publishers) publisher.publish(credential);
-  }
-
-  get #demands(): Demands {
-    const isShared = this.#publishers.some((publisher) => publisher.isShared);
-    return { requestedMs: this.#options.ttlMs ?? LONGEST_LIFETIME_MS, isShared };
   }
 
   #leftMs(): number | undefined {

@@ -1,4 +1,5 @@
 import type { ApiAnswer, ApiServer, WatchEvent } from '../kubernetes/api-server.ts';
+import { watchForEver } from '../kubernetes/watch.ts';
 import { deniedVerbs } from '../kubernetes/access.ts';
 import { type Conflict, conflictsIn, missingRule, type Target, toSinkError } from '../kubernetes/api-errors.ts';
 import { SinkError } from '../credential/errors.ts';
@@ -28,7 +29,6 @@ type Observed =
 
 /** Minting waits for a look no longer than this. */
 const LOOK_MS = 2_000;
-const MAX_WATCH_DELAY_MS = 15_000;
 const APPLY = 'application/apply-patch+yaml';
 /** No object has it, so an apply with it creates, and never changes, one that somebody else created first. */
 const NO_OBJECT_YET = '1';
@@ -108,40 +108,14 @@ export class SecretSink implements Sink {
 
   async watch({ onChange, onTrouble }: SinkListener, { signal }: Cancellable): Promise<void> {
     const { api, clock, name, namespace } = this.#options;
-    const path = secretsOf(namespace);
-    let failures = 0;
-    const onOpen = (): void => {
-      if (failures > 1) onTrouble(undefined);
-      failures = 0;
-      // Whatever happened between two watches; one that fails here is tried again by whoever writes.
-      void this.#get({ signal }).then(onChange, () => {});
-    };
-    const onEvent = (event: WatchEvent): void => {
-      if (event.type === 'ERROR') throw this.#explain({ status: 410, body: event.object, retryAfterMs: 0 }, 'watch');
+    // One that fails is tried again by whoever writes, which tells of it.
+    const catchUp = async (): Promise<void> => await this.#get({ signal }).then(onChange, () => {});
+    const take = (event: WatchEvent): void => {
       if (this.#take(event)) onChange();
     };
-    while (!signal.aborted) {
-      let retryAfterMs = 0;
-      try {
-        const refusal = await api.watch(
-          path,
-          { fieldSelector: `metadata.name=${name}` },
-          { onOpen, onEvent },
-          { signal },
-        );
-        if (refusal !== undefined) throw this.#explain(refusal, 'watch');
-      } catch (error) {
-        if (signal.aborted) return;
-        if (!(error instanceof SinkError)) throw error;
-        failures += 1;
-        if (failures === 2) onTrouble(error);
-        ({ retryAfterMs } = error);
-        await this.#get({ signal }).then(onChange, () => {}); // seen late is better than not at all
-      }
-      const delayMs =
-        failures === 0 ? 0 : Math.min(MAX_WATCH_DELAY_MS, 500 * 2 ** failures) * (0.5 + Math.random() / 2);
-      await clock.sleep(Math.max(200, delayMs, retryAfterMs), { signal }).catch(() => {});
-    }
+    const request = { path: secretsOf(namespace), query: { fieldSelector: `metadata.name=${name}` } };
+    const explain = (answer: ApiAnswer): SinkError => this.#explain(answer, 'watch');
+    await watchForEver(api, request, { catchUp, take, explain, onTrouble }, { signal, clock });
   }
 
   get #object(): SecretObject | undefined {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { Fleet, type KeeperPlan } from '../../src/credential/fleet.ts';
-import { Keeper, type KeeperOptions } from '../../src/credential/keeper.ts';
+import { Keeper } from '../../src/credential/keeper.ts';
+import type { KeeperOptions } from '../../src/credential/keeper-options.ts';
 import { HOUR_MS, MemorySink, ScriptedMinter } from '../support/fakes.ts';
 import { World } from '../support/keeping.ts';
 

@@ -44,12 +44,15 @@ export type Answer = Minted | MintError | 'hang' | ((options: MintOptions) => Pr
 export class ScriptedMinter implements Minter {
   readonly calls: (MintOptions & { readonly at: number; readonly endedAt?: number })[] = [];
   readonly #clock: FakeClock;
+  /** So that the tokens of several minters differ. */
+  readonly #prefix: string;
   #script: Answer[];
   running = 0;
 
-  constructor(clock: FakeClock, script: Answer[] = [{}]) {
+  constructor(clock: FakeClock, script: Answer[] = [{}], prefix = '') {
     this.#clock = clock;
     this.#script = script;
+    this.#prefix = prefix;
   }
 
   script(...script: Answer[]): void {
@@ -62,7 +65,7 @@ export class ScriptedMinter implements Minter {
     const answer = (this.#script.length > 1 ? this.#script.shift() : this.#script[0]) ?? {};
     const started = credentialAt(
       this.#clock,
-      `token-${count}`,
+      `${this.#prefix}token-${count}`,
       typeof answer === 'object' && !(answer instanceof Error) ? answer : {},
     );
     this.running += 1;

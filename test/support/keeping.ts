@@ -1,5 +1,6 @@
 import type { TestContext } from 'node:test';
-import { Keeper, type KeeperOptions } from '../../src/credential/keeper.ts';
+import { Keeper } from '../../src/credential/keeper.ts';
+import type { KeeperOptions } from '../../src/credential/keeper-options.ts';
 import type { Cancellable } from '../../src/credential/ports.ts';
 import { Slots } from '../../src/credential/slots.ts';
 import { Ticker } from '../../src/credential/ticker.ts';

@@ -24,6 +24,12 @@ export class MetricSamples {
       (sample) => sample.name === `${PREFIX}${name}` && wanted.every(([key, value]) => sample.labels[key] === value),
     )?.value;
   }
+
+  /** Over all labels. */
+  sum(name: string): number {
+    const values = this.#samples.filter((sample) => sample.name === `${PREFIX}${name}`).map(({ value }) => value);
+    return values.reduce((total, value) => total + value, 0);
+  }
 }
 
 function parse(line: string): Sample | undefined {

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { link, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 import { eventually, undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
 import { certificate, privateKey, replaceAuthority, writeCertificates } from '../certificates.ts';
@@ -83,6 +84,15 @@ export class TestApiServer {
     await this.#stop('kube-apiserver');
   }
 
+  /** It takes connections, and answers nothing. */
+  hang(): void {
+    this.#signal('SIGSTOP');
+  }
+
+  goOn(): void {
+    this.#signal('SIGCONT');
+  }
+
   /** As a certificate authority that is rotated: the API server comes back with certificates that the old one did not sign. */
   async rotateAuthority(): Promise<void> {
     await this.down();
@@ -109,18 +119,27 @@ export class TestApiServer {
     return stdout;
   }
 
-  async get<T>(...args: readonly string[]): Promise<T> {
-    return JSON.parse(await this.kubectl(['get', ...args, '-o', 'json'])) as T;
+  /** What kubectl prints, line by line, as long as the test runs. */
+  follow(t: Cleanup, args: readonly string[], onLine: (line: string) => void): void {
+    const child = spawn(this.#programs['kubectl']!, [`--kubeconfig=${this.#kubeconfig}`, ...args], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const closed = once(child, 'close');
+    createInterface(child.stdout).on('line', onLine);
+    undoAfter(t, async () => {
+      child.kill();
+      await closed;
+    });
   }
 
-  /** Everything that was asked so far by who has a name that begins like this. */
+  /** Everything that was answered so far to who has a name that begins like this. */
   async audit(username: string): Promise<AuditEvent[]> {
     const text = await readFile(auditLog(this.root), 'utf8');
     return text
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as AuditEvent)
-      .filter(({ user }) => user.username.startsWith(username));
+      .filter(({ stage, user }) => stage !== 'RequestReceived' && user.username.startsWith(username));
   }
 
   get #kubeconfig(): string {
@@ -144,6 +163,10 @@ export class TestApiServer {
     } finally {
       await log.close();
     }
+  }
+
+  #signal(signal: NodeJS.Signals): void {
+    this.#running.get('kube-apiserver')?.child.kill(signal);
   }
 
   async #stop(name: string): Promise<void> {

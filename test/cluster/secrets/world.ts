@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rename, writeFile } from 'node:fs/promises';
@@ -8,7 +9,7 @@ import { eventually, temporaryDirectory, type Cleanup } from '../../support/side
 import { NODE, runCommand, startSidecar, type Outcome, type Sidecar } from '../../support/sidecar.ts';
 import { workspaceFor } from '../../support/sidecar-clis.ts';
 import type { Workspace } from '../../support/workspace.ts';
-import { kubeconfigFor, TestApiServer } from './api-server.ts';
+import { kubeconfigFor, TestApiServer, type AuditEvent } from './api-server.ts';
 
 export const SECRET = 'lakebase';
 export const MANAGER = 'lakebase-credential-sidecar.backstage';
@@ -181,6 +182,19 @@ export class SecretsWorld {
       withinMs,
     });
   }
+}
+
+/** Whatever else they did: nobody listed Secrets, and nobody touched another one than that. */
+export async function assertFrugal(api: TestApiServer, names: readonly string[] = [SECRET]): Promise<AuditEvent[]> {
+  const events = await api.audit('system:serviceaccount:');
+  const ofSecrets = events.filter(({ objectRef }) => objectRef?.resource === 'secrets');
+  assert.ok(ofSecrets.length > 0, 'the audit log has nothing');
+  const strange = ofSecrets.filter(
+    ({ objectRef, verb }) =>
+      !['get', 'watch', 'patch'].includes(verb) || !names.includes(objectRef?.name ?? '') || verb === 'list',
+  );
+  assert.deepEqual(strange, []);
+  return ofSecrets;
 }
 
 export function annotation({ metadata }: SecretObject, name: string): string | undefined {

@@ -1,0 +1,62 @@
+import { chooseRecovered } from './acceptance.ts';
+import type { Cancellable, Clock, Credential, Sink } from './ports.ts';
+import { Publisher, type PublisherOptions } from './publisher.ts';
+import type { SinkStatus } from './status.ts';
+import type { Task } from './tasks.ts';
+
+/** A look at shared sinks is not repeated sooner: the start has just had one. */
+const LOOK_MS = 1_000;
+
+/** All sinks of one credential; each goes its own way. */
+export class Publishers {
+  readonly #all: readonly Publisher[];
+  readonly #clock: Clock;
+  /** By the monotonic clock. */
+  #lookedAt = -Infinity;
+
+  constructor(sinks: readonly Sink[], options: Omit<PublisherOptions, 'sink'>) {
+    this.#clock = options.ticker.clock;
+    this.#all = sinks.map((sink) => new Publisher({ ...options, sink }));
+  }
+
+  get sinkNames(): string[] {
+    return this.#all.map(({ sink }) => sink.name);
+  }
+
+  get tasks(): Task[] {
+    return this.#all.map((publisher) => async (options) => await publisher.run(options));
+  }
+
+  /** Other writers may put credentials of theirs into one of them. */
+  get isShared(): boolean {
+    return this.#all.some((publisher) => publisher.isShared);
+  }
+
+  /** Settles once every sink has held the credential. */
+  async published(): Promise<void> {
+    await Promise.all(this.#all.map(async (publisher) => await publisher.firstWrite));
+  }
+
+  async status(options: Cancellable): Promise<SinkStatus[]> {
+    return await Promise.all(this.#all.map(async (publisher) => await publisher.status(options)));
+  }
+
+  publish(credential: Credential): void {
+    for (const publisher of this.#all) publisher.publish(credential);
+  }
+
+  /** The best of what an earlier process, or another writer, has left. */
+  async recover(options: Cancellable): Promise<Credential | undefined> {
+    this.#lookedAt = this.#clock.monotonic();
+    const found = await Promise.all(this.#all.map(async (publisher) => await publisher.recover(options)));
+    return chooseRecovered(found, this.#clock);
+  }
+
+  /** The best of what stands in shared sinks now. */
+  async look(options: Cancellable): Promise<Credential | undefined> {
+    if (this.#clock.monotonic() - this.#lookedAt < LOOK_MS) return undefined;
+    this.#lookedAt = this.#clock.monotonic();
+    const found = await Promise.all(this.#all.map(async (publisher) => await publisher.look(options)));
+    return chooseRecovered(found, this.#clock);
+  }
+}

@@ -1,0 +1,57 @@
+import { SinkError } from '../credential/errors.ts';
+import type { Cancellable, Clock } from '../credential/ports.ts';
+import type { ApiAnswer, ApiServer, Query, WatchEvent } from './api-server.ts';
+
+export interface Watcher {
+  /** Looks at everything afresh: something may have happened between two watches, or while there is none. */
+  readonly catchUp: () => Promise<void>;
+  readonly take: (event: WatchEvent) => void;
+  readonly explain: (answer: ApiAnswer) => SinkError;
+  /** Nothing is seen at once any more; undefined when that is over. */
+  readonly onTrouble: (problem: SinkError | undefined) => void;
+}
+
+const FIRST_DELAY_MS = 1_000;
+const MAX_DELAY_MS = 15_000;
+/** Between a watch that the server ended in good order and the next one. */
+const PAUSE_MS = 200;
+/** The first failure may be a restart of the server. */
+const TROUBLE = 2;
+
+/**
+ * Watches until the signal, over and over. Each watch begins with what is there and never where the last one ended: so
+ * nothing that the server has forgotten (410) is ever asked for.
+ */
+export async function watchForEver(
+  api: ApiServer,
+  { path, query }: { readonly path: string; readonly query: Query },
+  { catchUp, take, explain, onTrouble }: Watcher,
+  { signal, clock }: Cancellable & { readonly clock: Clock },
+): Promise<void> {
+  let failures = 0;
+  const onOpen = (): void => {
+    if (failures >= TROUBLE) onTrouble(undefined);
+    failures = 0;
+    void catchUp();
+  };
+  const onEvent = (event: WatchEvent): void => {
+    if (event.type === 'ERROR') throw explain({ status: 410, body: event.object, retryAfterMs: 0 });
+    take(event);
+  };
+  while (!signal.aborted) {
+    let delayMs = PAUSE_MS;
+    try {
+      const refusal = await api.watch(path, query, { onOpen, onEvent }, { signal });
+      if (refusal !== undefined) throw explain(refusal);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof SinkError)) throw error;
+      failures += 1;
+      if (failures === TROUBLE) onTrouble(error);
+      const ceilingMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (failures - 1));
+      delayMs = Math.max(ceilingMs * (0.5 + Math.random() / 2), error.retryAfterMs);
+      await catchUp(); // seen late is better than not at all
+    }
+    await clock.sleep(delayMs, { signal }).catch(() => {}); // the loop looks at the signal
+  }
+}

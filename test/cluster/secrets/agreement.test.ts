@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { after, before, describe } from 'node:test';
+import { eventually } from '../../support/sidecar-wait.ts';
+import { SharedCleanup, story } from '../support/pods-story.ts';
+import { whyNotBuilt } from './api-server.ts';
+import { assertFrugal } from './world.ts';
+import { hasFaketime, LIFETIME_MS, MINUTES_FAST, Writers, WRITERS } from './writers.ts';
+
+/** As by default with TEST_WHOLE_PERIODS=1 (20 minutes); else sooner, with the same jitter. */
+const AT = process.env['TEST_WHOLE_PERIODS'] === undefined ? 0.2 : 0.667;
+const PUBLICATIONS = 5;
+
+const skip = await whyNotBuilt();
+const hasWrongClock = await hasFaketime();
+
+describe('ten writers of one Secret, with tokens of five minutes', { skip }, () => {
+  const shared = new SharedCleanup();
+  const chapter = story();
+  let writers: Writers;
+
+  before(async () => {
+    writers = await Writers.start(shared, { at: AT, hasWrongClock });
+  });
+  after(() => shared.undo());
+
+  chapter('mint about once per published token', async (t) => {
+    const { publications, world } = writers;
+    await writers.settled();
+    const [minted, published] = [world.workspace.minted.length, publications.length];
+    t.diagnostic(`the start: ${minted} mints, ${published} publications`);
+    await eventually('five more publications', () => publications.length >= published + PUBLICATIONS, {
+      withinMs: (PUBLICATIONS + 1) * LIFETIME_MS,
+    });
+    await writers.settled();
+    const mints = world.workspace.minted.length - minted;
+    const count = publications.length - published;
+    const patches = (await assertFrugal(world.api)).filter(({ verb }) => verb === 'patch');
+    const late = patches.filter(({ responseStatus }) => responseStatus?.code === 409);
+    const adoptions = await writers.sum('adoptions_total');
+    t.diagnostic(
+      `${mints} mints for ${count} publications; in all ${patches.length} patches, ${late.length} of them too late, and ${adoptions} adoptions`,
+    );
+    assert.ok(mints <= 1.3 * count, `${mints} mints for ${count} publications`);
+    assert.ok(adoptions >= (WRITERS - 2) * PUBLICATIONS, `${adoptions} adoptions`);
+  });
+
+  chapter('never replace a token by one that expires sooner', async () => {
+    const expiries = await Promise.resolve(writers.publications.map(({ expiresAt }) => expiresAt));
+    assert.deepEqual(
+      expiries,
+      expiries.toSorted((a, b) => a - b),
+    );
+  });
+
+  chapter('are not harmed by one of them whose clock is ten minutes fast', async (t) => {
+    if (!hasWrongClock) {
+      t.skip('needs libfaketime: apt-get install --yes --no-install-recommends faketime, then npm run test:cluster');
+      return;
+    }
+    const wrong = await writers.all[0]!.metrics();
+    const skew = wrong.get('clock_skew_seconds') ?? 0;
+    assert.ok(Math.abs(skew + MINUTES_FAST * 60) < 10, `${skew} s`);
+    // It takes part like any other.
+    assert.ok(wrong.sum('adoptions_total') >= PUBLICATIONS - 2);
+    assert.equal(await writers.sum('refresh_failures_total'), 0);
+    for (const writer of writers.all) {
+      assert.ok(await writer.isReady());
+      assert.deepEqual(
+        writer.lines.filter(({ level }) => level !== 'info'),
+        [],
+      );
+    }
+  });
+});

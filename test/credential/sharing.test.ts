@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict';
+import test, { type TestContext } from 'node:test';
+import { MintError } from '../../src/credential/errors.ts';
+import { expiresLater, isBetter, mayStay } from '../../src/credential/sharing.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { credentialAt, HOUR_MS, MemorySink, type Minted, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
+import { World } from '../support/keeping.ts';
+import { SharedPlace } from '../support/shared-sink.ts';
+
+const REFRESH = { at: 0.667, jitter: 0.1, floorMs: 10_000 };
+
+interface Writing {
+  readonly world: World;
+  readonly place: SharedPlace;
+  readonly minters: readonly ScriptedMinter[];
+  readonly files: readonly MemorySink[];
+  readonly mints: () => number;
+}
+
+/** Writers of one place, each with a file of its own. Their draws differ. */
+async function startWriters(
+  t: TestContext,
+  count: number,
+  { place = new SharedPlace(), clock, minted = {}, adopts = true }: Options = {},
+): Promise<Writing> {
+  const world = new World(clock === undefined ? {} : { clock });
+  const minters = Array.from(
+    { length: count },
+    (_, index) => new ScriptedMinter(world.clock, [minted, minted], `${index}`),
+  );
+  const files = minters.map(() => new MemorySink());
+  for (const [index, minter] of minters.entries()) {
+    let draw = index;
+    world.add(minter, {
+      sinks: [files[index]!, place.sink()],
+      refresh: REFRESH,
+      random: () => ((draw += 7) % 10) / 10 + index / 1_000,
+      adopts,
+    });
+  }
+  world.run(t);
+  await world.clock.idle();
+  return { world, place, minters, files, mints: () => minters.reduce((sum, { calls }) => sum + calls.length, 0) };
+}
+
+interface Options {
+  readonly place?: SharedPlace;
+  readonly clock?: FakeClock;
+  readonly minted?: Minted;
+  readonly adopts?: boolean;
+}
+
+test('what expires later by the service is better, and so is anything valid when nothing valid is held', () => {
+  const clock = new FakeClock();
+  const [older, newer] = [credentialAt(clock, 'a'), credentialAt(clock, 'b', { lifetimeMs: HOUR_MS + 1 })];
+  const dead = credentialAt(clock, 'c', { lifetimeMs: 0 });
+  const slow = credentialAt(clock, 'd', { skewMs: -MINUTE_MS });
+  assert.ok(expiresLater(newer, older) && !expiresLater(older, newer) && !expiresLater(older, older));
+  assert.ok(expiresLater(older, slow), 'by the service, whatever the local clocks say');
+  for (const [title, found, present, expected] of [
+    ['later', newer, older, true],
+    ['sooner', older, newer, false],
+    ['the same', older, older, false],
+    ['nothing held', older, undefined, true],
+    ['a dead one held', older, dead, true],
+    ['a dead one found', dead, undefined, false],
+    [
+      'issued in the future',
+      { ...newer, local: { issuedAt: clock.now() + MINUTE_MS, expiresAt: clock.now() + HOUR_MS } },
+      older,
+      false,
+    ],
+  ] as const) {
+    assert.equal(isBetter(found, present, clock), expected, title);
+  }
+});
+
+test('what another writer has put there may stay if it lives longer, or if it is new and not yet due', async () => {
+  const clock = new FakeClock();
+  const other = credentialAt(clock, 'other');
+  await clock.advance(1_000);
+  const ours = credentialAt(clock, 'ours');
+  const stays = (heldBefore?: string) => mayStay(other, ours, { heldBefore, refresh: REFRESH }, clock);
+  assert.ok(mayStay(ours, other, { heldBefore: ours.fingerprint, refresh: REFRESH }, clock), 'it lives longer');
+  assert.ok(mayStay(other, { ...other, fingerprint: 'x' }, { heldBefore: other.fingerprint, refresh: REFRESH }, clock));
+  assert.ok(stays(), 'it came after our look');
+  assert.ok(!stays(other.fingerprint), 'it is what our mint was to replace');
+  await clock.advance((0.667 - 0.1) * HOUR_MS - 1_000 - 1);
+  assert.ok(stays());
+  await clock.advance(1);
+  assert.ok(!stays(), 'it is due');
+  await clock.advance(HOUR_MS);
+  assert.ok(!mayStay(other, ours, { heldBefore: undefined, refresh: REFRESH }, clock), 'it is dead');
+});
+
+test('a writer that finds a valid credential mints nothing, and puts it into its files', async (t) => {
+  const clock = new FakeClock();
+  const place = new SharedPlace();
+  place.put(credentialAt(clock, 'theirs'));
+  await clock.advance(10 * MINUTE_MS);
+  const { files, mints } = await startWriters(t, 1, { clock, place });
+  assert.equal(mints(), 0);
+  assert.equal(files[0]!.content, 'theirs');
+});
+
+test('ten writers mint once for each published token, and none publishes what expires sooner', async (t) => {
+  const { world, place, mints, files } = await startWriters(t, 10);
+  assert.ok(mints() <= 10, 'at the start nobody knows of another');
+  await world.clock.advance(HOUR_MS);
+  const [minted, published] = [mints(), place.history.length];
+  await world.clock.advance(24 * HOUR_MS);
+  assert.ok(place.history.length - published > 30, `${place.history.length}`);
+  assert.equal(mints() - minted, place.history.length - published);
+  const expiries = place.history.map(({ service }) => service.expiresAt);
+  assert.deepEqual(
+    expiries,
+    expiries.toSorted((a, b) => a - b),
+  );
+  for (const { content } of files) assert.equal(content, place.content?.token.reveal());
+  assert.equal(world.recorder.of('mintFailed').length, 0);
+});
+
+test('a writer adopts at once what another one publishes, and moves its own schedule', async (t) => {
+  const { world, place, files, minters } = await startWriters(t, 1);
+  await world.clock.advance(MINUTE_MS);
+  place.put(credentialAt(world.clock, 'theirs'));
+  await world.clock.idle();
+  assert.equal(files[0]!.content, 'theirs');
+  const [, adopted, dueAt] = world.recorder.of('adopted')[0]!;
+  assert.equal(adopted.token.reveal(), 'theirs');
+  assert.ok(dueAt >= adopted.local.issuedAt + (0.667 - 0.1) * HOUR_MS);
+  assert.equal(minters[0]!.calls.length, 1);
+});
+
+test('while nobody can look or write each mints once and due time, and one publication follows', async (t) => {
+  const { world, place, mints, files } = await startWriters(t, 10);
+  await world.clock.advance(2 * HOUR_MS);
+  const published = place.history.length;
+  const { issuedAt } = place.content!.service;
+  await world.clock.advance(issuedAt + 0.3 * HOUR_MS - world.clock.now());
+  place.isAway = true;
+  const minted = mints();
+  await world.clock.advance(0.4 * HOUR_MS);
+  assert.equal(mints() - minted, 10);
+  assert.equal(place.history.length, published);
+  const own = files.map(({ content }) => content);
+  assert.equal(new Set(own).size, 10, 'the files go on without it');
+  place.isAway = false;
+  place.tell();
+  await world.clock.advance(MINUTE_MS);
+  assert.equal(place.history.length, published + 1);
+  assert.equal(mints() - minted, 10);
+});
+
+test('a credential that was left out because of another one is published when that is due, without a mint', async (t) => {
+  const clock = new FakeClock();
+  const place = new SharedPlace();
+  const { world, mints } = await startWriters(t, 1, { clock, place });
+  place.isAway = true;
+  const before = mints();
+  while (mints() === before) await clock.advance(MINUTE_MS);
+  // Somebody who was faster has a shorter one.
+  const rival = credentialAt(clock, 'rival', { lifetimeMs: 40 * MINUTE_MS });
+  place.content = rival;
+  place.isAway = false;
+  place.tell();
+  await clock.advance(20 * MINUTE_MS);
+  assert.equal(place.content, rival, 'not replaced while it is fresh');
+  await clock.advance(4 * MINUTE_MS);
+  assert.notEqual(place.content, rival);
+  assert.equal(mints(), before + 1);
+  assert.equal(world.recorder.of('sinkWritten').at(-1)?.[1], 'secret:apps/lakebase');
+});
+
+test('a mint that another writer has overtaken counts as one that succeeded, and its token is thrown away', async (t) => {
+  const clock = new FakeClock();
+  const place = new SharedPlace();
+  const world = new World({ clock });
+  const minter = new ScriptedMinter(clock);
+  minter.script(async ({ signal }) => {
+    const early = credentialAt(clock, 'ours');
+    await clock.sleep(1_000, { signal });
+    return early;
+  });
+  const file = new MemorySink();
+  world.add(minter, { sinks: [file, place.sink()], refresh: REFRESH });
+  world.run(t);
+  await clock.advance(500);
+  place.put(credentialAt(clock, 'theirs'));
+  await clock.advance(500);
+  assert.equal(file.content, 'theirs');
+  assert.equal(place.content?.token.reveal(), 'theirs');
+  assert.deepEqual(world.recorder.of('mintFailed'), []);
+  assert.equal(world.recorder.of('minted')[0]?.[2].isOvertaken, true);
+  const { consecutiveFailures, current } = await world.keepers[0]!.status(t);
+  assert.deepEqual([consecutiveFailures, current?.token.reveal()], [0, 'theirs']);
+});
+
+test('a mint that fails after another writer was faster waits for the next due time, not for the back-off', async (t) => {
+  const clock = new FakeClock();
+  const place = new SharedPlace();
+  const world = new World({ clock });
+  const minter = new ScriptedMinter(clock);
+  minter.script(async ({ signal }) => {
+    await clock.sleep(1_000, { signal });
+    throw new MintError('unknown', 'no');
+  });
+  world.add(minter, { sinks: [place.sink()], refresh: REFRESH });
+  world.run(t);
+  await clock.advance(500);
+  place.put(credentialAt(clock, 'theirs'));
+  await clock.advance(20 * MINUTE_MS);
+  assert.equal(minter.calls.length, 1);
+});
+
+test('whoever fails to mint adopts what another one publishes, and asks no more until that is due', async (t) => {
+  const { world, place, minters, files } = await startWriters(t, 1);
+  minters[0]!.script(new MintError('permission', 'no'));
+  await world.clock.advance(HOUR_MS + MINUTE_MS);
+  assert.ok(minters[0]!.calls.length > 5);
+  place.put(credentialAt(world.clock, 'theirs'));
+  await world.clock.idle();
+  assert.equal(files[0]!.content, 'theirs');
+  const { length } = minters[0]!.calls;
+  await world.clock.advance(30 * MINUTE_MS);
+  assert.equal(minters[0]!.calls.length, length);
+});
+
+test('one that adopts nothing, as once does, mints whatever is there, and replaces it only by what expires later', async (t) => {
+  const clock = new FakeClock();
+  const place = new SharedPlace();
+  place.put(credentialAt(clock, 'theirs'));
+  await clock.advance(MINUTE_MS);
+  const longer = await startWriters(t, 1, { clock, place, adopts: false });
+  assert.equal(longer.mints(), 1);
+  assert.notEqual(place.content?.token.reveal(), 'theirs');
+  const best = place.content;
+  const shorter = await startWriters(t, 1, { clock, place, adopts: false, minted: { lifetimeMs: 40 * MINUTE_MS } });
+  assert.equal(shorter.mints(), 1);
+  assert.equal(place.content, best);
+});
