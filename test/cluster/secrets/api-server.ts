@@ -18,7 +18,7 @@ export { whyNotBuilt };
 export interface AuditEvent {
   readonly verb: string;
   readonly stage: string;
-  readonly user: { readonly username: string };
+  readonly user: { readonly username?: string };
   readonly objectRef?: { readonly resource: string; readonly namespace?: string; readonly name?: string };
   readonly requestURI: string;
   readonly responseStatus?: { readonly code: number };
@@ -61,6 +61,11 @@ export class TestApiServer {
 
   get caFile(): string {
     return certificate('ca', this.root);
+  }
+
+  /** Who may do everything, by certificate. */
+  get admin(): { readonly cert: string; readonly key: string } {
+    return { cert: certificate('admin', this.root), key: privateKey('admin', this.root) };
   }
 
   get #options() {
@@ -139,7 +144,7 @@ export class TestApiServer {
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as AuditEvent)
-      .filter(({ stage, user }) => stage !== 'RequestReceived' && user.username.startsWith(username));
+      .filter(({ stage, user }) => stage !== 'RequestReceived' && user.username?.startsWith(username));
   }
 
   get #kubeconfig(): string {
@@ -147,10 +152,8 @@ export class TestApiServer {
   }
 
   async #writeKubeconfig(): Promise<void> {
-    const user = {
-      'client-certificate': certificate('admin', this.root),
-      'client-key': privateKey('admin', this.root),
-    };
+    const { cert, key } = this.admin;
+    const user = { 'client-certificate': cert, 'client-key': key };
     await writeFile(this.#kubeconfig, kubeconfigFor(this, user), { mode: 0o600 });
   }
 

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { eventually } from '../../support/sidecar-wait.ts';
+import { eventually, temporaryDirectory } from '../../support/sidecar-wait.ts';
 import type { Sidecar } from '../../support/sidecar.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
-import { whyNotBuilt } from './api-server.ts';
+import { kubeconfigFor, whyNotBuilt } from './api-server.ts';
 import { annotation, MANAGER, SECRET, SecretsWorld, type Account } from './world.ts';
 
 const DATA = { password: 'token', pgpass: 'pgpass', uri: 'uri' };
+const TRACE = { log: { level: 'trace' } };
 const skip = await whyNotBuilt();
 
 describe('a Secret on a real API server', { skip }, () => {
@@ -15,11 +18,12 @@ describe('a Secret on a real API server', { skip }, () => {
   let world: SecretsWorld;
   let account: Account;
   let sidecar: Sidecar;
+  const stopped: Sidecar[] = [];
 
   before(async () => {
     world = await SecretsWorld.start(shared);
     account = await world.account('backstage');
-    sidecar = await world.start(shared, { account, secret: { data: DATA }, config: { log: { level: 'debug' } } });
+    sidecar = await world.start(shared, { account, secret: { data: DATA }, config: TRACE });
     await sidecar.ready();
   });
   after(() => shared.undo());
@@ -144,7 +148,8 @@ describe('a Secret on a real API server', { skip }, () => {
 
   async function restart(secret: object = {}): Promise<Sidecar> {
     await sidecar.stop();
-    const restarted = await world.start(shared, { account, secret: { data: DATA, ...secret } });
+    stopped.push(sidecar);
+    const restarted = await world.start(shared, { account, secret: { data: DATA, ...secret }, config: TRACE });
     return await restarted.ready();
   }
 
@@ -155,4 +160,43 @@ describe('a Secret on a real API server', { skip }, () => {
       async () => Object.keys((await world.secret())?.data ?? {}).join() === 'password,theirs',
     );
   });
+
+  test('is the only place that has the token', async () => {
+    const { body: page } = await sidecar.get('/status', { headers: { accept: 'text/html' } });
+    const { body: status } = await sidecar.get('/status');
+    const { text: metrics } = await sidecar.metrics();
+    const events = await world.kubectl(['get', 'events', '-o', 'json']);
+    assert.match(status, /secret:apps\/lakebase/);
+    for (const { token } of world.workspace.minted) {
+      for (const text of [token, token.slice(-40), Buffer.from(token).toString('base64')]) {
+        for (const said of [...stopped.map(({ stdout }) => stdout), sidecar.stdout, page, status, metrics, events]) {
+          assert.ok(!said.includes(text));
+        }
+      }
+    }
+  });
+
+  const users = {
+    'a client certificate': () => ({ 'client-certificate': world.api.admin.cert, 'client-key': world.api.admin.key }),
+    'a program that gives a token': async (directory: string, token: string) => {
+      const command = join(directory, 'login');
+      const status = { token, expirationTimestamp: new Date(Date.now() + 60_000).toISOString() };
+      const credential = { apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', status };
+      await writeFile(command, `#!/bin/sh\necho '${JSON.stringify(credential)}'\n`, { mode: 0o755 });
+      return { exec: { apiVersion: 'client.authentication.k8s.io/v1', command, interactiveMode: 'Never' } };
+    },
+  };
+  for (const [what, user] of Object.entries(users)) {
+    test(`is written by who logs in to the cluster with ${what}`, async (t) => {
+      const elsewhere = await world.inNamespace(`apps-${what.length}`);
+      const { tokenFile } = await elsewhere.account('backstage');
+      const directory = await temporaryDirectory(t);
+      const kubeconfig = join(directory, 'kubeconfig');
+      const login = await user(directory, await readFile(tokenFile, 'utf8'));
+      await writeFile(kubeconfig, kubeconfigFor(world.api, login));
+      const writer = await elsewhere.start(t, { account: { ...account, kubeconfig } });
+      await writer.ready();
+      assert.equal(await elsewhere.read(), world.workspace.minted.at(-1)!.token);
+    });
+  }
 });

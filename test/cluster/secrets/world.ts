@@ -128,8 +128,8 @@ export class SecretsWorld {
   }
 
   /** As the kubelet does: a new file, renamed over the old one. */
-  async renewToken({ name, tokenFile }: Account, seconds = 3_600): Promise<string> {
-    const token = await this.kubectl(['create', 'token', name, `--duration=${seconds}s`]);
+  async renewToken({ name, tokenFile }: Account, flags: readonly string[] = []): Promise<string> {
+    const token = await this.kubectl(['create', 'token', name, ...flags]);
     await writeFile(`${tokenFile}.new`, token);
     await rename(`${tokenFile}.new`, tokenFile);
     return token;

@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict';
+import { rm, mkdir } from 'node:fs/promises';
+import { after, before, describe } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { workspaceFor } from '../../support/sidecar-clis.ts';
+import { eventually, throughout } from '../../support/sidecar-wait.ts';
+import type { Sidecar } from '../../support/sidecar.ts';
+import { SharedCleanup, story } from '../support/pods-story.ts';
+import { whyNotBuilt } from './api-server.ts';
+import { assertFrugal, EVENTS, ruleFor, SECRET, SecretsWorld, type Account } from './world.ts';
+
+/** Shorter than the minute for which the API server is away. */
+const LIFETIME_MS = 40_000;
+
+const skip = await whyNotBuilt();
+
+describe('a Secret and a file beside it', { skip }, () => {
+  const shared = new SharedCleanup();
+  const chapter = story();
+  let world: SecretsWorld;
+  let account: Account;
+  let sidecar: Sidecar;
+
+  before(async () => {
+    const base = await SecretsWorld.start(shared);
+    const workspace = await workspaceFor(shared, { tokenLifetimeMs: LIFETIME_MS });
+    world = await base.inNamespace('trouble', { workspace });
+    account = await world.account('backstage');
+    sidecar = await start();
+  });
+  after(() => shared.undo());
+
+  async function start(): Promise<Sidecar> {
+    return await (await world.start(shared, { account, withFile: true, config: { backoff: { max: '5s' } } })).ready();
+  }
+
+  const newest = () => world.workspace.minted.at(-1)!.token;
+  const minted = () => world.workspace.minted.length;
+
+  chapter('are refreshed on, the file at once, while the API server is away for longer than a lifetime', async (t) => {
+    await world.holds(newest());
+    const before = minted();
+    await world.api.down();
+    const from = performance.now();
+    await throughout('the file is fresh, and the process alive', 60_000, async () => {
+      return (await sidecar.isReady('?sinks=file')) && (await sidecar.get('/healthz')).status === 200;
+    });
+    const inBetween = minted() - before;
+    assert.ok(!(await sidecar.isReady()), 'what the Secret holds is dead by now');
+    assert.equal((await sidecar.metrics()).get('valid'), 0);
+    assert.ok(inBetween >= 1 && inBetween <= 3, `${inBetween} mints in a minute`);
+    await world.api.up();
+    await world.holds(newest(), { withinMs: 20_000 });
+    t.diagnostic(`away for ${((performance.now() - from) / 1_000).toFixed()} s, ${inBetween} mints meanwhile`);
+    await sidecar.ready();
+  });
+
+  chapter('do not wait for each other: the API server hangs, and the file is written', async (t) => {
+    world.api.hang();
+    try {
+      const before = minted();
+      await eventually('a refresh', () => minted() > before, { withinMs: LIFETIME_MS });
+      const from = performance.now();
+      await eventually('the file has it', async () => (await sidecar.read('token')) === newest());
+      t.diagnostic(`in the file ${(performance.now() - from).toFixed()} ms after the mint`);
+      assert.ok(performance.now() - from < 1_000);
+    } finally {
+      world.api.goOn();
+    }
+    await world.holds(newest(), { withinMs: 20_000 });
+  });
+
+  chapter('do not wait for each other: the file cannot be written, and the Secret is', async () => {
+    await rm(sidecar.path('token'));
+    await mkdir(sidecar.path('token'));
+    const before = minted();
+    await eventually('a refresh', () => minted() > before, { withinMs: LIFETIME_MS });
+    await world.holds(newest(), { withinMs: 1_000 });
+    assert.ok(await sidecar.isReady('?sinks=secret'));
+    await rm(sidecar.path('token'), { recursive: true });
+    await sidecar.ready();
+  });
+
+  chapter('outlive a certificate authority that is rotated, in the file that names it', async () => {
+    await world.api.rotateAuthority();
+    await world.kubectl(['delete', 'secret', SECRET]);
+    await world.holds(newest(), { withinMs: 20_000 });
+    await sidecar.ready();
+  });
+
+  chapter('outlive a service-account token that is rotated, at once', async () => {
+    const failed = sidecar.lines.filter(({ msg }) => msg === 'sink not written').length;
+    // One that the API server refuses as soon as the object is gone that it is bound to.
+    await world.kubectl(['create', 'secret', 'generic', 'binder']);
+    await world.renewToken(account, ['--bound-object-kind=Secret', '--bound-object-name=binder']);
+    const bound = await start();
+    await world.renewToken(account);
+    await world.kubectl(['delete', 'secret', 'binder']);
+    await world.kubectl(['patch', 'secret', SECRET, '--type=merge', '-p', '{"data":{"password":"bWluZQ=="}}']);
+    await sidecar.stop();
+    await eventually('it is right', async () => (await world.read()) === newest(), { withinMs: 5_000 });
+    assert.equal(sidecar.lines.filter(({ msg }) => msg === 'sink not written').length, failed);
+    assert.deepEqual(
+      bound.lines.filter(({ msg }) => msg === 'sink not written'),
+      [],
+    );
+    sidecar = bound;
+  });
+
+  chapter('are put right within two seconds after etcd was compacted under the watch', async () => {
+    for (let round = 0; round < 3; round += 1) {
+      await world.kubectl(['annotate', '--overwrite', 'secret', SECRET, `their/round=${round}`]);
+      await world.api.compact();
+    }
+    await world.kubectl(['delete', 'secret', SECRET]);
+    await world.holds(newest());
+    const watches = async () => (await world.api.audit(account.username)).filter(({ verb }) => verb === 'watch').length;
+    const watched = await watches();
+    await world.api.down();
+    await world.api.compact();
+    await world.api.up();
+    await eventually('the watch is there again', async () => (await watches()) > watched);
+    await world.kubectl(['delete', 'secret', SECRET]);
+    await world.holds(newest());
+  });
+
+  chapter('lose a permission while they run, and are written as soon as it is given back', async () => {
+    await sidecar.stop();
+    sidecar = await start(); // which has repaired nothing yet: three repairs a minute is all there is
+    await world.forbid(account);
+    await world.kubectl(['delete', 'secret', SECRET]);
+    const line = await eventually('the reason', () =>
+      sidecar.lines.find(({ err }) => (err as { failure?: string } | undefined)?.failure === 'forbidden'),
+    );
+    assert.match((line['err'] as { message: string }).message, /lacks the rule - \{apiGroups/);
+    assert.ok(await sidecar.isReady('?sinks=file'));
+    await world.allow(account, [ruleFor(), EVENTS]);
+    await world.holds(newest(), { withinMs: 10_000 });
+  });
+
+  chapter('wait as long as an API server asks for that has no time (429)', async () => {
+    const { url } = world.api;
+    assert.ok(url.startsWith('https://127.0.0.1:'));
+    await world.kubectl(['apply', '-f', '-'], NO_TIME);
+    await world.kubectl(['apply', '-f', '-'], noTimeFor(account.username));
+    await delay(2_000); // until the API server has taken note
+    const from = sidecar.lines.length;
+    await world.kubectl(['delete', 'secret', SECRET]);
+    const { remedy, retryAt, time } = await eventually('it is throttled', () =>
+      sidecar.lines.slice(from).find(({ err }) => (err as { failure?: string } | undefined)?.failure === 'throttled'),
+    );
+    assert.match(String(remedy), /written when the API server has time/);
+    assert.ok(Date.parse(String(retryAt)) - Date.parse(String(time)) >= 990);
+    assert.ok(await sidecar.isReady('?sinks=file'));
+    await world.kubectl(['delete', 'flowschema,prioritylevelconfiguration', 'no-time']);
+    await world.holds(newest(), { withinMs: 20_000 });
+  });
+
+  chapter('ask for no other Secret, and for no list', async (t) => {
+    const events = await assertFrugal(world.api);
+    const counts = Map.groupBy(events, ({ verb, responseStatus }) => `${verb} ${responseStatus?.code ?? ''}`);
+    t.diagnostic([...counts].map(([what, all]) => `${what}: ${all.length}`).join(', '));
+  });
+});
+
+const NO_TIME = {
+  apiVersion: 'flowcontrol.apiserver.k8s.io/v1',
+  kind: 'PriorityLevelConfiguration',
+  metadata: { name: 'no-time' },
+  spec: {
+    type: 'Limited',
+    limited: {
+      nominalConcurrencyShares: 0,
+      lendablePercent: 0,
+      borrowingLimitPercent: 0,
+      limitResponse: { type: 'Reject' },
+    },
+  },
+};
+
+function noTimeFor(username: string): object {
+  const [, , namespace = '', name = ''] = username.split(':');
+  return {
+    apiVersion: 'flowcontrol.apiserver.k8s.io/v1',
+    kind: 'FlowSchema',
+    metadata: { name: 'no-time' },
+    spec: {
+      matchingPrecedence: 1,
+      priorityLevelConfiguration: { name: 'no-time' },
+      rules: [
+        {
+          subjects: [{ kind: 'ServiceAccount', serviceAccount: { namespace, name } }],
+          resourceRules: [{ verbs: ['patch', 'get'], apiGroups: [''], resources: ['secrets'], namespaces: ['*'] }],
+        },
+      ],
+    },
+  };
+}
