@@ -24,7 +24,7 @@ A cluster that is up before is used, and left as it is; so is that of KUBECONFIG
 /** Starts and stops the cluster itself, so nobody else may use it meanwhile. */
 const ALONE = 'lifecycle.test.ts';
 /** They wait more than they do; but each pod that starts does much. The slowest come first by name. */
-const CONCURRENCY = 4;
+const CONCURRENCY = 6;
 /** Until test files and what they have started have ended. */
 const PATIENCE_MS = 10_000;
 const folder = join(import.meta.dirname, '../test/cluster');
@@ -112,8 +112,8 @@ async function main(): Promise<number> {
   }
   const signal = interruption();
   if (values.install && whyNotOwn === undefined) await requireTools({ installs: true });
-  const all = (await readdir(folder)).filter((name) => name.endsWith('.test.ts')).map((name) => join(folder, name));
-  const files = positionals.length > 0 ? positionals : all;
+  const all = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.test.ts'));
+  const files = positionals.length > 0 ? positionals : all.toSorted().map((name) => join(folder, name));
   const why = await whyNoPods();
   // Where there can be none, each file says why.
   if (why !== undefined) report(`tests are skipped: ${why}`);

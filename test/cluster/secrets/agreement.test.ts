@@ -23,7 +23,7 @@ describe('ten writers of one Secret, with tokens of five minutes', { skip }, () 
   });
   after(() => shared.undo());
 
-  chapter('mint about once per published token', async (t) => {
+  chapter('mint about once per published token', {}, async (t) => {
     const { publications, world } = writers;
     await writers.settled();
     const [minted, published] = [world.workspace.minted.length, publications.length];
@@ -44,7 +44,7 @@ describe('ten writers of one Secret, with tokens of five minutes', { skip }, () 
     assert.ok(adoptions >= (WRITERS - 2) * PUBLICATIONS, `${adoptions} adoptions`);
   });
 
-  chapter('never replace a token by one that expires sooner', async () => {
+  chapter('never replace a token by one that expires sooner', {}, async () => {
     const expiries = await Promise.resolve(writers.publications.map(({ expiresAt }) => expiresAt));
     assert.deepEqual(
       expiries,
@@ -52,7 +52,7 @@ describe('ten writers of one Secret, with tokens of five minutes', { skip }, () 
     );
   });
 
-  chapter('are not harmed by one of them whose clock is ten minutes fast', async (t) => {
+  chapter('are not harmed by one of them whose clock is ten minutes fast', {}, async (t) => {
     if (!hasWrongClock) {
       t.skip('needs libfaketime: apt-get install --yes --no-install-recommends faketime, then npm run test:cluster');
       return;

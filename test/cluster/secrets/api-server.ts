@@ -1,14 +1,15 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { link, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { copyFile, link, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 import { eventually, undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
 import { certificate, privateKey, replaceAuthority, writeCertificates } from '../certificates.ts';
 import { apiserver, etcd, writeAuditPolicy, type Ports } from '../control-plane.ts';
 import type { Daemon } from '../daemons.ts';
-import { auditLog, programsDirectory } from '../layout.ts';
+import { auditLog } from '../layout.ts';
 import { choosePorts } from '../ports.ts';
 import { buildPrograms, locatePrograms, whyNotBuilt, type Programs } from '../programs.ts';
 
@@ -43,9 +44,7 @@ export class TestApiServer {
   /** Up until the end of the test. */
   static async start(t: Cleanup): Promise<TestApiServer> {
     await buildPrograms((line) => console.error(line));
-    const folder = join(dirname(programsDirectory), 'api-servers');
-    await mkdir(folder, { recursive: true });
-    const root = await mkdtemp(join(folder, 'one-'));
+    const root = await mkdtemp(join(tmpdir(), 'api-server-'));
     undoAfter(t, () => rm(root, { recursive: true, force: true }));
     const server = new TestApiServer(root, await ownPrograms(root), await choosePorts());
     undoAfter(t, () => server.#end());
@@ -202,7 +201,8 @@ async function ownPrograms(root: string): Promise<Programs> {
   await mkdir(join(root, 'bin'));
   for (const name of ['etcd', 'kube-apiserver', 'kubectl']) {
     own[name] = join(root, 'bin', name);
-    await link(all[name]!, own[name]);
+    // A link is enough, on the same disk.
+    await link(all[name]!, own[name]).catch(() => copyFile(all[name]!, own[name]!));
   }
   return own;
 }

@@ -52,7 +52,7 @@ describe('a Secret that is rotated', { skip }, () => {
     );
   }
 
-  chapter('has a valid token at each look, and each that was minted, through thirty rotations', async (t) => {
+  chapter('has a valid token at each look, and each that was minted, through thirty rotations', {}, async (t) => {
     const seen = new Set<string>();
     let looks = 0;
     await eventually(
@@ -74,7 +74,7 @@ describe('a Secret that is rotated', { skip }, () => {
     assert.ok(sidecar.lines.every(({ level }) => level === 'info'));
   });
 
-  chapter('is told of as an event of the Secret once, however often it is rotated', async () => {
+  chapter('is told of as an event of the Secret once, however often it is rotated', {}, async () => {
     const { type, message, involvedObject } = await told('CredentialPublished', 1);
     assert.equal(type, 'Normal');
     assert.match(message, /^credential backstage: published, valid until /);
@@ -82,7 +82,7 @@ describe('a Secret that is rotated', { skip }, () => {
     assert.equal((await events()).length, 1);
   });
 
-  chapter('is told of when minting fails, when it has expired, and when it is published again', async () => {
+  chapter('is told of when minting fails, when it has expired, and when it is published again', {}, async () => {
     await world.workspace.outage();
     const { message } = await told('MintFailing', 1);
     assert.match(message, /3 attempts in a row failed \((timeout|network)\)/);
@@ -97,7 +97,7 @@ describe('a Secret that is rotated', { skip }, () => {
     for (const { token } of world.workspace.minted) assert.ok(!text.includes(token));
   });
 
-  chapter('is written without a permission for events, which is said once', async () => {
+  chapter('is written without a permission for events, which is said once', {}, async () => {
     await sidecar.stop();
     await world.allow(account, [ruleFor()]);
     await world.kubectl(['delete', 'secret', SECRET]);

@@ -37,25 +37,29 @@ describe('a Secret and a file beside it', { skip }, () => {
   const newest = () => world.workspace.minted.at(-1)!.token;
   const minted = () => world.workspace.minted.length;
 
-  chapter('are refreshed on, the file at once, while the API server is away for longer than a lifetime', async (t) => {
-    await world.holds(newest());
-    const before = minted();
-    await world.api.down();
-    const from = performance.now();
-    await throughout('the file is fresh, and the process alive', 60_000, async () => {
-      return (await sidecar.isReady('?sinks=file')) && (await sidecar.get('/healthz')).status === 200;
-    });
-    const inBetween = minted() - before;
-    assert.ok(!(await sidecar.isReady()), 'what the Secret holds is dead by now');
-    assert.equal((await sidecar.metrics()).get('valid'), 0);
-    assert.ok(inBetween >= 1 && inBetween <= 3, `${inBetween} mints in a minute`);
-    await world.api.up();
-    await world.holds(newest(), { withinMs: 20_000 });
-    t.diagnostic(`away for ${((performance.now() - from) / 1_000).toFixed()} s, ${inBetween} mints meanwhile`);
-    await sidecar.ready();
-  });
+  chapter(
+    'are refreshed on, the file at once, while the API server is away for longer than a lifetime',
+    {},
+    async (t) => {
+      await world.holds(newest());
+      const before = minted();
+      await world.api.down();
+      const from = performance.now();
+      await throughout('the file is fresh, and the process alive', 60_000, async () => {
+        return (await sidecar.isReady('?sinks=file')) && (await sidecar.get('/healthz')).status === 200;
+      });
+      const inBetween = minted() - before;
+      assert.ok(!(await sidecar.isReady()), 'what the Secret holds is dead by now');
+      assert.equal((await sidecar.metrics()).get('valid'), 0);
+      assert.ok(inBetween >= 1 && inBetween <= 3, `${inBetween} mints in a minute`);
+      await world.api.up();
+      await world.holds(newest(), { withinMs: 20_000 });
+      t.diagnostic(`away for ${((performance.now() - from) / 1_000).toFixed()} s, ${inBetween} mints meanwhile`);
+      await sidecar.ready();
+    },
+  );
 
-  chapter('do not wait for each other: the API server hangs, and the file is written', async (t) => {
+  chapter('do not wait for each other: the API server hangs, and the file is written', {}, async (t) => {
     world.api.hang();
     try {
       const before = minted();
@@ -70,7 +74,7 @@ describe('a Secret and a file beside it', { skip }, () => {
     await world.holds(newest(), { withinMs: 20_000 });
   });
 
-  chapter('do not wait for each other: the file cannot be written, and the Secret is', async () => {
+  chapter('do not wait for each other: the file cannot be written, and the Secret is', {}, async () => {
     await rm(sidecar.path('token'));
     await mkdir(sidecar.path('token'));
     const before = minted();
@@ -81,14 +85,14 @@ describe('a Secret and a file beside it', { skip }, () => {
     await sidecar.ready();
   });
 
-  chapter('outlive a certificate authority that is rotated, in the file that names it', async () => {
+  chapter('outlive a certificate authority that is rotated, in the file that names it', {}, async () => {
     await world.api.rotateAuthority();
     await world.kubectl(['delete', 'secret', SECRET]);
     await world.holds(newest(), { withinMs: 20_000 });
     await sidecar.ready();
   });
 
-  chapter('outlive a service-account token that is rotated, at once', async () => {
+  chapter('outlive a service-account token that is rotated, at once', {}, async () => {
     const failed = sidecar.lines.filter(({ msg }) => msg === 'sink not written').length;
     // One that the API server refuses as soon as the object is gone that it is bound to.
     await world.kubectl(['create', 'secret', 'generic', 'binder']);
@@ -107,7 +111,7 @@ describe('a Secret and a file beside it', { skip }, () => {
     sidecar = bound;
   });
 
-  chapter('are put right within two seconds after etcd was compacted under the watch', async () => {
+  chapter('are put right within two seconds after etcd was compacted under the watch', {}, async () => {
     for (let round = 0; round < 3; round += 1) {
       await world.kubectl(['annotate', '--overwrite', 'secret', SECRET, `their/round=${round}`]);
       await world.api.compact();
@@ -124,7 +128,7 @@ describe('a Secret and a file beside it', { skip }, () => {
     await world.holds(newest());
   });
 
-  chapter('lose a permission while they run, and are written as soon as it is given back', async () => {
+  chapter('lose a permission while they run, and are written as soon as it is given back', {}, async () => {
     await sidecar.stop();
     sidecar = await start(); // which has repaired nothing yet: three repairs a minute is all there is
     await world.forbid(account);
@@ -138,7 +142,7 @@ describe('a Secret and a file beside it', { skip }, () => {
     await world.holds(newest(), { withinMs: 10_000 });
   });
 
-  chapter('wait as long as an API server asks for that has no time (429)', async () => {
+  chapter('wait as long as an API server asks for that has no time (429)', {}, async () => {
     const { url } = world.api;
     assert.ok(url.startsWith('https://127.0.0.1:'));
     await world.kubectl(['apply', '-f', '-'], NO_TIME);
@@ -156,7 +160,7 @@ describe('a Secret and a file beside it', { skip }, () => {
     await world.holds(newest(), { withinMs: 20_000 });
   });
 
-  chapter('ask for no other Secret, and for no list', async (t) => {
+  chapter('ask for no other Secret, and for no list', {}, async (t) => {
     const events = await assertFrugal(world.api);
     const counts = Map.groupBy(events, ({ verb, responseStatus }) => `${verb} ${responseStatus?.code ?? ''}`);
     t.diagnostic([...counts].map(([what, all]) => `${what}: ${all.length}`).join(', '));
@@ -185,7 +189,7 @@ function noTimeFor(username: string): object {
     kind: 'FlowSchema',
     metadata: { name: 'no-time' },
     spec: {
-      matchingPrecedence: 1,
+      matchingPrecedence: 2,
       priorityLevelConfiguration: { name: 'no-time' },
       rules: [
         {
