@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { rm, mkdir } from 'node:fs/promises';
 import { after, before, describe } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { workspaceFor } from '../../support/sidecar-clis.ts';
 import { eventually, throughout } from '../../support/sidecar-wait.ts';
 import type { Sidecar } from '../../support/sidecar.ts';
 import { SharedCleanup, story } from '../support/pods-story.ts';
 import { whyNotBuilt } from './api-server.ts';
+import { startWebhook } from './webhook.ts';
 import { assertFrugal, EVENTS, ruleFor, SECRET, SecretsWorld, type Account } from './world.ts';
 
 /** Shorter than the minute for which the API server is away. */
@@ -142,22 +142,32 @@ describe('a Secret and a file beside it', { skip }, () => {
     await world.holds(newest(), { withinMs: 10_000 });
   });
 
-  chapter('wait as long as an API server asks for that has no time (429)', {}, async () => {
-    const { url } = world.api;
-    assert.ok(url.startsWith('https://127.0.0.1:'));
-    await world.kubectl(['apply', '-f', '-'], NO_TIME);
-    await world.kubectl(['apply', '-f', '-'], noTimeFor(account.username));
-    await delay(2_000); // until the API server has taken note
-    const from = sidecar.lines.length;
-    await world.kubectl(['delete', 'secret', SECRET]);
-    const { remedy, retryAt, time } = await eventually('it is throttled', () =>
-      sidecar.lines.slice(from).find(({ err }) => (err as { failure?: string } | undefined)?.failure === 'throttled'),
-    );
+  chapter('wait as long as an API server asks for that has no time (429), and try again after 5xx', {}, async () => {
+    const webhook = await startWebhook(shared, world);
+    const complaint = async (failure: string) => {
+      const from = sidecar.lines.length;
+      await world.kubectl(['delete', 'secret', SECRET]);
+      return await eventually(failure, () =>
+        sidecar.lines.slice(from).find(({ err }) => (err as { failure?: string } | undefined)?.failure === failure),
+      );
+    };
+    webhook.status = { code: 429, message: 'no time', details: { retryAfterSeconds: 4 } };
+    const { remedy, retryAt, time } = await complaint('throttled');
     assert.match(String(remedy), /written when the API server has time/);
-    assert.ok(Date.parse(String(retryAt)) - Date.parse(String(time)) >= 990);
-    assert.ok(await sidecar.isReady('?sinks=file'));
-    await world.kubectl(['delete', 'flowschema,prioritylevelconfiguration', 'no-time']);
-    await world.holds(newest(), { withinMs: 20_000 });
+    const waitsMs = Date.parse(String(retryAt)) - Date.parse(String(time));
+    assert.ok(Math.abs(waitsMs - 4_000) < 100, `${waitsMs} ms`);
+    webhook.status = undefined;
+    const tried = sidecar.lines.length;
+    await throughout('nothing is written', waitsMs - 1_000, async () => (await world.secret()) === undefined);
+    await world.holds(newest(), { withinMs: 3_000 });
+    assert.deepEqual(
+      sidecar.lines.slice(tried).filter(({ msg }) => msg === 'sink not written'),
+      [],
+    );
+    webhook.status = { code: 503, message: 'out of order' };
+    assert.match(((await complaint('unreachable'))['err'] as { message: string }).message, /out of order \(503\)$/);
+    webhook.status = undefined;
+    await world.holds(newest(), { withinMs: 10_000 });
   });
 
   chapter('ask for no other Secret, and for no list', {}, async (t) => {
@@ -166,37 +176,3 @@ describe('a Secret and a file beside it', { skip }, () => {
     t.diagnostic([...counts].map(([what, all]) => `${what}: ${all.length}`).join(', '));
   });
 });
-
-const NO_TIME = {
-  apiVersion: 'flowcontrol.apiserver.k8s.io/v1',
-  kind: 'PriorityLevelConfiguration',
-  metadata: { name: 'no-time' },
-  spec: {
-    type: 'Limited',
-    limited: {
-      nominalConcurrencyShares: 0,
-      lendablePercent: 0,
-      borrowingLimitPercent: 0,
-      limitResponse: { type: 'Reject' },
-    },
-  },
-};
-
-function noTimeFor(username: string): object {
-  const [, , namespace = '', name = ''] = username.split(':');
-  return {
-    apiVersion: 'flowcontrol.apiserver.k8s.io/v1',
-    kind: 'FlowSchema',
-    metadata: { name: 'no-time' },
-    spec: {
-      matchingPrecedence: 2,
-      priorityLevelConfiguration: { name: 'no-time' },
-      rules: [
-        {
-          subjects: [{ kind: 'ServiceAccount', serviceAccount: { namespace, name } }],
-          resourceRules: [{ verbs: ['patch', 'get'], apiGroups: [''], resources: ['secrets'], namespaces: ['*'] }],
-        },
-      ],
-    },
-  };
-}
