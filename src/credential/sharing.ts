@@ -23,8 +23,8 @@ export interface Situation {
 
 /**
  * Whether another writer's credential may stand where ours is wanted. What expires later is never replaced. Neither, for
- * now, is what came after the look before our mint: two that minted at once, or while nobody could write, then write
- * once and not twice. Ours takes its place as soon as it is due.
+ * now, is what came after the look before our mint: those that minted at once, or while nobody could write, then write
+ * once together, and not each in turn what is hardly newer. Ours takes its place when nobody has refreshed it in time.
  */
 export function mayStay(
   held: Credential,
@@ -34,6 +34,6 @@ export function mayStay(
 ): boolean {
   if (!isPlausible(held, clock)) return false;
   if (!expiresLater(wanted, held)) return true;
-  const dueAt = refreshAt(held, refresh, () => 1); // by the earliest draw that a writer can have
+  const dueAt = refreshAt(held, refresh, () => 0); // by the latest draw that a writer can have
   return held.fingerprint !== heldBefore && clock.now() < dueAt;
 }

@@ -29,7 +29,8 @@ describe('while the API server is away, ten writers of one Secret', { skip }, ()
     await eventually('a refresh', () => publications.length > first, { withinMs: LIFETIME_MS });
     await delay(DUE_MS.from / 2);
     const published = publications.length;
-    const { at: publishedAt } = publications.at(-1)!;
+    const { at: publishedAt, expiresAt } = publications.at(-1)!;
+    assert.ok(expiresAt - publishedAt > LIFETIME_MS - 5_000, 'what was published was not new');
     const [refreshes, failures] = [await writers.each('refreshes_total'), await writers.sum('refresh_failures_total')];
     await world.api.down();
     await delay(publishedAt + DUE_MS.to + 2_000 - Date.now());
@@ -38,10 +39,15 @@ describe('while the API server is away, ten writers of one Secret', { skip }, ()
       assert.equal((await writer.get('/healthz')).status, 200);
     }
     const mints = (await writers.each('refreshes_total')).map((count, index) => count - refreshes[index]!);
+    const patches = async () =>
+      (await world.api.audit('system:serviceaccount:')).filter(({ verb }) => verb === 'patch');
+    const before = (await patches()).length;
     await world.api.up();
     writers.watch();
     await eventually('a publication', () => publications.length > published, { withinMs: 30_000 });
     await delay(15_000); // whoever is slow to notice would be seen now
+    const answers = (await patches()).slice(before).map(({ responseStatus }) => responseStatus?.code);
+    t.diagnostic(`answers to patches when it was back: ${answers.join(' ')}`);
     t.diagnostic(`mints of each: ${mints.join(' ')}; publications afterwards: ${publications.length - published}`);
     assert.ok(
       mints.every((count) => count <= 1),
