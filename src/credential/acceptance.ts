@@ -30,24 +30,23 @@ export function requireBetter(
       `the new token is already expired by ${wholeSeconds(-leftMs)} s by this machine's clock`,
     );
   }
-  if (isForSomebodyElse(fresh, present) && remainingMs(present, clock) > 0) {
+  if (present === undefined || remainingMs(present, clock) <= 0) return;
+  if (isForSomebodyElse(fresh, present)) {
     throw new MintError('bad_response', 'the new token is for another identity than the present one', {
       remedy: 'find out why the CLI logs in as somebody else; the present token stays until it expires',
     });
   }
-  const outlives = present === undefined || leftMs > remainingMs(present, clock);
+  // Writers that share a sink have the service's clock in common, and no other.
+  const outlives = isShared
+    ? fresh.service.expiresAt > present.service.expiresAt
+    : leftMs > remainingMs(present, clock);
   if (lifetimeMs(fresh) < requestedMs / 2 && !outlives) {
     throw new MintError(
       'short_lived',
       `the new token lives ${wholeSeconds(lifetimeMs(fresh))} s, less than half of the ${wholeSeconds(requestedMs)} s asked for, and expires before the present one`,
     );
   }
-  if (
-    isShared &&
-    present !== undefined &&
-    remainingMs(present, clock) > 0 &&
-    fresh.service.expiresAt <= present.service.expiresAt
-  ) {
+  if (isShared && !outlives) {
     throw new MintError('short_lived', 'the new token expires no later than the one in the Secret, which stays');
   }
 }
@@ -84,6 +83,6 @@ export function chooseRecovered(found: readonly (Credential | undefined)[], cloc
 }
 
 /** Tokens that do not say who they are for are taken on trust. */
-function isForSomebodyElse(fresh: Credential, present: Credential | undefined): present is Credential {
-  return present?.subject !== undefined && fresh.subject !== undefined && fresh.subject !== present.subject;
+function isForSomebodyElse(fresh: Credential, present: Credential): boolean {
+  return present.subject !== undefined && fresh.subject !== undefined && fresh.subject !== present.subject;
 }

@@ -53,6 +53,7 @@ export class Writers {
       world.start(t, {
         account,
         withFile: true,
+        credential: { ttl: '5m' },
         config: { refresh: { at, jitter: JITTER, floor: '10s' } },
         env: hasWrongClock && index === 0 ? wrongClock : {},
       }),
