@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { whyNoPods } from './cluster/cluster.ts';
 
-const suites = globSync('*.test.ts', { cwd: join(import.meta.dirname, 'cluster') }).map((file) =>
+const suites = globSync('**/*.test.ts', { cwd: join(import.meta.dirname, 'cluster') }).map((file) =>
   basename(file, '.test.ts'),
 );
 const why = (await whyNoPods()) ?? 'they take minutes';

@@ -65,10 +65,10 @@ describe('an application that reads a Secret as a volume', { skip }, () => {
         {
           // It has nothing but the Secret.
           initContainers: [{ name: SIDECAR, $patch: 'delete' }],
-          containers: [
-            trusting('orders', { command: ['sh', '-c', LOGS_IN] }),
-            { name: 'orders', volumeMounts: [{ name: 'creds', mountPath: '/creds', readOnly: true }] },
-          ],
+          containers: [trusting('orders', { command: ['sh', '-c', LOGS_IN] })],
+        },
+        {
+          containers: [{ name: 'orders', volumeMounts: [{ name: 'creds', mountPath: '/creds', readOnly: true }] }],
           volumes: [{ name: 'creds', secret: { secretName: SECRET } }],
         },
       ],
@@ -83,6 +83,8 @@ describe('an application that reads a Secret as a volume', { skip }, () => {
     const { minted } = service.workspace;
     const pod = await namespace.running('test=reader', 'orders');
     const log = namespace.follow(t, pod.metadata.name, 'orders');
+    const said = (): string => JSON.stringify([log.lines.slice(-3), logins.slice(-2)]);
+    await eventually('it logs in', () => logins.some(({ ok }) => ok), { withinMs: 30_000, onTimeout: said });
     await eventually('ten rotations', () => minted.length > ROTATIONS, {
       withinMs: 2 * ROTATIONS * AT * LIFETIME_MS,
       onTimeout: () => `${minted.length} tokens`,
@@ -92,6 +94,7 @@ describe('an application that reads a Secret as a volume', { skip }, () => {
     // The volume may pass some over.
     await eventually('as many are behind', () => indexOf(logins.at(-1)?.tokenFingerprint) >= ROTATIONS, {
       withinMs: LIFETIME_MS,
+      onTimeout: said,
     });
     const used = minted.filter(({ token }) => logins.some(({ tokenFingerprint }) => tokenFingerprint === hash(token)));
     // For how long there was a newer one already: the sidecar needs less than a second from mint to Secret.
