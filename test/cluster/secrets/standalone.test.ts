@@ -180,6 +180,21 @@ describe('the standalone Deployment', { skip }, () => {
   );
 
   chapter(
+    'what is lost without get: nobody knows what is there, and a Secret that does not exist is not made',
+    async () => {
+      await first.stop();
+      await setVerbs(['watch', 'patch', 'create']);
+      await kubectl('backstage', ['delete', 'secret', BACKSTAGE.name]);
+      first = await start();
+      const { err } = await first.logged('sink not written');
+      assert.match((err as { message: string }).message, /^cannot get secrets "backstage-lakebase"/);
+      assert.equal(await read(BACKSTAGE), undefined);
+      await setVerbs(['get', 'watch', 'patch', 'create']);
+      await eventually('it is made', async () => (await read(BACKSTAGE)) !== undefined, { withinMs: 30_000 });
+    },
+  );
+
+  chapter(
     'is not needed by a pod with a file and a Secret: the component secret-sink gives the sidecar alone the API',
     async (t) => {
       const directory = await temporaryDirectory(t);
