@@ -6,13 +6,17 @@ import { measureFleet } from './fleet.ts';
 import { measureMemory } from './memory.ts';
 import { measurePublish } from './publish.ts';
 import { Scene } from './scene.ts';
+import { measureSecretMemory } from './secret-memory.ts';
 import { measureStart } from './start.ts';
 import { say } from './table.ts';
 
 const PARTS = {
   start: measureStart,
   publish: measurePublish,
-  memory: measureMemory,
+  memory: async (scene: Scene) => {
+    await measureMemory(scene);
+    await measureSecretMemory(scene);
+  },
   cpu: measureCpu,
   fleet: measureFleet,
 } as const;

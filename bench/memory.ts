@@ -4,30 +4,28 @@ import { credential, NODE, type Running, type Scene } from './scene.ts';
 import { mb, median, printTable, ratio } from './table.ts';
 
 const AIM = 1.7;
-const COPIES = 3;
+export const COPIES = 3;
 /** V8 gives back what the start took, once it has noticed that little happens. */
-const SETTLE_MS = 60_000;
+export const SETTLE_MS = 60_000;
 const LOOK_MS = 15;
 const LOOKS_MS = 12_000;
 /** Renewed every four seconds. */
 const SHORT_LIFETIME_SECONDS = 6;
 
+export const row = (title: string, { rss, pss, own }: Memory): string[] => [title, mb(rss), mb(pss), mb(own)];
+
 /** Idle, and while it mints, against a Node.js that does nothing. */
 export async function measureMemory(scene: Scene): Promise<void> {
   const identity = await scene.startWorkspace(3_600);
-  const bare = Array.from(
-    { length: COPIES },
-    () => scene.spawn(NODE, ['-e', 'setInterval(()=>{},1e9)'], { stdio: 'ignore' }).pid!,
-  );
+  const bare = idlers(scene, '');
   const sidecars: Running[] = [];
-  for (let i = 0; i < COPIES; i += 1) sidecars.push(await start(scene, identity, { floor: '20m' }));
+  for (let i = 0; i < COPIES; i += 1) sidecars.push(await startOne(scene, identity, { floor: '20m' }));
   await Promise.all(sidecars.map(({ port }) => port));
   await delay(SETTLE_MS);
   const idle = middle(sidecars.map(({ pid }) => readMemory(pid)));
   const floor = middle(bare.map(readMemory));
   const peak = median(sidecars.map(({ pid }) => readPeak(pid)));
   const minting = await whileMinting(scene);
-  const row = (title: string, { rss, pss, own }: Memory): string[] => [title, mb(rss), mb(pss), mb(own)];
   printTable(
     `memory: one credential, medians of ${COPIES} processes, ${SETTLE_MS / 1_000} s after the start`,
     ['', 'RSS', 'PSS', 'private'],
@@ -42,9 +40,20 @@ export async function measureMemory(scene: Scene): Promise<void> {
   );
 }
 
-async function start(scene: Scene, identity: Record<string, string>, refresh: object): Promise<Running> {
+/** Node.js that does this, and then nothing. */
+export function idlers(scene: Scene, code: string): number[] {
+  const args = ['-e', `${code}setInterval(()=>{},1e9)`];
+  return Array.from({ length: COPIES }, () => scene.spawn(NODE, args, { stdio: 'ignore' }).pid!);
+}
+
+export async function startOne(
+  scene: Scene,
+  identity: Record<string, string>,
+  refresh: object,
+  sinks?: readonly object[],
+): Promise<Running> {
   const config = {
-    credentials: [credential('primary', await scene.folder())],
+    credentials: [{ ...credential('primary', await scene.folder()), ...(sinks === undefined ? {} : { sinks }) }],
     minter: { cli: { command: scene.cli.path } },
     refresh,
   };
@@ -53,7 +62,7 @@ async function start(scene: Scene, identity: Record<string, string>, refresh: ob
 
 async function whileMinting(scene: Scene): Promise<{ readonly sidecar: Memory; readonly all: Memory }> {
   const identity = await scene.startWorkspace(SHORT_LIFETIME_SECONDS);
-  const { pid, port } = await start(scene, identity, { floor: '1s' });
+  const { pid, port } = await startOne(scene, identity, { floor: '1s' });
   await port;
   await delay(SETTLE_MS / 4);
   let highest = { sidecar: NOTHING, all: NOTHING };
@@ -84,7 +93,7 @@ function add(a: Memory, b: Memory): Memory {
   return { rss: a.rss + b.rss, pss: a.pss + b.pss, own: a.own + b.own };
 }
 
-function middle(memories: readonly Memory[]): Memory {
+export function middle(memories: readonly Memory[]): Memory {
   const of = (field: keyof Memory): number => median(memories.map((memory) => memory[field]));
   return { rss: of('rss'), pss: of('pss'), own: of('own') };
 }
