@@ -20,8 +20,8 @@ const NAME = 'lakebase-credential';
 /** Renewed after 10 to 16 s: the configuration's own floor is 10 s. */
 const LIFETIME_MS = 24_000;
 const SECRETS = [
-  { namespace: 'backstage', name: 'backstage-lakebase', key: 'POSTGRES_PASSWORD' },
-  { namespace: 'reports', name: 'reports-lakebase', key: 'password' },
+  { namespace: 'backstage', name: 'backstage-lakebase' },
+  { namespace: 'reports', name: 'reports-lakebase' },
 ] as const;
 const [BACKSTAGE, REPORTS] = SECRETS;
 
@@ -246,7 +246,7 @@ describe('the standalone Deployment', { skip }, () => {
     return text === '' ? undefined : (JSON.parse(text) as SecretObject);
   }
 
-  async function read(secret: (typeof SECRETS)[number], key: string = secret.key): Promise<string | undefined> {
+  async function read(secret: (typeof SECRETS)[number], key = 'password'): Promise<string | undefined> {
     const value = (await secretOf(secret))?.data?.[key];
     return value === undefined ? undefined : Buffer.from(value, 'base64').toString();
   }
