@@ -83,6 +83,7 @@ describe('the standalone Deployment', { skip }, () => {
 
   chapter(
     'is taken without a warning where Pod Security is restricted, and its pod reaches the API server',
+    {},
     async () => {
       await api.kubectl(['apply', '--server-side', '--warnings-as-errors', '-k', join(manifests, 'standalone')]);
       const pod = await tryPod(api, await render(api, join(manifests, 'standalone')));
@@ -90,23 +91,27 @@ describe('the standalone Deployment', { skip }, () => {
     },
   );
 
-  chapter('needs nothing but its roles, for all its Secrets in both namespaces, and its own identity', async (t) => {
-    first = await start();
-    await first.ready();
-    for (const secret of SECRETS) assert.equal(await read(secret), minted(secret));
-    assert.match((await read(REPORTS, 'uri'))!, /^postgresql:.*@ep-bold-hill-.*\/reports\?sslmode=verify-full$/);
-    const asked = await eventually('the events', async () => {
-      const all = await audit();
-      return SECRETS.every(({ namespace }) => all.has(`201 create events in ${namespace}`)) && all;
-    });
-    const others = [...asked].filter((line) => !/ (get|watch|patch) secrets | create events /.test(line));
-    assert.deepEqual(others, []);
-    const events = await api.kubectl(['events', '--namespace', 'backstage', '--for', 'secret/backstage-lakebase']);
-    assert.match(events, /Normal +CredentialPublished/);
-    t.diagnostic([...asked].toSorted().join('; '));
-  });
+  chapter(
+    'needs nothing but its roles, for all its Secrets in both namespaces, and its own identity',
+    {},
+    async (t) => {
+      first = await start();
+      await first.ready();
+      for (const secret of SECRETS) assert.equal(await read(secret), minted(secret));
+      assert.match((await read(REPORTS, 'uri'))!, /^postgresql:.*@ep-bold-hill-.*\/reports\?sslmode=verify-full$/);
+      const asked = await eventually('the events', async () => {
+        const all = await audit();
+        return SECRETS.every(({ namespace }) => all.has(`201 create events in ${namespace}`)) && all;
+      });
+      const others = [...asked].filter((line) => !/ (get|watch|patch) secrets | create events /.test(line));
+      assert.deepEqual(others, []);
+      const events = await api.kubectl(['events', '--namespace', 'backstage', '--for', 'secret/backstage-lakebase']);
+      assert.match(events, /Normal +CredentialPublished/);
+      t.diagnostic([...asked].toSorted().join('; '));
+    },
+  );
 
-  chapter('mints once for two replicas: the second adopts what is there', async () => {
+  chapter('mints once for two replicas: the second adopts what is there', {}, async () => {
     const versions = await Promise.all(SECRETS.map(version));
     second = await start();
     await second.ready();
@@ -119,7 +124,7 @@ describe('the standalone Deployment', { skip }, () => {
     }
   });
 
-  chapter('writes each new token once for two replicas, and both go on with it', async (t) => {
+  chapter('writes each new token once for two replicas, and both go on with it', {}, async (t) => {
     await Promise.all([first.stop(), second.stop()]);
     workspace.tokenLifetimeMs = LIFETIME_MS;
     await Promise.all(SECRETS.map(({ namespace, name }) => kubectl(namespace, ['delete', 'secret', name])));
@@ -154,6 +159,7 @@ describe('the standalone Deployment', { skip }, () => {
 
   chapter(
     'what is lost without create: a Secret that exists is kept fresh, one that is deleted is not made again',
+    {},
     async () => {
       await second.stop();
       await setVerbs(['get', 'watch', 'patch']);
@@ -181,6 +187,7 @@ describe('the standalone Deployment', { skip }, () => {
 
   chapter(
     'what is lost without get: nobody knows what is there, and a Secret that does not exist is not made',
+    {},
     async () => {
       await first.stop();
       await setVerbs(['watch', 'patch', 'create']);
@@ -196,6 +203,7 @@ describe('the standalone Deployment', { skip }, () => {
 
   chapter(
     'is not needed by a pod with a file and a Secret: the component secret-sink gives the sidecar alone the API',
+    {},
     async (t) => {
       const directory = await temporaryDirectory(t);
       const path = (name: string): string => relative(directory, join(manifests, name));
