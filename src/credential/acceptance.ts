@@ -83,6 +83,6 @@ export function chooseRecovered(found: readonly (Credential | undefined)[], cloc
 }
 
 /** Tokens that do not say who they are for are taken on trust. */
-function isForSomebodyElse(fresh: Credential, present: Credential): boolean {
+export function isForSomebodyElse(fresh: Credential, present: Credential): boolean {
   return present.subject !== undefined && fresh.subject !== undefined && fresh.subject !== present.subject;
 }

@@ -1,4 +1,4 @@
-import { isPlausible } from './acceptance.ts';
+import { isForSomebodyElse, isPlausible } from './acceptance.ts';
 import type { Clock, Credential } from './ports.ts';
 import { refreshAt, type RefreshPolicy, remainingMs } from './schedule.ts';
 
@@ -11,8 +11,9 @@ export function expiresLater(credential: Credential, other: Credential): boolean
 
 /** Whether another writer's credential is to be used instead of the present one. */
 export function isBetter(found: Credential, present: Credential | undefined, clock: Clock): boolean {
-  const isValid = present !== undefined && remainingMs(present, clock) > 0;
-  return isPlausible(found, clock) && (!isValid || expiresLater(found, present));
+  if (!isPlausible(found, clock)) return false;
+  if (present === undefined || remainingMs(present, clock) <= 0) return true;
+  return expiresLater(found, present) && !isForSomebodyElse(found, present);
 }
 
 export interface Situation {
@@ -32,7 +33,7 @@ export function mayStay(
   { heldBefore, refresh }: Situation,
   clock: Clock,
 ): boolean {
-  if (!isPlausible(held, clock)) return false;
+  if (!isPlausible(held, clock) || isForSomebodyElse(held, wanted)) return false;
   if (!expiresLater(wanted, held)) return true;
   const dueAt = refreshAt(held, refresh, () => 0); // by the latest draw that a writer can have
   return held.fingerprint !== heldBefore && clock.now() < dueAt;

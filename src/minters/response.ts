@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
+import { parseObject, readClaims } from '../credential/claims.ts';
 import { MintError } from '../credential/errors.ts';
 import type { Credential } from '../credential/ports.ts';
 import { Secret } from '../credential/secret.ts';
@@ -56,40 +57,4 @@ function readExpiry(answer: Record<string, unknown>): number | undefined {
   const at = typeof text === 'string' && RFC3339.test(text) ? Date.parse(text) : Number.NaN;
   if (!Number.isFinite(at)) throw new MintError('bad_response', 'the expiry in the answer is no RFC 3339 time');
   return at;
-}
-
-interface Claims {
-  readonly issuedAt?: number | undefined;
-  readonly expiresAt?: number | undefined;
-  readonly subject?: string | undefined;
-}
-
-/** A token that is no JWT has no claims; that is no error, since only the server has to understand it. */
-function readClaims(token: string): Claims {
-  const parts = token.split('.');
-  if (parts.length !== 3) return {};
-  const payload = parseObject(Buffer.from(parts[1] ?? '', 'base64url').toString());
-  if (payload === undefined) return {};
-  const { iat, exp, sub } = payload;
-  return {
-    issuedAt: secondsToMs(iat),
-    expiresAt: secondsToMs(exp),
-    subject: typeof sub === 'string' ? sub : undefined,
-  };
-}
-
-/** Undefined for what no Date can show: a time that cannot be written out is none. */
-function secondsToMs(value: unknown): number | undefined {
-  const ms = typeof value === 'number' ? Math.round(value * 1_000) : Number.NaN;
-  return Number.isNaN(new Date(ms).getTime()) ? undefined : ms;
-}
-
-function parseObject(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-    return isObject ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined; // the parser's own message would quote the text
-  }
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Connection, Credential, Identity, Recovered } from '../credential/ports.ts';
 import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
+import { readClaims } from '../credential/claims.ts';
 import { rfc3339 } from '../credential/display.ts';
 import { Secret } from '../credential/secret.ts';
 import { type FileFormat, parseToken, render } from './render.ts';
@@ -109,7 +110,10 @@ export function recognise({ data = {}, metadata }: SecretObject, spec: SecretSpe
   if (annotations[ANNOTATIONS.identity] !== hashOf(spec.identity)) return undefined;
   // Not `lifetimeMs <= 0`: that would let NaN pass. Some seconds more, because the service rounds.
   if (!(lifetimeMs > 0 && lifetimeMs <= LONGEST_LIFETIME_MS + 60_000)) return undefined;
-  return { token: new Secret(token), service, fingerprint };
+  const { expiresAt = service.expiresAt, subject } = readClaims(token);
+  // Whoever may write the Secret may write annotations, but cannot make the service sign a longer life.
+  if (service.expiresAt > expiresAt) return undefined;
+  return { token: new Secret(token), service, fingerprint, ...(subject !== undefined && { subject }) };
 }
 
 /** Whether a field was ours when the Secret was last published, so that whoever has it now has changed it since. */

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { join } from 'node:path';
+import { readClaims } from '../credential/claims.ts';
 import type { Cancellable, Credential, Identity, Lifespan, Recovered } from '../credential/ports.ts';
 import { Secret } from '../credential/secret.ts';
 import { replaceFile, sweep } from './atomic-write.ts';
@@ -59,7 +60,10 @@ export class StateFile {
   async match(token: string): Promise<Recorded | undefined> {
     const fingerprint = hash('sha256', token);
     const entry = parseEntries(await this.#read(), this.#identity).find(({ sha256 }) => sha256 === fingerprint);
-    return entry && { token: new Secret(token), local: entry.local, service: entry.service, fingerprint };
+    if (entry === undefined) return undefined;
+    const { subject } = readClaims(token);
+    const { local, service } = entry;
+    return { token: new Secret(token), local, service, fingerprint, ...(subject !== undefined && { subject }) };
   }
 
   async #record({ fingerprint, local, service }: Credential, options: Partial<Cancellable>): Promise<void> {

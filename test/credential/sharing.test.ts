@@ -64,6 +64,8 @@ test('what expires later by the service is better, and so is anything valid when
     ['nothing held', older, undefined, true],
     ['a dead one held', older, dead, true],
     ['a dead one found', dead, undefined, false],
+    ['for somebody else', { ...newer, subject: 'somebody' }, { ...older, subject: 'me' }, false],
+    ['for nobody knows whom', newer, { ...older, subject: 'me' }, true],
     [
       'issued in the future',
       { ...newer, local: { issuedAt: clock.now() + MINUTE_MS, expiresAt: clock.now() + HOUR_MS } },
@@ -84,6 +86,11 @@ test('what another writer has put there may stay if it lives longer, or if it is
   assert.ok(mayStay(ours, other, { heldBefore: ours.fingerprint, refresh: REFRESH }, clock), 'it lives longer');
   assert.ok(mayStay(other, { ...other, fingerprint: 'x' }, { heldBefore: other.fingerprint, refresh: REFRESH }, clock));
   assert.ok(stays(), 'it came after our look');
+  const [mine, somebodys] = [
+    { ...ours, subject: 'me' },
+    { ...other, subject: 'somebody' },
+  ];
+  assert.ok(!mayStay(somebodys, mine, { heldBefore: undefined, refresh: REFRESH }, clock), 'it is for somebody else');
   assert.ok(!stays(other.fingerprint), 'it is what our mint was to replace');
   await clock.advance(0.667 * HOUR_MS - 1_000 - 1);
   assert.ok(stays());

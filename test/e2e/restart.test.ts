@@ -48,6 +48,20 @@ test('what a killed process left half-written is swept at the start', { timeout:
   ]);
 });
 
+testWithEachCli('an adopted credential is not replaced by a token of another identity either', async (t, cli) => {
+  const workspace = await workspaceFor(t, { tokenLifetimeMs: 20_000 });
+  const config = { refresh: { floor: '0s', at: 0.3, jitter: 0 } };
+  const directory = await temporaryDirectory(t);
+  const first = await (await startSidecar(t, { workspace, cli, directory, config })).ready();
+  await first.stop();
+  workspace.fail('credential', 'other-identity');
+  const sidecar = await (await startSidecar(t, { workspace, cli, directory, config })).ready();
+  await sidecar.logged('adopted');
+  const { err } = await sidecar.logged('mint failed');
+  assert.equal((err as { failure: string }).failure, 'bad_response');
+  assert.equal(await sidecar.read('token'), workspace.minted[0]!.token);
+});
+
 testWithEachCli('a sink that lacks the adopted credential gets it, without a mint', async (t, cli) => {
   const workspace = await workspaceFor(t);
   const directory = await killedSidecar(t, workspace, cli);

@@ -1,0 +1,37 @@
+/** What a token says of itself, where it is a JWT. Instants are epoch milliseconds. */
+export interface Claims {
+  readonly issuedAt?: number | undefined;
+  readonly expiresAt?: number | undefined;
+  readonly subject?: string | undefined;
+}
+
+/** A token that is no JWT has no claims; that is no error, since only the server has to understand it. */
+export function readClaims(token: string): Claims {
+  const parts = token.split('.');
+  if (parts.length !== 3) return {};
+  const payload = parseObject(Buffer.from(parts[1] ?? '', 'base64url').toString());
+  if (payload === undefined) return {};
+  const { iat, exp, sub } = payload;
+  return {
+    issuedAt: secondsToMs(iat),
+    expiresAt: secondsToMs(exp),
+    subject: typeof sub === 'string' ? sub : undefined,
+  };
+}
+
+/** Undefined for anything but a JSON object, without a word: the parser's own message would quote the text. */
+export function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isObject ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined for what no Date can show: a time that cannot be written out is none. */
+function secondsToMs(value: unknown): number | undefined {
+  const ms = typeof value === 'number' ? Math.round(value * 1_000) : Number.NaN;
+  return Number.isNaN(new Date(ms).getTime()) ? undefined : ms;
+}

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Credential } from '../../src/credential/ports.ts';
+import {
+  compare,
+  isApplier,
+  recognise,
+  renderSecret,
+  type SecretObject,
+  type SecretSpec,
+  wasOurs,
+} from '../../src/sinks/secret-object.ts';
+import { connection, credentialOf, HOUR_MS, identity } from '../fixtures/sink-credentials.ts';
+
+const PREFIX = 'lakebase-credential-sidecar/';
+const SPEC: SecretSpec = {
+  namespace: 'apps',
+  name: 'lakebase',
+  data: { password: 'token', pgpass: 'pgpass', uri: 'uri' },
+  type: 'Opaque',
+  connection,
+  identity,
+  credentialName: 'backstage',
+};
+const one = credentialOf(1);
+const two = credentialOf(2);
+
+function published(credential = one, spec = SPEC): SecretObject {
+  return renderSecret(credential, spec, undefined);
+}
+
+function withAnnotations(object: SecretObject, changes: Readonly<Record<string, string>>): SecretObject {
+  const annotations = Object.fromEntries(Object.entries(changes).map(([name, value]) => [`${PREFIX}${name}`, value]));
+  return {
+    ...object,
+    metadata: { ...object.metadata, annotations: { ...object.metadata.annotations, ...annotations } },
+  };
+}
+
+/** As the service makes them. */
+function jwtOf(credential: Credential, claims: object): Credential {
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  return credentialOf(1, `${part({ alg: 'RS256' })}.${part(claims)}.c2ln${credential.fingerprint.slice(0, 8)}`);
+}
+
+test('another writer is recognised by what it published, and by nothing else', () => {
+  const found = recognise(published(), SPEC);
+  assert.deepEqual(
+    [found?.token.reveal(), found?.service, found?.fingerprint, found?.local],
+    [one.token.reveal(), one.service, one.fingerprint, undefined],
+  );
+  const base64 = (text: string): string => Buffer.from(text).toString('base64');
+  const { data = {} } = published();
+  const strange: Record<string, SecretObject> = {
+    'no data': { ...published(), data: {} },
+    'another token': { ...published(), data: { ...data, password: base64(two.token.reveal()) } },
+    'one key with another token': { ...published(), data: { ...data, pgpass: published(two).data!['pgpass']! } },
+    'no token in a key': { ...published(), data: { ...data, pgpass: base64('x') } },
+    'another fingerprint': withAnnotations(published(), { fingerprint: two.fingerprint }),
+    'another identity': published(one, { ...SPEC, identity: { ...identity, principal: 'somebody else' } }),
+    'no times': withAnnotations(published(), { 'expires-at': 'never' }),
+    'a life that ends before it begins': withAnnotations(published(), { 'expires-at': '2026-01-01T00:00:00Z' }),
+    'a life of hours': withAnnotations(published(), {
+      'expires-at': new Date(one.service.expiresAt + HOUR_MS).toISOString(),
+    }),
+    'no annotations': { ...published(), metadata: {} },
+  };
+  for (const [what, object] of Object.entries(strange)) assert.equal(recognise(object, SPEC), undefined, what);
+});
+
+test('whoever writes the Secret cannot make a token live longer than the service has signed', () => {
+  const exp = one.service.expiresAt / 1_000;
+  const honest = jwtOf(one, { exp, sub: 'me' });
+  assert.equal(recognise(published(honest), SPEC)?.subject, 'me');
+  assert.equal(recognise(published(jwtOf(one, { exp: exp - 1 })), SPEC), undefined);
+});
+
+test('a reader gets a credential if all our keys have it; the rest is only marred', () => {
+  const object = published();
+  assert.equal(compare(object, one, SPEC), 'same');
+  assert.equal(compare({ ...object, data: { ...object.data, theirs: 'eA==' } }, one, SPEC), 'same');
+  assert.equal(compare(object, two, SPEC), 'other');
+  assert.equal(compare({ ...object, data: { password: object.data!['password']! } }, one, SPEC), 'other');
+  assert.equal(compare(withAnnotations(object, { 'issued-at': 'x' }), one, SPEC), 'marred');
+  assert.equal(compare({ ...object, metadata: { ...object.metadata, labels: {} } }, one, SPEC), 'marred');
+  assert.equal(compare({ ...object, type: 'other' }, one, SPEC), 'marred');
+  assert.equal(compare(published(one, { ...SPEC, data: { ...SPEC.data, more: 'token' } }), one, SPEC), 'marred');
+});
+
+test('what a person has told Reloader and Argo CD is not ours any more', () => {
+  const told = { ...published(), metadata: { annotations: { 'reloader.stakater.com/ignore': 'false' } } };
+  const { annotations } = renderSecret(one, SPEC, told).metadata;
+  assert.equal(annotations['reloader.stakater.com/ignore'], undefined);
+  assert.equal(annotations['argocd.argoproj.io/sync-options'], 'Prune=false');
+});
+
+test('a field was ours if it was published by this identity, and an applier is one that applies', () => {
+  const managedFields = [
+    { manager: 'theirs', operation: 'Apply' },
+    { manager: 'kubectl-edit', operation: 'Update' },
+  ];
+  const object = { ...published(), metadata: { ...published().metadata, managedFields } };
+  assert.ok(wasOurs('.data.password', object, SPEC));
+  assert.ok(wasOurs(`.metadata.annotations.${PREFIX}keys`, object, SPEC));
+  assert.ok(!wasOurs('.data.theirs', object, SPEC));
+  assert.ok(!wasOurs('.data.pass', object, SPEC));
+  assert.ok(!wasOurs('.data.password', published(one, { ...SPEC, identity: { ...identity, resource: 'x' } }), SPEC));
+  assert.ok(!wasOurs('.data.password', { ...published(), metadata: {} }, SPEC));
+  assert.ok(isApplier('theirs', object) && !isApplier('kubectl-edit', object) && !isApplier('nobody', object));
+});
