@@ -23,7 +23,7 @@ const TROUBLE = 2;
  * nothing that the server has forgotten (410) is ever asked for.
  */
 export async function watchForEver(
-  api: ApiServer,
+  api: Pick<ApiServer, 'watch'>,
   { path, query }: { readonly path: string; readonly query: Query },
   { catchUp, take, explain, onTrouble }: Watcher,
   { signal, clock }: Cancellable & { readonly clock: Clock },

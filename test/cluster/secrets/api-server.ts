@@ -183,7 +183,7 @@ export class TestApiServer {
   }
 }
 
-export function kubeconfigFor({ url, caFile }: TestApiServer, user: object): string {
+export function kubeconfigFor({ url, caFile }: Pick<TestApiServer, 'url' | 'caFile'>, user: object): string {
   return JSON.stringify({
     apiVersion: 'v1',
     kind: 'Config',

@@ -7,7 +7,7 @@ import { eventually, temporaryDirectory } from '../../support/sidecar-wait.ts';
 import type { Sidecar } from '../../support/sidecar.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
 import { kubeconfigFor, whyNotBuilt } from './api-server.ts';
-import { annotation, MANAGER, SECRET, SecretsWorld, type Account } from './world.ts';
+import { annotation, assertFrugal, MANAGER, SECRET, SecretsWorld, type Account } from './world.ts';
 
 const DATA = { password: 'token', pgpass: 'pgpass', uri: 'uri' };
 const TRACE = { log: { level: 'trace' } };
@@ -26,7 +26,10 @@ describe('a Secret on a real API server', { skip }, () => {
     sidecar = await world.start(shared, { account, secret: { data: DATA }, config: TRACE });
     await sidecar.ready();
   });
-  after(() => shared.undo());
+  after(async () => {
+    await assertFrugal(world.api);
+    await shared.undo();
+  });
 
   const token = () => world.workspace.minted.at(-1)!.token;
 

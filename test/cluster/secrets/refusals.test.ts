@@ -6,7 +6,7 @@ import { workspaceFor } from '../../support/sidecar-clis.ts';
 import type { LogLine, Sidecar } from '../../support/sidecar.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
 import { whyNotBuilt } from './api-server.ts';
-import { MANAGER, ruleFor, SECRET, SecretsWorld, type Account } from './world.ts';
+import { assertFrugal, MANAGER, ruleFor, SECRET, SecretsWorld, type Account } from './world.ts';
 
 const skip = await whyNotBuilt();
 const RULE = `- {apiGroups: [""], resources: [secrets], resourceNames: [${SECRET}], verbs: [get, watch, patch, create]}`;
@@ -18,7 +18,10 @@ describe('a Secret that cannot be written', { skip, concurrency: 4 }, () => {
   before(async () => {
     base = await SecretsWorld.start(shared);
   });
-  after(() => shared.undo());
+  after(async () => {
+    await assertFrugal(base.api);
+    await shared.undo();
+  });
 
   /** With a workspace of its own: what was minted last is this test's. */
   async function begin(

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { eventually, undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
+import { kubeconfigFor, whyNotBuilt } from './api-server.ts';
+import { SECRET, SecretsWorld } from './world.ts';
+
+const skip = await whyNotBuilt();
+const options = { timeout: 240_000, ...(skip === undefined ? {} : { skip }) };
+
+test('a watch of a Secret that has died without a word is renewed within two minutes', options, async (t) => {
+  const world = await SecretsWorld.start(t);
+  const way = await startWay(t, Number(new URL(world.api.url).port));
+  const account = await world.account('backstage');
+  const { tokenFile } = account;
+  const { caFile } = world.api;
+  await writeFile(account.kubeconfig, kubeconfigFor({ url: way.url, caFile }, { tokenFile }));
+  const sidecar = await (await world.start(t, { account })).ready();
+  const { token } = world.workspace.minted[0]!;
+  await world.kubectl(['delete', 'secret', SECRET]);
+  await world.holds(token);
+
+  way.forget();
+  await world.kubectl(['delete', 'secret', SECRET]);
+  const from = performance.now();
+  await eventually('it is there again', async () => (await world.read()) === token, { withinMs: 120_000 });
+  const tookMs = performance.now() - from;
+  t.diagnostic(`after ${(tookMs / 1_000).toFixed()} s`);
+  assert.ok(tookMs > 10_000, 'the watch was not dead');
+  assert.equal(world.workspace.minted.length, 1);
+  await sidecar.ready();
+  await world.kubectl(['delete', 'secret', SECRET]);
+  await world.holds(token);
+});
+
+/** A way to the API server that can forget the connections that it has, as a firewall does: no word, and no end. */
+async function startWay(t: Cleanup, port: number): Promise<{ readonly url: string; readonly forget: () => void }> {
+  const pairs = new Set<[Socket, Socket]>();
+  const server = createServer((near) => {
+    const far = connect(port, '127.0.0.1');
+    pairs.add([near, far]);
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      from.pipe(to);
+      from.on('error', () => to.destroy());
+    }
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  undoAfter(t, () => {
+    for (const socket of [...pairs].flat()) socket.destroy();
+    server.close();
+  });
+  return {
+    url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    forget: () => {
+      for (const socket of [...pairs].flat()) socket.unpipe().pause();
+    },
+  };
+}

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { SinkError } from '../../src/credential/errors.ts';
+import type { ApiAnswer, WatchHandlers } from '../../src/kubernetes/api-server.ts';
+import { watchForEver } from '../../src/kubernetes/watch.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+
+type Act = (handlers: WatchHandlers) => ApiAnswer | undefined;
+
+const EXPIRED = { code: 410, reason: 'Expired', message: 'too old resource version' };
+
+/** Each watch acts as the script says; the last one never ends. */
+async function startWatching(t: TestContext, script: readonly Act[]) {
+  const clock = new FakeClock();
+  const startedAt: number[] = [];
+  const log: string[] = [];
+  const stop = new AbortController();
+  const api = {
+    watch: async (
+      _path: string,
+      _query: object,
+      handlers: WatchHandlers,
+      { signal }: { readonly signal: AbortSignal },
+    ) => {
+      const act = script[startedAt.length];
+      startedAt.push(clock.monotonic());
+      if (act !== undefined) return await Promise.resolve(act(handlers));
+      handlers.onOpen();
+      const { promise, resolve } = Promise.withResolvers<undefined>();
+      signal.addEventListener('abort', () => resolve(undefined), { once: true });
+      return await promise;
+    },
+  };
+  const watching = watchForEver(
+    api,
+    { path: '/x', query: {} },
+    {
+      catchUp: async () => {
+        log.push('caught up');
+        await Promise.resolve();
+      },
+      take: ({ type }) => log.push(type),
+      explain: ({ status, retryAfterMs }) => new SinkError('unknown', `${status}`, { retryAfterMs }),
+      onTrouble: (problem) => log.push(problem === undefined ? 'fine' : `trouble ${problem.message}`),
+    },
+    { signal: stop.signal, clock },
+  );
+  t.after(async () => {
+    stop.abort();
+    await watching;
+  });
+  await clock.idle();
+  return { clock, log, startedAt };
+}
+
+const refuse =
+  (status: number, retryAfterMs = 0): Act =>
+  () => ({ status, body: undefined, retryAfterMs });
+
+test('a watch that the server ends is followed by the next one at once, which looks at everything afresh', async (t) => {
+  const end: Act = ({ onOpen, onEvent }) => {
+    onOpen();
+    onEvent({ type: 'ADDED', object: {} });
+    return undefined;
+  };
+  const { clock, log, startedAt } = await startWatching(t, [end]);
+  await clock.advance(1_000);
+  assert.equal(startedAt.length, 2);
+  assert.ok(startedAt[1]! - startedAt[0]! < 500);
+  assert.deepEqual(log, ['caught up', 'ADDED', 'caught up']);
+});
+
+test('an event that says that the server has forgotten where we were (410) costs a second', async (t) => {
+  const forget: Act = ({ onOpen, onEvent }) => {
+    onOpen();
+    onEvent({ type: 'ERROR', object: EXPIRED });
+    return undefined;
+  };
+  const { clock, log, startedAt } = await startWatching(t, [forget]);
+  await clock.advance(1_000);
+  assert.equal(startedAt.length, 2);
+  assert.ok(!log.some((line) => line.startsWith('trouble')), log.join());
+});
+
+test('a refusal is tried again later and later, up to a quarter of a minute, and told of once until it is over', async (t) => {
+  const { clock, log, startedAt } = await startWatching(
+    t,
+    Array.from({ length: 9 }, () => refuse(503)),
+  );
+  await clock.advance(120_000);
+  assert.equal(startedAt.length, 10);
+  const gaps = startedAt.slice(1).map((at, index) => at - startedAt[index]!);
+  for (const [index, gap] of gaps.entries()) {
+    const ceilingMs = Math.min(15_000, 1_000 * 2 ** index);
+    assert.ok(gap >= ceilingMs / 2 && gap <= ceilingMs, `${gap} of ${ceilingMs}`);
+  }
+  assert.deepEqual(
+    log.filter((line) => line !== 'caught up'),
+    ['trouble 503', 'fine'],
+  );
+  assert.equal(log.filter((line) => line === 'caught up').length, 10, 'seen late is better than not at all');
+});
+
+test('no watch is tried sooner than the server asks for', async (t) => {
+  const { clock, startedAt } = await startWatching(t, [refuse(429, 30_000)]);
+  await clock.advance(29_999);
+  assert.equal(startedAt.length, 1);
+  await clock.advance(1);
+  assert.equal(startedAt.length, 2);
+});
