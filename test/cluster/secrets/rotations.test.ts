@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 import { MintError } from '../../../src/credential/errors.ts';
-import { workspaceFor } from '../../support/sidecar-clis.ts';
 import { eventually } from '../../support/sidecar-wait.ts';
 import type { Sidecar } from '../../support/sidecar.ts';
 import { SharedCleanup, story } from '../support/pods-story.ts';
@@ -28,9 +27,7 @@ describe('a Secret that is rotated', { skip }, () => {
   let sidecar: Sidecar;
 
   before(async () => {
-    const base = await SecretsWorld.start(shared);
-    const workspace = await workspaceFor(shared, { tokenLifetimeMs: LIFETIME_MS });
-    world = await base.inNamespace('rotated', { workspace });
+    world = await SecretsWorld.start(shared, { tokenLifetimeMs: LIFETIME_MS });
     account = await world.account('backstage');
     sidecar = await world.start(shared, { account });
     await sidecar.ready();
@@ -105,7 +102,7 @@ describe('a Secret that is rotated', { skip }, () => {
     const { err } = await silent.logged('no events; this is not said again');
     assert.match(
       (err as { message: string }).message,
-      /^cannot create events in namespace "rotated": system:serviceaccount:rotated:backstage lacks the rule - \{apiGroups: \[""\], resources: \[events\], verbs: \[create\]\}$/,
+      /^cannot create events in namespace "apps": system:serviceaccount:apps:backstage lacks the rule - \{apiGroups: \[""\], resources: \[events\], verbs: \[create\]\}$/,
     );
     await world.workspace.outage();
     await silent.logged('expired without a successor');

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { rm, mkdir } from 'node:fs/promises';
 import { after, before, describe } from 'node:test';
-import { workspaceFor } from '../../support/sidecar-clis.ts';
 import { eventually, throughout } from '../../support/sidecar-wait.ts';
 import type { Sidecar } from '../../support/sidecar.ts';
 import { SharedCleanup, story } from '../support/pods-story.ts';
@@ -22,9 +21,7 @@ describe('a Secret and a file beside it', { skip }, () => {
   let sidecar: Sidecar;
 
   before(async () => {
-    const base = await SecretsWorld.start(shared);
-    const workspace = await workspaceFor(shared, { tokenLifetimeMs: LIFETIME_MS });
-    world = await base.inNamespace('trouble', { workspace });
+    world = await SecretsWorld.start(shared, { tokenLifetimeMs: LIFETIME_MS });
     account = await world.account('backstage');
     sidecar = await start();
   });
