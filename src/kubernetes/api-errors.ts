@@ -25,6 +25,8 @@ export interface Conflict {
 }
 
 const MAX_WORDS = 500;
+/** A JWT, also in base64. */
+const TOKEN = /(?:eyJ|ZXlK)[\w+/=.-]{6,}/g;
 
 const FAILURES: Readonly<Record<number, SinkFailure>> = {
   401: 'forbidden',
@@ -37,16 +39,22 @@ const FAILURES: Readonly<Record<number, SinkFailure>> = {
   429: 'throttled',
 };
 
-/** Puts an answer that is no success into words. The server's own words are quoted: they hold no data of Secrets. */
-export function toSinkError(verb: string, target: Target, answer: ApiAnswer): SinkError {
+/**
+ * Puts an answer that is no success into words. The server's own are quoted, without what must not be said: they hold no
+ * data of Secrets, but those of a webhook that it asks may.
+ */
+export function toSinkError(
+  verb: string,
+  target: Target,
+  answer: ApiAnswer,
+  unspeakable: readonly string[] = [],
+): SinkError {
   const { status, retryAfterMs } = answer;
-  const words = wordsOf(answer);
+  const words = wordsOf(answer, unspeakable);
   const failure = FAILURES[status] ?? (status >= 500 ? 'unreachable' : 'unknown');
   const message = `cannot ${verb} ${describe(target)}: `;
-  if (failure === 'forbidden' && status === 403 && !isTerminating(answer)) {
-    const denied = /cannot (\w+) resource/.exec(words)?.[1] ?? verb;
-    return missingRule([denied], target, /User "([^"]*)"/.exec(words)?.[1]);
-  }
+  const [, user, denied] = /User "([^"]*)" cannot (\w+) resource/.exec(words) ?? [];
+  if (status === 403 && denied !== undefined) return missingRule([denied], target, user);
   const remedy = remedyOf(answer);
   return new SinkError(failure, `${message}${words} (${status})`, {
     retryAfterMs,
@@ -79,10 +87,11 @@ function describe({ resource, namespace, name }: Target): string {
   return `${resource}${name === undefined ? '' : ` ${JSON.stringify(name)}`} in namespace ${JSON.stringify(namespace)}`;
 }
 
-function wordsOf({ body, status }: ApiAnswer): string {
+function wordsOf({ body, status }: ApiAnswer, unspeakable: readonly string[]): string {
   const { message = '' } = (body ?? {}) as Status;
   const words = message === '' ? `the API server answered ${status}` : message;
-  return words.replaceAll(/\s+/g, ' ').slice(0, MAX_WORDS);
+  const spoken = unspeakable.reduce((text, secret) => text.replaceAll(secret, '[redacted]'), words);
+  return spoken.replaceAll(TOKEN, '[redacted]').replaceAll(/\s+/g, ' ').slice(0, MAX_WORDS);
 }
 
 /** A namespace that is being deleted takes nothing new, and says so as if it were about permission. */
@@ -93,6 +102,7 @@ function isTerminating({ body }: ApiAnswer): boolean {
 
 function remedyOf(answer: ApiAnswer): string | undefined {
   if (isTerminating(answer)) return 'wait until the namespace is gone, then create it again';
+  if (answer.status === 403) return 'find out what refuses it: an admission policy or webhook of the cluster';
   if (answer.status === 401) return 'check the token of the service account, or the user of the kubeconfig';
   if (answer.status === 413 || answer.status === 422) {
     return 'do what the API server says; a Secret takes 1 MiB in all, and its type and what is immutable never change';

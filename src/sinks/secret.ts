@@ -41,6 +41,8 @@ export class SecretSink implements Sink {
   readonly #target: Target;
   /** As the last event or answer told. */
   #observed: Observed;
+  /** What no error may quote. */
+  #unspeakable: readonly string[] = [];
   /** How many of them there were: an answer that was asked for before the last one is not news. */
   #news = 0;
 
@@ -93,6 +95,7 @@ export class SecretSink implements Sink {
     if (this.#observed.state === 'unknown') return await this.#get({ signal });
     this.#refuseUnfit();
     const body = renderSecret(credential, this.#options, this.#object);
+    this.#unspeakable = [credential.token.reveal(), ...Object.values(body.data)];
     const answer = await this.#patch(body, force, { signal });
     if (answer.status < 300) return this.#learn(answer.body as SecretObject);
     if (answer.status !== 409) throw this.#explain(answer);
@@ -229,7 +232,7 @@ export class SecretSink implements Sink {
   }
 
   #explain(answer: ApiAnswer, verb = 'patch'): SinkError {
-    return toSinkError(verb, this.#target, answer);
+    return toSinkError(verb, this.#target, answer, this.#unspeakable);
   }
 }
 

@@ -139,33 +139,47 @@ describe('a Secret and a file beside it', { skip }, () => {
     await world.holds(newest(), { withinMs: 10_000 });
   });
 
-  chapter('wait as long as an API server asks for that has no time (429), and try again after 5xx', {}, async () => {
-    const webhook = await startWebhook(shared, world);
-    const complaint = async (failure: string) => {
-      const from = sidecar.lines.length;
-      await world.kubectl(['delete', 'secret', SECRET]);
-      return await eventually(failure, () =>
-        sidecar.lines.slice(from).find(({ err }) => (err as { failure?: string } | undefined)?.failure === failure),
+  chapter(
+    'wait as long as an API server asks for that has no time (429), and quote no token in what it says',
+    {},
+    async () => {
+      const webhook = await startWebhook(shared, world);
+      await sidecar.stop();
+      sidecar = await start();
+      const complaint = async (failure: string) => {
+        const from = sidecar.lines.length;
+        await world.kubectl(['delete', 'secret', SECRET]);
+        return await eventually(failure, () =>
+          sidecar.lines.slice(from).find(({ err }) => (err as { failure?: string } | undefined)?.failure === failure),
+        );
+      };
+      webhook.status = { code: 429, message: 'no time', details: { retryAfterSeconds: 4 } };
+      const { remedy, retryAt, time } = await complaint('throttled');
+      assert.match(String(remedy), /written when the API server has time/);
+      const waitsMs = Date.parse(String(retryAt)) - Date.parse(String(time));
+      assert.ok(Math.abs(waitsMs - 4_000) < 100, `${waitsMs} ms`);
+      webhook.status = undefined;
+      const tried = sidecar.lines.length;
+      await throughout('nothing is written', waitsMs - 1_000, async () => (await world.secret()) === undefined);
+      await world.holds(newest(), { withinMs: 3_000 });
+      assert.deepEqual(
+        sidecar.lines.slice(tried).filter(({ msg }) => msg === 'sink not written'),
+        [],
       );
-    };
-    webhook.status = { code: 429, message: 'no time', details: { retryAfterSeconds: 4 } };
-    const { remedy, retryAt, time } = await complaint('throttled');
-    assert.match(String(remedy), /written when the API server has time/);
-    const waitsMs = Date.parse(String(retryAt)) - Date.parse(String(time));
-    assert.ok(Math.abs(waitsMs - 4_000) < 100, `${waitsMs} ms`);
-    webhook.status = undefined;
-    const tried = sidecar.lines.length;
-    await throughout('nothing is written', waitsMs - 1_000, async () => (await world.secret()) === undefined);
-    await world.holds(newest(), { withinMs: 3_000 });
-    assert.deepEqual(
-      sidecar.lines.slice(tried).filter(({ msg }) => msg === 'sink not written'),
-      [],
-    );
-    webhook.status = { code: 503, message: 'out of order' };
-    assert.match(((await complaint('unreachable'))['err'] as { message: string }).message, /out of order \(503\)$/);
-    webhook.status = undefined;
-    await world.holds(newest(), { withinMs: 10_000 });
-  });
+      const base64 = Buffer.from(newest()).toString('base64');
+      webhook.status = { code: 403, message: `no: ${newest()} ${base64}` };
+      const { err } = await complaint('forbidden');
+      assert.match((err as { message: string }).message, /no: \[redacted\] \[redacted\] \(403\)$/);
+      const { body: readyz } = await sidecar.get('/readyz?verbose');
+      for (const said of [sidecar.stdout, readyz]) assert.ok(!said.includes(newest()) && !said.includes(base64));
+      webhook.status = undefined;
+      await world.holds(newest(), { withinMs: 10_000 });
+      webhook.status = { code: 503, message: 'out of order' };
+      assert.match(((await complaint('unreachable'))['err'] as { message: string }).message, /out of order \(503\)$/);
+      webhook.status = undefined;
+      await world.holds(newest(), { withinMs: 10_000 });
+    },
+  );
 
   chapter('ask for no other Secret, and for no list', {}, async (t) => {
     const events = await assertFrugal(world.api);
