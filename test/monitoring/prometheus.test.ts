@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { describe, test, type TestContext } from 'node:test';
+import { missing, panelQueries } from '../support/monitoring.ts';
+import { startPrometheus, type Prometheus } from '../support/prometheus.ts';
+import { workspaceFor } from '../support/sidecar-clis.ts';
+import { eventually } from '../support/sidecar-wait.ts';
+import { startSidecar, type Sidecar } from '../support/sidecar.ts';
+import type { Workspace } from '../support/workspace.ts';
+
+const LIFETIME_MS = 12_000;
+const POD = { cluster: 'east', namespace: 'shop', pod: 'shop-0' };
+/** Of a service principal whose right was taken away. */
+const REFUSAL = { status: 403, body: { message: 'User does not have CAN_USE' } };
+const EXPIRED = 'LakebaseCredentialExpired';
+const FAILING = 'LakebaseCredentialRefreshFailing';
+const SOON = 'LakebaseCredentialExpiringSoon';
+
+interface Scene {
+  readonly workspace: Workspace;
+  readonly sidecar: Sidecar;
+  readonly prometheus: Prometheus;
+}
+
+/** Seconds instead of minutes: tokens that live for twelve, and a copy of the rules whose alerts hold for one. */
+async function begin(t: TestContext): Promise<Scene> {
+  const workspace = await workspaceFor(t, { tokenLifetimeMs: LIFETIME_MS });
+  const config = { refresh: { at: 0.3, jitter: 0, floor: '1s' }, backoff: { initial: '1s', max: '1s' } };
+  const sidecar = await (await startSidecar(t, { workspace, config })).ready();
+  const { host, port } = sidecar.address;
+  const targets = [{ address: `${host}:${port}`, labels: POD }];
+  const prometheus = await startPrometheus(t, { targets, interval: '500ms', holdFor: '1s' });
+  await eventually('it is scraped', async () => (await prometheus.query('lakebase_credential_valid == 1')).length > 0);
+  return { workspace, sidecar, prometheus };
+}
+
+async function fires(prometheus: Prometheus, name: string, withinMs = 30_000): Promise<Record<string, string>> {
+  const seen = async () =>
+    (await prometheus.alerts()).find(({ labels, state }) => labels['alertname'] === name && state === 'firing');
+  const onTimeout = () => `asked for ${name}`;
+  const { labels } = await eventually(`${name} fires`, seen, { withinMs, everyMs: 100, onTimeout });
+  return { ...labels };
+}
+
+async function fallsSilent(prometheus: Prometheus): Promise<void> {
+  let last: readonly string[] = [];
+  const isSilent = async () => {
+    last = await prometheus.firing();
+    return last.length === 0;
+  };
+  await eventually('no alert fires', isSilent, { withinMs: 30_000, everyMs: 100, onTimeout: () => last.join(', ') });
+}
+
+/** A directory in place of the file; tried again, because a refresh may come between. */
+async function occupy(path: string): Promise<void> {
+  await eventually('the path is taken', async () => {
+    await rm(path, { force: true });
+    return await mkdir(path).then(
+      () => true,
+      () => false,
+    );
+  });
+}
+
+describe('a real Prometheus', { concurrency: 3 }, () => {
+  test(
+    'tells of failing refreshes, of an expiry that comes near and of the expiry, and is silent before and afterwards',
+    { skip: missing.prometheus, timeout: 120_000 },
+    async (t) => {
+      const { prometheus, workspace } = await begin(t);
+      assert.deepEqual(await prometheus.firing(), []);
+      workspace.fail('credential', REFUSAL);
+      const failing = await fires(prometheus, FAILING);
+      assert.deepEqual(failing, {
+        alertname: FAILING,
+        severity: 'warning',
+        credential: 'backstage',
+        reason: 'permission',
+        instance: failing['instance'],
+        job: 'lakebase-credential-sidecar',
+        ...POD,
+      });
+      await fires(prometheus, SOON);
+      await fires(prometheus, EXPIRED);
+      await workspace.recover();
+      await fallsSilent(prometheus);
+    },
+  );
+
+  test(
+    'tells of a sink that is not written, of a bad configuration and of a sidecar that is gone',
+    { skip: missing.prometheus, timeout: 120_000 },
+    async (t) => {
+      const { prometheus, sidecar } = await begin(t);
+      const good = await readFile(sidecar.configFile, 'utf8');
+      await writeFile(sidecar.configFile, 'credentials: []');
+      await fires(prometheus, 'LakebaseCredentialConfigReloadFailed');
+      await writeFile(sidecar.configFile, good);
+      await fallsSilent(prometheus);
+
+      const path = sidecar.path('pgpass');
+      await occupy(path);
+      const { sink } = await fires(prometheus, 'LakebaseCredentialSinkStale');
+      assert.equal(sink, `file:${path}`);
+      await rmdir(path);
+      await fallsSilent(prometheus);
+
+      await sidecar.stop();
+      await fires(prometheus, 'LakebaseCredentialSidecarDown');
+    },
+  );
+
+  test(
+    'answers every query of the dashboard with data once it has seen a refresh and a failure',
+    { skip: missing.prometheus, timeout: 120_000 },
+    async (t) => {
+      const { prometheus, workspace } = await begin(t);
+      const from = workspace.minted.length;
+      await eventually('it refreshes', () => workspace.minted.length > from);
+      workspace.fail('credential', REFUSAL);
+      await fires(prometheus, FAILING);
+      await workspace.recover();
+      await eventually('each query has data', async () => {
+        const answers = await Promise.all(panelQueries('30s').map(({ expr }) => prometheus.query(expr)));
+        return answers.every((series) => series.length > 0);
+      });
+    },
+  );
+});
