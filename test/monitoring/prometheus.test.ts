@@ -82,6 +82,8 @@ describe('a real Prometheus', { concurrency: 3 }, () => {
       });
       await fires(prometheus, SOON);
       await fires(prometheus, EXPIRED);
+      const others = (await prometheus.firing()).filter((name) => ![EXPIRED, FAILING, SOON].includes(name));
+      assert.deepEqual(others, [], 'neither a sink nor the schedule is to blame');
       await workspace.recover();
       await fallsSilent(prometheus);
     },
