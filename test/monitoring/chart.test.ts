@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { parseAllDocuments } from 'yaml';
+import { alerts, dashboard, missing, ruleFile } from '../support/monitoring.ts';
+
+const CHART = join(import.meta.dirname, '../../charts/lakebase-credential-sidecar');
+const OPERATOR = ['--api-versions', 'monitoring.coreos.com/v1'];
+const SECRET_SYNC = {
+  enabled: true,
+  identity: { workspaceHost: 'https://w.example', clientId: '0f1e', audience: 'databricks' },
+  config: {
+    credentials: [
+      {
+        name: 'orders',
+        endpoint: 'projects/orders/branches/production/endpoints/primary',
+        sinks: [{ secret: { namespace: 'shop', name: 'orders', data: { password: 'token' } } }],
+      },
+    ],
+  },
+};
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly labels: Readonly<Record<string, string>> };
+  readonly spec: { readonly groups: unknown; readonly selector: unknown; readonly podMetricsEndpoints: unknown };
+  readonly data: Readonly<Record<string, string>>;
+}
+
+/** What belongs to monitoring, of everything that the chart renders. */
+function render(values: object, flags: readonly string[]): readonly Manifest[] {
+  const image = { repository: 'registry.example/lakebase-credential-sidecar' };
+  const command = ['template', 'rel', CHART, '--kube-version', '1.36.1', '--values', '-', ...flags];
+  const input = JSON.stringify({ image, ...values });
+  const { status, stderr, stdout } = spawnSync('helm', command, { encoding: 'utf8', input });
+  assert.equal(status, 0, stderr);
+  const all = parseAllDocuments(stdout).map((document) => document.toJS() as Manifest | null);
+  return all.filter((one): one is Manifest => one !== null && isOfMonitoring(one));
+}
+
+function isOfMonitoring({ kind, metadata }: Manifest): boolean {
+  return ['PodMonitor', 'PrometheusRule'].includes(kind) || metadata.name.endsWith('-dashboard');
+}
+
+test(
+  'the chart installs rules, monitor and dashboard where there is an operator, or where it is told to',
+  { skip: missing.helm },
+  () => {
+    const kinds = (values: object, flags: readonly string[] = []) => render(values, flags).map(({ kind }) => kind);
+    const all = ['ConfigMap', 'PodMonitor', 'PrometheusRule'];
+    assert.deepEqual(kinds({}), []);
+    assert.deepEqual(kinds({}, OPERATOR).toSorted(), all);
+    assert.deepEqual(kinds({ monitoring: { enabled: false } }, OPERATOR), []);
+    assert.deepEqual(kinds({ monitoring: { podMonitor: { enabled: true } } }), ['PodMonitor']);
+    assert.deepEqual(kinds({ monitoring: { podMonitor: { enabled: false } } }, OPERATOR).toSorted(), [all[0], all[2]]);
+  },
+);
+
+test('the PrometheusRule has the rules of the file and nothing else', { skip: missing.helm }, () => {
+  const rule = render({}, OPERATOR).find(({ kind }) => kind === 'PrometheusRule');
+  assert.deepEqual(rule?.spec.groups, ruleFile().groups);
+});
+
+test('alerts lead to their pages where it is said where those are, and can be left out', { skip: missing.helm }, () => {
+  const exclude = ['LakebaseCredentialSidecarAbsent'];
+  const monitoring = { prometheusRule: { runbookBaseUrl: 'https://runbooks.example/', exclude } };
+  const rule = render({ monitoring }, OPERATOR).find(({ kind }) => kind === 'PrometheusRule')!;
+  const [group] = rule.spec.groups as { rules: { alert?: string; annotations?: Record<string, string> }[] }[];
+  assert.deepEqual(
+    group?.rules.flatMap(({ alert, annotations }) => (alert === undefined ? [] : [annotations?.['runbook_url']])),
+    alerts()
+      .filter(({ alert }) => !exclude.includes(alert))
+      .map(({ alert }) => `https://runbooks.example/docs/runbooks/${alert}.md`),
+  );
+});
+
+test('the dashboard comes unchanged, with the label that the loader looks for', { skip: missing.helm }, () => {
+  const map = render({}, OPERATOR).find(({ kind }) => kind === 'ConfigMap');
+  assert.deepEqual(JSON.parse(map?.data['lakebase-credential-sidecar.json'] ?? ''), dashboard());
+  assert.equal(map?.metadata.labels['grafana_dashboard'], '1');
+});
+
+test('labelled pods and those of secretSync are scraped by the named port, as one job', { skip: missing.helm }, () => {
+  const monitoring = { podMonitor: { interval: '15s', labels: { release: 'prometheus' } } };
+  const monitors = render({ monitoring, secretSync: SECRET_SYNC }, OPERATOR).filter(
+    ({ kind }) => kind === 'PodMonitor',
+  );
+  assert.deepEqual(
+    monitors.map(({ spec }) => spec.selector),
+    [
+      { matchLabels: { 'lakebase-credential-sidecar/inject': 'true' } },
+      {
+        matchLabels: {
+          'app.kubernetes.io/name': 'lakebase-credential-sidecar',
+          'app.kubernetes.io/instance': 'rel',
+        },
+      },
+    ],
+  );
+  for (const { metadata, spec } of monitors) {
+    assert.equal(metadata.labels['release'], 'prometheus');
+    const relabelings = [{ targetLabel: 'job', replacement: 'lakebase-credential-sidecar' }];
+    assert.deepEqual(spec.podMetricsEndpoints, [
+      { port: 'lakebase-http', path: '/metrics', interval: '15s', relabelings },
+    ]);
+  }
+});
