@@ -49,32 +49,48 @@ const SOURCES: readonly Source[] = [
   },
 ];
 
+/** What the tests of the chart need besides, and nobody else. */
+const CHART_SOURCES: readonly Source[] = ['3', '4'].map((version) => ({
+  module: `helm${version}`,
+  programs: { [`helm${version}`]: `helm.sh/helm/v${version}/cmd/helm` },
+}));
+
 /** Path by name of every program. */
 export type Programs = Readonly<Record<string, string>>;
 
 /** Builds what the cache does not have yet: minutes and gigabytes of Go's own caches the first time, nothing later. */
-export async function buildPrograms(report: (line: string) => void): Promise<Programs> {
-  for (const source of SOURCES) {
+export async function buildPrograms(report: (line: string) => void, sources = SOURCES): Promise<Programs> {
+  for (const source of sources) {
     const folder = join(programsDirectory, await keyOf(source));
     if (await exists(folder)) continue;
     report(`building ${Object.keys(source.programs).join(', ')} (once)`);
     await build(source, folder);
   }
-  return locatePrograms();
+  return locatePrograms(sources);
+}
+
+/** Helm 3 and 4. */
+export async function buildHelm(report: (line: string) => void): Promise<Programs> {
+  return buildPrograms(report, CHART_SOURCES);
 }
 
 /** Why what the cache lacks cannot be built, with what to do about it. */
-export async function whyNotBuilt(): Promise<string | undefined> {
+export async function whyNotBuilt(sources = SOURCES): Promise<string | undefined> {
   const folders = await Promise.all(
-    SOURCES.map(async (source) => exists(join(programsDirectory, await keyOf(source)))),
+    sources.map(async (source) => exists(join(programsDirectory, await keyOf(source)))),
   );
   return folders.every(Boolean) || (await findProgram('go')) !== undefined ? undefined : NO_GO;
 }
 
+/** The same of what the tests of the chart need. */
+export async function whyNoHelm(): Promise<string | undefined> {
+  return whyNotBuilt([...SOURCES, ...CHART_SOURCES]);
+}
+
 /** Where they are, or will be once they are built. */
-export async function locatePrograms(): Promise<Programs> {
+export async function locatePrograms(sources = SOURCES): Promise<Programs> {
   const programs: Record<string, string> = {};
-  for (const source of SOURCES) {
+  for (const source of sources) {
     const folder = join(programsDirectory, await keyOf(source));
     for (const name of Object.keys(source.programs)) programs[name] = join(folder, name);
   }
