@@ -1,0 +1,50 @@
+{{- define "lakebase.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What belongs to no namespace is named after the release and its namespace: releases never meet. */}}
+{{- define "lakebase.clusterName" -}}
+{{- printf "%s.%s.%s" .Chart.Name .Release.Namespace .Release.Name -}}
+{{- end -}}
+
+{{- define "lakebase.selectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "lakebase.labels" -}}
+{{ include "lakebase.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "lakebase.image" -}}
+{{- with .Values.image -}}
+{{- $repository := required "image.repository: set it to where your clusters pull the image from (docs/images.md)" .repository -}}
+{{- if .digest -}}
+{{- printf "%s@%s" $repository .digest -}}
+{{- else -}}
+{{- printf "%s:%s" $repository (.tag | default $.Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* "true" or empty: `auto` is on where the API server has the policies. */}}
+{{- define "lakebase.injects" -}}
+{{- $has := semverCompare ">=1.36.0-0" .Capabilities.KubeVersion.Version -}}
+{{- if eq (toString .Values.injection.enabled) "true" -}}
+{{- if not $has -}}
+{{- fail (printf "injection.enabled: injection needs Kubernetes 1.36 or newer, this is %s: set it to false, and add the kustomize component manifests/components/sidecar to your applications instead (docs/kubernetes.md)" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+true
+{{- else if and $has (eq (toString .Values.injection.enabled) "auto") -}}
+true
+{{- end -}}
+{{- end -}}

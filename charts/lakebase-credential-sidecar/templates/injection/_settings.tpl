@@ -1,0 +1,61 @@
+{{/* One setting of the pod: its annotation, else the default of its namespace, else that of all. */}}
+{{- define "lakebase.setting" -}}
+- name: {{ .name }}
+  expression: "variables.annotations[?'lakebase-credential-sidecar/{{ .key }}'].orValue(variables.defaults[?(request.namespace + '.{{ .key }}')].orValue(variables.defaults[?'default.{{ .key }}'].orValue('')))"
+{{- end -}}
+
+{{/* Endpoint and instance exclude each other, so both come from one place: the first that names any. */}}
+{{- define "lakebase.target" -}}
+- name: {{ .key }}
+  expression: "variables.targetFrom == 0 ? variables.annotations[?'lakebase-credential-sidecar/{{ .key }}'].orValue('') : variables.targetFrom == 1 ? variables.defaults[?(request.namespace + '.{{ .key }}')].orValue('') : variables.defaults[?'default.{{ .key }}'].orValue('')"
+{{- end -}}
+
+{{/* The variables of both policies: what is injected is what is validated. */}}
+{{- define "lakebase.settings" -}}
+- name: annotations
+  expression: "has(object.metadata.annotations) ? object.metadata.annotations : {}"
+- name: defaults
+  expression: "params != null && has(params.data) ? params.data : {}"
+- name: targetFrom
+  expression: "'lakebase-credential-sidecar/endpoint' in variables.annotations || 'lakebase-credential-sidecar/instance' in variables.annotations ? 0 : (request.namespace + '.endpoint') in variables.defaults || (request.namespace + '.instance') in variables.defaults ? 1 : 2"
+{{ include "lakebase.target" (dict "key" "endpoint") }}
+{{ include "lakebase.target" (dict "key" "instance") }}
+{{- range $name, $key := include "lakebase.settingKeys" . | fromYaml }}
+{{ include "lakebase.setting" (dict "name" $name "key" $key) }}
+{{- end }}
+- name: formats
+  expression: "variables.files.split(',').map(f, f.trim())"
+- name: only
+  expression: "variables.containers.split(',').map(n, n.trim()).filter(n, n != '')"
+- name: candidates
+  expression: "object.spec.containers + (has(object.spec.initContainers) ? object.spec.initContainers : []).filter(c, c.name != 'lakebase-credential')"
+- name: podUser
+  expression: "object.spec.?securityContext.?runAsUser.orValue(-1)"
+- name: userSetting
+  expression: "variables.annotations[?'lakebase-credential-sidecar/run-as-user'].orValue('')"
+- name: defaultUser
+  expression: "variables.defaults[?(request.namespace + '.run-as-user')].orValue(variables.defaults[?'default.run-as-user'].orValue(''))"
+- name: users
+  expression: "variables.candidates.filter(c, variables.only.size() == 0 || c.name in variables.only).map(c, c.?securityContext.?runAsUser.orValue(variables.podUser)).filter(u, u >= 0)"
+- name: user
+  expression: "variables.userSetting != '' ? (variables.userSetting.matches('^[0-9]{1,9}$') ? int(variables.userSetting) : -1) : variables.users.size() > 0 ? variables.users[0] : variables.defaultUser.matches('^[0-9]{1,9}$') ? int(variables.defaultUser) : -1"
+- name: mountPath
+  expression: "variables.directory.matches('^(/[A-Za-z0-9._-]+)+$') ? variables.directory : '/run/lakebase'"
+{{- end -}}
+
+{{- define "lakebase.settingKeys" -}}
+clientId: client-id
+workspaceHost: workspace-host
+audience: audience
+clientSecretName: client-secret-name
+ttl: ttl
+files: files
+directory: directory
+containers: containers
+pgHost: pg-host
+pgDatabase: pg-database
+pgUser: pg-user
+cpuRequest: cpu-request
+memoryRequest: memory-request
+memoryLimit: memory-limit
+{{- end -}}

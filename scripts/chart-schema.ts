@@ -1,0 +1,166 @@
+import { configJsonSchema } from '../src/config/schema.ts';
+
+interface Schema {
+  readonly [keyword: string]: unknown;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+}
+
+const FORMATS = '(pgpass|token|json|env|uri)';
+const text = { type: 'string' } as const;
+const named = (pattern: string): Schema => ({ type: 'string', pattern });
+const maybe = (pattern: string): Schema => named(`^$|${pattern}`);
+const listOf = (items: Schema): Schema => ({ type: 'array', items });
+const mapOf = (values: Schema): Schema => ({ type: 'object', additionalProperties: values });
+const object = (properties: Readonly<Record<string, Schema>>): Schema => ({
+  type: 'object',
+  properties,
+  additionalProperties: false,
+});
+
+const DNS_LABEL = '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$';
+const DNS_NAME = '^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$';
+const WORKSPACE = '^https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?/?$';
+const CLIENT_ID = '^[A-Za-z0-9-]{1,64}$';
+const QUANTITY = { ...named('^[0-9]+(\\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$') };
+
+/** Draft 7, as Helm reads it: its values, with the program's own configuration where the two are the same. */
+export function chartValuesSchema(): object {
+  const config = withoutLookaheads(configJsonSchema()) as Schema;
+  return {
+    $schema: 'http://json-schema.org/draft-07/schema#',
+    ...object({
+      global: { type: 'object' },
+      fullnameOverride: maybe(DNS_LABEL),
+      image: object({
+        repository: maybe('^[a-z0-9][A-Za-z0-9._:/-]*$'),
+        tag: maybe('^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$'),
+        digest: maybe('^sha256:[0-9a-f]{64}$'),
+        pullPolicy: { enum: ['Always', 'IfNotPresent', 'Never'] },
+      }),
+      injection: injection(config),
+      secretSync: secretSync(config),
+    }),
+  };
+}
+
+function injection(config: Schema): Schema {
+  const settings = object(podSettings(config));
+  return object({
+    enabled: { enum: [true, false, 'auto'] },
+    defaults: settings,
+    namespaceDefaults: {
+      type: 'object',
+      propertyNames: { ...named(DNS_LABEL), not: { const: 'default' } },
+      additionalProperties: settings,
+    },
+    namespaceSelector: object({
+      matchLabels: mapOf(text),
+      matchExpressions: listOf({
+        ...object({ key: text, operator: { enum: ['In', 'NotIn', 'Exists', 'DoesNotExist'] }, values: listOf(text) }),
+        required: ['key', 'operator'],
+      }),
+    }),
+  });
+}
+
+/** By the name of their annotation. */
+function podSettings(config: Schema): Readonly<Record<string, Schema>> {
+  const credential = config.properties!['credentials']!.items!.properties!;
+  const connection = credential['connection']!.properties!;
+  return {
+    endpoint: credential['endpoint']!,
+    instance: credential['instance']!,
+    ttl: credential['ttl']!,
+    'client-id': named(CLIENT_ID),
+    'workspace-host': named(WORKSPACE),
+    audience: { ...text, minLength: 1 },
+    'client-secret-name': named(DNS_NAME),
+    files: named(`^${FORMATS}(,${FORMATS})*$`),
+    directory: named('^(/[A-Za-z0-9._-]+)+$'),
+    containers: named('^[a-z0-9-]+(,[a-z0-9-]+)*$'),
+    'pg-host': connection['host']!,
+    'pg-database': connection['database']!,
+    'pg-user': connection['user']!,
+    'run-as-user': { type: ['integer', 'string'], minimum: 1, pattern: '^[1-9][0-9]{0,8}$' },
+    'cpu-request': QUANTITY,
+    'memory-request': QUANTITY,
+    'memory-limit': QUANTITY,
+  };
+}
+
+function secretSync(config: Schema): Schema {
+  const amounts = object({ cpu: QUANTITY, memory: QUANTITY });
+  const port = { type: 'integer', minimum: 1, maximum: 65_535 };
+  return object({
+    enabled: { type: 'boolean' },
+    replicas: { type: 'integer', minimum: 0, maximum: 10 },
+    identity: object({
+      workspaceHost: maybe(WORKSPACE),
+      clientId: maybe(CLIENT_ID),
+      audience: text,
+      clientSecretName: maybe(DNS_NAME),
+    }),
+    config: object(onlySecrets(config)),
+    serviceAccount: object({ name: maybe(DNS_NAME), annotations: mapOf(text) }),
+    networkPolicy: object({
+      enabled: { type: 'boolean' },
+      egressPorts: listOf(port),
+      ingressFrom: listOf(
+        object({
+          namespaceSelector: { type: 'object' },
+          podSelector: { type: 'object' },
+          ipBlock: { type: 'object' },
+        }),
+      ),
+    }),
+    resources: object({ requests: amounts, limits: amounts }),
+    imagePullSecrets: listOf(named(DNS_NAME)),
+    nodeSelector: mapOf(text),
+    tolerations: listOf({ type: 'object' }),
+    affinity: object({
+      nodeAffinity: { type: 'object' },
+      podAffinity: { type: 'object' },
+      podAntiAffinity: { type: 'object' },
+    }),
+    podAnnotations: mapOf(text),
+    podLabels: mapOf(text),
+  });
+}
+
+/** The program's own options, but for what a pod without a shared volume cannot have. */
+function onlySecrets({ properties }: Schema): Readonly<Record<string, Schema>> {
+  const { credentials, http, ...rest } = properties!;
+  const credential = credentials!.items!;
+  const { sinks, ...others } = credential.properties!;
+  const { secret } = sinks!.items!.properties!;
+  const sink = { ...object({ secret: secret! }), required: ['secret'] };
+  const { host, port } = http!.properties!;
+  return {
+    credentials: {
+      ...credentials!,
+      items: { ...credential, properties: { ...others, sinks: { ...sinks!, items: sink } } },
+    },
+    // A probe needs a port that is known.
+    http: { ...http!, properties: { host: host!, port: { ...port!, minimum: 1 } } },
+    ...rest,
+  };
+}
+
+/** Helm's regular expressions have no lookaheads. */
+function withoutLookaheads(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(withoutLookaheads);
+  if (typeof schema !== 'object' || schema === null) return schema;
+  const own = Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, withoutLookaheads(value)]));
+  return typeof own['pattern'] === 'string' ? { ...own, ...plainPattern(own['pattern']) } : own;
+}
+
+function plainPattern(pattern: string): Schema {
+  const length = /^\^\(\?=\.\{1,(\d+)\}\$\)/.exec(pattern);
+  if (length !== null) return { pattern: `^${pattern.slice(length[0].length)}`, maxLength: Number(length[1]) };
+  const dots = '^(?!\\.{1,2}$)(?!\\.\\.)';
+  if (pattern.startsWith(dots))
+    return { pattern: `^${pattern.slice(dots.length)}`, not: { pattern: '^(\\.$|\\.\\.)' } };
+  if (pattern.includes('(?')) throw new Error(`Helm cannot read ${pattern}`);
+  return { pattern };
+}

@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { Ajv } from 'ajv';
+import { isMap, parse, parseDocument, type Pair, type YAMLMap } from 'yaml';
+
+const root = join(import.meta.dirname, '..');
+const chart = join(root, 'charts/lakebase-credential-sidecar');
+const read = (path: string): string => readFileSync(join(chart, path), 'utf8');
+
+const secret = { namespace: 'reports', name: 'reports-lakebase', data: { password: 'token' } };
+const credential = { name: 'reports', instance: 'reports', sinks: [{ secret }] };
+const sync = (changes: object): object => ({
+  secretSync: { config: { credentials: [{ ...credential, ...changes }] } },
+});
+const config = (changes: object): object => ({ secretSync: { config: changes } });
+const defaults = (changes: object): object => ({ injection: { defaults: changes } });
+
+/** Values, and what the message names. */
+const REJECTED: readonly (readonly [object, RegExp])[] = [
+  [{ replicas: 2 }, /: .*additional.*replicas/],
+  [{ image: 'registry.example.com/image' }, /\/image: .*object/],
+  [{ image: { repository: 'Not An Image' } }, /\/image\/repository: .*pattern/],
+  [{ image: { tag: 1 } }, /\/image\/tag: .*string/],
+  [{ image: { digest: 'abc' } }, /\/image\/digest: .*pattern/],
+  [{ image: { pullPolicy: 'Sometimes' } }, /\/image\/pullPolicy: .*allowed values/],
+  [{ fullnameOverride: 'With_Underscore' }, /\/fullnameOverride: .*pattern/],
+  [{ injection: true }, /\/injection: .*object/],
+  [{ injection: { enabled: 'yes' } }, /\/injection\/enabled: .*allowed values/],
+  [defaults({ end_point: 'x' }), /\/injection\/defaults: .*additional.*end_point/],
+  [defaults({ endpoint: 'projects/orders' }), /\/injection\/defaults\/endpoint: .*pattern/],
+  [defaults({ ttl: 'an hour' }), /\/injection\/defaults\/ttl: .*pattern/],
+  [defaults({ files: 'pgpass;token' }), /\/injection\/defaults\/files: .*pattern/],
+  [defaults({ directory: 'run/lakebase' }), /\/injection\/defaults\/directory: .*pattern/],
+  [defaults({ 'run-as-user': 0 }), /\/injection\/defaults\/run-as-user: .*>= 1/],
+  [defaults({ 'workspace-host': 'my-workspace' }), /\/injection\/defaults\/workspace-host: .*pattern/],
+  [defaults({ 'memory-limit': 'much' }), /\/injection\/defaults\/memory-limit: .*pattern/],
+  [{ injection: { namespaceDefaults: { default: {} } } }, /\/injection\/namespaceDefaults: .*default/],
+  [{ injection: { namespaceDefaults: { a: { b: 'c' } } } }, /\/injection\/namespaceDefaults\/a: .*additional.*"b"/],
+  [
+    { injection: { namespaceSelector: { matchLabel: {} } } },
+    /\/injection\/namespaceSelector: .*additional.*matchLabel/,
+  ],
+  [{ injection: { namespaceSelector: { matchExpressions: [{ key: 'a' }] } } }, /\/matchExpressions\/0: .*operator/],
+  [{ secretSync: { enabled: 'true' } }, /\/secretSync\/enabled: .*boolean/],
+  [{ secretSync: { replicas: 1.5 } }, /\/secretSync\/replicas: .*integer/],
+  [{ secretSync: { identity: { workspaceHost: 'x' } } }, /\/secretSync\/identity\/workspaceHost: .*pattern/],
+  [
+    { secretSync: { networkPolicy: { egressPorts: ['443'] } } },
+    /\/secretSync\/networkPolicy\/egressPorts\/0: .*integer/,
+  ],
+  [{ secretSync: { resources: { limits: { memory: 'x' } } } }, /\/secretSync\/resources\/limits\/memory: .*pattern/],
+  [config({ credentials: [] }), /\/secretSync\/config\/credentials: .*fewer than 1/],
+  [config({ refresh: { at: 2 } }), /\/secretSync\/config\/refresh\/at: .*<= 0.95/],
+  [config({ backoff: { maximum: '1m' } }), /\/secretSync\/config\/backoff: .*additional.*maximum/],
+  [config({ log: { level: 'loud' } }), /\/secretSync\/config\/log\/level: .*allowed values/],
+  [config({ http: { port: 0 } }), /\/secretSync\/config\/http\/port: .*>= 1/],
+  [config({ minter: { cli: { concurrency: 0 } } }), /\/secretSync\/config\/minter\/cli\/concurrency: .*>= 1/],
+  [sync({ endpoint: 'projects/a/branches/b/endpoints/c' }), /\/secretSync\/config\/credentials\/0: .*oneOf/],
+  [sync({ ttl: '1h' }), /\/secretSync\/config\/credentials\/0.*ttl/],
+  [
+    sync({ sinks: [{ file: { path: '/run/a', format: 'token' } }] }),
+    /\/credentials\/0\/sinks\/0: .*additional.*"file"/,
+  ],
+  [sync({ sinks: [{ secret: { ...secret, name: 'A' } }] }), /\/sinks\/0\/secret\/name: .*pattern/],
+  [sync({ sinks: [{ secret: { ...secret, data: { '..a': 'token' } } }] }), /\/sinks\/0\/secret\/data: .*\.\.a/],
+  [
+    sync({ sinks: [{ secret: { ...secret, data: { a: 'tokens' } } }] }),
+    /\/sinks\/0\/secret\/data\/a: .*allowed values/,
+  ],
+];
+
+const validate = new Ajv({ allErrors: true, strict: false }).compile(JSON.parse(read('values.schema.json')) as object);
+
+function problemsOf(values: object): string {
+  if (validate(values)) return '';
+  return validate
+    .errors!.map((e) => `${e.instancePath}: ${e.message} ${e.keyword} ${JSON.stringify(e.params)}`)
+    .join('\n');
+}
+
+describe('the chart', () => {
+  test('has defaults that its schema accepts, and so are the values that continuous integration installs', () => {
+    const files = readdirSync(join(chart, 'ci')).map((name) => `ci/${name}`);
+    assert.ok(files.length >= 2);
+    for (const path of ['values.yaml', ...files]) assert.equal(problemsOf(parse(read(path)) as object), '', path);
+  });
+
+  for (const [values, message] of REJECTED) {
+    test(`refuses ${JSON.stringify(values)}, and names the key`, () => assert.match(problemsOf(values), message));
+  }
+
+  test('has no pattern that Helm cannot read', () => {
+    assert.doesNotMatch(read('values.schema.json'), /"\^?\(\?/);
+  });
+
+  test('takes nothing that it does not know, anywhere but in what is Kubernetes’ own', () => {
+    const open = objectsOf(JSON.parse(read('values.schema.json')) as Schema, '')
+      .filter(([, schema]) => schema.type === 'object' && schema.additionalProperties === undefined)
+      .map(([path]) => path);
+    assert.deepEqual(
+      open.map((path) => path.split('/').at(-1)!).toSorted((a, b) => a.localeCompare(b)),
+      [
+        'global',
+        'ipBlock',
+        'namespaceSelector',
+        'nodeAffinity',
+        'podAffinity',
+        'podAntiAffinity',
+        'podSelector',
+        'tolerations',
+      ],
+    );
+  });
+
+  test('says what every value is', () => {
+    const silent = undocumented(parseDocument(read('values.yaml')).contents as YAMLMap);
+    assert.deepEqual(silent, []);
+    assert.ok(read('values.yaml').split('\n').length < 200);
+  });
+
+  test('is the chart of this version of the program', () => {
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+    assert.equal((parse(read('Chart.yaml')) as { appVersion: string }).appVersion, version);
+  });
+
+  test('refuses in a pod what the program would refuse, by the same patterns', () => {
+    const schema = JSON.parse(readFileSync(join(root, 'docs/configuration.schema.json'), 'utf8')) as Schema;
+    const { endpoint, instance } = schema.properties!['credentials']!.items!.properties!;
+    for (const option of [endpoint, instance]) {
+      const pattern = option!.pattern!.replaceAll('\\/', '/');
+      assert.ok(read('templates/injection/validating.yaml').includes(`'${pattern}'`), pattern);
+    }
+  });
+});
+
+interface Schema {
+  readonly type?: unknown;
+  readonly pattern?: string;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+  readonly additionalProperties?: unknown;
+}
+
+function objectsOf(schema: Schema, path: string): (readonly [string, Schema])[] {
+  const inner = Object.entries(schema.properties ?? {}).flatMap(([key, value]) => objectsOf(value, `${path}/${key}`));
+  return [[path, schema], ...inner, ...(schema.items === undefined ? [] : objectsOf(schema.items, path))];
+}
+
+function undocumented(map: YAMLMap, path = ''): string[] {
+  return map.items.flatMap((pair, index) => {
+    const { key, value } = pair as Pair<{ value: string; commentBefore?: string }>;
+    // The comment before the first key is that of the map, for the parser.
+    const comment = key.commentBefore ?? (index === 0 ? map.commentBefore : undefined);
+    const here = `${path}${key.value}`;
+    const below = isMap(value) && value.flow !== true ? undocumented(value, `${here}.`) : [];
+    return [...(comment === undefined && !(index === 0 && path === '') ? [here] : []), ...below];
+  });
+}
