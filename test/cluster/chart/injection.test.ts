@@ -1,0 +1,270 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { parseAllDocuments } from 'yaml';
+import { eventually } from '../../support/sidecar-wait.ts';
+import { whyNoHelm } from '../programs.ts';
+import { SharedCleanup } from '../support/pods-story.ts';
+import {
+  CHART,
+  ChartWorld,
+  containerOf,
+  DEFAULTS,
+  ENDPOINT,
+  LABELS,
+  podOf,
+  sidecarOf,
+  variablesOf,
+  type Container,
+  type Pod,
+  type PodSpec,
+} from './world.ts';
+
+const VALUES = {
+  image: { repository: 'registry.example.com/lakebase-credential-sidecar', tag: '0.1.0' },
+  injection: {
+    enabled: true,
+    defaults: { ...DEFAULTS, ttl: '30m' },
+    namespaceDefaults: { payments: { endpoint: 'projects/payments/branches/main/endpoints/primary', ttl: '15m' } },
+    namespaceSelector: { matchExpressions: [{ key: 'lakebase', operator: 'NotIn', values: ['off'] }] },
+  },
+};
+const MANY = 40;
+const skip = await whyNoHelm();
+
+describe('injection by policy', { skip }, () => {
+  const shared = new SharedCleanup();
+  let world: ChartWorld;
+
+  before(async () => {
+    world = await ChartWorld.start(shared);
+    for (const name of ['apps', 'payments']) await world.namespace(name);
+    await world.api.kubectl(['create', 'serviceaccount', 'orders', '--namespace', 'apps']);
+    await world.namespace('opted-out', { lakebase: 'off' });
+    await world.helm('helm4', ['install', 'lakebase', CHART, '--namespace', 'lakebase', '--create-namespace'], VALUES);
+    await world.injects();
+  });
+  after(() => shared.undo());
+
+  test('gives a pod what the kustomize component would give it, in a restricted namespace', async () => {
+    const { metadata, spec } = await templateOf('manifests/examples/libpq');
+    const expected = await world.create({ metadata: { name: 'orders' }, spec });
+    const injected = await world.create({
+      metadata: { ...metadata, name: 'orders', labels: LABELS, annotations: podOf().metadata.annotations! },
+      spec: bare(spec),
+    });
+    assert.deepEqual(comparable(injected.spec), comparable(expected.spec));
+    assert.equal(sidecarOf(injected)!.image, 'registry.example.com/lakebase-credential-sidecar:0.1.0');
+    assert.deepEqual(variablesOf(sidecarOf(injected)!), {
+      DATABRICKS_CLIENT_ID: DEFAULTS['client-id'],
+      DATABRICKS_HOST: DEFAULTS['workspace-host'],
+      DATABRICKS_OIDC_TOKEN_FILEPATH: '/var/run/secrets/databricks/token',
+      LAKEBASE_CREDENTIAL_DIR: '/run/lakebase',
+      LAKEBASE_CREDENTIAL_FILES: 'pgpass',
+      LAKEBASE_CREDENTIAL_HTTP_PORT: '9467',
+      LAKEBASE_ENDPOINT: ENDPOINT,
+      LAKEBASE_TTL: '30m',
+      PGDATABASE: 'databricks_postgres',
+      PGHOST: DEFAULTS['pg-host'],
+      PGPORT: '5432',
+    });
+  });
+
+  test('puts the sidecar before migrations, and the file into every container', async () => {
+    const env = [{ name: 'LANG', value: 'C' }];
+    const pod = await world.create(
+      podOf(undefined, {
+        initContainers: [containerOf('migrate', { env })],
+        containers: [containerOf('orders'), containerOf('worker')],
+      }),
+    );
+    assert.deepEqual(
+      pod.spec.initContainers!.map(({ name }) => name),
+      ['lakebase-credential', 'migrate'],
+    );
+    for (const container of [pod.spec.initContainers![1]!, ...pod.spec.containers]) assertReads(container);
+    assert.equal(variablesOf(pod.spec.initContainers![1]!)['LANG'], 'C');
+  });
+
+  test('takes the containers, the directory, the files and all else from annotations', async () => {
+    const annotations = {
+      instance: 'orders-db',
+      'client-id': 'another-id',
+      'workspace-host': 'https://other.cloud.databricks.com',
+      'client-secret-name': 'orders-client',
+      ttl: '',
+      files: 'pgpass, token',
+      directory: '/credentials/lakebase',
+      containers: 'orders, migrate',
+      'pg-host': 'db.example.com',
+      'pg-database': 'orders',
+      'pg-user': 'orders-role',
+      'run-as-user': '2000',
+      'cpu-request': '20m',
+      'memory-request': '70Mi',
+      'memory-limit': '300Mi',
+    };
+    const securityContext = { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } };
+    const spec = {
+      securityContext,
+      initContainers: [containerOf('migrate')],
+      containers: [containerOf('orders'), containerOf('web')],
+    };
+    const pod = await world.create(podOf(annotations, spec));
+    const sidecar = sidecarOf(pod)!;
+    assert.deepEqual(variablesOf(sidecar), {
+      DATABRICKS_CLIENT_ID: 'another-id',
+      DATABRICKS_CLIENT_SECRET_FILE: '/var/run/secrets/databricks/client-secret',
+      DATABRICKS_HOST: 'https://other.cloud.databricks.com',
+      LAKEBASE_CREDENTIAL_DIR: '/credentials/lakebase',
+      LAKEBASE_CREDENTIAL_FILES: 'pgpass,token',
+      LAKEBASE_CREDENTIAL_HTTP_PORT: '9467',
+      LAKEBASE_INSTANCE: 'orders-db',
+      PGDATABASE: 'orders',
+      PGHOST: 'db.example.com',
+      PGPORT: '5432',
+      PGUSER: 'orders-role',
+    });
+    assert.equal(sidecar.securityContext!['runAsUser'], 2000);
+    assert.deepEqual(sidecar['resources'], {
+      requests: { cpu: '20m', memory: '70Mi' },
+      limits: { memory: '300Mi' },
+    });
+    const identity = pod.spec.volumes!.find(({ name }) => name === 'lakebase-identity')!;
+    assert.deepEqual((identity['projected'] as { sources: unknown }).sources, [{ secret: { name: 'orders-client' } }]);
+    assertReads(pod.spec.containers[0]!, '/credentials/lakebase');
+    assertReads(pod.spec.initContainers![1]!, '/credentials/lakebase');
+    assert.equal(variablesOf(pod.spec.containers[1]!)['PGPASSFILE'], undefined);
+  });
+
+  test('asks for a token for another audience, and sets no PGPASSFILE without that file', async () => {
+    const pod = await world.create(podOf({ endpoint: ENDPOINT, audience: 'lakebase', files: 'token' }));
+    assert.match(JSON.stringify(pod.spec.volumes), /"audience":"lakebase"/);
+    assert.equal(variablesOf(pod.spec.containers[0]!)['PGPASSFILE'], undefined);
+  });
+
+  test("copies the user of the container where the pod names none, and prefers a namespace's own defaults", async () => {
+    const securityContext = { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } };
+    const pod = await world.create(
+      podOf({}, { securityContext }, { securityContext: { runAsUser: 4711 } }),
+      'payments',
+    );
+    assert.equal(sidecarOf(pod)!.securityContext!['runAsUser'], 4711);
+    const { LAKEBASE_ENDPOINT, LAKEBASE_TTL } = variablesOf(sidecarOf(pod)!);
+    assert.deepEqual([LAKEBASE_ENDPOINT, LAKEBASE_TTL], [VALUES.injection.namespaceDefaults.payments.endpoint, '15m']);
+  });
+
+  test('leaves alone what has the sidecar already, has no label, or is in a namespace that is opted out', async () => {
+    const placed = podOf({}, { initContainers: [containerOf('lakebase-credential', { restartPolicy: 'Always' })] });
+    const unlabelled = { ...podOf(), metadata: { name: 'orders' } };
+    for (const [pod, namespace] of [
+      [placed, 'apps'],
+      [unlabelled, 'apps'],
+      [podOf(), 'opted-out'],
+    ] as const) {
+      const { spec } = await world.create(pod, namespace);
+      assert.equal(spec.initContainers?.length, pod.spec.initContainers?.length);
+      assert.doesNotMatch(JSON.stringify(spec), /PGPASSFILE|lakebase-identity/);
+    }
+    const injected = await world.create(podOf());
+    const again = await world.create({ metadata: injected.metadata, spec: injected.spec });
+    assert.deepEqual(again.spec, injected.spec);
+  });
+
+  test(`gives the sidecar to each of ${MANY} pods that are created at once`, async (t) => {
+    const startedAt = performance.now();
+    const template = podOf();
+    const items = Array.from({ length: MANY }, (_, index) => ({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { ...template.metadata, name: `orders-${index}` },
+      spec: template.spec,
+    }));
+    await Promise.all(
+      [0, 1, 2, 3].map((part) =>
+        world.api.kubectl(['create', '--namespace', 'apps', '-f', '-'], {
+          apiVersion: 'v1',
+          kind: 'List',
+          items: items.filter((_, index) => index % 4 === part),
+        }),
+      ),
+    );
+    t.diagnostic(`${MANY} pods in ${Math.round(performance.now() - startedAt)} ms, kubectl and all`);
+    const stored = await world.api.kubectl(['get', 'pods', '--namespace', 'apps', '-o', 'json']);
+    const pods = (JSON.parse(stored) as { items: Pod[] }).items;
+    assert.equal(pods.length, MANY);
+    for (const { spec } of pods) {
+      assert.equal(spec.initContainers![0]!.name, 'lakebase-credential');
+      assertReads(spec.containers[0]!);
+    }
+  });
+
+  test('creates no pod without its sidecar while the policy is gone, and goes on when it is back', async () => {
+    const name = 'lakebase-credential-sidecar.lakebase.lakebase';
+    await world.api.kubectl(['delete', 'mutatingadmissionpolicybinding', name]);
+    const refusal = await eventually('a refusal', async () => {
+      const text = await world.refusal(podOf());
+      return text !== 'it was created' && text;
+    });
+    assert.match(refusal, /^nothing has added the sidecar: see whether the MutatingAdmissionPolicy .* and its binding/);
+    await world.helm('helm4', ['upgrade', 'lakebase', CHART, '--namespace', 'lakebase'], VALUES);
+    await world.injects();
+  });
+
+  async function templateOf(path: string): Promise<{ metadata: Pod['metadata']; spec: PodSpec }> {
+    const text = await world.api.kubectl(['kustomize', join(import.meta.dirname, '../../..', path)]);
+    const documents = parseAllDocuments(text).map(
+      (document) => document.toJS() as { kind: string; spec: { template: Pod } },
+    );
+    return documents.find(({ kind }) => kind === 'Deployment')!.spec.template;
+  }
+});
+
+function assertReads({ name, env = [], volumeMounts = [] }: Container, directory = '/run/lakebase'): void {
+  assert.deepEqual(
+    env.filter((one) => one.name === 'PGPASSFILE'),
+    [{ name: 'PGPASSFILE', value: `${directory}/pgpass` }],
+    name,
+  );
+  const mount = { name: 'lakebase-credential', mountPath: directory, readOnly: true };
+  assert.deepEqual(
+    volumeMounts.filter((one) => one.name === mount.name),
+    [mount],
+    name,
+  );
+}
+
+/** Without anything that the component has added. */
+function bare({ initContainers = [], containers, volumes = [], ...rest }: PodSpec): PodSpec {
+  const without = ({ env = [], volumeMounts = [], ...others }: Container): Container => ({
+    ...others,
+    env: env.filter(({ name }) => name !== 'PGPASSFILE'),
+    volumeMounts: volumeMounts.filter(({ name }) => name !== 'lakebase-credential'),
+  });
+  return {
+    ...rest,
+    initContainers: initContainers.filter(({ name }) => name !== 'lakebase-credential').map(without),
+    containers: containers.map(without),
+    volumes: volumes.filter(({ name }) => !name.startsWith('lakebase-')),
+  };
+}
+
+/** But for what differs by design: the image, where the environment comes from, and that the user is written out. */
+function comparable(spec: PodSpec): object {
+  const byName = (a: { name: string }, b: { name: string }): number => a.name.localeCompare(b.name);
+  const sorted = (container: Container): Container => ({
+    ...container,
+    volumeMounts: [...(container.volumeMounts ?? [])].sort(byName),
+  });
+  const { enableServiceLinks: _links, serviceAccount: _account, ...rest } = spec;
+  return {
+    ...rest,
+    volumes: [...(spec.volumes ?? [])].filter(({ name }) => !name.startsWith('kube-api-access')).sort(byName),
+    containers: spec.containers.map(sorted),
+    initContainers: (spec.initContainers ?? []).map((container) => {
+      if (container.name !== 'lakebase-credential') return sorted(container);
+      const { image: _image, env: _env, envFrom: _envFrom, imagePullPolicy: _policy, ...others } = sorted(container);
+      return { ...others, securityContext: { ...others.securityContext, runAsUser: undefined } };
+    }),
+  };
+}

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { whyNoHelm } from '../programs.ts';
+import { SharedCleanup } from '../support/pods-story.ts';
+import { CHART, ChartWorld, containerOf, DEFAULTS, ENDPOINT, podOf, type Container, type PodSpec } from './world.ts';
+
+interface Refusal {
+  readonly title: string;
+  /** Besides a good endpoint, unless it says one. */
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly spec?: Partial<PodSpec>;
+  readonly container?: Partial<Container>;
+  readonly says: RegExp;
+}
+
+const good = { endpoint: ENDPOINT };
+const nobody = { securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } } };
+const asUser = (runAsUser: number): Partial<Container> => ({ securityContext: { runAsUser } });
+const withVariable = (name: string, value: string): Partial<Container> => ({ env: [{ name, value }] });
+const bad = (name: string, value: string, says: RegExp, more = good as object): Refusal => ({
+  title: `${name}: ${value === '' ? 'nothing' : value}`,
+  annotations: { ...more, [name]: value },
+  says,
+});
+
+const REFUSALS: readonly Refusal[] = [
+  {
+    title: 'neither endpoint nor instance',
+    annotations: {},
+    says: /^set the annotation .*\/endpoint to projects\/PROJ/,
+  },
+  bad('instance', 'orders', /^endpoint and instance exclude each other: remove one of the annotations/),
+  bad('endpoint', 'projects/orders', /^endpoint is projects\/orders: write projects\/PROJECT\/branches\/BRANCH\//, {}),
+  bad('instance', '-x', /^instance is -x: write the name of a Lakebase Provisioned instance/, {}),
+  bad('workspace-host', 'my-workspace', /^workspace-host is my-workspace: write https:\/\/ and the host of the work/),
+  bad('workspace-host', '', /^workspace-host is not set: write https:\/\//),
+  bad('client-id', '', /^client-id is not set: write the application id of the service principal into the annotation/),
+  bad('audience', '', /^audience is empty: write what the federation policy names/),
+  bad('client-secret-name', 'My_Secret', /^client-secret-name is My_Secret: write the name of a Secret with the key/),
+  bad('ttl', '4m', /^ttl is 4m: write 5m to 1h, as 300s, 15m or 1h, into the annotation .*\/ttl/),
+  bad('ttl', '61m', /^ttl is 61m: write 5m to 1h/),
+  bad('ttl', '1000000h', /^ttl is 1000000h: write 5m to 1h/),
+  bad('ttl', '9999999h', /^ttl is 9999999h: write 5m to 1h/),
+  bad('ttl', 'an hour', /^ttl is an hour: write 5m to 1h/),
+  bad('ttl', '1h', /^an instance has no ttl: remove the annotation .*\/ttl/, { instance: 'orders' }),
+  bad('files', 'pgpass,password', /^files is pgpass,password: write one or more of pgpass, token, json, env and uri/),
+  bad('files', '', /^files is empty: write one or more of/),
+  bad('files', 'token,token', /^files is token,token: .* each once/),
+  bad('directory', 'run/lakebase', /^directory is run\/lakebase: write an absolute path, as \/run\/lakebase/),
+  bad('directory', '/run/../etc', /^directory is \/run\/\.\.\/etc: write an absolute path/),
+  bad('directory', '/tmp/lakebase', /^directory is \/tmp\/lakebase: .*none in \/tmp/),
+  bad('directory', '/run:1', /^directory is \/run:1: write an absolute path/),
+  bad('containers', 'orders,worker', /^containers names worker, and the pod has orders: correct the annotation/),
+  bad('pg-host', '', /^pg-host is not set: write the host of the endpoint, or \*/),
+  bad('pg-host', 'a b', /^pg-host is a b: write a host name without port/),
+  bad('pg-host', 'ep-1-pooler.example.com', /^pg-host is ep-1-pooler.*: a pooler takes no OAuth login; write the host/),
+  bad('pg-database', 'a b', /^pg-database is not set or has a space in it/),
+  bad('pg-database', '', /^pg-database is not set/, { ...good, files: 'uri' }),
+  bad('pg-user', 'a b', /^pg-user has a space in it: write the Postgres role/),
+  bad('cpu-request', 'much', /^cpu-request: write a quantity, as 50m of cpu or 64Mi of memory, into the annotation/),
+  bad('memory-limit', '1 Gi', /^memory-limit: write a quantity/),
+  bad('run-as-user', 'node', /^run-as-user is node: write the number of a user into the annotation .*\/run-as-user/),
+  bad(
+    'run-as-user',
+    '2000',
+    /^the sidecar runs as 2000 and only that user can read the files, but orders runs as 1000/,
+  ),
+  bad('allow-pgpassword', 'yes', /^write "true" or "false" into the annotation .*\/allow-pgpassword/),
+  bad(
+    'end-point',
+    'x',
+    /^no such annotation: lakebase-credential-sidecar\/end-point; there are endpoint, instance, run-/,
+  ),
+  {
+    title: 'no user that is known',
+    spec: nobody,
+    says: /^the user of the application is not known, .*: set securityContext\.runAsUser of the pod, or write the number/,
+  },
+  {
+    title: 'one container whose user is not known',
+    spec: { ...nobody, containers: [containerOf('orders', asUser(1000)), containerOf('web')] },
+    says: /^the user of web is not known, and only the user 1000 can read the files/,
+  },
+  {
+    title: 'a container of another user',
+    spec: { initContainers: [containerOf('migrate', asUser(2000))] },
+    says: /^the sidecar runs as 1000 and .*, but migrate runs as 2000: give them one user, or name the containers/,
+  },
+  {
+    title: 'PGPASSWORD',
+    container: withVariable('PGPASSWORD', 'hunter2'),
+    says: /^PGPASSWORD is set in orders, even empty it makes clients ignore the file: remove the variable, or set the/,
+  },
+  { title: 'an empty PGPASSWORD', container: withVariable('PGPASSWORD', ''), says: /^PGPASSWORD is set in orders/ },
+  {
+    title: 'PGPASSFILE of their own',
+    container: withVariable('PGPASSFILE', '/etc/pgpass'),
+    says: /^PGPASSFILE names another file in orders: remove the variable/,
+  },
+  {
+    title: 'something at the directory',
+    spec: { volumes: [{ name: 'own', emptyDir: {} }] },
+    container: { volumeMounts: [{ name: 'own', mountPath: '/run/lakebase' }] },
+    says: /^something is mounted at \/run\/lakebase already, in orders: write another path into the annotation .*\/direct/,
+  },
+];
+
+const skip = await whyNoHelm();
+
+describe('what injection refuses', { skip }, () => {
+  const shared = new SharedCleanup();
+  let world: ChartWorld;
+
+  before(async () => {
+    world = await ChartWorld.start(shared);
+    await world.namespace('apps');
+    await world.helm('helm4', ['install', 'lakebase', CHART, '--namespace', 'lakebase', '--create-namespace'], {
+      image: { repository: 'registry.example.com/lakebase-credential-sidecar' },
+      injection: { defaults: DEFAULTS },
+    });
+    await world.injects();
+  });
+  after(() => shared.undo());
+
+  test('root: the refusal says what to change, where Pod Security lets root through at all', async () => {
+    await world.api.kubectl(['create', 'namespace', 'lenient']);
+    await world.api.kubectl(['create', 'serviceaccount', 'default', '--namespace', 'lenient']);
+    const root = podOf(good, { securityContext: { runAsUser: 0 } });
+    assert.match(
+      await world.refusal(root, 'lenient'),
+      /^the application runs as root, and the sidecar never does: set securityContext\.runAsUser of the pod to another user/,
+    );
+  });
+
+  for (const { title, annotations = good, spec, container, says } of REFUSALS) {
+    test(`${title}: the refusal says what to write`, async (t) => {
+      const refusal = await world.refusal(podOf(annotations, spec, container));
+      assert.match(refusal, says);
+      t.diagnostic(refusal);
+    });
+  }
+
+  test('what is known and meant is not refused', async () => {
+    const allowed = { ...good, 'allow-pgpassword': 'true' };
+    await world.create(podOf(allowed, {}, withVariable('PGPASSWORD', '')));
+    await world.create(podOf({ ...good, 'run-as-user': '1000' }, nobody));
+    await world.create(podOf({ ...good, containers: 'orders' }, { initContainers: [containerOf('other', asUser(7))] }));
+    await world.create(podOf(good, {}, withVariable('PGPASSFILE', '/run/lakebase/pgpass')));
+    await world.create(podOf({ ...good, files: 'token', 'pg-host': '' }));
+    await world.create(podOf({ ...good, 'pg-host': '*', ttl: '300s' }));
+  });
+});

@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { parse, parseAllDocuments } from 'yaml';
+import { whyNoHelm } from '../programs.ts';
+import { SharedCleanup } from '../support/pods-story.ts';
+import { CHART, ChartWorld, HELMS, type Container, type Helm, type PodSpec } from './world.ts';
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly data?: Readonly<Record<string, string>>;
+  readonly rules?: unknown;
+  readonly spec?: {
+    readonly template: { readonly metadata: { readonly annotations: object }; readonly spec: PodSpec };
+  };
+}
+
+const manifests = join(import.meta.dirname, '../../../manifests');
+const valuesOf = (name: string): object => parse(readFileSync(join(CHART, `ci/${name}-values.yaml`), 'utf8')) as object;
+const injection = valuesOf('injection');
+const secretSync = valuesOf('secret-sync') as SyncValues;
+const both = { ...secretSync, ...injection };
+const LONGEST = 'r'.repeat(53);
+const KINDS =
+  'mutatingadmissionpolicies,mutatingadmissionpolicybindings,validatingadmissionpolicies,validatingadmissionpolicybindings,configmaps,deployments,serviceaccounts,roles,rolebindings,networkpolicies,secrets';
+
+interface SyncValues {
+  readonly secretSync: {
+    readonly config: { readonly credentials: readonly object[]; readonly http?: object };
+    readonly identity: object;
+  };
+}
+
+/** Besides what the schema refuses, which test/chart.test.ts has. */
+const REFUSED: readonly (readonly [string, object, RegExp])[] = [
+  ['an image without a name', { ...both, image: {} }, /image\.repository: set it to where your clusters pull/],
+  ['no workspace', withSync({ identity: {} }), /secretSync\.identity\.workspaceHost: set it to https/],
+  ['no credentials', withSync({ config: {} }), /secretSync\.config\.credentials: list what is to be kept fresh/],
+  [
+    'one Secret for two credentials',
+    withSync({ config: { credentials: [0, 0].map((index) => secretSync.secretSync.config.credentials[index]) } }),
+    /the Secret backstage\/backstage-lakebase is listed twice, and can hold one credential only/,
+  ],
+  ['a value that there is none of', { injection: { on: true } }, /injection.*'?on'?/],
+];
+
+const skip = await whyNoHelm();
+
+describe('releases of the chart', { skip }, () => {
+  const shared = new SharedCleanup();
+  let world: ChartWorld;
+
+  before(async () => {
+    world = await ChartWorld.start(shared);
+    for (const name of ['lakebase', 'other', 'backstage', 'reports']) await world.namespace(name);
+  });
+  after(() => shared.undo());
+
+  for (const helm of HELMS) {
+    test(`${helm} has nothing to say about the chart, with whatever values`, async () => {
+      for (const values of [{}, injection, secretSync, both]) {
+        assert.match(
+          await world.helm(helm, ['lint', '--strict', CHART], values),
+          /1 chart\(s\) linted, 0 chart\(s\) failed/,
+        );
+      }
+    });
+
+    for (const [title, values, message] of REFUSED) {
+      test(`${helm} refuses ${title}, and names the key`, async () => {
+        await assert.rejects(render(helm, values), message);
+      });
+    }
+
+    test(`${helm} refuses injection below 1.36, names the component, and leaves it off unless it is asked for`, async () => {
+      const old = ['--kube-version', '1.30.0'];
+      const wanted = { ...injection, injection: { enabled: true } };
+      await assert.rejects(
+        render(helm, wanted, old),
+        /injection\.enabled: injection needs Kubernetes 1\.36 or newer, this is v1\.30\.0: .*manifests\/components\/sidecar/,
+      );
+      assert.deepEqual(await render(helm, injection, old), []);
+      await assert.rejects(render(helm, {}, ['--kube-version', '1.28.0']), /kubeVersion: >=1\.29/);
+    });
+
+    test(`${helm} installs, upgrades, rolls back and leaves nothing behind, twice in one cluster`, async () => {
+      const before = await everything();
+      const releases = [
+        ['first', 'lakebase'],
+        [LONGEST, 'other'],
+      ] as const;
+      for (const [release, namespace] of releases) {
+        const where = [release, CHART, '--namespace', namespace];
+        await world.helm(helm, ['install', ...where, '--dry-run=server'], both);
+        const notes = await world.helm(helm, ['install', ...where], both);
+        assert.match(notes, /lakebase-credential-sidecar\/inject: "true"/);
+        assert.match(notes, new RegExp(`rollout status deployment/${release}`));
+        await world.helm(helm, ['upgrade', ...where], { ...secretSync, injection: { enabled: false } });
+        assert.equal(
+          (await everything()).filter((name) => name.includes('admission') && name.includes(release)).length,
+          0,
+        );
+        await world.helm(helm, ['rollback', release, '1', '--namespace', namespace]);
+        assert.equal(
+          (await everything()).filter((name) => name.includes('admission') && name.includes(release)).length,
+          4,
+        );
+      }
+      for (const [release, namespace] of releases)
+        await world.helm(helm, ['uninstall', release, '--namespace', namespace]);
+      assert.deepEqual(await everything(), before);
+    });
+  }
+
+  test('secretSync is the standalone Deployment of the manifests, with its configuration and its roles', async () => {
+    const ours = await render('helm4', secretSync);
+    const theirs = parseAllDocuments(await world.api.kubectl(['kustomize', join(manifests, 'standalone')])).map(
+      (document) => document.toJS() as Manifest,
+    );
+    assert.deepEqual(podOf(ours), podOf(theirs));
+    assert.deepEqual(configOf(ours), configOf(theirs));
+    const rules = (all: readonly Manifest[]): unknown[] =>
+      all.filter(({ kind }) => kind === 'Role').map((role) => [role.metadata.namespace, role.rules]);
+    assert.deepEqual(rules(ours), rules(theirs));
+    const bindings = ours.filter(({ kind }) => kind === 'RoleBinding') as unknown as { subjects: object[] }[];
+    for (const { subjects } of bindings) {
+      assert.deepEqual(subjects, [
+        { kind: 'ServiceAccount', name: 'x-lakebase-credential-sidecar', namespace: 'lakebase' },
+      ]);
+    }
+  });
+
+  test('its pods are replaced for another identity or another port, and for no other configuration', async () => {
+    const template = async (changes: object): Promise<unknown> => {
+      const all = await render('helm4', withSync(changes));
+      return all.find(({ kind }) => kind === 'Deployment')!.spec!.template;
+    };
+    const { config, identity } = secretSync.secretSync;
+    const plain = await template({});
+    assert.deepEqual(await template({ config: { ...config, log: { level: 'debug' } } }), plain);
+    assert.deepEqual(await template({ config: { ...config, credentials: config.credentials.slice(1) } }), plain);
+    for (const other of [
+      { config: { ...config, http: { port: 8080 } } },
+      { config: { ...config, http: { host: '0.0.0.0' } } },
+      { identity: { ...identity, clientId: 'another' } },
+      { identity: { ...identity, clientSecretName: 'client' } },
+    ]) {
+      assert.notDeepEqual(await template(other), plain);
+    }
+  });
+
+  test('its Deployment is taken without a warning where Pod Security is restricted', async () => {
+    const objects = (await render('helm4', secretSync)).filter(({ kind }) => kind === 'Deployment');
+    const flags = ['--namespace', 'lakebase', '--dry-run=server', '--warnings-as-errors'];
+    for (const one of objects) await world.api.kubectl(['create', ...flags, '-f', '-'], one);
+    assert.equal(objects.length, 1);
+  });
+
+  async function render(helm: Helm, values: object, flags: readonly string[] = ['--kube-version', '1.36.1']) {
+    const args = ['template', 'x', CHART, '--namespace', 'lakebase', ...flags];
+    return parseAllDocuments(await world.helm(helm, args, values))
+      .map((document) => document.toJS() as Manifest | null)
+      .filter((manifest) => manifest !== null);
+  }
+
+  async function everything(): Promise<string[]> {
+    const columns = 'custom-columns=KIND:.kind,API:.apiVersion,NAMESPACE:.metadata.namespace,NAME:.metadata.name';
+    const text = await world.api.kubectl(['get', KINDS, '--all-namespaces', '--no-headers', '-o', columns]);
+    return text.split('\n').map((line) => line.replaceAll(/\s+/g, ' '));
+  }
+});
+
+function withSync(changes: object): object {
+  return { ...secretSync, secretSync: { ...secretSync.secretSync, ...changes } };
+}
+
+function configOf(all: readonly Manifest[]): unknown {
+  return parse(all.map(({ data }) => data?.['config.yaml']).find((text) => text !== undefined)!);
+}
+
+/** But for names, and for the identity, which a ConfigMap of its own holds there. */
+function podOf(all: readonly Manifest[]): object {
+  const { spec } = all.find(({ kind }) => kind === 'Deployment')!.spec!.template;
+  const { serviceAccountName: _account, containers, volumes = [], ...rest } = spec;
+  return {
+    ...rest,
+    volumes: volumes.map((volume) => (volume.name === 'config' ? { name: 'config' } : volume)),
+    containers: containers.map(
+      ({ image: _image, imagePullPolicy: _policy, envFrom: _from, env = [], ...others }: Container) => ({
+        ...others,
+        env: env.filter(({ name }) => !['DATABRICKS_HOST', 'DATABRICKS_CLIENT_ID'].includes(name)),
+      }),
+    ),
+  };
+}

@@ -1,0 +1,170 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { eventually, undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
+import { buildHelm, type Programs } from '../programs.ts';
+import { TestApiServer } from '../secrets/api-server.ts';
+
+export const CHART = join(import.meta.dirname, '../../../charts/lakebase-credential-sidecar');
+export const HELMS = ['helm4', 'helm3'] as const;
+export type Helm = (typeof HELMS)[number];
+
+export const LABELS = { 'lakebase-credential-sidecar/inject': 'true' };
+const PREFIX = 'lakebase-credential-sidecar/';
+export const ENDPOINT = 'projects/orders/branches/production/endpoints/primary';
+/** What every pod of these tests has in common. */
+export const DEFAULTS = {
+  'workspace-host': 'https://my-workspace.cloud.databricks.com',
+  'client-id': '0f1e2d3c-0000-4000-8000-000000000002',
+  'pg-host': 'ep-bold-hill-d4e5f6.database.us-east-1.cloud.databricks.com',
+};
+
+export interface Mount {
+  readonly name: string;
+  readonly mountPath: string;
+  readonly readOnly?: boolean;
+}
+
+export interface Container {
+  readonly name: string;
+  readonly image?: string;
+  readonly env?: readonly { readonly name: string; readonly value?: string }[];
+  readonly volumeMounts?: readonly Mount[];
+  readonly securityContext?: Readonly<Record<string, unknown>>;
+  readonly [key: string]: unknown;
+}
+
+export interface PodSpec {
+  readonly containers: readonly Container[];
+  readonly initContainers?: readonly Container[];
+  readonly volumes?: readonly { readonly name: string; readonly [key: string]: unknown }[];
+  readonly [key: string]: unknown;
+}
+
+export interface Pod {
+  readonly metadata: {
+    readonly name?: string;
+    readonly generateName?: string;
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly labels?: Readonly<Record<string, string>>;
+  };
+  readonly spec: PodSpec;
+}
+
+/** A real API server, which has the chart installed, and real Helm. */
+export class ChartWorld {
+  readonly api: TestApiServer;
+  readonly #helms: Programs;
+  readonly #home: string;
+
+  private constructor(api: TestApiServer, helms: Programs, home: string) {
+    this.api = api;
+    this.#helms = helms;
+    this.#home = home;
+  }
+
+  static async start(t: Cleanup): Promise<ChartWorld> {
+    const helms = await buildHelm((line) => console.error(line));
+    const home = await mkdtemp(join(tmpdir(), 'helm-'));
+    undoAfter(t, () => rm(home, { recursive: true, force: true }));
+    return new ChartWorld(await TestApiServer.start(t), helms, home);
+  }
+
+  /** Helm reads values from JSON as well. */
+  async helm(version: Helm, args: readonly string[], values: object = {}): Promise<string> {
+    const { stdout } = await execa(
+      this.#helms[version]!,
+      [...args, ...(['lint', 'template', 'install', 'upgrade'].includes(args[0]!) ? ['--values', '-'] : [])],
+      {
+        input: JSON.stringify(values),
+        env: { KUBECONFIG: join(this.api.root, 'admin.kubeconfig'), HELM_CACHE_HOME: this.#home, HOME: this.#home },
+      },
+    );
+    return stdout;
+  }
+
+  /** As Pod Security wants it, and with the service account that a controller would make. */
+  async namespace(name: string, labels: Readonly<Record<string, string>> = {}): Promise<void> {
+    const restricted = {
+      'pod-security.kubernetes.io/enforce': 'restricted',
+      'pod-security.kubernetes.io/warn': 'restricted',
+    };
+    await this.api.kubectl(['create', '-f', '-'], {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name, labels: { ...restricted, ...labels } },
+    });
+    await this.api.kubectl(['create', 'serviceaccount', 'default', '--namespace', name]);
+  }
+
+  /** What the API server would store. */
+  async create(pod: Pod, namespace = 'apps', flags: readonly string[] = ['--dry-run=server']): Promise<Pod> {
+    const text = await this.api.kubectl(['create', '--namespace', namespace, ...flags, '-o', 'json', '-f', '-'], {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      ...pod,
+    });
+    return JSON.parse(text) as Pod;
+  }
+
+  /** The reason why there is no such pod. */
+  async refusal(pod: Pod, namespace = 'apps'): Promise<string> {
+    const stderr = await this.create(pod, namespace).then(
+      () => 'it was created',
+      (error: unknown) => (error as { stderr: string }).stderr,
+    );
+    return stderr.replace(/^.*denied request: /s, '').trim();
+  }
+
+  /** API servers take some time to notice policies. */
+  async injects(namespace = 'apps'): Promise<void> {
+    await eventually(
+      'pods are injected',
+      () =>
+        this.create(podOf(), namespace).then(
+          (pod) => sidecarOf(pod) !== undefined,
+          () => false,
+        ),
+      { everyMs: 100 },
+    );
+  }
+}
+
+/** A pod that asks for the sidecar; annotations go without their prefix. */
+export function podOf(
+  annotations: Readonly<Record<string, string>> = { endpoint: ENDPOINT },
+  spec: Partial<PodSpec> = {},
+  container: Partial<Container> = {},
+): Pod {
+  return {
+    metadata: { name: 'orders', labels: LABELS, annotations: prefixed(annotations) },
+    spec: {
+      securityContext: { runAsUser: 1000, runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+      containers: [containerOf('orders', container)],
+      ...spec,
+    },
+  };
+}
+
+export function containerOf(name: string, rest: Partial<Container> = {}): Container {
+  const { securityContext, ...others } = rest;
+  return {
+    name,
+    image: 'localhost/orders:1',
+    securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] }, ...securityContext },
+    ...others,
+  };
+}
+
+export function sidecarOf(pod: Pod): Container | undefined {
+  return pod.spec.initContainers?.find(({ name }) => name === 'lakebase-credential');
+}
+
+export function variablesOf(container: Container): Readonly<Record<string, string | undefined>> {
+  return Object.fromEntries((container.env ?? []).map(({ name, value }) => [name, value]));
+}
+
+function prefixed(annotations: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(annotations).map(([name, value]) => [`${PREFIX}${name}`, value]));
+}
