@@ -82,7 +82,7 @@ function podSettings(config: Schema): Readonly<Record<string, Schema>> {
     'pg-host': connection['host']!,
     'pg-database': connection['database']!,
     'pg-user': connection['user']!,
-    'run-as-user': { type: ['integer', 'string'], minimum: 1, pattern: '^[1-9][0-9]{0,8}$' },
+    'run-as-user': { type: ['integer', 'string'], minimum: 1, pattern: '^[1-9][0-9]{0,9}$' },
     'cpu-request': QUANTITY,
     'memory-request': QUANTITY,
     'memory-limit': QUANTITY,

@@ -20,12 +20,18 @@ import {
   type PodSpec,
 } from './world.ts';
 
+const PAYMENTS = {
+  endpoint: 'projects/payments/branches/main/endpoints/primary',
+  ttl: '15m',
+  // As OpenShift gives them.
+  'run-as-user': 1_000_650_000,
+};
 const VALUES = {
   image: { repository: 'registry.example.com/lakebase-credential-sidecar', tag: '0.1.0' },
   injection: {
     enabled: true,
     defaults: { ...DEFAULTS, ttl: '30m' },
-    namespaceDefaults: { payments: { endpoint: 'projects/payments/branches/main/endpoints/primary', ttl: '15m' } },
+    namespaceDefaults: { payments: PAYMENTS },
     namespaceSelector: { matchExpressions: [{ key: 'lakebase', operator: 'NotIn', values: ['off'] }] },
   },
 };
@@ -151,7 +157,9 @@ describe('injection by policy', { skip }, () => {
     );
     assert.equal(sidecarOf(pod)!.securityContext!['runAsUser'], 4711);
     const { LAKEBASE_ENDPOINT, LAKEBASE_TTL } = variablesOf(sidecarOf(pod)!);
-    assert.deepEqual([LAKEBASE_ENDPOINT, LAKEBASE_TTL], [VALUES.injection.namespaceDefaults.payments.endpoint, '15m']);
+    assert.deepEqual([LAKEBASE_ENDPOINT, LAKEBASE_TTL], [PAYMENTS.endpoint, '15m']);
+    const unknown = await world.create(podOf({}, { securityContext }), 'payments');
+    assert.equal(sidecarOf(unknown)!.securityContext!['runAsUser'], PAYMENTS['run-as-user']);
   });
 
   test('leaves alone what has the sidecar already, has no label, or is in a namespace that is opted out', async () => {

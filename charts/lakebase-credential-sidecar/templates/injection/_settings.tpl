@@ -38,7 +38,7 @@
 - name: users
   expression: "variables.candidates.filter(c, variables.only.size() == 0 || c.name in variables.only).map(c, c.?securityContext.?runAsUser.orValue(variables.podUser)).filter(u, u >= 0)"
 - name: user
-  expression: "variables.userSetting != '' ? (variables.userSetting.matches('^[0-9]{1,9}$') ? int(variables.userSetting) : -1) : variables.users.size() > 0 ? variables.users[0] : variables.defaultUser.matches('^[0-9]{1,9}$') ? int(variables.defaultUser) : -1"
+  expression: "variables.userSetting != '' ? (variables.userSetting.matches('^[0-9]{1,10}$') ? int(variables.userSetting) : -1) : variables.users.size() > 0 ? variables.users[0] : variables.defaultUser.matches('^[0-9]{1,10}$') ? int(variables.defaultUser) : -1"
 - name: mountPath
   expression: "variables.directory.matches('^(/[A-Za-z0-9._-]+)+$') ? variables.directory : '/run/lakebase'"
 {{- end -}}
@@ -58,4 +58,9 @@ pgUser: pg-user
 cpuRequest: cpu-request
 memoryRequest: memory-request
 memoryLimit: memory-limit
+{{- end -}}
+
+{{/* Helm has numbers as floating-point ones, and would write large users with an exponent. */}}
+{{- define "lakebase.settingText" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ int64 . }}{{ end -}}
 {{- end -}}
