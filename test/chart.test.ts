@@ -125,6 +125,18 @@ describe('the chart', () => {
     assert.equal((parse(read('Chart.yaml')) as { appVersion: string }).appVersion, version);
   });
 
+  test('has every annotation in the documentation, with values there that the schema accepts', () => {
+    const text = readFileSync(join(root, 'docs/helm.md'), 'utf8');
+    const settings = (JSON.parse(read('values.schema.json')) as Schema).properties!['injection']!.properties![
+      'defaults'
+    ]!;
+    for (const name of Object.keys(settings.properties!)) assert.match(text, new RegExp(`^\\|.*\`${name}\``, 'm'));
+    const examples = [...text.matchAll(/```yaml\n([^`]*)```/g)].map(([, yaml = '']) => parse(yaml) as object);
+    const values = examples.filter((example) => 'image' in example);
+    assert.equal(values.length, 2);
+    for (const one of values) assert.equal(problemsOf(one), '');
+  });
+
   test('refuses in a pod what the program would refuse, by the same patterns', () => {
     const schema = JSON.parse(readFileSync(join(root, 'docs/configuration.schema.json'), 'utf8')) as Schema;
     const { endpoint, instance } = schema.properties!['credentials']!.items!.properties!;
