@@ -76,6 +76,20 @@ describe('injection by policy', { skip }, () => {
     });
   });
 
+  test('does so for pods as controllers make them: of a ReplicaSet, a StatefulSet and a Job', async () => {
+    const { metadata, spec } = podOf();
+    const { name: _name, ...unnamed } = metadata;
+    for (const [kind, pod] of [
+      ['ReplicaSet', { metadata: { ...unnamed, generateName: 'orders-6d4cf56db6-' }, spec }],
+      ['StatefulSet', { metadata: { ...metadata, name: 'orders-0' }, spec: { ...spec, hostname: 'orders-0' } }],
+      ['Job', { metadata: { ...unnamed, generateName: 'orders-' }, spec: { ...spec, restartPolicy: 'OnFailure' } }],
+    ] as const) {
+      const injected = await world.create(pod);
+      assert.equal(injected.spec.initContainers![0]!.name, 'lakebase-credential', kind);
+      assertReads(injected.spec.containers[0]!);
+    }
+  });
+
   test('puts the sidecar before migrations, and the file into every container', async () => {
     const env = [{ name: 'LANG', value: 'C' }];
     const pod = await world.create(
@@ -205,6 +219,28 @@ describe('injection by policy', { skip }, () => {
       assert.equal(spec.initContainers![0]!.name, 'lakebase-credential');
       assertReads(spec.containers[0]!);
     }
+  });
+
+  test('is done once where two releases select the same pod', async () => {
+    await world.helm('helm3', ['install', 'second', CHART, '--namespace', 'lakebase'], {
+      ...VALUES,
+      injection: { ...VALUES.injection, namespaceSelector: {} },
+    });
+    await world.injects('opted-out');
+    const { metadata, spec } = await world.create(podOf());
+    assert.deepEqual(
+      spec.initContainers!.map(({ name }) => name),
+      ['lakebase-credential'],
+    );
+    const by = metadata.annotations!['lakebase-credential-sidecar/injected-by'];
+    assert.match(by!, /^lakebase-credential-sidecar\.lakebase\.(lakebase|second)$/);
+    await world.helm('helm3', ['uninstall', 'second', '--namespace', 'lakebase']);
+    await eventually('the second one is gone', () =>
+      world.create(podOf(), 'opted-out').then(
+        (pod) => sidecarOf(pod) === undefined,
+        () => false,
+      ),
+    );
   });
 
   test('creates no pod without its sidecar while the policy is gone, and goes on when it is back', async () => {
