@@ -5,6 +5,7 @@ import { parseAllDocuments } from 'yaml';
 import { eventually } from '../../support/sidecar-wait.ts';
 import { whyNoHelm } from '../programs.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
+import { assertReads, bare, comparable } from './pods.ts';
 import {
   CHART,
   ChartWorld,
@@ -15,7 +16,6 @@ import {
   podOf,
   sidecarOf,
   variablesOf,
-  type Container,
   type Pod,
   type PodSpec,
 } from './world.ts';
@@ -263,52 +263,3 @@ describe('injection by policy', { skip }, () => {
     return documents.find(({ kind }) => kind === 'Deployment')!.spec.template;
   }
 });
-
-function assertReads({ name, env = [], volumeMounts = [] }: Container, directory = '/run/lakebase'): void {
-  assert.deepEqual(
-    env.filter((one) => one.name === 'PGPASSFILE'),
-    [{ name: 'PGPASSFILE', value: `${directory}/pgpass` }],
-    name,
-  );
-  const mount = { name: 'lakebase-credential', mountPath: directory, readOnly: true };
-  assert.deepEqual(
-    volumeMounts.filter((one) => one.name === mount.name),
-    [mount],
-    name,
-  );
-}
-
-/** Without anything that the component has added. */
-function bare({ initContainers = [], containers, volumes = [], ...rest }: PodSpec): PodSpec {
-  const without = ({ env = [], volumeMounts = [], ...others }: Container): Container => ({
-    ...others,
-    env: env.filter(({ name }) => name !== 'PGPASSFILE'),
-    volumeMounts: volumeMounts.filter(({ name }) => name !== 'lakebase-credential'),
-  });
-  return {
-    ...rest,
-    initContainers: initContainers.filter(({ name }) => name !== 'lakebase-credential').map(without),
-    containers: containers.map(without),
-    volumes: volumes.filter(({ name }) => !name.startsWith('lakebase-')),
-  };
-}
-
-/** But for what differs by design: the image, where the environment comes from, and that the user is written out. */
-function comparable(spec: PodSpec): object {
-  const byName = (a: { name: string }, b: { name: string }): number => a.name.localeCompare(b.name);
-  const sorted = (container: Container): Container => ({
-    ...container,
-    volumeMounts: [...(container.volumeMounts ?? [])].sort(byName),
-  });
-  const { enableServiceLinks: _links, serviceAccount: _account, ...rest } = spec;
-  return {
-    ...rest,
-    volumes: [...(spec.volumes ?? [])].filter(({ name }) => !name.startsWith('kube-api-access')).sort(byName),
-    containers: spec.containers.map(sorted),
-    initContainers: (spec.initContainers ?? []).map((container) => {
-      if (container.name !== 'lakebase-credential') return sorted(container);
-      const { image: _image, env: _env, envFrom: _envFrom, imagePullPolicy: _policy, ...others } = sorted(container);
-      return { ...others, securityContext: { ...others.securityContext, runAsUser: undefined } };
-    }),
-  };
-}
