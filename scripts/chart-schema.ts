@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
 import { configJsonSchema } from '../src/config/schema.ts';
 
 interface Schema {
@@ -6,6 +9,7 @@ interface Schema {
   readonly items?: Schema;
 }
 
+const RULES = join(import.meta.dirname, '../charts/lakebase-credential-sidecar/files/rules.yaml');
 const FORMATS = '(pgpass|token|json|env|uri)';
 const text = { type: 'string' } as const;
 const named = (pattern: string): Schema => ({ type: 'string', pattern });
@@ -40,6 +44,7 @@ export function chartValuesSchema(): object {
       }),
       injection: injection(config),
       secretSync: secretSync(config),
+      monitoring: monitoring(),
     }),
   };
 }
@@ -126,6 +131,33 @@ function secretSync(config: Schema): Schema {
     podAnnotations: mapOf(text),
     podLabels: mapOf(text),
   });
+}
+
+function monitoring(): Schema {
+  const enabled = { enum: [true, false, 'auto'] };
+  const labels = mapOf({ ...text, maxLength: 63 });
+  return object({
+    enabled: { type: 'boolean' },
+    podMonitor: object({
+      enabled,
+      labels,
+      interval: named('^(([1-9][0-9]*h)?([1-9][0-9]*m)?([1-9][0-9]*s)?([1-9][0-9]*ms)?)$'),
+    }),
+    prometheusRule: object({
+      enabled,
+      labels,
+      runbookBaseUrl: maybe('^https?://[^\\s]+$'),
+      exclude: { ...listOf({ enum: alertNames() }), uniqueItems: true },
+    }),
+    dashboard: object({ enabled, labels, annotations: mapOf(text) }),
+  });
+}
+
+function alertNames(): string[] {
+  const { groups } = parse(readFileSync(RULES, 'utf8')) as {
+    readonly groups: readonly { readonly rules: readonly { readonly alert?: string }[] }[];
+  };
+  return groups.flatMap(({ rules }) => rules.flatMap(({ alert }) => alert ?? []));
 }
 
 /** The program's own options, but for what a pod without a shared volume cannot have. */

@@ -10,13 +10,12 @@ const RUNBOOKS = join(ROOT, 'docs/runbooks');
 
 /** False, or why it cannot be run here. */
 export const missing = {
-  helm: isThere('helm', 'version') ? false : 'helm is not on the PATH: https://helm.sh/docs/intro/install',
   promtool: isThere('promtool') ? false : 'promtool is not on the PATH: apt-get install prometheus',
   prometheus: isThere('prometheus') ? false : 'prometheus is not on the PATH: apt-get install prometheus',
 } as const;
 
-function isThere(program: string, question = '--version'): boolean {
-  return spawnSync(program, [question]).status === 0;
+function isThere(program: string): boolean {
+  return spawnSync(program, ['--version']).status === 0;
 }
 
 export interface Rule {

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
-import { alerts, dashboard, missing, ruleFile } from '../support/monitoring.ts';
+import { alerts, dashboard, ruleFile } from '../../support/monitoring.ts';
+import { buildHelm, whyNoHelm } from '../programs.ts';
+import { CHART } from './world.ts';
 
-const CHART = join(import.meta.dirname, '../../charts/lakebase-credential-sidecar');
+const skip = await whyNoHelm();
+const helm = skip === undefined ? (await buildHelm((line) => console.error(line)))['helm4']! : '';
 const OPERATOR = ['--api-versions', 'monitoring.coreos.com/v1'];
 const SECRET_SYNC = {
   enabled: true,
@@ -33,7 +35,7 @@ function render(values: object, flags: readonly string[]): readonly Manifest[] {
   const image = { repository: 'registry.example/lakebase-credential-sidecar' };
   const command = ['template', 'rel', CHART, '--kube-version', '1.36.1', '--values', '-', ...flags];
   const input = JSON.stringify({ image, ...values });
-  const { status, stderr, stdout } = spawnSync('helm', command, { encoding: 'utf8', input });
+  const { status, stderr, stdout } = spawnSync(helm, command, { encoding: 'utf8', input });
   assert.equal(status, 0, stderr);
   const all = parseAllDocuments(stdout).map((document) => document.toJS() as Manifest | null);
   return all.filter((one): one is Manifest => one !== null && isOfMonitoring(one));
@@ -45,7 +47,7 @@ function isOfMonitoring({ kind, metadata }: Manifest): boolean {
 
 test(
   'the chart installs rules, monitor and dashboard where there is an operator, or where it is told to',
-  { skip: missing.helm },
+  { skip },
   () => {
     const kinds = (values: object, flags: readonly string[] = []) => render(values, flags).map(({ kind }) => kind);
     const all = ['ConfigMap', 'PodMonitor', 'PrometheusRule'];
@@ -57,12 +59,12 @@ test(
   },
 );
 
-test('the PrometheusRule has the rules of the file and nothing else', { skip: missing.helm }, () => {
+test('the PrometheusRule has the rules of the file and nothing else', { skip }, () => {
   const rule = render({}, OPERATOR).find(({ kind }) => kind === 'PrometheusRule');
   assert.deepEqual(rule?.spec.groups, ruleFile().groups);
 });
 
-test('alerts lead to their pages where it is said where those are, and can be left out', { skip: missing.helm }, () => {
+test('alerts lead to their pages where it is said where those are, and can be left out', { skip }, () => {
   const exclude = ['LakebaseCredentialSidecarAbsent'];
   const monitoring = { prometheusRule: { runbookBaseUrl: 'https://runbooks.example/', exclude } };
   const rule = render({ monitoring }, OPERATOR).find(({ kind }) => kind === 'PrometheusRule')!;
@@ -75,13 +77,13 @@ test('alerts lead to their pages where it is said where those are, and can be le
   );
 });
 
-test('the dashboard comes unchanged, with the label that the loader looks for', { skip: missing.helm }, () => {
+test('the dashboard comes unchanged, with the label that the loader looks for', { skip }, () => {
   const map = render({}, OPERATOR).find(({ kind }) => kind === 'ConfigMap');
   assert.deepEqual(JSON.parse(map?.data['lakebase-credential-sidecar.json'] ?? ''), dashboard());
   assert.equal(map?.metadata.labels['grafana_dashboard'], '1');
 });
 
-test('labelled pods and those of secretSync are scraped by the named port, as one job', { skip: missing.helm }, () => {
+test('labelled pods and those of secretSync are scraped by the named port, as one job', { skip }, () => {
   const monitoring = { podMonitor: { interval: '15s', labels: { release: 'prometheus' } } };
   const monitors = render({ monitoring, secretSync: SECRET_SYNC }, OPERATOR).filter(
     ({ kind }) => kind === 'PodMonitor',
