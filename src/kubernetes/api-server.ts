@@ -17,6 +17,8 @@ export interface ApiRequest extends Cancellable {
   /** Of the body; JSON when left out. */
   readonly contentType?: string;
   readonly timeoutMs?: number;
+  /** On a connection of its own: one that was kept alive may be dead without anybody knowing. */
+  readonly isAlone?: boolean;
 }
 
 export interface ApiAnswer {
@@ -73,6 +75,7 @@ export class ApiServer {
       return await toAnswer(await this.#authorized({ ...request, signal: deadline }));
     } catch (error) {
       signal.throwIfAborted();
+      this.#dropIdleConnections(); // those may be as dead
       throw unreachable(error, deadline.aborted ? `no answer within ${timeoutMs / 1_000} s` : undefined);
     }
   }
@@ -86,7 +89,13 @@ export class ApiServer {
   ): Promise<ApiAnswer | undefined> {
     const timing = { watch: 'true', allowWatchBookmarks: 'true', timeoutSeconds: `${WATCH_SECONDS}` };
     try {
-      const response = await this.#authorized({ method: 'GET', path, query: { ...query, ...timing }, signal });
+      const response = await this.#authorized({
+        method: 'GET',
+        path,
+        query: { ...query, ...timing },
+        signal,
+        isAlone: true,
+      });
       if (response.statusCode !== 200) return await toAnswer(response);
       onOpen();
       for await (const line of linesOf(response)) {
@@ -96,6 +105,7 @@ export class ApiServer {
       return undefined;
     } catch (error) {
       signal.throwIfAborted();
+      this.#dropIdleConnections();
       throw unreachable(error);
     }
   }
@@ -122,7 +132,14 @@ export class ApiServer {
     }
   }
 
-  #start({ server, options }: Access, { method, path, query = {}, body, contentType, signal }: ApiRequest) {
+  #dropIdleConnections(): void {
+    for (const { freeSockets } of [this.#https, this.#http]) {
+      for (const socket of Object.values(freeSockets).flat()) socket?.destroy();
+    }
+  }
+
+  #start({ server, options }: Access, request: ApiRequest) {
+    const { method, path, query = {}, body, contentType, isAlone = false, signal } = request;
     const url = new URL(server + path);
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
     const isPlain = url.protocol === 'http:';
@@ -131,8 +148,8 @@ export class ApiServer {
       ...options,
       method,
       signal,
-      agent: isPlain ? this.#http : this.#https,
-      timeout: SILENCE_MS,
+      agent: isAlone ? false : isPlain ? this.#http : this.#https,
+      timeout: TIMEOUT_MS,
       headers: {
         ...(options.headers as Record<string, string>),
         accept: 'application/json',
@@ -143,7 +160,8 @@ export class ApiServer {
       },
     };
     const sent = (isPlain ? requestHttp : requestHttps)(url, all);
-    sent.on('timeout', () => sent.destroy(new Error(`not a word for ${SILENCE_MS / 1_000} s`)));
+    sent.on('timeout', () => sent.destroy(new Error('not a word for too long')));
+    sent.on('response', () => sent.setTimeout(SILENCE_MS));
     sent.on('error', () => {}); // whoever waits is told; what comes after the answer ends the answer, too
     const answered = once(sent, 'response').then(([response]) => response as IncomingMessage);
     sent.end(content);
