@@ -11,7 +11,7 @@ export interface SinkBuilder {
   readonly observer: (credential: CredentialConfig, observer: Observer) => Observer;
 }
 
-/** What Secret sinks need is loaded only if there are any: it is larger than all the rest. */
+/** What Secret sinks need is loaded only if there are any: a sidecar that writes files has no use for it. */
 export async function sinkBuilder({ credentials, kubeconfig }: Config, clock: Clock): Promise<SinkBuilder> {
   const hasSecrets = credentials.some(({ sinks }) => sinks.some(isSecret));
   if (!hasSecrets) return { sinks: fileSinks, observer: (_, observer) => observer };
