@@ -98,6 +98,7 @@ export class Keeper {
       resource: this.#options.resource,
       current: this.#current,
       sinks: await this.#publishers.status({ signal }),
+      refresh: this.#options.refresh,
       wakeAt: this.#wakeAt,
       isMinting: this.#isMinting,
       ...this.#attempts.summary,

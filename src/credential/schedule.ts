@@ -50,6 +50,11 @@ export function refreshAt(credential: Credential, { at, jitter, floorMs }: Refre
   return credential.local.issuedAt + notBelow(floorMs, (at - random() * jitter) * lifetimeMs(credential));
 }
 
+/** By the latest draw that a writer with this policy can have. */
+export function latestRefreshAt(credential: Credential, policy: RefreshPolicy): number {
+  return refreshAt(credential, policy, () => 0);
+}
+
 /** Sidecars that were started together, or that failed together, spread over the whole period with one draw. */
 export function firstRefreshAt(credential: Credential, { at, floorMs }: RefreshPolicy, random: Random): number {
   const latestMs = notBelow(floorMs, at * lifetimeMs(credential));

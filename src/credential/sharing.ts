@@ -1,6 +1,6 @@
 import { isForSomebodyElse, isPlausible } from './acceptance.ts';
 import type { Clock, Credential } from './ports.ts';
-import { refreshAt, type RefreshPolicy, remainingMs } from './schedule.ts';
+import { latestRefreshAt, type RefreshPolicy, remainingMs } from './schedule.ts';
 
 // What several writers of one sink agree on, each by itself: what is there is all that they know of each other.
 
@@ -35,6 +35,5 @@ export function mayStay(
 ): boolean {
   if (!isPlausible(held, clock) || isForSomebodyElse(held, wanted)) return false;
   if (!expiresLater(wanted, held)) return true;
-  const dueAt = refreshAt(held, refresh, () => 0); // by the latest draw that a writer can have
-  return held.fingerprint !== heldBefore && clock.now() < dueAt;
+  return held.fingerprint !== heldBefore && clock.now() < latestRefreshAt(held, refresh);
 }

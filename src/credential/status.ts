@@ -1,6 +1,6 @@
 import type { MintFailure, SinkFailure } from './errors.ts';
 import type { Clock, Credential, Holding, Sink } from './ports.ts';
-import { isUsable, remainingMs } from './schedule.ts';
+import { isUsable, type RefreshPolicy, remainingMs } from './schedule.ts';
 
 export interface SinkStatus {
   readonly name: string;
@@ -19,6 +19,7 @@ export interface CredentialStatus {
   readonly resource: string;
   readonly current: Credential | undefined;
   readonly sinks: readonly SinkStatus[];
+  readonly refresh: RefreshPolicy;
   /** When the next refresh or retry is due. */
   readonly wakeAt: number;
   readonly isMinting: boolean;

@@ -30,6 +30,13 @@ export function createInstruments(registry: Registry) {
     issued: new Gauge(
       describe('issued_timestamp_seconds', 'When that credential was issued, by the service.', CREDENTIAL),
     ),
+    replaceBy: new Gauge(
+      describe(
+        'replace_by_timestamp_seconds',
+        'By when that credential is to be replaced at the latest, as `refresh` says, by the service.',
+        CREDENTIAL,
+      ),
+    ),
     age: new Gauge(describe('age_seconds', 'Age of that credential, computed at the scrape.', CREDENTIAL)),
     sinkExpiry: new Gauge(
       describe('sink_expiry_timestamp_seconds', 'When what this sink holds expires, by the service.', SINK),

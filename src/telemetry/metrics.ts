@@ -2,7 +2,7 @@ import { collectDefaultMetrics, type Metric, Registry, type RegistryContentType 
 import type { MintFailure } from '../credential/errors.ts';
 import { MINT_REMEDIES } from '../credential/failures.ts';
 import type { Clock, Credential } from '../credential/ports.ts';
-import { ageMs } from '../credential/schedule.ts';
+import { ageMs, latestRefreshAt } from '../credential/schedule.ts';
 import { type CredentialStatus, isValid, weakest } from '../credential/status.ts';
 import { createInstruments, type Instruments } from './instruments.ts';
 
@@ -141,11 +141,12 @@ export class Metrics {
 
   /** Gauges are emptied first: what is not known now, or no longer configured, is absent. */
   #readStatuses(statuses: readonly CredentialStatus[]): void {
-    const { age, consecutiveFailures, expiry, issued, lastAttempt, lastSuccess, nextRefresh, sinkExpiry } =
-      this.#instruments;
-    const { sinkLastWrite, valid } = this.#instruments;
-    const perCredential = [age, consecutiveFailures, expiry, issued, lastAttempt, lastSuccess, nextRefresh, valid];
-    for (const gauge of [...perCredential, sinkExpiry, sinkLastWrite]) gauge.reset();
+    const { age, consecutiveFailures, expiry, issued, lastAttempt, lastSuccess, nextRefresh } = this.#instruments;
+    const { replaceBy, sinkExpiry, sinkLastWrite, valid } = this.#instruments;
+    const ofWeakest = [age, expiry, issued, replaceBy];
+    const ofSinks = [sinkExpiry, sinkLastWrite];
+    const others = [consecutiveFailures, lastAttempt, lastSuccess, nextRefresh, valid];
+    for (const gauge of [...ofWeakest, ...ofSinks, ...others]) gauge.reset();
     for (const credential of this.#tracked.keys()) valid.set({ credential }, 0);
     for (const status of statuses) {
       const credential = status.name;
@@ -158,6 +159,8 @@ export class Metrics {
       if (worst !== undefined) {
         expiry.set({ credential }, seconds(worst.service.expiresAt));
         issued.set({ credential }, seconds(worst.service.issuedAt));
+        const ageToReplaceMs = latestRefreshAt(worst, status.refresh) - worst.local.issuedAt;
+        replaceBy.set({ credential }, seconds(worst.service.issuedAt + ageToReplaceMs));
         age.set({ credential }, seconds(ageMs(worst, this.#clock)));
       }
       for (const { holding, lastWriteAt, name: sink } of status.sinks) {

@@ -40,6 +40,7 @@ function statusOf(...held: (Credential | undefined)[]): CredentialStatus {
       lastWriteAt: undefined,
       failure: undefined,
     })),
+    refresh: { at: 0.667, jitter: 0.1, floorMs: 10_000 },
     wakeAt: clock.now(),
     isMinting: false,
     lastAttemptAt: undefined,

@@ -48,6 +48,7 @@ export function statusWith(overrides: Partial<CredentialStatus> = {}): Credentia
     resource: 'projects/backstage/branches/production/endpoints/primary',
     current,
     sinks: current === undefined ? [] : [holding(current)],
+    refresh: { at: 0.667, jitter: 0.1, floorMs: 10_000 },
     wakeAt: NOW + 18 * MINUTE_MS,
     isMinting: false,
     lastAttemptAt: NOW - 20 * MINUTE_MS,

@@ -86,6 +86,7 @@ describe('what statuses say', () => {
       valid: 1,
       expiry_timestamp_seconds: NOW / 1_000 + 600 + 2,
       issued_timestamp_seconds: NOW / 1_000 - 3_000 + 2,
+      replace_by_timestamp_seconds: (NOW - 3_000_000 + 2_000 + 0.667 * 3_600_000) / 1_000,
       age_seconds: 3_000,
       consecutive_failures: 2,
       last_attempt_timestamp_seconds: NOW / 1_000 - 1_200,
