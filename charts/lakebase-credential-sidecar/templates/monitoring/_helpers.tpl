@@ -10,15 +10,3 @@ true
 {{- end -}}
 {{- end -}}
 {{- end -}}
-
-{{- define "lakebase.podMetricsEndpoints" -}}
-- port: lakebase-http
-  path: /metrics
-  {{- with .Values.monitoring.podMonitor.interval }}
-  interval: {{ . }}
-  {{- end }}
-  relabelings:
-    # The same in every release and namespace: two alerts and the dashboard ask for it.
-    - targetLabel: job
-      replacement: lakebase-credential-sidecar
-{{- end -}}
