@@ -56,7 +56,7 @@ function injection(config: Schema): Schema {
     defaults: settings,
     namespaceDefaults: {
       type: 'object',
-      propertyNames: { ...named(DNS_LABEL), not: { const: 'default' } },
+      propertyNames: named(DNS_LABEL),
       additionalProperties: settings,
     },
     namespaceSelector: object({

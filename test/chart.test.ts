@@ -36,7 +36,7 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
   [defaults({ 'run-as-user': 0 }), /\/injection\/defaults\/run-as-user: .*>= 1/],
   [defaults({ 'workspace-host': 'my-workspace' }), /\/injection\/defaults\/workspace-host: .*pattern/],
   [defaults({ 'memory-limit': 'much' }), /\/injection\/defaults\/memory-limit: .*pattern/],
-  [{ injection: { namespaceDefaults: { default: {} } } }, /\/injection\/namespaceDefaults: .*default/],
+  [{ injection: { namespaceDefaults: { 'my.apps': {} } } }, /\/injection\/namespaceDefaults: .*my\.apps/],
   [{ injection: { namespaceDefaults: { a: { b: 'c' } } } }, /\/injection\/namespaceDefaults\/a: .*additional.*"b"/],
   [
     { injection: { namespaceSelector: { matchLabel: {} } } },

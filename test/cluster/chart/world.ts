@@ -1,14 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { execa } from 'execa';
-import { eventually, undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
-import { buildHelm, type Programs } from '../programs.ts';
+import { eventually, type Cleanup } from '../../support/sidecar-wait.ts';
 import { TestApiServer } from '../secrets/api-server.ts';
+import { HelmClient, type Helm } from './helm.ts';
 
-export const CHART = join(import.meta.dirname, '../../../charts/lakebase-credential-sidecar');
-export const HELMS = ['helm4', 'helm3'] as const;
-export type Helm = (typeof HELMS)[number];
+export { CHART, HELMS, type Helm } from './helm.ts';
 
 export const LABELS = { 'lakebase-credential-sidecar/inject': 'true' };
 const PREFIX = 'lakebase-credential-sidecar/';
@@ -55,33 +50,20 @@ export interface Pod {
 /** A real API server, which has the chart installed, and real Helm. */
 export class ChartWorld {
   readonly api: TestApiServer;
-  readonly #helms: Programs;
-  readonly #home: string;
+  readonly #helm: HelmClient;
 
-  private constructor(api: TestApiServer, helms: Programs, home: string) {
+  private constructor(api: TestApiServer, helm: HelmClient) {
     this.api = api;
-    this.#helms = helms;
-    this.#home = home;
+    this.#helm = helm;
   }
 
   static async start(t: Cleanup): Promise<ChartWorld> {
-    const helms = await buildHelm((line) => console.error(line));
-    const home = await mkdtemp(join(tmpdir(), 'helm-'));
-    undoAfter(t, () => rm(home, { recursive: true, force: true }));
-    return new ChartWorld(await TestApiServer.start(t), helms, home);
+    const api = await TestApiServer.start(t);
+    return new ChartWorld(api, await HelmClient.of(t, join(api.root, 'admin.kubeconfig')));
   }
 
-  /** Helm reads values from JSON as well. */
   async helm(version: Helm, args: readonly string[], values: object = {}): Promise<string> {
-    const { stdout } = await execa(
-      this.#helms[version]!,
-      [...args, ...(['lint', 'template', 'install', 'upgrade'].includes(args[0]!) ? ['--values', '-'] : [])],
-      {
-        input: JSON.stringify(values),
-        env: { KUBECONFIG: join(this.api.root, 'admin.kubeconfig'), HELM_CACHE_HOME: this.#home, HOME: this.#home },
-      },
-    );
-    return stdout;
+    return await this.#helm.run(version, args, values);
   }
 
   /** As Pod Security wants it, and with the service account that a controller would make. */
@@ -117,15 +99,16 @@ export class ChartWorld {
     return stderr.replace(/^.*denied request: /s, '').trim();
   }
 
-  /** API servers take some time to notice policies. */
+  /** API servers look for new policies once a second, and for the two kinds at different moments. */
   async injects(namespace = 'apps'): Promise<void> {
+    const nonsense = podOf({ endpoint: ENDPOINT, nonsense: '' });
     await eventually(
-      'pods are injected',
-      () =>
-        this.create(podOf(), namespace).then(
-          (pod) => sidecarOf(pod) !== undefined,
-          () => false,
-        ),
+      'pods are injected, and nonsense is refused',
+      async () => {
+        const pod = await this.create(podOf(), namespace).catch(() => undefined);
+        if (pod === undefined || sidecarOf(pod) === undefined) return false;
+        return (await this.refusal(nonsense, namespace)).startsWith('no such annotation');
+      },
       { everyMs: 100 },
     );
   }

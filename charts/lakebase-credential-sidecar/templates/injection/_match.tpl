@@ -8,11 +8,6 @@ objectSelector:
 
 {{- define "lakebase.binding" -}}
 policyName: {{ include "lakebase.clusterName" . }}
-# Without its defaults a pod would be created without its sidecar, and nobody told: refused instead.
-paramRef:
-  name: {{ include "lakebase.fullname" . }}-defaults
-  namespace: {{ .Release.Namespace }}
-  parameterNotFoundAction: Deny
 matchResources:
   namespaceSelector: {{- toYaml .Values.injection.namespaceSelector | nindent 4 }}
 {{- end -}}

@@ -1,13 +1,13 @@
-{{/* One setting of the pod: its annotation, else the default of its namespace, else that of all. */}}
+{{/* One setting of the pod: its annotation, else the default of its namespace, else that of all. A map with nothing in it has no type. */}}
 {{- define "lakebase.setting" -}}
 - name: {{ .name }}
-  expression: "variables.annotations[?'lakebase-credential-sidecar/{{ .key }}'].orValue(variables.defaults[?(request.namespace + '.{{ .key }}')].orValue(variables.defaults[?'default.{{ .key }}'].orValue('')))"
+  expression: "string(variables.annotations[?'lakebase-credential-sidecar/{{ .key }}'].orValue(variables.ofNamespace[?'{{ .key }}'].orValue(variables.defaults[?'{{ .key }}'].orValue(''))))"
 {{- end -}}
 
 {{/* Endpoint and instance exclude each other, so both come from one place: the first that names any. */}}
 {{- define "lakebase.target" -}}
 - name: {{ .key }}
-  expression: "variables.targetFrom == 0 ? variables.annotations[?'lakebase-credential-sidecar/{{ .key }}'].orValue('') : variables.targetFrom == 1 ? variables.defaults[?(request.namespace + '.{{ .key }}')].orValue('') : variables.defaults[?'default.{{ .key }}'].orValue('')"
+  expression: "string((variables.targetFrom == 0 ? variables.annotations[?'lakebase-credential-sidecar/{{ .key }}'] : variables.targetFrom == 1 ? variables.ofNamespace[?'{{ .key }}'] : variables.defaults[?'{{ .key }}']).orValue(''))"
 {{- end -}}
 
 {{/* The variables of both policies: what is injected is what is validated. */}}
@@ -15,9 +15,11 @@
 - name: annotations
   expression: "has(object.metadata.annotations) ? object.metadata.annotations : {}"
 - name: defaults
-  expression: "params != null && has(params.data) ? params.data : {}"
+  expression: {{ include "lakebase.literal" .Values.injection.defaults | toJson }}
+- name: ofNamespace
+  expression: {{ include "lakebase.namespaceLiteral" .Values.injection.namespaceDefaults | toJson }}
 - name: targetFrom
-  expression: "'lakebase-credential-sidecar/endpoint' in variables.annotations || 'lakebase-credential-sidecar/instance' in variables.annotations ? 0 : (request.namespace + '.endpoint') in variables.defaults || (request.namespace + '.instance') in variables.defaults ? 1 : 2"
+  expression: "'lakebase-credential-sidecar/endpoint' in variables.annotations || 'lakebase-credential-sidecar/instance' in variables.annotations ? 0 : 'endpoint' in variables.ofNamespace || 'instance' in variables.ofNamespace ? 1 : 2"
 {{ include "lakebase.target" (dict "key" "endpoint") }}
 {{ include "lakebase.target" (dict "key" "instance") }}
 {{- range $name, $key := include "lakebase.settingKeys" . | fromYaml }}
@@ -34,7 +36,7 @@
 - name: userSetting
   expression: "variables.annotations[?'lakebase-credential-sidecar/run-as-user'].orValue('')"
 - name: defaultUser
-  expression: "variables.defaults[?(request.namespace + '.run-as-user')].orValue(variables.defaults[?'default.run-as-user'].orValue(''))"
+  expression: "string(variables.ofNamespace[?'run-as-user'].orValue(variables.defaults[?'run-as-user'].orValue('')))"
 - name: users
   expression: "variables.candidates.filter(c, variables.only.size() == 0 || c.name in variables.only).map(c, c.?securityContext.?runAsUser.orValue(variables.podUser)).filter(u, u >= 0)"
 - name: user
@@ -58,6 +60,26 @@ pgUser: pg-user
 cpuRequest: cpu-request
 memoryRequest: memory-request
 memoryLimit: memory-limit
+{{- end -}}
+
+{{/*
+Settings as an expression, not as parameters in a ConfigMap: once no binding names that kind, API servers up to 1.36 at
+least never look at ConfigMaps again until they are restarted (kubernetes/kubernetes#130887), and every pod is refused.
+*/}}
+{{- define "lakebase.literal" -}}
+{{- $entries := list -}}
+{{- range $key, $value := . -}}
+{{- $entries = append $entries (printf "%s: %s" ($key | toJson) (include "lakebase.settingText" $value | toJson)) -}}
+{{- end -}}
+{ {{- join ", " $entries -}} }
+{{- end -}}
+
+{{- define "lakebase.namespaceLiteral" -}}
+{{- $entries := list -}}
+{{- range $namespace, $settings := . -}}
+{{- $entries = append $entries (printf "%s: %s" ($namespace | toJson) (include "lakebase.literal" $settings)) -}}
+{{- end -}}
+{ {{- join ", " $entries -}} }[?request.namespace].orValue({})
 {{- end -}}
 
 {{/* Helm has numbers as floating-point ones, and would write large users with an exponent. */}}

@@ -1,0 +1,42 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
+import { buildHelm, type Programs } from '../programs.ts';
+
+export const CHART = join(import.meta.dirname, '../../../charts/lakebase-credential-sidecar');
+export const HELMS = ['helm4', 'helm3'] as const;
+export type Helm = (typeof HELMS)[number];
+
+/** Commands that take values. */
+const TAKE_VALUES = new Set(['lint', 'template', 'install', 'upgrade']);
+
+/** Real Helm, with a home of its own. */
+export class HelmClient {
+  /** What Helm is to be told besides its arguments. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly programs: Programs;
+
+  private constructor(programs: Programs, env: Readonly<Record<string, string>>) {
+    this.programs = programs;
+    this.env = env;
+  }
+
+  static async of(t: Cleanup, kubeconfig: string): Promise<HelmClient> {
+    const programs = await buildHelm((line) => console.error(line));
+    const home = await mkdtemp(join(tmpdir(), 'helm-'));
+    undoAfter(t, () => rm(home, { recursive: true, force: true }));
+    return new HelmClient(programs, { KUBECONFIG: kubeconfig, HELM_CACHE_HOME: home, HOME: home });
+  }
+
+  /** Helm reads values from JSON as well. */
+  async run(version: Helm, args: readonly string[], values: object = {}): Promise<string> {
+    const flags = TAKE_VALUES.has(args[0]!) ? ['--values', '-'] : [];
+    const { stdout } = await execa(this.programs[version]!, [...args, ...flags], {
+      input: JSON.stringify(values),
+      env: this.env,
+    });
+    return stdout;
+  }
+}
