@@ -1,4 +1,14 @@
-import { chmod, constants, copyFile, mkdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  chmod,
+  constants,
+  copyFile,
+  mkdir,
+  readFile,
+  realpath,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
@@ -15,10 +25,15 @@ const node = join(import.meta.dirname, '..', '..', 'node_modules', 'node', 'bin'
 /** Instructions that turn the root file system beside them into an image. */
 type Recipe = string;
 
-/** As distroless' Node.js image: Node, the libraries that it needs, certificates, a user; no shell. */
-export async function standInRuntime(root: string): Promise<Recipe> {
+/**
+ * As distroless' Node.js image: Node, the libraries that it needs, certificates, a user; no shell.
+ * @param trusted a certificate besides those of this machine.
+ */
+export async function standInRuntime(root: string, trusted = ''): Promise<Recipe> {
   await copyProgram(node, NODE_IN_IMAGE, root);
   await copyIfThere(CERTIFICATES, root);
+  await mkdir(dirname(join(root, CERTIFICATES)), { recursive: true });
+  await appendFile(join(root, CERTIFICATES), trusted);
   await writeUsers(root);
   await mkdir(join(root, 'home/nonroot'), { recursive: true });
   return recipe(

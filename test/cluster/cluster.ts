@@ -47,6 +47,12 @@ export async function whyNoPods(): Promise<string | undefined> {
   return `for the cluster of KUBECONFIG, ${missing.join(' and ')} must be set, too (docs/images.md says to what)`;
 }
 
+/** Why tests are skipped whose pods log in to a workspace over TLS, as the chart wants it. */
+export async function whyNoTrustedPods(): Promise<string | undefined> {
+  if (process.env['TEST_CLUSTER_IMAGE'] === undefined) return whyNoPods();
+  return 'the image of TEST_CLUSTER_IMAGE does not trust the stand-in workspace: leave it out, and one is built that does';
+}
+
 /** Why tests are skipped that look at the node from outside of its pods. */
 export const whyNotOwn =
   existingKubeconfig === undefined

@@ -20,6 +20,8 @@ export interface ImageOptions {
   readonly cli?: string | undefined;
   /** The target of the Dockerfile; the last one without a name. */
   readonly target?: string | undefined;
+  /** A certificate in PEM that its programs trust besides: of what stands in for a workspace. */
+  readonly trusted?: string | undefined;
 }
 
 export const imageName = `localhost/lakebase-credential-sidecar:${version}`;
@@ -35,7 +37,7 @@ export async function whyNoImage(): Promise<string | undefined> {
 
 /** Builds the project's Dockerfile without a registry, and writes an archive that `ctr images import` reads. */
 export async function buildImage(options: ImageOptions): Promise<void> {
-  const { cli } = options;
+  const { cli, trusted } = options;
   const isThere =
     cli === undefined ||
     (await access(cli, constants.X_OK)
@@ -47,7 +49,7 @@ export async function buildImage(options: ImageOptions): Promise<void> {
     const notices = await serveNotices(cli);
     const buildah = await Buildah.prepare(directory);
     try {
-      const bases = await buildBases(buildah, directory, cli);
+      const bases = await buildBases(buildah, directory, { cli, trusted });
       const secret = join(directory, 'npmrc');
       await writeFile(secret, await npmrc(), { mode: 0o600 });
       await build(buildah, { secret, bases, notices: addressOf(notices) }, options);
@@ -61,7 +63,11 @@ export async function buildImage(options: ImageOptions): Promise<void> {
 
 type Bases = Readonly<Record<'RUNTIME_IMAGE' | 'BUILD_IMAGE' | 'CLI_IMAGE', string>>;
 
-async function buildBases(buildah: Buildah, directory: string, cli: string | undefined): Promise<Bases> {
+async function buildBases(
+  buildah: Buildah,
+  directory: string,
+  { cli, trusted }: Pick<ImageOptions, 'cli' | 'trusted'>,
+): Promise<Bases> {
   const base = async (name: string, fill: (root: string) => Promise<string>): Promise<string> => {
     const root = join(directory, name);
     const instructions = `${root}.Dockerfile`;
@@ -71,7 +77,7 @@ async function buildBases(buildah: Buildah, directory: string, cli: string | und
     return `localhost/${name}`;
   };
   return {
-    RUNTIME_IMAGE: await base('stand-in-runtime', standInRuntime),
+    RUNTIME_IMAGE: await base('stand-in-runtime', (root) => standInRuntime(root, trusted)),
     BUILD_IMAGE: await base('stand-in-build', standInBuild),
     CLI_IMAGE: await base('stand-in-cli', (root) => standInCli(root, cli)),
   };

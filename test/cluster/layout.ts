@@ -10,6 +10,8 @@ function userCache(): string {
 
 /** What is built once and kept. */
 export const programsDirectory = join(cache, 'programs');
+/** Archives of the images of applications, and what the sidecar's image for tests trusts. */
+export const appsDirectory = join(cache, 'apps');
 /** Layers of images, so that the next build is quick. */
 export const imageStoreDirectory = join(cache, 'images');
 /** What a running cluster writes; gone once it is down. */
@@ -18,6 +20,8 @@ export const stateDirectory = join(cache, 'state');
 export const runtimeDirectory = '/run/lakebase-test';
 /** Held while a cluster starts or stops. */
 export const lockFile = join(cache, 'lock');
+/** Held while a release of the chart may inject every pod that has the label. */
+export const injectionLockFile = join(cache, 'injection.lock');
 /** Held while an image is built. */
 export const imageLockFile = join(cache, 'images.lock');
 

@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { JSONWebKeySet } from 'jose';
@@ -34,6 +35,8 @@ export interface WorkspaceOptions {
   /** Trusts `serviceAccountToken()` when left out. */
   readonly verifySubjectToken?: VerifySubjectToken | undefined;
   readonly tokenLifetimeMs?: number | undefined;
+  /** In PEM; with one it speaks TLS. */
+  readonly certificate?: { readonly key: string; readonly cert: string } | undefined;
 }
 
 export interface MintedToken {
@@ -84,14 +87,17 @@ export class Workspace {
     this.#verifySubjectToken =
       options.verifySubjectToken ??
       trust({ jwks: subjectSigner.jwks, issuer: 'https://kubernetes.default.svc', audience: 'databricks' });
-    this.#server = createServer((request, response) => {
-      // Clients that give up in the middle are part of the plan.
+    const { certificate } = options;
+    this.#server = certificate === undefined ? createServer() : createSecureServer(certificate);
+    // Clients that give up in the middle are part of the plan.
+    this.#server.on('request', (request: IncomingMessage, response: ServerResponse) => {
       this.#handle(request, response).catch(() => response.destroy());
     });
   }
 
   get url(): string {
-    return this.#options.publicUrl ?? `http://${this.#options.host ?? '127.0.0.1'}:${this.#port}`;
+    const { publicUrl, certificate, host = '127.0.0.1' } = this.#options;
+    return publicUrl ?? `http${certificate === undefined ? '' : 's'}://${host}:${this.#port}`;
   }
 
   get requests(): readonly RecordedRequest[] {

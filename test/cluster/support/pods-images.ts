@@ -18,13 +18,11 @@ import { execa } from 'execa';
 import { standInRuntime } from '../base-images.ts';
 import type { Cluster } from '../cluster.ts';
 import { buildImage, imageName } from '../image.ts';
-import { programsDirectory } from '../layout.ts';
+import { appsDirectory } from '../layout.ts';
+import { workspaceCertificate } from './pods-certificate.ts';
 
 const NODE = join(import.meta.dirname, '../../../node_modules/.bin/node');
 const BACKSTAGE = join(import.meta.dirname, '../apps/backstage');
-/** Archives that are made once and kept. */
-const archives = join(dirname(programsDirectory), 'apps');
-
 /** Whoever runs many files has loaded the images for all of them. */
 const isLoaded = process.env['TEST_CLUSTER_LOADED'] !== undefined;
 
@@ -42,7 +40,8 @@ export async function loadSidecar(cluster: Cluster): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'sidecar-image-'));
   try {
     const output = join(directory, 'image.tar');
-    await buildImage({ output, cli: process.env['DATABRICKS_CLI'] });
+    const { cert: trusted } = await workspaceCertificate(cluster.hostAddress);
+    await buildImage({ output, cli: process.env['DATABRICKS_CLI'], trusted });
     await cluster.loadImage(output);
   } finally {
     await rm(directory, { recursive: true, force: true });
@@ -93,11 +92,11 @@ async function load(
   fill: (root: string) => Promise<void>,
 ): Promise<void> {
   if (isLoaded) return;
-  const archive = join(archives, `${name.replaceAll(/[^\w.-]/g, '-')}.tar`);
+  const archive = join(appsDirectory, `${name.replaceAll(/[^\w.-]/g, '-')}.tar`);
   // Made aside and renamed: two who make it at the same time do not meet.
   if (!(await exists(archive))) {
-    await mkdir(archives, { recursive: true });
-    const directory = await mkdtemp(join(archives, 'unfinished-'));
+    await mkdir(appsDirectory, { recursive: true });
+    const directory = await mkdtemp(join(appsDirectory, 'unfinished-'));
     try {
       const root = join(directory, 'root');
       await mkdir(root);

@@ -8,6 +8,7 @@ import { undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
 import { trust, type VerifySubjectToken } from '../../support/workspace-oidc.ts';
 import { startWorkspace, type Workspace } from '../../support/workspace.ts';
 import type { Cluster } from '../cluster.ts';
+import { workspaceCertificate } from './pods-certificate.ts';
 
 /** As the examples in manifests/ have them: pods find the stand-ins under the names of the service. */
 export const LAKEBASE_HOST = 'ep-calm-river-a1b2c3.database.us-east-1.cloud.databricks.com';
@@ -26,16 +27,20 @@ export interface ServiceOptions {
   readonly tokenLifetimeMs?: number;
   /** Who is trusted; nobody but `workspace.serviceAccountToken()` when left out. */
   readonly verifySubjectToken?: VerifySubjectToken;
+  /** The workspace speaks TLS, as whoever installs the chart must have it; the sidecar's image trusts it. */
+  readonly isSecure?: boolean;
 }
 
 export async function startService(t: Cleanup, cluster: Cluster, options: ServiceOptions = {}): Promise<Service> {
   const port = await unwantedPort();
   const address = cluster.hostAddress;
+  const { isSecure = false, ...others } = options;
   const workspace = await startWorkspace({
-    ...options,
+    ...others,
     port,
-    publicUrl: `http://${address}:${port}`,
+    publicUrl: `${isSecure ? 'https' : 'http'}://${address}:${port}`,
     clientId: CLIENT_ID,
+    certificate: isSecure ? await workspaceCertificate(address) : undefined,
   });
   undoAfter(t, () => workspace.close());
   // Taken back while the server still holds the port: then nobody else has it yet.

@@ -36,6 +36,10 @@ export class Stage {
     this.#images = images;
   }
 
+  get sidecarImage(): string {
+    return this.#images.sidecarImage;
+  }
+
   /** Brings an example of manifests/ to the namespace, changed like that. */
   async apply(t: Cleanup, change: Change): Promise<void> {
     const { namespace, service } = this;
