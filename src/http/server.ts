@@ -4,6 +4,7 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } f
 import type { Cancellable, Clock } from '../credential/ports.ts';
 import { type Check, type CredentialStatus, readinessChecks } from '../credential/status.ts';
 import { prefersHtml } from './accept.ts';
+import { answerInTurn, limitConnections, sharing } from './limits.ts';
 import { answerProbe, parseProbeQuery } from './probes.ts';
 import { reportStatus } from './status-json.ts';
 import { PAGE_SECURITY_POLICY } from './status-page-assets.ts';
@@ -33,8 +34,8 @@ const DEADLINE_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 /** Longer than the usual scrape interval, so that Prometheus need not connect each time. */
 const KEEP_ALIVE_MS = 75_000;
-/** Whoever opens connections without end must not use up the file descriptors that writing a credential needs. */
-const MAX_CONNECTIONS = 256;
+/** Who sends many requests without waiting for an answer is stopped here. */
+const MAX_REQUESTS_PER_CONNECTION = 64;
 const METHODS = 'GET, HEAD';
 const PATHS = ['/healthz', '/readyz', '/metrics', '/status'];
 
@@ -42,20 +43,23 @@ const CLIENT_ERRORS: Readonly<Record<string, number>> = { ERR_HTTP_REQUEST_TIMEO
 
 /** Everything it says is computed at the request. Nothing of a request is ever echoed. */
 export function createServer(options: ServerOptions): FastifyInstance {
-  const { clock, liveness, renderMetrics, statuses, version, deadlineMs = DEADLINE_MS } = options;
+  const { clock, liveness, renderMetrics, version, deadlineMs = DEADLINE_MS } = options;
+  const statuses = sharing(options.statuses);
   const server = Fastify({
     logger: false,
     forceCloseConnections: true,
     handlerTimeout: deadlineMs,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
+    maxRequestsPerSocket: MAX_REQUESTS_PER_CONNECTION,
     http: { connectionsCheckingInterval: REQUEST_TIMEOUT_MS / 2 },
     clientErrorHandler: refuseConnection,
     frameworkErrors: (_error, _request, reply) => {
       void answer(reply, 400, 'the URL is malformed\n');
     },
   });
-  server.server.maxConnections = MAX_CONNECTIONS;
+  limitConnections(server.server);
+  answerInTurn(server);
   // Bodies are nobody's concern here: none is read, so none can be malformed.
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', (_request, _payload, done) => done(null));

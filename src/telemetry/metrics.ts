@@ -18,6 +18,11 @@ export interface Exposition {
   readonly body: string;
 }
 
+interface Rendering {
+  readonly statuses: readonly CredentialStatus[];
+  readonly body: Promise<string>;
+}
+
 const WRITE_RESULTS = ['success', 'failure'] as const;
 const OPENMETRICS_VERSION = /^(?:1\.0\.0|0\.0\.1)$/;
 
@@ -38,6 +43,7 @@ export class Metrics {
   readonly #instruments: Instruments;
   readonly #registry: Registry;
   readonly #openMetricsRegistry: Registry;
+  readonly #renderings = new Map<Registry, Rendering>();
   #tracked: ReadonlyMap<string, readonly string[]> = new Map();
 
   constructor(clock: Clock, instruments: Instruments, registry: Registry) {
@@ -108,10 +114,20 @@ export class Metrics {
     this.#instruments.clockJumps.inc();
   }
 
+  /** Whoever asks with the same statuses while they are rendered gets the same text: a scrape costs milliseconds. */
   async render(accept: string | undefined, statuses: readonly CredentialStatus[]): Promise<Exposition> {
-    this.#readStatuses(statuses);
     const registry = wantsOpenMetrics(accept) ? this.#openMetricsRegistry : this.#registry;
-    return { contentType: registry.contentType, body: await registry.metrics() };
+    let rendering = this.#renderings.get(registry);
+    if (rendering?.statuses !== statuses) {
+      this.#readStatuses(statuses);
+      rendering = { statuses, body: registry.metrics() };
+      this.#renderings.set(registry, rendering);
+    }
+    try {
+      return { contentType: registry.contentType, body: await rendering.body };
+    } finally {
+      if (this.#renderings.get(registry) === rendering) this.#renderings.delete(registry);
+    }
   }
 
   #introduce(credential: string): void {

@@ -1,0 +1,83 @@
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import type { Cancellable } from '../credential/ports.ts';
+
+/**
+ * Whoever opens connections without end must not use up the file descriptors that writing a credential needs. More than may wait
+ * to be accepted (511, and they are accepted all at once): else those would throw each other out before they are heard.
+ */
+const MAX_CONNECTIONS = 600;
+
+/**
+ * One too many costs the oldest, whatever it does: who asks now is answered, however many others sit there. And who goes on
+ * without waiting for answers, beyond what Node.js is told to take on one connection, loses it with all that was asked on it.
+ */
+export function limitConnections(server: Server): void {
+  server.on('dropRequest', (_request, socket: Socket) => socket.destroy());
+  const open = new Set<Socket>(); // in order of arrival
+  server.on('connection', (socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+    const [oldest] = open;
+    if (open.size <= MAX_CONNECTIONS || oldest === undefined) return;
+    open.delete(oldest);
+    oldest.destroy();
+  });
+}
+
+/** What is asked on one connection waits until the answer before it is on its way: who reads none has one made at most. */
+export function answerInTurn(server: FastifyInstance): void {
+  const lastOf = new WeakMap<Socket, Promise<unknown>>();
+  server.addHook('onRequest', async ({ socket }, { raw }) => {
+    const before = lastOf.get(socket);
+    const { promise: isOver, resolve } = Promise.withResolvers<void>();
+    lastOf.set(socket, isOver);
+    raw.once('close', resolve);
+    await before;
+  });
+}
+
+/**
+ * Does `work` for everybody who asks, one at a time: who comes while it is done waits for the next time, and all who wait share
+ * that. So no answer is older than its question, and a thousand questions at once cost as much as two. It stops when all have left.
+ */
+export function sharing<T>(work: (options: Cancellable) => Promise<T>): (options: Cancellable) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  let next: Turn<T> | undefined;
+
+  const begin = (): Turn<T> => {
+    const nobody = new AbortController();
+    const result = last.then(async () => {
+      if (next === turn) next = undefined;
+      return await work({ signal: nobody.signal });
+    });
+    last = result.catch(() => {}); // who asked has the error
+    const turn: Turn<T> = { result, nobody, waiting: new Set() };
+    return turn;
+  };
+
+  return async ({ signal }) => {
+    const turn = (next ??= begin());
+    const { nobody, result, waiting } = turn;
+    const leave = (): void => {
+      waiting.delete(signal);
+      if (waiting.size > 0) return;
+      if (next === turn) next = undefined; // whoever comes now must not find it stopped
+      nobody.abort(signal.reason);
+    };
+    waiting.add(signal);
+    signal.addEventListener('abort', leave, { once: true });
+    try {
+      return await result;
+    } finally {
+      signal.removeEventListener('abort', leave);
+    }
+  };
+}
+
+interface Turn<T> {
+  readonly result: Promise<T>;
+  readonly waiting: Set<AbortSignal>;
+  readonly nobody: AbortController;
+}
