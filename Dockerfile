@@ -1,6 +1,7 @@
 # The images that this one is made from are build arguments: a release gives them by digest, and a machine without a
 # registry gives its own.
-ARG BUILD_IMAGE=docker.io/library/node:26-trixie-slim
+ARG BUILD_IMAGE=docker.io/library/node:26.10.0-trixie-slim
+# Distroless has no tags for exact versions.
 ARG RUNTIME_IMAGE=gcr.io/distroless/nodejs26-debian13:nonroot
 ARG CLI_VERSION=1.13.0
 ARG CLI_IMAGE=ghcr.io/databricks/cli:${CLI_VERSION}
@@ -12,9 +13,10 @@ FROM --platform=${BUILDPLATFORM} ${BUILD_IMAGE} AS build
 WORKDIR /src
 COPY package.json package-lock.json ./
 # A registry other than the usual one comes as a secret, which no layer keeps.
-RUN --mount=type=secret,id=npmrc,target=/root/.npmrc npm ci --no-audit --no-fund
+# Nothing of what is installed runs then.
+RUN --mount=type=secret,id=npmrc,target=/root/.npmrc npm ci --ignore-scripts --no-audit --no-fund
 COPY . .
-RUN npm run build
+RUN node scripts/build.ts && node scripts/sbom.ts
 
 # Bytecode is good for one Node.js on one platform only: it is recorded with the very Node.js that will read it.
 FROM ${BUILD_IMAGE} AS bytecode
@@ -25,7 +27,7 @@ COPY scripts scripts
 COPY src src
 COPY --from=build /src/dist dist
 RUN /nodejs/bin/node -e "import('./scripts/bytecode.ts').then(({ recordBytecode }) => recordBytecode('dist'))" \
- && find dist -name '*.map' -delete
+ && find dist '(' -name '*.map' -o -name meta.json ')' -delete
 
 FROM ${CLI_IMAGE} AS official-cli
 
@@ -43,17 +45,22 @@ CMD ["run"]
 ARG VERSION
 ARG REVISION
 ARG SOURCE
+ARG RUNTIME_IMAGE
 LABEL org.opencontainers.image.title="lakebase-credential-sidecar" \
       org.opencontainers.image.description="Keeps a short-lived Lakebase (Databricks Postgres) credential fresh beside an application." \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.base.name="${RUNTIME_IMAGE}" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 FROM without-cli
 ARG CLI_VERSION
+ARG CLI_IMAGE
 # Who passes the CLI on passes on both. The official image has neither; they stand in its source, at the same version.
 ARG CLI_NOTICES=https://raw.githubusercontent.com/databricks/cli/v${CLI_VERSION}
 ADD --chmod=0644 ${CLI_NOTICES}/LICENSE ${CLI_NOTICES}/NOTICE /usr/share/doc/databricks-cli/
 COPY --from=official-cli /app/databricks /usr/local/bin/databricks
-LABEL org.opencontainers.image.licenses="Apache-2.0 AND LicenseRef-Databricks"
+LABEL lakebase-credential-sidecar.cli.image="${CLI_IMAGE}" \
+      lakebase-credential-sidecar.cli.version="${CLI_VERSION}" \
+      org.opencontainers.image.licenses="Apache-2.0 AND LicenseRef-Databricks"

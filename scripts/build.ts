@@ -1,6 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { build, transform, type BuildOptions, type Plugin, type TransformOptions } from 'esbuild';
+import { META_FILE } from './bundle-meta.ts';
 import { recordBytecode } from './bytecode.ts';
 
 const outdir = 'dist';
@@ -62,17 +63,19 @@ const PART = {
 await rm(outdir, { recursive: true, force: true });
 await mkdir(outdir);
 // The parts are loaded as CommonJS, with their bytecode; only esbuild's splitting of ES modules shares code between them.
-const { outputFiles } = await build({
+const { outputFiles, metafile } = await build({
   ...common,
   entryPoints: ['src/main.ts'],
   outdir: parts,
   splitting: true,
   plugins: [leaveOut],
   format: 'esm',
+  metafile: true,
   sourcemap: 'inline', // from where the next step takes it
   write: false,
 });
 await mkdir(parts);
+await writeFile(join(outdir, META_FILE), JSON.stringify(metafile));
 let bytes = 0;
 for (const { path, contents, text } of outputFiles) {
   const file = join(parts, basename(path));

@@ -1,14 +1,25 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { execa } from 'execa';
 import { copyProject } from '../support/sidecar-copy.ts';
 import { configText } from '../support/sidecar-setup.ts';
 import { hangingCli, isRunning, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually } from '../support/sidecar-wait.ts';
 import { NODE, runCommand, startSidecar } from '../support/sidecar.ts';
+
+interface Bom {
+  readonly bomFormat: string;
+  readonly metadata: { readonly component: { readonly name: string } };
+  readonly components: readonly {
+    readonly name: string;
+    readonly hashes?: readonly { readonly content: string }[];
+    readonly licenses?: readonly unknown[];
+  }[];
+}
 
 const options = { timeout: 30_000 };
 
@@ -22,12 +33,46 @@ describe('the bundle', () => {
     const [code] = (await once(build, 'exit')) as [number];
     assert.equal(code, 0);
     entry = join(project, 'dist/main.js');
+    const { stdout } = await execa(NODE, ['scripts/sbom.ts'], { cwd: project });
+    assert.match(stdout, /sbom\.cdx\.json/);
     // What it needs is in it.
     await rm(join(project, 'node_modules'));
     await rm(join(project, 'src'), { recursive: true });
   });
   after(async () => {
     for (const undo of undos) await undo();
+  });
+
+  test('the list of what the bundle is made of has each package, with its licence and the hash that is locked, and no other', async () => {
+    const read = async (path: string): Promise<unknown> =>
+      JSON.parse(await readFile(join(entry, '../..', path), 'utf8'));
+    const { bomFormat, components, metadata } = (await read('dist/sbom.cdx.json')) as Bom;
+    assert.equal(bomFormat, 'CycloneDX');
+    assert.equal(metadata.component.name, 'lakebase-credential-sidecar');
+    const names = new Set(components.map(({ name }) => name));
+    for (const name of [
+      '@kubernetes/client-node',
+      'chokidar',
+      'execa',
+      'fastify',
+      'find-my-way',
+      'pino',
+      'prom-client',
+      'yaml',
+      'zod',
+    ])
+      assert.ok(names.has(name), name);
+    for (const name of ['esbuild', 'typescript', 'undici', 'light-my-request', 'pg']) assert.ok(!names.has(name), name);
+    const { packages } = (await read('package-lock.json')) as { packages: Record<string, { integrity?: string }> };
+    const locked = new Set(Object.values(packages).map(({ integrity }) => integrity));
+    for (const { name, hashes = [], licenses = [] } of components) {
+      const integrity = hashes.map(({ content }) => `sha512-${Buffer.from(content, 'hex').toString('base64')}`);
+      assert.ok(
+        integrity.some((hash) => locked.has(hash)),
+        name,
+      );
+      assert.ok(licenses.length > 0, name);
+    }
   });
 
   test('prints help, versions and the schema', options, async (t) => {

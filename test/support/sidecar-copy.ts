@@ -8,7 +8,7 @@ const ROOT = join(import.meta.dirname, '../..');
 export async function copyProject(t: Cleanup): Promise<string> {
   const directory = join(await temporaryDirectory(t), 'project');
   await mkdir(directory);
-  for (const part of ['src', 'scripts', 'package.json'])
+  for (const part of ['src', 'scripts', 'package.json', 'package-lock.json'])
     await cp(join(ROOT, part), join(directory, part), { recursive: true });
   await symlink(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
   return directory;

@@ -1,0 +1,32 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Metafile } from 'esbuild';
+
+/** What esbuild tells about the bundle: which code of whom went into which part. */
+export const META_FILE = 'meta.json';
+
+export function readMeta(outdir: string): Metafile {
+  return JSON.parse(readFileSync(join(outdir, META_FILE), 'utf8')) as Metafile;
+}
+
+/** `name@version` of each package of which there is code in the bundle. */
+export function packagesIn({ outputs }: Metafile): string[] {
+  const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')) as Lock;
+  const folders = new Set(
+    Object.values(outputs)
+      .flatMap(({ inputs }) => Object.entries(inputs))
+      .flatMap(([path, { bytesInOutput }]) => (bytesInOutput > 0 ? (PACKAGE_FOLDER.exec(path)?.[0] ?? []) : [])),
+  );
+  return [...folders].map((folder) => `${nameOf(folder)}@${lock.packages[folder]?.version ?? 'unknown'}`).toSorted();
+}
+
+interface Lock {
+  readonly packages: Readonly<Record<string, { readonly version: string }>>;
+}
+
+/** Also of a package within another one, and wherever the modules are linked to. */
+const PACKAGE_FOLDER = /node_modules\/.*?(?:@[^/]+\/)?[^/@]+(?=\/(?!.*node_modules\/))/;
+
+function nameOf(folder: string): string {
+  return folder.slice(folder.lastIndexOf('node_modules/') + 'node_modules/'.length);
+}
