@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { readCpuMs } from './proc.ts';
 import { credential, NODE, type Running, type Scene } from './scene.ts';
-import { printTable } from './table.ts';
 
 const SETTLE_MS = 10_000;
 const QUIET_MS = 60_000;
@@ -34,7 +33,8 @@ export async function measureCpu(scene: Scene): Promise<void> {
     'sidecar, one credential, nothing due',
     `… and both probes every ${PROBE_MS / 1_000} s, a scrape every ${SCRAPE_MS / 1_000} s`,
   ];
-  printTable(
+  scene.report.quote('processor time of a quiet minute', `${used[1]} ms`);
+  scene.report.table(
     'processor time in a quiet minute (counted in steps of 10 ms)',
     ['', 'time', 'of one CPU'],
     titles.map((title, i) => [title, `${used[i]} ms`, `${(((used[i] ?? 0) / QUIET_MS) * 100).toFixed(2)} %`]),

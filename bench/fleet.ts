@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { readMemory } from './proc.ts';
 import { credential, NOBODY, shellAnswer, type LogLine, type Running, type Scene } from './scene.ts';
-import { mb, median, ms, printTable, quantile, type Extent } from './table.ts';
+import { mb, median, ms, quantile, type Extent } from './table.ts';
 
 const COUNT = 50;
 const HANGING = 3;
@@ -43,7 +43,7 @@ export async function measureFleet(scene: Scene, { isFull }: Extent): Promise<vo
   await delay(lifetimeMs * LIFETIMES);
   const scrapes = await scrape(port);
   const perCredential = (readMemory(fleet.pid).own - readMemory(single.pid).own) / (COUNT - 1);
-  report(fleet, names, lifetimeMs, scale, [
+  report(scene, fleet, names, lifetimeMs, scale, [
     ['scrape, median', ms(median(scrapes.map(({ durationMs }) => durationMs)))],
     ['size of a scrape', `${Math.round((scrapes[0]?.size ?? 0) / 1024)} KiB`],
     ['memory per credential (private)', mb(perCredential)],
@@ -64,6 +64,7 @@ async function scrape(port: number): Promise<{ readonly durationMs: number; read
 }
 
 function report(
+  scene: Scene,
   { lines }: Running,
   names: readonly string[],
   lifetimeMs: number,
@@ -76,8 +77,12 @@ function report(
   const left = [...minted.values()].flatMap(lifeLeft).map((leftMs) => leftMs / lifetimeMs);
   const expired = new Set(lines.filter(({ msg }) => msg.startsWith('expired')).map(({ credential }) => credential));
   const failed = lines.filter(({ msg, credential }) => msg === 'mint failed' && credential?.startsWith('works-'));
+  scene.report.quote(
+    `${COUNT} credentials in one process, ${HANGING} of them hanging for ever`,
+    `${expired.size} of the healthy ones expired`,
+  );
   const percent = (fraction: number): string => `${Math.round(fraction * 100)} % of a lifetime`;
-  printTable(
+  scene.report.table(
     `${COUNT} credentials with tokens of ${lifetimeMs / 60_000} min and a CLI that takes ${CLI_SECONDS / scale} s, ${HANGING} of them hanging for ever` +
       (scale === 1 ? '' : ` (everything ${scale} times faster than in production; --full is not)`),
     ['', 'measured'],

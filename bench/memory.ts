@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { childrenOf, readMemory, readPeak, type Memory } from './proc.ts';
 import { credential, NODE, type Running, type Scene } from './scene.ts';
-import { mb, median, printTable, ratio } from './table.ts';
+import { mb, median, ratio } from './table.ts';
 
 const AIM = 1.7;
 export const COPIES = 3;
@@ -26,7 +26,11 @@ export async function measureMemory(scene: Scene): Promise<void> {
   const floor = middle(bare.map(readMemory));
   const peak = median(sidecars.map(({ pid }) => readPeak(pid)));
   const minting = await whileMinting(scene);
-  printTable(
+  scene.report.quote(
+    'memory when idle, RSS',
+    `${mb(idle.rss)}, ${ratio(idle.rss / floor.rss)} a Node.js that does nothing`,
+  );
+  scene.report.table(
     `memory: one credential, medians of ${COPIES} processes, ${SETTLE_MS / 1_000} s after the start`,
     ['', 'RSS', 'PSS', 'private'],
     [

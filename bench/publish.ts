@@ -2,8 +2,9 @@ import { watch } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { undoAfter } from '../test/support/sidecar-wait.ts';
 import { credential, NOBODY, shellAnswer, type Scene } from './scene.ts';
-import { median, ms, printTable, quantile, type Extent } from './table.ts';
+import { median, ms, quantile, type Extent } from './table.ts';
 
 const AIM_MS = 5;
 const NAMES = ['a', 'b', 'c', 'd'];
@@ -17,12 +18,9 @@ const SHARED_MEMORY = '/dev/shm';
 /** From the end of the CLI to the new file, with the fsync of file, record and directory in between. */
 export async function measurePublish(scene: Scene, extent: Extent): Promise<void> {
   const inMemory = await mkdtemp(join(SHARED_MEMORY, 'bench-'));
-  try {
-    await measureIn(inMemory, 'a memory-backed volume', scene, extent);
-    await measureIn(await scene.folder(), 'the disk of this machine', scene, extent);
-  } finally {
-    await rm(inMemory, { recursive: true, force: true });
-  }
+  undoAfter(scene, async () => await rm(inMemory, { recursive: true, force: true }));
+  await measureIn(inMemory, 'a memory-backed volume', scene, extent);
+  await measureIn(await scene.folder(), 'the disk of this machine', scene, extent);
 }
 
 /**
@@ -64,7 +62,8 @@ async function measureIn(directory: string, place: string, scene: Scene, { repet
     await scene.stop(sidecar.child);
   }
   const middle = median(delays);
-  printTable(
+  scene.report.quote(`end of the CLI to the new file, on ${place}`, `${ms(middle)} (median)`);
+  scene.report.table(
     `end of the CLI to the new file on ${place}: ${delays.length} renewals`,
     ['', 'time', `aim: median ≤ ${AIM_MS} ms`],
     [

@@ -6,6 +6,9 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { clis, type Cli } from '../test/support/clis.ts';
+import type { Cleanup } from '../test/support/sidecar-wait.ts';
+import { requireLoopback } from './loopback.ts';
+import { Report } from './report.ts';
 
 /** The Node.js that was installed with the project. */
 export const NODE = resolve('node_modules/.bin/node');
@@ -29,12 +32,15 @@ export interface Running {
   readonly port: Promise<number>;
 }
 
-/** Everything that runs and lies about while something is measured; gone when it is closed. */
-export class Scene {
+/** Everything that runs and lies about while one part is measured; gone when it is closed. */
+export class Scene implements Cleanup {
   readonly directory: string;
+  readonly report = new Report();
   /** The real one where there is one. */
   readonly cli: Cli = clis.at(-1)!;
   readonly #children = new Set<ChildProcess>();
+  #undo: () => unknown = () => {};
+  #closing: Promise<void> | undefined;
   #count = 0;
 
   private constructor(directory: string) {
@@ -45,9 +51,21 @@ export class Scene {
     return new Scene(await mkdtemp(join(tmpdir(), 'bench-')));
   }
 
+  /** Called once, by `undoAfter`. */
+  after(undo: () => unknown): void {
+    this.#undo = undo;
+  }
+
+  /** Also in the middle of a measurement, which can start nothing afterwards. */
   async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  async #close(): Promise<void> {
     await Promise.all([...this.#children].map(async (child) => await this.stop(child)));
-    await rm(this.directory, { recursive: true, force: true });
+    await this.#undo();
+    await rm(this.directory, { recursive: true, force: true, maxRetries: 3 });
   }
 
   /** An empty folder of its own. */
@@ -76,6 +94,7 @@ export class Scene {
   }
 
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+    if (this.#closing !== undefined) throw new Error(`${command} is not started: the measurement is over`);
     const child = spawn(command, args, options);
     this.#children.add(child);
     child.once('exit', () => this.#children.delete(child));
@@ -93,6 +112,7 @@ export class Scene {
 
   /** The bundle's `run`, with a folder of its own for what it needs. */
   async startSidecar(env: NodeJS.ProcessEnv, config?: object): Promise<Running> {
+    requireLoopback('DATABRICKS_HOST', env['DATABRICKS_HOST']);
     const folder = await this.folder();
     const flags: string[] = [];
     if (config !== undefined) {

@@ -1,6 +1,6 @@
 import { NOBODY, NODE, RESOURCE, type Scene } from './scene.ts';
 import { whenVisible } from './files.ts';
-import { median, ms, printTable, ratio, type Extent } from './table.ts';
+import { median, ms, ratio, type Extent } from './table.ts';
 
 const AIM = 1.5;
 const ENDPOINT = `${RESOURCE}primary`;
@@ -22,7 +22,7 @@ export async function measureStart(scene: Scene, { repetitions }: Extent): Promi
       identity: await scene.startWorkspace(LIFETIME_SECONDS),
     },
     {
-      title: 'with a shell script that prints a prepared answer (the hard case)',
+      title: 'with a CLI that costs nothing (a shell script that prints a prepared answer)',
       command: script.path,
       identity: NOBODY,
     },
@@ -43,7 +43,11 @@ async function compare(scene: Scene, { title, command, identity }: Contestant, r
     answering.push(answersMs);
   }
   const floor = median(node) + median(cli);
-  printTable(
+  scene.report.quote(
+    `first credential readable, ${title}`,
+    `${ms(median(first))}, ${ratio(median(first) / floor)} bare Node and one run of the CLI`,
+  );
+  scene.report.table(
     `first credential ${title}: medians of ${repetitions}, taken in turn`,
     ['', 'time', 'to Node + CLI'],
     [

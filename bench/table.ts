@@ -9,18 +9,6 @@ export function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** The first column is left-aligned, the others are figures. */
-export function printTable(title: string, header: readonly string[], rows: readonly (readonly string[])[]): void {
-  const all = [header, ...rows];
-  const widths = header.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
-  const print = (row: readonly string[]): void =>
-    say(
-      `  ${row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  ')}`,
-    );
-  say(`\n${title}`);
-  for (const row of all) print(row);
-}
-
 export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }

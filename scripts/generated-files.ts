@@ -1,11 +1,19 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import * as prettier from 'prettier';
+import { figuresPage, quoteFigures } from '../bench/page.ts';
+import { readResults } from '../bench/results.ts';
 import { configurationReference } from '../src/config/reference.ts';
 import { configJsonSchema } from '../src/config/schema.ts';
 import { chartValuesSchema } from './chart-schema.ts';
 
 /** Content by path from the root of the repository, as it is committed. */
 export async function generatedFiles(): Promise<ReadonlyMap<string, string>> {
+  const results = readResults();
+  const readme = await readFile(join(import.meta.dirname, '..', 'README.md'), 'utf8');
   const contents = Object.entries({
+    'README.md': quoteFigures(readme, results),
+    'docs/figures.md': figuresPage(results),
     'docs/configuration.md': configurationReference(),
     'docs/configuration.schema.json': JSON.stringify(configJsonSchema()),
     'charts/lakebase-credential-sidecar/values.schema.json': JSON.stringify(chartValuesSchema()),

@@ -1,0 +1,40 @@
+export interface Section {
+  readonly title: string;
+  readonly about: string;
+  /** What measures it. */
+  readonly command: string;
+}
+
+/** The sections of the page of figures, in their order; those that nobody has measured yet are left out. */
+export const SECTIONS = {
+  start: {
+    title: 'Start',
+    about:
+      'How long until the first credential can be read, against what cannot be avoided: the start of a Node.js that does nothing, and one run of the CLI. The second table is the hard case, a CLI that costs next to nothing.',
+    command: 'npm run bench -- start',
+  },
+  publish: {
+    title: 'Publication',
+    about: 'From the end of the CLI to the new file, with the fsync of file, record and directory in between.',
+    command: 'npm run bench -- publish',
+  },
+  memory: {
+    title: 'Memory',
+    about:
+      'Against a Node.js that does nothing. RSS counts pages of the executable that other processes use too, PSS counts each in proportion, private is what would be free if the process ended.',
+    command: 'npm run bench -- memory',
+  },
+  cpu: {
+    title: 'Processor time',
+    about: 'Of a minute in which nothing is due.',
+    command: 'npm run bench -- cpu',
+  },
+  fleet: {
+    title: 'Many credentials in one process',
+    about:
+      'Without `--full` it runs ten times faster than production, tokens, CLI and time-outs alike; limits that are no options, such as the five seconds that an attempt gets at least, are not scaled.',
+    command: 'npm run bench -- fleet',
+  },
+} as const satisfies Record<string, Section>;
+
+export type SectionName = keyof typeof SECTIONS;

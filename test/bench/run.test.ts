@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { requireLoopback } from '../../bench/loopback.ts';
+import { childrenOf } from '../../bench/proc.ts';
+import { eventually } from '../support/sidecar-wait.ts';
+
+const root = join(import.meta.dirname, '..', '..');
+
+function start(path: string, env: NodeJS.ProcessEnv = {}) {
+  const child = spawn(process.execPath, [path], { cwd: root, env: { ...process.env, ...env }, stdio: 'pipe' });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)));
+  return { child, output: () => output };
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    // A process that nobody has waited for yet is no longer running.
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  test(`${signal} in the middle of a measurement leaves no process and no folder behind`, async (t) => {
+    const { child, output } = start('test/fixtures/bench-part.ts');
+    t.after(() => child.kill('SIGKILL'));
+    const line = await eventually('the part measures', () => /^\{.*\}$/m.exec(output())?.[0], { onTimeout: output });
+    const { pid, directory } = JSON.parse(line) as { pid: number; directory: string };
+    const processes = childrenOf(child.pid!);
+    assert.ok(processes.includes(pid));
+    assert.equal(processes.length, 2, 'the workspace and the other one');
+    child.kill(signal);
+    assert.equal((await once(child, 'exit'))[0], code, output());
+    assert.deepEqual(processes.filter(isRunning), []);
+    assert.equal(existsSync(directory), false);
+    assert.match(output(), /^undone$/m);
+  });
+}
+
+test('a workspace that does not listen on loopback is never measured', async () => {
+  const env = { DATABRICKS_HOST: 'https://my-workspace.cloud.databricks.com' };
+  const { child, output } = start('bench/main.ts', env);
+  const [code] = await once(child, 'exit');
+  assert.notEqual(code, 0);
+  assert.match(
+    output(),
+    /DATABRICKS_HOST is https:\/\/my-workspace.cloud.databricks.com: only what listens on loopback/,
+  );
+});
+
+test('loopback is told from what only looks like it', () => {
+  for (const url of ['http://127.0.0.1:1', 'http://127.8.9.1', 'https://[::1]:443', 'http://localhost:1', undefined]) {
+    assert.doesNotThrow(() => requireLoopback('X', url), url);
+  }
+  for (const url of [
+    'https://my-workspace.cloud.databricks.com',
+    'http://10.0.0.1',
+    'http://127.0.0.1.example.com',
+    'http://localhost.example.com',
+    'http://[::ffff:10.0.0.1]',
+    'my-workspace.cloud.databricks.com',
+  ]) {
+    assert.throws(() => requireLoopback('X', url), /only what listens on loopback/, url);
+  }
+});
