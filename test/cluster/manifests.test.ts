@@ -6,7 +6,7 @@ import { execa } from 'execa';
 import { parseAllDocuments } from 'yaml';
 import { temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
 import { useCluster, whyNoCluster, type Cluster } from './cluster.ts';
-import { makeNamespace, SIDECAR } from './support/pods.ts';
+import { makeNamespace, nameLike, SIDECAR } from './support/pods.ts';
 import { SharedCleanup } from './support/pods-story.ts';
 
 const manifests = join(import.meta.dirname, '../../manifests');
@@ -41,7 +41,7 @@ describe('the manifests', { skip }, () => {
 
   before(async () => {
     cluster = await useCluster(shared);
-    namespace = (await makeNamespace(shared, cluster, 'manifests')).name;
+    namespace = (await makeNamespace(shared, cluster, nameLike('manifests'))).name;
   });
 
   after(() => shared.undo());

@@ -47,9 +47,9 @@ export class Release {
 }
 
 /** Of what is different in every cluster. */
-export function imageOf(stage: Stage): object {
-  const [, repository, tag] = /^(.*):([^:]+)$/.exec(stage.sidecarImage)!;
-  return { repository, tag };
+export function imageOf({ sidecarImage }: Stage): { readonly repository: string; readonly tag: string } {
+  const colon = sidecarImage.lastIndexOf(':');
+  return { repository: sidecarImage.slice(0, colon), tag: sidecarImage.slice(colon + 1) };
 }
 
 /** Pods of the stage's namespace are injected, and those of no other. */

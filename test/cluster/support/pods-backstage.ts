@@ -7,7 +7,7 @@ import { trusting } from './pods-overlay.ts';
 import type { Stage } from './pods-stage.ts';
 import { SIDECAR, statusOf, type Following, type Namespace, type Pod } from './pods.ts';
 
-const SELECTOR = 'app.kubernetes.io/name=backstage';
+export const SELECTOR = 'app.kubernetes.io/name=backstage';
 const LOOK_MS = 200;
 /** Between the answer of the workspace and a file that a reader sees. */
 const PUBLISHED_MS = 2_000;
@@ -15,6 +15,12 @@ const PUBLISHED_MS = 2_000;
 const BLUR_MS = 500;
 /** All of its connections are new ones: none is kept for a second. */
 const POOL = { min: 0, max: 3, idleTimeoutMillis: 500, reapIntervalMillis: 200, maxConnectionLifetimeMillis: 700 };
+
+/** A patch of Backstage's container, for a small machine and many logins. */
+export const LOGS_IN_OFTEN = trusting('backstage', {
+  env: [{ name: 'APP_CONFIG_backend_database_knexConfig', value: JSON.stringify({ pool: POOL }) }],
+  resources: { requests: { cpu: '50m', memory: '256Mi' } },
+});
 
 interface Readiness {
   readonly askedAt: number;
@@ -42,11 +48,7 @@ export class BackstagePod {
 
   /** @param config of the sidecar, where it differs from the example's. */
   static async apply(t: Cleanup, stage: Stage, config: Readonly<Record<string, unknown>>): Promise<void> {
-    const backstage = trusting('backstage', {
-      env: [{ name: 'APP_CONFIG_backend_database_knexConfig', value: JSON.stringify({ pool: POOL }) }],
-      resources: { requests: { cpu: '50m', memory: '256Mi' } },
-    });
-    await stage.apply(t, { example: 'backstage', config, podPatches: [{ containers: [backstage] }] });
+    await stage.apply(t, { example: 'backstage', config, podPatches: [{ containers: [LOGS_IN_OFTEN] }] });
   }
 
   /** As soon as it runs; /readyz of the sidecar is watched from then on. */

@@ -101,7 +101,7 @@ function configOf(differences: Readonly<Record<string, unknown>>, { lakebase }: 
 }
 
 /** The service's names lead to the stand-ins, and their certificate is trusted. */
-function placeOf({ address }: Service): object {
+export function placeOf({ address }: Service): object {
   return {
     hostAliases: [{ ip: address, hostnames: [LAKEBASE_HOST] }],
     volumes: [{ name: 'test-ca', configMap: { name: 'test-ca' } }],
@@ -135,7 +135,7 @@ interface ContainerPatch {
   readonly resources?: object;
 }
 
-function imageOf(name: string, image: string): object {
+export function imageOf(name: string, image: string): object {
   const colon = image.lastIndexOf(':');
   return { name, newName: image.slice(0, colon), newTag: image.slice(colon + 1) };
 }

@@ -3,11 +3,12 @@ import type { Cleanup } from '../../support/sidecar-wait.ts';
 import { loadBackstage, loadPsql, loadSidecar } from './pods-images.ts';
 import { writeOverlay, type Overlay } from './pods-overlay.ts';
 import { startService, trustServiceAccount, type Service, type ServiceOptions } from './pods-service.ts';
-import { makeNamespace, type Namespace } from './pods.ts';
+import { makeNamespace, nameLike, type Namespace } from './pods.ts';
 
 export interface StageOptions extends ServiceOptions {
-  /** Begins the name of the namespace. */
+  /** Begins the name of the namespace, or is all of it. */
   readonly name: string;
+  readonly hasExactName?: boolean;
   readonly app?: 'backstage' | 'psql';
   /** The only service account that the service trusts; all of the namespace without one. */
   readonly trusted?: string;
@@ -36,6 +37,10 @@ export class Stage {
     this.#images = images;
   }
 
+  get appImage(): string {
+    return this.#images.appImage;
+  }
+
   get sidecarImage(): string {
     return this.#images.sidecarImage;
   }
@@ -48,13 +53,16 @@ export class Stage {
 }
 
 /** All of it is gone after the test. */
-export async function setStage(t: Cleanup, { name, app = 'psql', trusted, ...options }: StageOptions): Promise<Stage> {
+export async function setStage(
+  t: Cleanup,
+  { name, hasExactName = false, app = 'psql', trusted, ...options }: StageOptions,
+): Promise<Stage> {
   const cluster = await useCluster(t);
   const images = {
     sidecarImage: await loadSidecar(cluster),
     appImage: await (app === 'psql' ? loadPsql(cluster) : loadBackstage(cluster)),
   };
-  const namespace = await makeNamespace(t, cluster, name);
+  const namespace = await makeNamespace(t, cluster, hasExactName ? name : nameLike(name));
   const verifySubjectToken = await trustServiceAccount(cluster, namespace.name, trusted);
   const service = await startService(t, cluster, { verifySubjectToken, ...options });
   return new Stage(cluster, namespace, service, images);

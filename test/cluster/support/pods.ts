@@ -139,8 +139,12 @@ function startKubectl(t: Cleanup, { kubeconfig, kubectlPath }: Cluster, args: re
   return child;
 }
 
-export async function makeNamespace(t: Cleanup, cluster: Cluster, prefix: string): Promise<Namespace> {
-  const name = `${prefix}-${Math.random().toString(36).slice(2, 7)}`;
+/** That nobody else's namespace has. */
+export function nameLike(prefix: string): string {
+  return `${prefix}-${Math.random().toString(36).slice(2, 7)}`;
+}
+
+export async function makeNamespace(t: Cleanup, cluster: Cluster, name: string): Promise<Namespace> {
   const levels = ['enforce', 'warn'].map((mode) => [`pod-security.kubernetes.io/${mode}`, 'restricted']);
   const labels = Object.fromEntries(levels) as Record<string, string>;
   await cluster.kubectl(['create', '-f', '-'], {
