@@ -1,17 +1,16 @@
 import assert from 'node:assert/strict';
-import { mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { readFile, rmdir, writeFile } from 'node:fs/promises';
 import { describe, test, type TestContext } from 'node:test';
 import { missing, panelQueries } from '../support/monitoring.ts';
-import { startPrometheus, type Prometheus } from '../support/prometheus.ts';
+import { startPrometheus, type Prometheus, type Target } from '../support/prometheus.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually } from '../support/sidecar-wait.ts';
 import { startSidecar, type Sidecar } from '../support/sidecar.ts';
 import type { Workspace } from '../support/workspace.ts';
+import { occupy, REFUSAL } from './faults.ts';
 
 const LIFETIME_MS = 12_000;
 const POD = { cluster: 'east', namespace: 'shop', pod: 'shop-0' };
-/** Of a service principal whose right was taken away. */
-const REFUSAL = { status: 403, body: { message: 'User does not have CAN_USE' } };
 const EXPIRED = 'LakebaseCredentialExpired';
 const FAILING = 'LakebaseCredentialRefreshFailing';
 const SOON = 'LakebaseCredentialExpiringSoon';
@@ -20,18 +19,19 @@ interface Scene {
   readonly workspace: Workspace;
   readonly sidecar: Sidecar;
   readonly prometheus: Prometheus;
+  readonly targets: readonly Target[];
 }
 
 /** Seconds instead of minutes: tokens that live for twelve, and a copy of the rules whose alerts hold for one. */
-async function begin(t: TestContext): Promise<Scene> {
+async function begin(t: TestContext, pods = [POD]): Promise<Scene> {
   const workspace = await workspaceFor(t, { tokenLifetimeMs: LIFETIME_MS });
   const config = { refresh: { at: 0.3, jitter: 0, floor: '1s' }, backoff: { initial: '1s', max: '1s' } };
   const sidecar = await (await startSidecar(t, { workspace, config })).ready();
   const { host, port } = sidecar.address;
-  const targets = [{ address: `${host}:${port}`, labels: POD }];
+  const targets = pods.map((labels) => ({ address: `${host}:${port}`, labels }));
   const prometheus = await startPrometheus(t, { targets, interval: '500ms', holdFor: '1s' });
   await eventually('it is scraped', async () => (await prometheus.query('lakebase_credential_valid == 1')).length > 0);
-  return { workspace, sidecar, prometheus };
+  return { workspace, sidecar, prometheus, targets };
 }
 
 async function fires(prometheus: Prometheus, name: string, withinMs = 30_000): Promise<Record<string, string>> {
@@ -49,17 +49,6 @@ async function fallsSilent(prometheus: Prometheus): Promise<void> {
     return last.length === 0;
   };
   await eventually('no alert fires', isSilent, { withinMs: 30_000, everyMs: 100, onTimeout: () => last.join(', ') });
-}
-
-/** A directory in place of the file; tried again, because a refresh may come between. */
-async function occupy(path: string): Promise<void> {
-  await eventually('the path is taken', async () => {
-    await rm(path, { force: true });
-    return await mkdir(path).then(
-      () => true,
-      () => false,
-    );
-  });
 }
 
 describe('a real Prometheus', { concurrency: 3 }, () => {
@@ -90,10 +79,10 @@ describe('a real Prometheus', { concurrency: 3 }, () => {
   );
 
   test(
-    'tells of a sink that is not written, of a bad configuration and of a sidecar that is gone',
+    'tells of a sink that is not written, of a bad configuration, and of sidecars that are not scraped or do not answer',
     { skip: missing.prometheus, timeout: 120_000 },
     async (t) => {
-      const { prometheus, sidecar } = await begin(t);
+      const { prometheus, sidecar, targets } = await begin(t);
       const good = await readFile(sidecar.configFile, 'utf8');
       await writeFile(sidecar.configFile, 'credentials: []');
       await fires(prometheus, 'LakebaseCredentialConfigReloadFailed');
@@ -107,16 +96,21 @@ describe('a real Prometheus', { concurrency: 3 }, () => {
       await rmdir(path);
       await fallsSilent(prometheus);
 
+      await prometheus.discover([]);
+      assert.equal((await fires(prometheus, 'LakebaseCredentialSidecarAbsent'))['cluster'], 'east');
+      await prometheus.discover(targets);
+      await fallsSilent(prometheus);
+
       await sidecar.stop();
       await fires(prometheus, 'LakebaseCredentialSidecarDown');
     },
   );
 
   test(
-    'answers every query of the dashboard with data once it has seen a refresh and a failure',
+    'answers every query of the dashboard with data once it has seen a refresh and a failure, of the chosen cluster alone',
     { skip: missing.prometheus, timeout: 120_000 },
     async (t) => {
-      const { prometheus, workspace } = await begin(t);
+      const { prometheus, workspace } = await begin(t, [POD, { ...POD, cluster: 'west' }]);
       const from = workspace.minted.length;
       await eventually('it refreshes', () => workspace.minted.length > from);
       workspace.fail('credential', REFUSAL);
@@ -126,6 +120,16 @@ describe('a real Prometheus', { concurrency: 3 }, () => {
         const answers = await Promise.all(panelQueries('30s').map(({ expr }) => prometheus.query(expr)));
         return answers.every((series) => series.length > 0);
       });
+      for (const { expr, panel } of panelQueries('30s', { cluster: 'west' })) {
+        const clusters = (await prometheus.query(expr)).map(({ metric }) => metric['cluster'] ?? 'west');
+        assert.deepEqual([...new Set(clusters)], ['west'], panel);
+      }
+      const count = async (cluster: string) => {
+        const { expr } = panelQueries('30s', { cluster }).find(({ panel }) => panel === 'Credentials')!;
+        return (await prometheus.query(expr))[0]?.value[1];
+      };
+      const all = [await count('.*'), await count('west'), await count('south')];
+      assert.deepEqual(all, ['2', '1', '0']);
     },
   );
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { dashboard, metricsIn, panelQueries, rules, scrapedLabels } from '../support/monitoring.ts';
+import { recordings } from './recording.ts';
 import { eventually } from '../support/sidecar-wait.ts';
 import { startSidecar } from '../support/sidecar.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
@@ -44,7 +45,8 @@ describe('in a scrape of the real program', () => {
     const { tests } = parse(readFileSync(join(import.meta.dirname, 'rules-test.yaml'), 'utf8')) as {
       tests: { input_series: { series: string }[] }[];
     };
-    for (const { series } of tests.flatMap(({ input_series: all }) => all)) {
+    const recorded = recordings().flatMap(({ series }) => series);
+    for (const { series } of [...tests.flatMap(({ input_series: all }) => all), ...recorded]) {
       const [, name = '', labels = ''] = /^(\w+)\{(.*)\}$/.exec(series) ?? [];
       if (name === 'up') continue;
       assert.ok(scraped.has(name), series);

@@ -64,6 +64,7 @@ export interface Target {
   readonly refId: string;
   readonly datasource: { readonly type: string; readonly uid: string };
   readonly expr: string;
+  readonly legendFormat: string;
 }
 
 export interface Panel {
@@ -100,15 +101,27 @@ export interface PanelQuery {
 }
 
 /** As Grafana would send them with everything selected. */
-export function panelQueries(range = '5m'): readonly PanelQuery[] {
+export function panelQueries(range = '5m', chosen: Choice = {}): readonly PanelQuery[] {
   return dashboard().panels.flatMap(({ targets = [], title }) =>
-    targets.map(({ expr }) => ({ panel: title, expr: withVariables(expr, range) })),
+    targets.map(({ expr }) => ({ panel: title, expr: withVariables(expr, { rate: range, range, chosen }) })),
   );
 }
 
-function withVariables(expr: string, range: string): string {
-  const filled = expr.replaceAll(/\$__(?:rate_interval|range)\b/g, range);
-  return filled.replaceAll(/\$(?:cluster|namespace|credential)\b/g, '.*');
+/** What is chosen of a variable; all where it is not said. */
+export type Choice = Readonly<Partial<Record<'cluster' | 'namespace' | 'credential', string>>>;
+
+interface Filling {
+  readonly rate: string;
+  readonly range: string;
+  readonly chosen?: Choice;
+}
+
+export function withVariables(expr: string, { chosen = {}, range, rate }: Filling): string {
+  const timed = expr.replaceAll(/\$__rate_interval\b/g, rate).replaceAll(/\$__range\b/g, range);
+  return timed.replaceAll(
+    /\$(cluster|namespace|credential)\b/g,
+    (_, name: string) => chosen[name as keyof Choice] ?? '.*',
+  );
 }
 
 /** The metrics of the program that an expression names; what the rules record themselves has a colon. */
