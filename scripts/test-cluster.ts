@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { useCluster, whyNoPods, whyNotOwn } from '../test/cluster/cluster.ts';
 import { runMain } from '../test/cluster/failure.ts';
 import { down, status } from '../test/cluster/lifecycle.ts';
-import { buildHelm, buildPrograms } from '../test/cluster/programs.ts';
+import { buildHelm, buildOperator, buildPrograms } from '../test/cluster/programs.ts';
 import { requireTools } from '../test/cluster/requirements.ts';
 import { loadImagesForAll } from '../test/cluster/support/pods-images.ts';
 import { SharedCleanup } from '../test/cluster/support/pods-story.ts';
@@ -90,7 +90,10 @@ async function runInCluster(files: readonly string[], { signal }: Running): Prom
   try {
     // Tests would do it without a word, and several at once.
     if (whyNotOwn === undefined) await buildPrograms(report);
-    if (whyNotOwn === undefined && files.some((file) => file.includes('/chart/'))) await buildHelm(report);
+    if (whyNotOwn === undefined && files.some((file) => file.includes('/chart/'))) {
+      await buildHelm(report);
+      await buildOperator(report);
+    }
     const together = files.filter((file) => basename(file) !== ALONE);
     const alone = files.filter((file) => basename(file) === ALONE);
     const code = await runFiles(alone, { signal });

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { ClusterError } from './failure.ts';
@@ -22,6 +22,8 @@ interface Source {
   readonly programs: Readonly<Record<string, string>>;
   /** Variables that the linker sets: the versions that the programs tell. */
   readonly variables?: Readonly<Record<string, string>>;
+  /** Folder of files that stand beside the programs, in a module that they are made of. */
+  readonly files?: { readonly module: string; readonly folder: string };
 }
 
 const SOURCES: readonly Source[] = [
@@ -50,10 +52,23 @@ const SOURCES: readonly Source[] = [
 ];
 
 /** What the tests of the chart need besides, and nobody else. */
-const CHART_SOURCES: readonly Source[] = ['3', '4'].map((version) => ({
+const HELM_SOURCES: readonly Source[] = ['3', '4'].map((version) => ({
   module: `helm${version}`,
   programs: { [`helm${version}`]: `helm.sh/helm/v${version}/cmd/helm` },
 }));
+const OPERATOR_MODULE = 'github.com/prometheus-operator/prometheus-operator';
+/** What the tests of monitoring need: Prometheus is of the version that this operator runs; Debian's knows no Kubernetes. */
+const OPERATOR_SOURCES: readonly Source[] = [
+  {
+    module: 'prometheus-operator',
+    programs: {
+      'prometheus-operator': `${OPERATOR_MODULE}/cmd/operator`,
+      'prometheus-config-reloader': `${OPERATOR_MODULE}/cmd/prometheus-config-reloader`,
+    },
+    files: { module: OPERATOR_MODULE, folder: 'example/prometheus-operator-crd' },
+  },
+  { module: 'prometheus', programs: { prometheus: 'github.com/prometheus/prometheus/cmd/prometheus' } },
+];
 
 /** Path by name of every program. */
 export type Programs = Readonly<Record<string, string>>;
@@ -71,7 +86,12 @@ export async function buildPrograms(report: (line: string) => void, sources = SO
 
 /** Helm 3 and 4. */
 export async function buildHelm(report: (line: string) => void): Promise<Programs> {
-  return buildPrograms(report, CHART_SOURCES);
+  return buildPrograms(report, HELM_SOURCES);
+}
+
+/** The Prometheus operator, its config reloader and a Prometheus; beside them the definitions of its resources. */
+export async function buildOperator(report: (line: string) => void): Promise<Programs> {
+  return buildPrograms(report, OPERATOR_SOURCES);
 }
 
 /** Why what the cache lacks cannot be built, with what to do about it. */
@@ -84,7 +104,12 @@ export async function whyNotBuilt(sources = SOURCES): Promise<string | undefined
 
 /** The same of what the tests of the chart need. */
 export async function whyNoHelm(): Promise<string | undefined> {
-  return whyNotBuilt([...SOURCES, ...CHART_SOURCES]);
+  return whyNotBuilt([...SOURCES, ...HELM_SOURCES]);
+}
+
+/** The same of what monitoring by the operator needs. */
+export async function whyNoOperator(): Promise<string | undefined> {
+  return whyNotBuilt([...SOURCES, ...HELM_SOURCES, ...OPERATOR_SOURCES]);
 }
 
 /** Where they are, or will be once they are built. */
@@ -97,7 +122,7 @@ export async function locatePrograms(sources = SOURCES): Promise<Programs> {
   return programs;
 }
 
-async function build({ module, programs, variables = {} }: Source, folder: string): Promise<void> {
+async function build({ files, module, programs, variables = {} }: Source, folder: string): Promise<void> {
   const go = await findProgram('go');
   if (go === undefined) throw new ClusterError(NO_GO);
   const unfinished = `${folder}.unfinished`;
@@ -114,6 +139,11 @@ async function build({ module, programs, variables = {} }: Source, folder: strin
         stdio: ['ignore', process.stderr, process.stderr],
       },
     );
+  }
+  if (files !== undefined) {
+    const list = ['list', '-m', '-f', '{{.Dir}}', files.module];
+    const { stdout: directory } = await execa(go, list, { cwd: sourceOf(module) });
+    await cp(join(directory, files.folder), unfinished, { recursive: true });
   }
   await rename(unfinished, folder);
 }
