@@ -16,12 +16,14 @@ export interface App {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly restartPolicy?: 'Never';
   readonly env?: readonly object[];
+  /** Does without the label. */
+  readonly isLeftAlone?: boolean;
 }
 
 /** A pod template as anybody's, which knows of no password; one label asks for the sidecar. */
 export function templateOf(
   { service }: Stage,
-  { name, script, migration, annotations = {}, restartPolicy, env = [] }: App,
+  { name, script, migration, annotations = {}, restartPolicy, env = [], isLeftAlone = false }: App,
 ): object {
   const variables = {
     PGHOST: LAKEBASE_HOST,
@@ -47,7 +49,7 @@ export function templateOf(
   });
   return {
     metadata: {
-      labels: { app: name, [LABEL]: 'true' },
+      labels: { app: name, ...(isLeftAlone ? {} : { [LABEL]: 'true' }) },
       annotations: Object.fromEntries(
         Object.entries(annotations).map(([key, value]) => [`lakebase-credential-sidecar/${key}`, value]),
       ),
