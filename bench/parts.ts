@@ -1,3 +1,4 @@
+import { measureAdmission } from './admission.ts';
 import { measureCpu } from './cpu.ts';
 import { measureFleet } from './fleet.ts';
 import { measureMemory } from './memory.ts';
@@ -27,6 +28,7 @@ export const PARTS = {
   },
   cpu: { measure: measureCpu, needsBundle: true },
   fleet: { measure: measureFleet, needsBundle: true },
+  admission: { measure: measureAdmission, needsBundle: false },
 } as const satisfies Partial<Record<SectionName, Part>>;
 
 export type PartName = keyof typeof PARTS;

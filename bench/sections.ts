@@ -35,6 +35,12 @@ export const SECTIONS = {
       'Without `--full` it runs ten times faster than production, tokens, CLI and time-outs alike; limits that are no options, such as the five seconds that an attempt gets at least, are not scaled.',
     command: 'npm run bench -- fleet',
   },
+  admission: {
+    title: 'Admission',
+    about:
+      'What the policies of the chart cost at a real API server with its etcd, for a pod that asks for the sidecar and for all the others. A server that is further away, or has more to do, takes longer for each of them.',
+    command: 'npm run bench -- admission',
+  },
 } as const satisfies Record<string, Section>;
 
 export type SectionName = keyof typeof SECTIONS;

@@ -94,12 +94,14 @@ export async function buildOperator(report: (line: string) => void): Promise<Pro
   return buildPrograms(report, OPERATOR_SOURCES);
 }
 
+/** What a chart is tried with is there already. */
+export async function isHelmBuilt(): Promise<boolean> {
+  return areBuilt([...SOURCES, ...HELM_SOURCES]);
+}
+
 /** Why what the cache lacks cannot be built, with what to do about it. */
 export async function whyNotBuilt(sources = SOURCES): Promise<string | undefined> {
-  const folders = await Promise.all(
-    sources.map(async (source) => exists(join(programsDirectory, await keyOf(source)))),
-  );
-  return folders.every(Boolean) || (await findProgram('go')) !== undefined ? undefined : NO_GO;
+  return (await areBuilt(sources)) || (await findProgram('go')) !== undefined ? undefined : NO_GO;
 }
 
 /** The same of what the tests of the chart need. */
@@ -120,6 +122,11 @@ export async function locatePrograms(sources = SOURCES): Promise<Programs> {
     for (const name of Object.keys(source.programs)) programs[name] = join(folder, name);
   }
   return programs;
+}
+
+async function areBuilt(sources: readonly Source[]): Promise<boolean> {
+  const folders = sources.map(async (source) => exists(join(programsDirectory, await keyOf(source))));
+  return (await Promise.all(folders)).every(Boolean);
 }
 
 async function build({ files, module, programs, variables = {} }: Source, folder: string): Promise<void> {
