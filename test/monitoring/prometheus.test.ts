@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFile, rmdir, writeFile } from 'node:fs/promises';
 import { describe, test, type TestContext } from 'node:test';
-import { missing, panelQueries } from '../support/monitoring.ts';
+import { drawPage } from '../../scripts/dashboard/page.ts';
+import { dashboard, missing, panelQueries, withVariables } from '../support/monitoring.ts';
 import { startPrometheus, type Prometheus, type Target } from '../support/prometheus.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually } from '../support/sidecar-wait.ts';
@@ -107,7 +108,7 @@ describe('a real Prometheus', { concurrency: 3 }, () => {
   );
 
   test(
-    'answers every query of the dashboard with data once it has seen a refresh and a failure, of the chosen cluster alone',
+    'answers every query of the dashboard with data once it has seen a refresh and a failure, of the chosen cluster alone, and can be drawn',
     { skip: missing.prometheus, timeout: 120_000 },
     async (t) => {
       const { prometheus, workspace } = await begin(t, [POD, { ...POD, cluster: 'west' }]);
@@ -134,6 +135,12 @@ describe('a real Prometheus', { concurrency: 3 }, () => {
       };
       const all = [await count('.*'), await count('west'), await count('south')];
       assert.deepEqual(all, ['2', '1', '0']);
+
+      const to = Date.now() / 1_000;
+      const fill = (expr: string) => withVariables(expr, { rate: '30s', range: '30s' });
+      const page = await drawPage(dashboard(), prometheus, { from: to - 30, to, step: 1 }, fill);
+      for (const { title } of dashboard().panels) assert.ok(page.includes(`>${title}</h`), title);
+      assert.doesNotMatch(page, /No data|NaN|undefined/);
     },
   );
 });
