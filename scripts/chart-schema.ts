@@ -107,6 +107,7 @@ function secretSync(config: Schema): Schema {
       clientSecretName: maybe(DNS_NAME),
     }),
     config: object(onlySecrets(config)),
+    keepSecrets: { type: 'boolean' },
     serviceAccount: object({ name: maybe(DNS_NAME), annotations: mapOf(text) }),
     networkPolicy: object({
       enabled: { type: 'boolean' },

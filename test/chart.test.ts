@@ -44,6 +44,7 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
   ],
   [{ injection: { namespaceSelector: { matchExpressions: [{ key: 'a' }] } } }, /\/matchExpressions\/0: .*operator/],
   [{ secretSync: { enabled: 'true' } }, /\/secretSync\/enabled: .*boolean/],
+  [{ secretSync: { keepSecrets: 'yes' } }, /\/secretSync\/keepSecrets: .*boolean/],
   [{ secretSync: { replicas: 1.5 } }, /\/secretSync\/replicas: .*integer/],
   [{ secretSync: { identity: { workspaceHost: 'x' } } }, /\/secretSync\/identity\/workspaceHost: .*pattern/],
   [

@@ -26,7 +26,7 @@ const PAYMENTS = {
   'run-as-user': 1_000_650_000,
 };
 const VALUES = {
-  image: { repository: 'registry.example.com/lakebase-credential-sidecar', tag: '0.1.0' },
+  image: { repository: 'registry.example.com/lakebase-credential-sidecar', tag: '0.2.0' },
   injection: {
     enabled: true,
     defaults: { ...DEFAULTS, ttl: '30m' },
@@ -59,7 +59,7 @@ describe('injection by policy', { skip }, () => {
       spec: bare(spec),
     });
     assert.deepEqual(comparable(injected.spec), comparable(expected.spec));
-    assert.equal(sidecarOf(injected)!.image, 'registry.example.com/lakebase-credential-sidecar:0.1.0');
+    assert.equal(sidecarOf(injected)!.image, 'registry.example.com/lakebase-credential-sidecar:0.2.0');
     assert.deepEqual(variablesOf(sidecarOf(injected)!), {
       DATABRICKS_CLIENT_ID: DEFAULTS['client-id'],
       DATABRICKS_HOST: DEFAULTS['workspace-host'],

@@ -6,6 +6,21 @@ import { HelmClient, type Helm } from './helm.ts';
 export { CHART, HELMS, type Helm } from './helm.ts';
 
 export const LABELS = { 'lakebase-credential-sidecar/inject': 'true' };
+/** Of everything that the chart installs anywhere. */
+const KINDS = [
+  'mutatingadmissionpolicies',
+  'mutatingadmissionpolicybindings',
+  'validatingadmissionpolicies',
+  'validatingadmissionpolicybindings',
+  'configmaps',
+  'deployments',
+  'serviceaccounts',
+  'roles',
+  'rolebindings',
+  'networkpolicies',
+  'secrets',
+  'pods',
+];
 const PREFIX = 'lakebase-credential-sidecar/';
 export const ENDPOINT = 'projects/orders/branches/production/endpoints/primary';
 /** What every pod of these tests has in common. */
@@ -78,6 +93,13 @@ export class ChartWorld {
       metadata: { name, labels: { ...restricted, ...labels } },
     });
     await this.api.kubectl(['create', 'serviceaccount', 'default', '--namespace', name]);
+  }
+
+  /** A line for each object there is. */
+  async everything(): Promise<string[]> {
+    const columns = 'custom-columns=KIND:.kind,API:.apiVersion,NAMESPACE:.metadata.namespace,NAME:.metadata.name';
+    const text = await this.api.kubectl(['get', KINDS.join(), '--all-namespaces', '--no-headers', '-o', columns]);
+    return text.split('\n').map((line) => line.replaceAll(/\s+/g, ' '));
   }
 
   /** What the API server would store. */

@@ -19,7 +19,19 @@
 {{- fail (printf "secretSync.config.credentials: the Secret %s is listed twice, and can hold one credential only" $secret) -}}
 {{- end -}}
 {{- $_ := set $seen $secret true -}}
+{{- include "lakebase.checkNamespace" (list $ .secret.namespace) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Before anything is installed: Helm itself would stop half way. Where there is no API server to ask, nothing is said. */}}
+{{- define "lakebase.checkNamespace" -}}
+{{- $root := index . 0 -}}
+{{- $namespace := index . 1 -}}
+{{- if ne $namespace $root.Release.Namespace -}}
+{{- if and (not (lookup "v1" "Namespace" "" $namespace)) (lookup "v1" "Namespace" "" "default") -}}
+{{- fail (printf "secretSync.config.credentials: there is no namespace %s: make it first, or correct the name" $namespace) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

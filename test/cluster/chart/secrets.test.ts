@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { workspaceFor } from '../../support/sidecar-clis.ts';
+import { eventually } from '../../support/sidecar-wait.ts';
+import type { Workspace } from '../../support/workspace.ts';
+import { whyNoHelm } from '../programs.ts';
+import { SharedCleanup } from '../support/pods-story.ts';
+import { KeptSecret, SECRET } from './kept-secret.ts';
+import { ChartWorld, HELMS, type Pod } from './world.ts';
+
+const PREVIOUS = join(import.meta.dirname, '../../fixtures/lakebase-credential-sidecar-0.1.0.tgz');
+const OWNER = 'meta.helm.sh/release-name';
+const skip = await whyNoHelm();
+
+describe('Secrets of the chart, and the program that writes them', { skip }, () => {
+  const shared = new SharedCleanup();
+  let world: ChartWorld;
+  let workspace: Workspace;
+
+  before(async () => {
+    world = await ChartWorld.start(shared);
+    workspace = await workspaceFor(shared, { tokenLifetimeMs: 3_600_000 });
+  });
+  after(() => shared.undo());
+
+  for (const helm of HELMS) {
+    const prepare = (name: string) => KeptSecret.prepare(world, helm, workspace, name);
+    const lastToken = () => workspace.minted.at(-1)!.token;
+
+    test(`${helm}: upgrades and rollbacks leave every key as it is; one that is deleted is made again, and stays`, async (t) => {
+      const kept = await prepare('stays');
+      await kept.install('one', kept.values());
+      assert.equal((await kept.secret())!.data, undefined);
+      await (await kept.start(t, 'one')).ready();
+      const token = lastToken();
+      await kept.holds(token);
+      const seen = kept.watch(t);
+      await kept.upgrade('one', kept.values([SECRET], { keepSecrets: true }));
+      await kept.rollback('one', 1);
+      await kept.upgrade('one', kept.values());
+      await kept.assertOnly(seen, token, 3);
+
+      await kept.delete();
+      await kept.holds(token);
+      const { metadata } = (await kept.secret())!;
+      assert.equal(metadata.annotations?.[OWNER], undefined);
+      await kept.upgrade('one', kept.values());
+      const secret = (await kept.secret())!;
+      assert.deepEqual([secret.metadata.uid, secret.metadata.annotations?.[OWNER]], [metadata.uid, 'one']);
+      await kept.holds(token);
+    });
+
+    test(`${helm}: they go with the release, though the program still runs`, async (t) => {
+      const kept = await prepare('goes');
+      await kept.install('one', kept.values());
+      const sidecar = await (await kept.start(t, 'one')).ready();
+      await kept.uninstall('one');
+      await eventually('it tells why not', async () =>
+        (await sidecar.status()).credentials[0]?.sinks.some(({ state }) => state !== 'holds'),
+      );
+      assert.equal(await kept.secret(), undefined);
+    });
+
+    test(`${helm}: kept ones serve a release of another name, which mints nothing and upgrades`, async (t) => {
+      const kept = await prepare('kept');
+      const values = kept.values([SECRET], { keepSecrets: true });
+      await kept.install('one', values);
+      const sidecar = await (await kept.start(t, 'one')).ready();
+      const token = lastToken();
+      const seen = kept.watch(t);
+      await sidecar.stop();
+      await kept.uninstall('one');
+      await kept.install('two', values);
+      const count = workspace.minted.length;
+      await (await kept.start(t, 'two')).ready();
+      assert.equal(workspace.minted.length, count);
+      await kept.upgrade('two', values);
+      await kept.upgrade('two', kept.values());
+      await kept.uninstall('two');
+      await kept.holds(token);
+      await kept.assertOnly(seen, token, 1);
+    });
+
+    test(`${helm}: an upgrade from 0.1.0, whose Secrets are the program's, and back loses none and leaves nothing else behind`, async (t) => {
+      const kept = await prepare('previous');
+      const before = await world.everything();
+      await kept.install('one', kept.values(), PREVIOUS);
+      await (await kept.start(t, 'one')).ready();
+      const token = lastToken();
+      const seen = kept.watch(t);
+      await kept.upgrade('one', kept.values([SECRET, 'reports-lakebase']));
+      assert.equal((await kept.secret('reports-lakebase'))!.data, undefined);
+      await kept.upgrade('one', kept.values());
+      assert.equal(await kept.secret('reports-lakebase'), undefined);
+      await kept.rollback('one', 1);
+      await kept.upgrade('one', kept.values());
+      await kept.uninstall('one');
+      await kept.holds(token);
+      await kept.assertOnly(seen, token, 1);
+      const left = (await world.everything()).filter((name) => !before.includes(name));
+      assert.deepEqual(left, [`Secret v1 ${kept.apps} ${SECRET}`]);
+    });
+  }
+
+  for (const helm of HELMS) {
+    test(`${helm} test runs check as the Deployment would run it, and leaves no pod`, async (t) => {
+      const kept = await KeptSecret.prepare(world, helm, workspace, 'test');
+      await kept.install('one', kept.values());
+      const { code, stdout } = await kept.check(t, 'one');
+      assert.equal(code, 0, stdout);
+      const before = await world.everything();
+      await kept.helmTest('one', async (pod) => {
+        const where = ['pod', pod, '--namespace', kept.releases];
+        const stored = JSON.parse(await world.api.kubectl(['get', ...where, '-o', 'json'])) as Pod;
+        assert.deepEqual(stored.spec.containers[0]!['args'], ['check', '--config', '/etc/lakebase/config.yaml']);
+        const done = JSON.stringify({ status: { phase: 'Succeeded' } });
+        await world.api.kubectl(['patch', ...where, '--subresource=status', '--type=merge', '-p', done]);
+      });
+      assert.deepEqual(await world.everything(), before);
+    });
+  }
+
+  test('a namespace that is not there is named before anything is installed', async () => {
+    for (const helm of HELMS) {
+      const kept = new KeptSecret(world, helm, workspace, 'nowhere');
+      await world.namespace(kept.releases);
+      const before = await world.everything();
+      await assert.rejects(
+        kept.install('one', kept.values()),
+        new RegExp(`secretSync\\.config\\.credentials: there is no namespace ${kept.apps}: make it first`),
+      );
+      assert.deepEqual(await world.everything(), before);
+    }
+  });
+});
