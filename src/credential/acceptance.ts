@@ -30,7 +30,14 @@ export function requireBetter(
       `the new token is already expired by ${wholeSeconds(-leftMs)} s by this machine's clock`,
     );
   }
-  if (present === undefined || remainingMs(present, clock) <= 0) return;
+  if (present === undefined) return;
+  // It would seem to be issued when it was asked for, and so to live on.
+  if (fresh.fingerprint === present.fingerprint && fresh.service.expiresAt <= present.service.expiresAt) {
+    throw new MintError('short_lived', 'the service gave the present token again', {
+      remedy: 'find out what between the CLI and the service answers from a cache; the present token stays',
+    });
+  }
+  if (remainingMs(present, clock) <= 0) return;
   if (isForSomebodyElse(fresh, present)) {
     throw new MintError('bad_response', 'the new token is for another identity than the present one', {
       remedy: 'find out why the CLI logs in as somebody else; the present token stays until it expires',

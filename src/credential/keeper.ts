@@ -132,7 +132,9 @@ export class Keeper {
     const { observer, random, refresh } = this.#options;
     this.#current = adopted;
     this.#hasExpired = false;
-    this.#wakeAt = refreshAt(adopted, refresh, random);
+    // By its age, which a clock that was set back does not lessen: another keeper may have minted it before that.
+    const dueAgeMs = refreshAt(adopted, refresh, random) - adopted.local.issuedAt;
+    this.#wakeAt = this.#clock.now() + dueAgeMs - ageMs(adopted, this.#clock);
     observer.adopted(this.name, adopted, this.#wakeAt);
     this.#publishers.publish(adopted);
   }

@@ -71,6 +71,18 @@ test('a token that is already expired is refused, whatever is present, and the c
   }
 });
 
+test('the present token, handed out once more, is not taken for a fresh one, also when it is dead', () => {
+  const issued = credentialAt(clock, 'present', { lifetimeMs: HOUR_MS });
+  for (const leftMs of [HOUR_MS, MINUTE_MS, -MINUTE_MS]) {
+    const present = { ...issued, monotonicAt: clock.monotonic() + leftMs - HOUR_MS };
+    assert.match(refusal(issued, present, HOUR_MS)?.message ?? 'accepted', /gave the present token again/);
+    // An opaque token whose life the service has prolonged.
+    const { issuedAt, expiresAt } = issued.service;
+    const prolonged = { ...issued, service: { issuedAt, expiresAt: expiresAt + 1_000 } };
+    assert.equal(refusal(prolonged, present, HOUR_MS), undefined);
+  }
+});
+
 test('of what earlier processes left, the latest-expiring that is still valid is adopted', () => {
   const [short, long, dead] = [withLeft(10 * MINUTE_MS), withLeft(40 * MINUTE_MS, HOUR_MS), withLeft(-1, HOUR_MS)];
   assert.equal(chooseRecovered([], clock), undefined);
@@ -129,7 +141,7 @@ test('a valid credential is never replaced by a token of another identity, an ex
 });
 
 test('tokens that do not say who they are for are taken on trust', () => {
-  const named = { ...withLeft(HOUR_MS), subject: 'me' };
+  const named = { ...withLeft(HOUR_MS), fingerprint: 'named', subject: 'me' };
   requireBetter(withLeft(HOUR_MS), named, ALONE, clock);
   requireBetter(named, withLeft(HOUR_MS), ALONE, clock);
 });

@@ -76,6 +76,18 @@ test('an adopted credential whose due time is past is refreshed at once, and ser
   assert.deepEqual(contentsOf(sinks), ['token-2', 'token-2']);
 });
 
+test('a credential taken over from a keeper before it is due by its age, also when the clock was set back since', async (t) => {
+  const clock = new FakeClock();
+  const inherited = credentialAt(clock, 'inherited');
+  await clock.advance(10 * MINUTE_MS);
+  clock.setWallClock(-2 * HOUR_MS);
+  const { keeper, minter, sink } = await startKeeper(t, { clock, inherited });
+  assert.equal(sink.content, 'inherited');
+  assert.equal(keeper.vitals().wakeAt - clock.now(), 17 * MINUTE_MS);
+  await clock.advance(17 * MINUTE_MS);
+  assert.equal(minter.calls.length, 1);
+});
+
 test('an adopted credential keeps its age: it expires when the service says so', async (t) => {
   const clock = new FakeClock();
   const left = credentialAt(clock, 'left-behind');
