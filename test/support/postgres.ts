@@ -21,6 +21,9 @@ export interface Postgres {
   /** Makes the role where it is missing; so does the next with a database. */
   ensureRole(role: string): Promise<void>;
   ensureDatabase(database: string): Promise<void>;
+  /** Until it is started again; sessions are broken off, data stay. */
+  stop(): Promise<void>;
+  start(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -135,9 +138,15 @@ export async function startPostgres(): Promise<Postgres> {
     binaries = join(root, 'native');
   }
   await initialise(binaries, data, account);
-  const child = await serve(binaries, data, sockets, account);
-  const stop = (): boolean => child.kill('SIGQUIT');
-  process.once('exit', stop);
+  let child = await serve(binaries, data, sockets, account);
+  const quit = (): boolean => child.kill('SIGQUIT');
+  process.once('exit', quit);
+  const stop = async (): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    quit();
+    await ended;
+  };
 
   const connect = async (database = 'postgres'): Promise<Client> => {
     const client = new Client({ host: sockets, port: PORT, user: SUPERUSER, database });
@@ -162,13 +171,13 @@ export async function startPostgres(): Promise<Postgres> {
     connect,
     ensureDatabase,
     ensureRole: (role) => administer(`CREATE ROLE ${escapeIdentifier(role)} LOGIN`, '42710'),
+    stop,
+    start: async () => {
+      child = await serve(binaries, data, sockets, account);
+    },
     close: async () => {
-      process.off('exit', stop);
-      if (child.exitCode === null && child.signalCode === null) {
-        const closed = once(child, 'exit');
-        stop();
-        await closed;
-      }
+      process.off('exit', quit);
+      await stop();
       await rm(root, { recursive: true, force: true });
     },
   };

@@ -11,14 +11,26 @@ export type Places = Readonly<Record<string, string>>;
  */
 export function findLeaks(secrets: Places, places: Places): string[] {
   const marks = Object.entries(secrets).flatMap(([name, secret]) =>
-    encodings(secret).map((text) => ({ name, windows: windowsOf(text) })),
+    encodings(secret).flatMap((text) => windowsOf(text).map((window) => [window, name] as const)),
   );
+  const long = new Map(marks.filter(([window]) => window.length === WINDOW));
+  const short = marks.filter(([window]) => window.length < WINDOW);
   const leaks = Object.entries(places).flatMap(([place, text]) =>
-    marks
-      .filter(({ windows }) => windows.some((window) => text.includes(window)))
-      .map(({ name }) => `${name} in ${place}`),
+    [...namesIn(text, long), ...short.flatMap(([window, name]) => (text.includes(window) ? [name] : []))].map(
+      (name) => `${name} in ${place}`,
+    ),
   );
   return [...new Set(leaks)];
+}
+
+/** One pass over the text, however many secrets there are. */
+function namesIn(text: string, windows: ReadonlyMap<string, string>): Set<string> {
+  const names = new Set<string>();
+  for (let at = 0; at + WINDOW <= text.length; at += 1) {
+    const name = windows.get(text.slice(at, at + WINDOW));
+    if (name !== undefined) names.add(name);
+  }
+  return names;
 }
 
 function encodings(secret: string): string[] {

@@ -1,0 +1,71 @@
+/** What cannot be expected while a fault lasts. */
+export type Impairment = 'mint' | 'write' | 'process' | 'login';
+
+/** Faults of one lane never overlap; those of different lanes do. */
+export type Lane =
+  'workspace' | 'cli' | 'process' | 'clock' | 'volume' | 'file' | 'config' | 'secret' | 'dns' | 'postgres';
+
+export interface FaultKind {
+  readonly lane: Lane;
+  /** The shortest and the longest; 0 for what happens in an instant. */
+  readonly seconds: readonly [number, number];
+  readonly impairs: readonly Impairment[];
+  /** What was begun under the fault may still suffer for so long after its end. */
+  readonly lingersMs?: number;
+  /** How often it is chosen in its lane, against 1. */
+  readonly weight?: number;
+}
+
+/** Of the configuration that is under test: the longest attempt, and what a CLI that ignores SIGTERM adds to it. */
+export const ATTEMPT_MS = 6_000;
+const GRACE_MS = 5_000;
+/** The CLI retries by itself, or waits, until the deadline of the attempt. */
+const ATTEMPT = { lingersMs: ATTEMPT_MS } as const;
+const mint = ['mint'] as const;
+
+export const FAULTS = {
+  'the workspace hangs': { lane: 'workspace', seconds: [2, 9], impairs: mint, ...ATTEMPT },
+  'the workspace resets connections': { lane: 'workspace', seconds: [2, 8], impairs: mint, ...ATTEMPT },
+  'the workspace throttles': { lane: 'workspace', seconds: [2, 8], impairs: mint, ...ATTEMPT },
+  'the workspace answers 5xx': { lane: 'workspace', seconds: [2, 9], impairs: mint, ...ATTEMPT },
+  'the workspace is away': { lane: 'workspace', seconds: [2, 9], impairs: mint, ...ATTEMPT },
+  'the workspace is slow': { lane: 'workspace', seconds: [3, 9], impairs: mint, ...ATTEMPT },
+  'the workspace gives nearly dead tokens': { lane: 'workspace', seconds: [2, 8], impairs: mint, ...ATTEMPT },
+  'the workspace answers wrong JSON': { lane: 'workspace', seconds: [2, 8], impairs: mint, weight: 2 },
+  'the CLI is slow': { lane: 'cli', seconds: [3, 9], impairs: mint, ...ATTEMPT },
+  'the CLI hangs and ignores SIGTERM': {
+    lane: 'cli',
+    seconds: [2, 6],
+    impairs: mint,
+    lingersMs: ATTEMPT_MS + GRACE_MS,
+  },
+  'the CLI prints a token and fails': { lane: 'cli', seconds: [2, 6], impairs: mint },
+  'the CLI is upgraded': { lane: 'cli', seconds: [1, 3], impairs: mint, weight: 2 },
+  'the CLI is killed': { lane: 'cli', seconds: [2, 6], impairs: mint, weight: 2 },
+  'the sidecar is killed': { lane: 'process', seconds: [0, 0], impairs: ['process'] },
+  'the sidecar is stopped': { lane: 'process', seconds: [0, 0], impairs: ['process'] },
+  'the sidecar is suspended': { lane: 'process', seconds: [2, 12], impairs: ['process'], lingersMs: 1_500, weight: 2 },
+  'the clock is set forward': { lane: 'clock', seconds: [0, 0], impairs: mint, lingersMs: 2_500 },
+  'the clock is set back': { lane: 'clock', seconds: [0, 0], impairs: mint, lingersMs: 2_500 },
+  'the disk is full': { lane: 'volume', seconds: [2, 8], impairs: ['write'] },
+  'the disk is read-only': { lane: 'volume', seconds: [2, 8], impairs: ['write'] },
+  'the directory is closed': { lane: 'volume', seconds: [2, 8], impairs: ['write'] },
+  'the directory is removed': { lane: 'volume', seconds: [0, 0], impairs: [] },
+  'a file is edited': { lane: 'file', seconds: [0, 0], impairs: [] },
+  'a file is truncated': { lane: 'file', seconds: [0, 0], impairs: [] },
+  'a file is replaced': { lane: 'file', seconds: [0, 0], impairs: [] },
+  'a file is removed': { lane: 'file', seconds: [0, 0], impairs: [] },
+  'a file gets another mode': { lane: 'file', seconds: [0, 0], impairs: [] },
+  'a state file is damaged': { lane: 'file', seconds: [0, 0], impairs: [] },
+  'the configuration is changed': { lane: 'config', seconds: [2, 10], impairs: [] },
+  'the configuration is broken': { lane: 'config', seconds: [2, 8], impairs: [] },
+  'the client secret is rotated': { lane: 'secret', seconds: [0.5, 6], impairs: mint },
+  'DNS is gone': { lane: 'dns', seconds: [2, 8], impairs: mint },
+  'PostgreSQL restarts': { lane: 'postgres', seconds: [0.5, 2], impairs: ['login'], lingersMs: 2_000 },
+} as const satisfies Record<string, FaultKind>;
+
+export type FaultName = keyof typeof FAULTS;
+
+export function kindOf(name: FaultName): FaultKind {
+  return FAULTS[name];
+}

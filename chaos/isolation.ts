@@ -1,0 +1,83 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { networkInterfaces, tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const PREFIX = 'lakebase-chaos-';
+const EXIT_UNAVAILABLE = 69;
+const NAMESPACES = ['--mount', '--net', '--pid', '--mount-proc', '--propagation', 'private'];
+const FLAGS = [...NAMESPACES, '--fork', '--kill-child=SIGKILL'];
+
+/** Why faults cannot be made here, or undefined. */
+export function whyNotHere(): string | undefined {
+  if (process.platform !== 'linux') return 'it needs Linux: faults are made with namespaces and mounts';
+  if (process.getuid?.() !== 0) return 'it needs root, to mount and to be alone in its namespaces: sudo npm run chaos';
+  const probe = spawnSync('unshare', [...FLAGS, 'ip', 'link', 'set', 'lo', 'up'], { encoding: 'utf8' });
+  if (probe.status === 0) return undefined;
+  return `unshare (util-linux) and ip (iproute2) do not work here: ${probe.error?.message ?? probe.stderr.trim()}`;
+}
+
+/**
+ * Runs a program where the loopback device is the only network, where its mounts are nobody else's, and where whatever
+ * it starts ends with it, even when it is killed. Nothing of the environment goes with it but the PATH.
+ */
+export async function runInside(program: string, args: readonly string[]): Promise<number> {
+  sweep();
+  const reason = whyNotHere();
+  if (reason !== undefined) {
+    process.stderr.write(`no faults can be made: ${reason}\n`);
+    return EXIT_UNAVAILABLE;
+  }
+  const directory = join(tmpdir(), `${PREFIX}${process.pid}`);
+  mkdirSync(directory);
+  chmodSync(directory, 0o755); // PostgreSQL and the sidecar, which are not root, go through
+  // It stops in good order when this pipe closes, for whatever reason.
+  const child = spawn('unshare', [...FLAGS, process.execPath, program, '--inside', directory, ...args], {
+    env: { PATH: process.env['PATH'], TMPDIR: directory },
+    stdio: ['pipe', 'inherit', 'inherit'],
+  });
+  child.stdin.on('error', () => undefined); // it has ended already
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => child.stdin.end());
+  try {
+    const [code] = (await once(child, 'exit')) as [number | null];
+    return code ?? 1;
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** What runs that were killed have left. Their processes and mounts are gone with them. */
+function sweep(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : '';
+    if (/^\d+$/.test(pid) && !isChaos(pid)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
+function isChaos(pid: string): boolean {
+  const file = `/proc/${pid}/cmdline`;
+  return existsSync(file) && readFileSync(file, 'utf8').includes('chaos');
+}
+
+/** @throws where anything but this machine could be reached: what follows breaks whatever it touches. */
+export function requireLoopbackOnly(): void {
+  const others = Object.entries(networkInterfaces()).filter(([, addresses]) => addresses?.some((one) => !one.internal));
+  if (others.length > 0) {
+    throw new Error(`refused: ${others.map(([name]) => name).join(', ')} is not loopback; start it with npm run chaos`);
+  }
+  for (const name of Object.keys(process.env)) {
+    if (/^(DATABRICKS|LAKEBASE|PG)/.test(name)) throw new Error(`refused: ${name} may point to something real`);
+  }
+}
+
+/** Aborts when the other end is gone. */
+export function lifeline(): AbortSignal {
+  const stop = new AbortController();
+  process.stdin.on('end', () => stop.abort(new Error('interrupted')));
+  process.stdin.on('error', () => stop.abort(new Error('interrupted')));
+  process.stdin.resume();
+  // The launcher gets these too, and decides.
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => undefined);
+  return stop.signal;
+}

@@ -1,0 +1,250 @@
+import { FILES, REFRESH_AT } from './layout.ts';
+import type { ClientReport } from './clients.ts';
+import type { Impairment } from './catalogue.ts';
+import type { Reading } from './reading.ts';
+import { clockTime, type Timeline } from './timeline.ts';
+import type { Report } from './watcher.ts';
+
+export interface Violation {
+  readonly at: number;
+  readonly what: string;
+  readonly observed: readonly string[];
+}
+
+export interface JudgeOptions {
+  readonly timeline: Timeline;
+  readonly onViolation: (violation: Violation) => void;
+  /** When the process that runs now was started. */
+  readonly startedAt: () => number;
+}
+
+type FailedLogin = Extract<ClientReport, { kind: 'failed' }>;
+
+interface FileHistory {
+  readonly readings: { readonly at: number; readonly reading: Reading }[];
+  /** The best that readers have had. */
+  best: { readonly at: number; readonly expiresAt: number } | undefined;
+  badSince: number | undefined;
+  isTold: boolean;
+}
+
+const ALL: readonly Impairment[] = ['mint', 'write', 'process'];
+/** A retry, at most two seconds later; a mint; a write; and what a busy machine adds to them. */
+const RECOVERY_MS = 5_000;
+/** A change and whoever sees it, in different processes. */
+const SIGHT_MS = 2_000;
+/** Health follows a restart, a step of the clock or a repair within this time. */
+const HEALTH_MS = 1_500;
+const CLOCK_MS = 4_000;
+const ALIKE_MS = 10_000;
+const KEPT_MS = 60_000;
+const STORY_MS = 20_000;
+/** A delay of the observers themselves that makes what they saw worth nothing. */
+const BLIND_MS = 1_500;
+
+/** Decides whether what was observed is explained by what was done. */
+export class Judge {
+  readonly violations: Violation[] = [];
+  logins = 0;
+  explainedFailures = 0;
+  reads = 0;
+  answers = 0;
+  rotations = 0;
+  worstLagMs = 0;
+  readonly #options: JudgeOptions;
+  readonly #files = new Map<string, FileHistory>();
+  readonly #observed: { readonly at: number; readonly text: string }[] = [];
+  readonly #told = new Map<string, number>();
+  readonly #lastSaid = new Map<string, { readonly at: number; readonly text: string }>();
+  readonly #failedLogins: FailedLogin[] = [];
+  #lags: { readonly at: number; readonly ms: number }[] = [];
+
+  constructor(options: JudgeOptions) {
+    this.#options = options;
+    for (const { path } of FILES) {
+      this.#files.set(path, { readings: [], best: undefined, badSince: undefined, isTold: false });
+    }
+  }
+
+  hear(report: Report | ClientReport): void {
+    switch (report.kind) {
+      case 'read':
+        return this.#read(report);
+      case 'lie':
+        return this.#lie(report);
+      case 'unwell':
+        return this.#unwell(report);
+      case 'failed':
+        this.#noteOnce(report.client, `does not get in: ${report.error}`, report.to);
+        this.#failedLogins.push(report);
+        return;
+      case 'logins':
+        this.logins += report.count;
+        return this.lag(report.lagMs);
+      case 'count':
+        this.reads += report.reads;
+        this.answers += report.answers;
+        return this.lag(report.lagMs);
+      case 'said':
+        return;
+      default:
+        return report satisfies never;
+    }
+  }
+
+  /** Looks at what goes on being bad. */
+  tick(now = Date.now()): void {
+    // What was seen of the file comes from another process, and may come later.
+    while (this.#failedLogins[0] !== undefined && this.#failedLogins[0].to < now - SIGHT_MS) {
+      this.#judgeLogin(this.#failedLogins.shift()!);
+    }
+    for (const [path, history] of this.#files) {
+      const last = history.readings.at(-1)?.reading;
+      if (last === undefined) continue;
+      const { state, token } = last;
+      if (state === 'whole' && token !== undefined && token.expiresAt > now) {
+        history.isTold = false;
+        continue;
+      }
+      const { from, kinds } = this.#expectation(history, last, now);
+      if (history.isTold || !this.#shouldHaveRecovered(from, now, kinds)) continue;
+      history.isTold = true;
+      const what = state === 'whole' ? `has been expired for ${now - token!.expiresAt} ms` : `is still ${state}`;
+      this.violate(
+        `promise 2, ${path}: it ${what}, though nothing was in the way for ${RECOVERY_MS} ms since ${clockTime(from)}`,
+        now,
+      );
+    }
+  }
+
+  violate(what: string, at = Date.now()): void {
+    const subject = what.replaceAll(/[\d.]+/g, '#');
+    const lastAt = this.#told.get(subject) ?? -Infinity;
+    this.#told.set(subject, at);
+    if (at - lastAt < ALIKE_MS) return;
+    const observed = this.#observed.filter((one) => one.at > at - STORY_MS).slice(-15);
+    const violation = { at, what, observed: observed.map((one) => `${clockTime(one.at)} ${one.text}`) };
+    this.violations.push(violation);
+    this.#options.onViolation(violation);
+  }
+
+  note(text: string, at = Date.now()): void {
+    this.#observed.push({ at, text });
+    if (this.#observed.length > 400) this.#observed.splice(0, 200);
+  }
+
+  /** What goes on in the same way is one line. */
+  #noteOnce(who: string, text: string, at: number): void {
+    const last = this.#lastSaid.get(who);
+    this.#lastSaid.set(who, { at, text });
+    if (last?.text !== text || at - last.at > SIGHT_MS) this.note(`${who} ${text}`, at);
+  }
+
+  /** What should have happened, from when on, and what could have been in its way. */
+  #expectation(history: FileHistory, { state, token }: Reading, now: number) {
+    if (state === 'whole' && token !== undefined) {
+      return { from: token.issuedAt + REFRESH_AT * (token.expiresAt - token.issuedAt), kinds: ALL };
+    }
+    const from = history.badSince ?? now;
+    // What is in memory is written again; after a restart, or when it has expired, that needs a mint.
+    const isInMemory = (history.best?.expiresAt ?? 0) > now && this.#options.startedAt() < from;
+    return { from, kinds: isInMemory ? (['write', 'process'] as const) : ALL };
+  }
+
+  #shouldHaveRecovered(from: number, now: number, kinds: readonly Impairment[]): boolean {
+    const patience = RECOVERY_MS + 2 * this.#lagSince(from);
+    return this.#options.timeline.hasHealthyGap(from, now, kinds, patience);
+  }
+
+  #read({ at, path, reading }: Extract<Report, { kind: 'read' }>): void {
+    const history = this.#files.get(path)!;
+    const { state, token } = reading;
+    this.note(
+      `${path}: ${state}${token === undefined ? '' : ` ${token.id.slice(0, 8)}, good for ${token.expiresAt - at} ms`}`,
+      at,
+    );
+    history.readings.push({ at, reading });
+    while (history.readings.length > 2 && history.readings[1]!.at < at - KEPT_MS) history.readings.shift();
+    const { timeline } = this.#options;
+    const wasDamaged = timeline.wasDamaged(path, at - SIGHT_MS, at);
+    if (state === 'whole') {
+      history.badSince = undefined;
+      this.#compare(history, path, token!, at);
+    } else {
+      history.badSince ??= at;
+      const isNew = history.best === undefined;
+      if (state === 'somebody else’s') this.violate(`promise 2, ${path}: the token is for another identity`, at);
+      else if (!isNew && !wasDamaged) this.violate(`promise 1, ${path}: it is ${state}, and nobody has touched it`, at);
+    }
+  }
+
+  #compare(history: FileHistory, path: string, token: NonNullable<Reading['token']>, at: number): void {
+    const { best } = history;
+    if (best === undefined || token.expiresAt > best.expiresAt) {
+      if (best !== undefined) this.rotations += 1;
+      history.best = { at, expiresAt: token.expiresAt };
+      return;
+    }
+    if (token.expiresAt === best.expiresAt || best.expiresAt <= at) return;
+    // After such a step the sidecar must take the better one for expired; without its record it cannot know it.
+    const isExcused = this.#options.timeline.had(/clock is set|state file is damaged/, best.at - CLOCK_MS, at);
+    if (isExcused) return;
+    this.violate(
+      `promise 2, ${path}: a token good for ${best.expiresAt - at} ms was replaced by one good for ${token.expiresAt - at} ms`,
+      at,
+    );
+  }
+
+  #lie({ at, what, forMs, isReadyLie }: Extract<Report, { kind: 'lie' }>): void {
+    this.note(what, at);
+    if (this.#lagSince(at - SIGHT_MS) > BLIND_MS) return;
+    if (isReadyLie) return this.violate(`promise 3: ${what}`, at);
+    const { timeline } = this.#options;
+    const isExcused =
+      forMs < HEALTH_MS ||
+      timeline.isImpaired('process', at - SIGHT_MS, at) ||
+      timeline.had(/clock is set/, at - CLOCK_MS);
+    if (!isExcused) this.violate(`promise 3: ${what}, for ${forMs} ms`, at);
+  }
+
+  #unwell({ at, what }: Extract<Report, { kind: 'unwell' }>): void {
+    const { timeline } = this.#options;
+    if (timeline.isImpaired('process', at - SIGHT_MS, Date.now())) return;
+    this.note(what, at);
+    if (timeline.had(/clock is set/, at - CLOCK_MS) || this.#lagSince(at - SIGHT_MS) > BLIND_MS) return;
+    this.violate(`promise 3: ${what}`, at);
+  }
+
+  #judgeLogin({ client, path, from, to, error }: FailedLogin): void {
+    const { timeline } = this.#options;
+    const isExplained =
+      timeline.isImpaired('login', from - SIGHT_MS, to) ||
+      // A repair can be faster than the look at the file.
+      timeline.wasDamaged(path, from - SIGHT_MS, to) ||
+      this.#wasBad(path, from - SIGHT_MS, to);
+    if (isExplained) this.explainedFailures += 1;
+    else this.violate(`a login of ${client} failed with a good file: ${error}`, to);
+  }
+
+  /** Whether the file could not be used at some time between the two; why is judged elsewhere. */
+  #wasBad(path: string, from: number, to: number): boolean {
+    const { readings } = this.#files.get(path)!;
+    return readings.some(({ at, reading }, index) => {
+      const until = readings[index + 1]?.at ?? Infinity;
+      if (at > to || until < from) return false;
+      return reading.state !== 'whole' || reading.token!.expiresAt <= Math.min(to, until);
+    });
+  }
+
+  /** Of anybody who observes: what was seen late is not held against the sidecar. */
+  lag(ms: number): void {
+    const now = Date.now();
+    this.worstLagMs = Math.max(this.worstLagMs, ms);
+    this.#lags = this.#lags.filter(({ at }) => at > now - KEPT_MS);
+    this.#lags.push({ at: now, ms });
+  }
+
+  #lagSince(from: number): number {
+    return Math.max(0, ...this.#lags.filter(({ at }) => at >= from).map(({ ms }) => ms));
+  }
+}

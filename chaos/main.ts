@@ -1,0 +1,136 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { lifeline, requireLoopbackOnly, runInside } from './isolation.ts';
+import { planRun } from './schedule.ts';
+
+const HELP = `Usage: npm run chaos -- [--seed N] [--minutes M] [--plan]
+       npm run chaos -- soak [--rotations N]
+
+Does to the built sidecar whatever can happen to it, and checks all the time that it keeps its promises. The same seed and
+length make the same faults. It ends with 1 where a promise was broken.
+
+  --seed N        which faults; the date without it
+  --minutes M     for how long; 5 without it
+  --plan          prints the faults, and makes none
+
+soak rotates quickly and in peace instead, and ends with 1 where memory, descriptors, threads, watches or files grow.
+
+  --rotations N   how many; 10000 without it
+`;
+const EXIT_USAGE = 64;
+const EXIT_UNAVAILABLE = 69;
+const EXIT_INTERRUPTED = 130;
+const MAX_SEED = 2 ** 32;
+const LEAST_ROTATIONS = 100;
+
+interface Wishes {
+  readonly isSoak: boolean;
+  readonly rotations: number;
+  readonly seed: number;
+  readonly minutes: number;
+  readonly isPlan: boolean;
+  /** Where it stands inside its namespaces. */
+  readonly inside: string | undefined;
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** A text where they make no sense. */
+function readWishes(args: string[]): Wishes | string {
+  try {
+    const { values, positionals } = parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        seed: { type: 'string', default: String(Math.floor(Date.now() / 1_000)) },
+        minutes: { type: 'string', default: '5' },
+        plan: { type: 'boolean', default: false },
+        rotations: { type: 'string', default: '10000' },
+        inside: { type: 'string' },
+        help: { type: 'boolean', default: false },
+      },
+    });
+    const [seed, minutes] = [Number(values.seed), Number(values.minutes)];
+    if (values.help) return '';
+    if (!Number.isInteger(seed) || seed < 0 || seed >= MAX_SEED) return `--seed: a number from 0 to ${MAX_SEED - 1}`;
+    if (!(minutes > 0)) return '--minutes: a number above 0';
+    const rotations = Number(values.rotations);
+    if (!(rotations >= LEAST_ROTATIONS)) return `--rotations: a number from ${LEAST_ROTATIONS}`;
+    const isSoak = positionals[0] === 'soak';
+    if (positionals.length > (isSoak ? 1 : 0)) return `${positionals.join(' ')}: not known`;
+    return { isSoak, rotations, seed, minutes, isPlan: values.plan, inside: values.inside };
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+function printPlan({ seed, minutes }: Wishes): void {
+  for (const { name, atMs, lastsMs } of planRun(seed, minutes).flatMap(({ faults }) => faults)) {
+    say(
+      `${(atMs / 1_000).toFixed(1).padStart(8)} s  ${name}${lastsMs > 0 ? `, for ${(lastsMs / 1_000).toFixed(1)} s` : ''}`,
+    );
+  }
+}
+
+async function performInside({ seed, minutes }: Wishes, directory: string): Promise<number> {
+  try {
+    requireLoopbackOnly();
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`);
+    return EXIT_UNAVAILABLE;
+  }
+  const signal = lifeline();
+  // Loaded here, because a refusal and a plan need none of it.
+  const [{ Run }, { Stage }] = await Promise.all([import('./run.ts'), import('./stage.ts')]);
+  const stage = await Stage.set(directory);
+  try {
+    const { violations, lines } = await new Run(stage, seed, say).perform(minutes, signal);
+    for (const line of lines) say(line);
+    return violations.length === 0 ? 0 : 1;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    say(`interrupted; nothing is left running. Seed ${seed}`);
+    return EXIT_INTERRUPTED;
+  } finally {
+    await stage.close();
+  }
+}
+
+async function main(args: string[]): Promise<number> {
+  const wishes = readWishes(args);
+  if (typeof wishes === 'string') {
+    (wishes === '' ? process.stdout : process.stderr).write(wishes === '' ? HELP : `${wishes}\n\n${HELP}`);
+    return wishes === '' ? 0 : EXIT_USAGE;
+  }
+  const { seed, minutes, isPlan, inside, isSoak } = wishes;
+  if (inside !== undefined) return await performInside(wishes, inside);
+  if (!isSoak) say(`seed ${seed}, ${minutes} min: npm run chaos -- --seed ${seed} --minutes ${minutes}`);
+  if (isPlan) {
+    printPlan(wishes);
+    return 0;
+  }
+  const builder = join(import.meta.dirname, '../scripts/build.ts');
+  const built = spawnSync(process.execPath, [builder], { stdio: ['ignore', 'ignore', 'inherit'] });
+  if (built.status !== 0) return 1;
+  if (isSoak) return await soakUntilStopped(wishes);
+  return await runInside(join(import.meta.dirname, 'main.ts'), ['--seed', String(seed), '--minutes', String(minutes)]);
+}
+
+async function soakUntilStopped({ rotations }: Wishes): Promise<number> {
+  const { soak } = await import('./soak.ts');
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => stop.abort());
+  try {
+    return (await soak(rotations, stop.signal)) ? 1 : 0;
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    say('interrupted; nothing is left running');
+    return EXIT_INTERRUPTED;
+  }
+}
+
+// oxlint-disable-next-line unicorn/no-process-exit -- what a client forgot must not hold up the end
+process.exit(await main(process.argv.slice(2)));

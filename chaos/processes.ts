@@ -1,0 +1,64 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { SIDECAR_UID } from './layout.ts';
+
+export interface Usage {
+  /** Of the account of the sidecar, those that ended but were not asked after included. */
+  readonly processes: number;
+  readonly descriptors: number;
+  readonly threads: number;
+  readonly watches: number;
+}
+
+/** Process ids of the account under which the sidecar and its CLI run. */
+export function processesOfSidecar(): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && uidOf(name) === SIDECAR_UID)
+    .map(Number);
+}
+
+export function commandLines(): string[] {
+  return processesOfSidecar().map((pid) => {
+    const words = readOr(`/proc/${pid}/cmdline`, '').replaceAll('\0', ' ').trim();
+    return words === '' ? `ended: ${readOr(`/proc/${pid}/stat`, '').slice(0, 60)}` : words;
+  });
+}
+
+/** Undefined if it has ended. */
+export function usageOf(pid: number): Usage | undefined {
+  try {
+    const descriptors = readdirSync(`/proc/${pid}/fd`);
+    const threads = readdirSync(`/proc/${pid}/task`).length;
+    const watches = descriptors
+      .filter((descriptor) => linkOr(`/proc/${pid}/fd/${descriptor}`) === 'anon_inode:inotify')
+      .map((descriptor) => readOr(`/proc/${pid}/fdinfo/${descriptor}`, '').split('inotify wd').length - 1);
+    return {
+      processes: processesOfSidecar().length,
+      descriptors: descriptors.length,
+      threads,
+      watches: watches.reduce((total, count) => total + count, 0),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+function uidOf(pid: string): number | undefined {
+  const found = /^Uid:\s+(\d+)/m.exec(readOr(`/proc/${pid}/status`, ''));
+  return found === null ? undefined : Number(found[1]);
+}
+
+function readOr(path: string, otherwise: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return otherwise;
+  }
+}
+
+function linkOr(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}

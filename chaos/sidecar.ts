@@ -1,0 +1,155 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { SIDECAR_UID } from './layout.ts';
+import type { End, Timeline } from './timeline.ts';
+
+export interface SidecarOptions {
+  /** With arguments. */
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly timeline: Timeline;
+  /** Why it may end by itself at its start, by exit code: faults of these names explain it. */
+  readonly mayEnd: Readonly<Record<number, RegExp>>;
+  readonly onSurprise: (what: string) => void;
+}
+
+/** In place of the kubelet's back-off, which grows to minutes. */
+const RESTART_MS = 1_000;
+/** Until a new process answers and has adopted what its predecessor left. */
+const SETTLING_MS = 3_000;
+const STOP_WITHIN_MS = 2_000;
+const KEPT_LINES = 40;
+const ACCOUNT = [`--reuid=${SIDECAR_UID}`, `--regid=${SIDECAR_UID}`, '--clear-groups'];
+/** As in a container: the first process of its own process namespace, with which all others end. */
+const CONTAINER = ['unshare', '--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc'];
+
+/** The program under test and whoever starts it again. */
+export class SupervisedSidecar {
+  readonly lines: string[] = [];
+  starts = 0;
+  startedAt = 0;
+  pid: number | undefined;
+  /** Since somebody last took it. */
+  #output = '';
+  #child: ChildProcess | undefined;
+  #isExpectedToEnd = false;
+  #isOver = false;
+  #supervising: Promise<void> = Promise.resolve();
+  readonly #options: SidecarOptions;
+
+  constructor(options: SidecarOptions) {
+    this.#options = options;
+  }
+
+  get isContainer(): boolean {
+    return this.starts % 2 === 1;
+  }
+
+  start(): void {
+    this.#supervising = this.#supervise();
+  }
+
+  takeOutput(): string {
+    const output = this.#output;
+    this.#output = '';
+    return output;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    if (this.pid === undefined) return;
+    try {
+      process.kill(this.pid, name);
+    } catch {
+      // It has ended already.
+    }
+  }
+
+  kill(): void {
+    this.#isExpectedToEnd = true;
+    this.signal('SIGKILL');
+  }
+
+  /** In good order, which must not take long. */
+  async stop(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const isStarting = Date.now() - this.startedAt < SETTLING_MS;
+    this.#isExpectedToEnd = true;
+    const askedAt = performance.now();
+    const ended = once(child, 'exit') as Promise<[number | null]>;
+    this.signal('SIGTERM');
+    const [code] = await ended;
+    const tookMs = performance.now() - askedAt;
+    if (isStarting) return;
+    if (code !== 0) this.#options.onSurprise(`SIGTERM ended the sidecar with ${String(code)} instead of 0`);
+    if (tookMs > STOP_WITHIN_MS) this.#options.onSurprise(`the sidecar took ${Math.round(tookMs)} ms to stop`);
+  }
+
+  async close(): Promise<void> {
+    this.#isOver = true;
+    await this.stop();
+    await this.#supervising;
+  }
+
+  async #supervise(): Promise<void> {
+    const { timeline } = this.#options;
+    let isUp: End = timeline.begin('the sidecar is not up', { impairs: ['process'] });
+    while (!this.#isOver) {
+      this.starts += 1;
+      this.#isExpectedToEnd = false;
+      const child = this.#spawn();
+      this.#child = child;
+      this.startedAt = Date.now();
+      isUp(SETTLING_MS);
+      const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
+      this.pid = undefined;
+      isUp = timeline.begin('the sidecar is not up', { impairs: ['process'] });
+      if (!this.#isExpectedToEnd) this.#judgeEnd(code, signal);
+      if (!this.#isOver) await delay(RESTART_MS);
+    }
+    isUp();
+  }
+
+  #judgeEnd(code: number | null, signal: string | null): void {
+    const reason = this.#options.mayEnd[code ?? -1];
+    const isExplained = reason !== undefined && this.#options.timeline.had(reason, this.startedAt - 500);
+    if (!isExplained) this.#options.onSurprise(`the sidecar ended by itself with ${String(code ?? signal)}`);
+  }
+
+  #spawn(): ChildProcess {
+    const { command, env } = this.#options;
+    const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    // `env` comes last: what is preloaded is for the sidecar only.
+    const words = ['setpriv', ...ACCOUNT, 'env', '-i', ...variables, ...command];
+    const [file = '', ...args] = this.isContainer ? [...CONTAINER, ...words] : words;
+    const child = spawn(file, args, { cwd: '/', stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => this.#hear(String(chunk)));
+    return child;
+  }
+
+  #hear(text: string): void {
+    this.#output += text;
+    this.lines.push(...text.trim().split('\n'));
+    this.lines.splice(0, this.lines.length - KEPT_LINES);
+    // The first word of it: setpriv and env have become the sidecar by then.
+    this.pid ??= this.#findPid();
+  }
+
+  #findPid(): number | undefined {
+    const outer = this.#child?.pid;
+    if (outer === undefined || !this.isContainer) return outer;
+    return childrenOf(outer)[0];
+  }
+}
+
+/** Direct ones. */
+export function childrenOf(pid: number): number[] {
+  try {
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+    return text === '' ? [] : text.split(' ').map(Number);
+  } catch {
+    return []; // it has ended
+  }
+}

@@ -1,0 +1,123 @@
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { readCpuMs, readMemory } from '../bench/proc.ts';
+import { credential, NOBODY, Scene, type Running } from '../bench/scene.ts';
+import { printTable, say } from '../bench/table.ts';
+import { usageOf } from './processes.ts';
+import { middle, slope } from './slope.ts';
+
+const CREDENTIALS = 20;
+const LIFETIME_SECONDS = 4;
+/** A rotation a second of each credential; the tokens that follow each other are all valid for some time. */
+const SETTINGS = { refresh: { at: 0.25, jitter: 0.05, floor: '0s' } };
+const SAMPLE_EVERY_MS = 2_000;
+/** What is compiled, loaded and cached in the beginning is no leak. */
+const WARM_UP = 0.25;
+/** What memory may differ by, because nobody knows when it is collected. */
+const MEMORY_TOLERANCE = 0.03;
+
+interface Sample {
+  readonly rotations: number;
+  readonly values: Readonly<Record<Measured, number>>;
+}
+
+const MEASURED = {
+  RSS: 'KiB',
+  PSS: 'KiB',
+  'private memory': 'KiB',
+  'file descriptors': '',
+  threads: '',
+  'inotify watches': '',
+  'files on the volume and in /tmp': '',
+  'bytes on the volume and in /tmp': '',
+} as const;
+type Measured = keyof typeof MEASURED;
+
+/** Days of rotations in minutes, by a CLI that costs next to nothing. @returns whether anything rises */
+export async function soak(rotations: number, signal: AbortSignal): Promise<boolean> {
+  const scene = await Scene.create();
+  try {
+    const expiry = `$(date -u -d '+${LIFETIME_SECONDS} seconds' +%Y-%m-%dT%H:%M:%S.%3NZ)`;
+    const { path: command } = await scene.script(`printf '{"token":"token-%s","expire_time":"%s"}' "$$" "${expiry}"`);
+    const volume = await scene.folder();
+    const sidecar = await scene.startSidecar(NOBODY, {
+      credentials: Array.from({ length: CREDENTIALS }, (_, i) => credential(`soak-${i}`, volume)),
+      minter: { cli: { command } },
+      ...SETTINGS,
+    });
+    const port = await sidecar.port;
+    const samples = await collect(sidecar, scene.directory, port, rotations, signal);
+    const failed = sidecar.lines.filter(({ msg }) => msg === 'mint failed').length;
+    return report(samples, failed, readCpuMs(sidecar.pid));
+  } finally {
+    await scene.close();
+  }
+}
+
+async function collect(
+  { pid, lines }: Running,
+  directory: string,
+  port: number,
+  rotations: number,
+  signal: AbortSignal,
+): Promise<Sample[]> {
+  const samples: Sample[] = [];
+  for (;;) {
+    await delay(SAMPLE_EVERY_MS, undefined, { signal });
+    // As somebody who monitors it does.
+    for (const path of ['/metrics', '/readyz', '/status'])
+      await (await fetch(`http://127.0.0.1:${port}${path}`)).text();
+    const count = lines.filter(({ msg }) => msg.startsWith('minted')).length - CREDENTIALS;
+    samples.push({ rotations: count, values: measure(pid, directory) });
+    if (samples.length % 30 === 0) say(`${count} rotations`);
+    if (count >= rotations) return samples;
+  }
+}
+
+function measure(pid: number, directory: string): Sample['values'] {
+  const { rss, pss, own } = readMemory(pid);
+  const { descriptors, threads, watches } = usageOf(pid)!;
+  const sizes = readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => statSync(join(parentPath, name), { throwIfNoEntry: false })?.size ?? 0);
+  return {
+    RSS: rss / 1_024,
+    PSS: pss / 1_024,
+    'private memory': own / 1_024,
+    'file descriptors': descriptors,
+    threads: threads,
+    'inotify watches': watches,
+    'files on the volume and in /tmp': sizes.length,
+    'bytes on the volume and in /tmp': sizes.reduce((total, size) => total + size, 0),
+  };
+}
+
+function report(samples: readonly Sample[], failed: number, cpuMs: number): boolean {
+  const last = samples.at(-1)!.rotations;
+  const steady = samples.filter(({ rotations }) => rotations >= last * WARM_UP);
+  const rising: string[] = [];
+  const rows = (Object.keys(MEASURED) as Measured[]).map((name) => {
+    const unit = MEASURED[name];
+    const values = steady.map(({ values }) => values[name]);
+    const per10000 = slope(steady.map(({ rotations, values }) => [rotations, values[name]])) * 10_000;
+    const isMemory = unit !== '';
+    const isRising = isMemory ? per10000 > MEMORY_TOLERANCE * middle(values) : per10000 >= 1;
+    if (isRising) rising.push(name);
+    const show = (value: number): string => `${Math.round(value)}${unit && ` ${unit}`}`;
+    return [
+      name,
+      show(Math.min(...values)),
+      show(middle(values)),
+      show(Math.max(...values)),
+      `${per10000.toFixed(isMemory ? 0 : 3)}${unit && ` ${unit}`}`,
+    ];
+  });
+  printTable(
+    `${last} rotations by one process, ${CREDENTIALS} credentials, ${failed} failed mints, ${Math.round(cpuMs / 1_000)} s of CPU time`,
+    ['after the warm-up', 'least', 'median', 'most', 'slope per 10,000 rotations'],
+    rows,
+  );
+  say(rising.length === 0 ? 'nothing rises' : `rises: ${rising.join(', ')}`);
+  return rising.length > 0;
+}

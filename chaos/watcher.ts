@@ -1,0 +1,246 @@
+import { readFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { DIRECTORIES, FILES, SIDECAR_PORT } from './layout.ts';
+import { FileReader, marginMs, type Lifespan, type Reading, type ReaderOptions } from './reading.ts';
+
+// A process of its own, told once what to watch. It reads files and asks the sidecar for its health, and knows what the
+// health must be from the files and the clock.
+
+export interface WatchOrder {
+  readonly kind: 'watch';
+  readonly volume: string;
+  readonly reader: ReaderOptions;
+}
+
+export type Order = WatchOrder | { readonly kind: 'clock'; readonly offsetMs: number };
+
+export type Report =
+  /** A file reads differently than before. */
+  | { readonly kind: 'read'; readonly at: number; readonly path: string; readonly reading: Reading }
+  /** Health was not the truth. `forMs`: for so long already, with the same files. */
+  | {
+      readonly kind: 'lie';
+      readonly at: number;
+      readonly what: string;
+      readonly forMs: number;
+      readonly isReadyLie: boolean;
+    }
+  | { readonly kind: 'unwell'; readonly at: number; readonly what: string }
+  | { readonly kind: 'said'; readonly place: string; readonly text: string }
+  | { readonly kind: 'count'; readonly reads: number; readonly answers: number; readonly lagMs: number };
+
+type Snapshot = readonly { readonly path: string; readonly reading: Reading }[];
+
+const READ_EVERY_MS = 15;
+const ASK_EVERY_MS = 150;
+const TALK_EVERY_MS = 4_000;
+const COUNT_EVERY_MS = 1_000;
+const ANSWER_WITHIN_MS = 3_000;
+/** Between two looks at clocks of different processes. */
+const GRAIN_MS = 150;
+/** A record from the future of the sidecar's clock is not believed by it. */
+const FUTURE_MS = 4_000;
+
+class Watcher {
+  readonly #volume: string;
+  readonly #reader: FileReader;
+  readonly #last = new Map<string, string>();
+  #offsetMs = 0;
+  #reads = 0;
+  #answers = 0;
+  #lagMs = 0;
+  /** Since when health differs from what it must be, and what the files were like then. */
+  #lying: { readonly since: number; readonly files: string } | undefined;
+
+  constructor({ volume, reader }: WatchOrder) {
+    this.#volume = volume;
+    this.#reader = new FileReader(reader);
+  }
+
+  set offsetMs(ms: number) {
+    this.#offsetMs = ms;
+  }
+
+  run(): void {
+    void this.#every(READ_EVERY_MS, () => void this.#look());
+    void this.#every(ASK_EVERY_MS, async () => await this.#askReadiness());
+    void this.#every(ASK_EVERY_MS, async () => await this.#askLiveness());
+    void this.#every(TALK_EVERY_MS, async () => await this.#listen());
+    void this.#every(COUNT_EVERY_MS, () => this.#count());
+  }
+
+  async #every(ms: number, act: () => void | Promise<void>): Promise<never> {
+    for (;;) {
+      const asleepAt = performance.now();
+      await delay(ms);
+      this.#lagMs = Math.max(this.#lagMs, performance.now() - asleepAt - ms);
+      await act();
+    }
+  }
+
+  #look(): Snapshot {
+    return FILES.map((file) => {
+      const path = join(this.#volume, file.path);
+      const reading = this.#reader.read(path, file);
+      this.#reads += 1;
+      const summary = reading.state + (reading.token?.id ?? '');
+      if (this.#last.get(file.path) !== summary) {
+        this.#last.set(file.path, summary);
+        report({ kind: 'read', at: Date.now(), path: file.path, reading });
+      }
+      return { path: file.path, reading };
+    });
+  }
+
+  async #askReadiness(): Promise<void> {
+    const before = this.#look();
+    const askedAt = Date.now();
+    const answer = await ask('/readyz?verbose');
+    const answeredAt = Date.now();
+    const after = this.#look();
+    if (answer === undefined) return;
+    this.#answers += 1;
+    const isSame = summarise(before) === summarise(after);
+    if (answer.status === 200) {
+      this.#lying = undefined;
+      // Whatever is bad before and after was bad when the sidecar looked.
+      const bad = isSame ? before.filter(({ reading }) => !isUsable(reading, askedAt - GRAIN_MS)) : [];
+      if (bad.length === 0) return;
+      const what = `/readyz says 200 while ${bad.map(describe).join(', ')}`;
+      report({ kind: 'lie', at: answeredAt, what, forMs: 0, isReadyLie: true });
+      return;
+    }
+    // A file that only one of the configurations has is not among those that are watched.
+    const isJudged = answer.body.split('\n').some((line) => line.startsWith('[-]') && !line.includes('/extra '));
+    const isWell = isJudged && isSame && after.every((one) => this.#mustBeReady(one, answeredAt + GRAIN_MS));
+    if (!isWell) {
+      this.#lying = undefined;
+      return;
+    }
+    const files = summarise(after);
+    if (this.#lying?.files !== files) this.#lying = { since: answeredAt, files };
+    const what = `/readyz says ${answer.status} while every file is good: ${answer.body.trim().replaceAll('\n', '; ')}`;
+    report({ kind: 'lie', at: answeredAt, what, forMs: answeredAt - this.#lying.since, isReadyLie: false });
+  }
+
+  /** By the token, and by what the sidecar recorded of it, read with the sidecar's clock. */
+  #mustBeReady({ path, reading }: Snapshot[number], at: number): boolean {
+    if (!isUsable(reading, at)) return false;
+    const record = this.#recordOf(path, reading.token!.id);
+    if (record === undefined) return false;
+    const now = at + this.#offsetMs;
+    return record.issuedAt <= now + FUTURE_MS && record.expiresAt - now >= marginMs(record) + GRAIN_MS;
+  }
+
+  #recordOf(path: string, id: string): Lifespan | undefined {
+    const directory = dirname(path);
+    try {
+      const text = readFileSync(join(this.#volume, directory, `.${directory}.state.json`), 'utf8');
+      const { tokens } = JSON.parse(text) as {
+        tokens: { sha256: string; local: Lifespan }[];
+      };
+      return tokens.find(({ sha256 }) => sha256 === id)?.local;
+    } catch {
+      return undefined; // somebody has damaged it
+    }
+  }
+
+  async #askLiveness(): Promise<void> {
+    const askedAt = Date.now();
+    const answer = await ask('/healthz?verbose');
+    this.#answers += 1;
+    if (answer?.status === 200) return;
+    const said =
+      answer === undefined ? 'does not answer' : `says ${answer.status}: ${answer.body.trim().replaceAll('\n', '; ')}`;
+    report({ kind: 'unwell', at: askedAt, what: `/healthz ${said}` });
+  }
+
+  /** Everything that it says about itself, for whoever looks for secrets in it. */
+  async #listen(): Promise<void> {
+    for (const path of ['/metrics', '/status', '/readyz?verbose', '/healthz?verbose']) {
+      const answer = await ask(path);
+      if (answer !== undefined) report({ kind: 'said', place: path, text: answer.body });
+    }
+    const before = summarise(this.#look());
+    const metrics = (await ask('/metrics'))?.body;
+    const after = this.#look();
+    if (metrics !== undefined && before === summarise(after)) this.#compare(metrics, after);
+  }
+
+  #compare(metrics: string, files: Snapshot): void {
+    const now = Date.now();
+    for (const directory of DIRECTORIES) {
+      const of = (name: string): number | undefined => {
+        const value = new RegExp(`^lakebase_credential_${name}\\{credential="${directory}"\\} (\\S+)$`, 'm').exec(
+          metrics,
+        )?.[1];
+        return value === undefined ? undefined : Number(value);
+      };
+      const own = files.filter(({ path }) => dirname(path) === directory);
+      const bad = own.filter(({ reading }) => reading.state !== 'whole' || reading.token!.expiresAt <= now - GRAIN_MS);
+      const expiry = Math.min(...own.map(({ reading }) => reading.token?.expiresAt ?? Infinity)) / 1_000;
+      const told = of('expiry_timestamp_seconds');
+      const lie =
+        of('valid') === 1 && bad.length > 0
+          ? `valid is 1 while ${bad.map(describe).join(', ')}`
+          : of('valid') === 1 && told !== undefined && Math.abs(told - expiry) > 1
+            ? `expiry_timestamp_seconds is ${told} instead of ${expiry}`
+            : undefined;
+      if (lie === undefined) continue;
+      report({ kind: 'lie', at: now, what: `/metrics of ${directory}: ${lie}`, forMs: 0, isReadyLie: true });
+    }
+  }
+
+  #count(): void {
+    report({ kind: 'count', reads: this.#reads, answers: this.#answers, lagMs: this.#lagMs });
+    this.#reads = 0;
+    this.#answers = 0;
+    this.#lagMs = 0;
+  }
+}
+
+function isUsable({ state, token }: Reading, at: number): boolean {
+  return state === 'whole' && token !== undefined && token.expiresAt - at >= marginMs(token);
+}
+
+function summarise(files: Snapshot): string {
+  return files.map(({ reading }) => reading.state + (reading.token?.id ?? '')).join(' ');
+}
+
+function describe({ path, reading }: Snapshot[number]): string {
+  const { state, token } = reading;
+  return `${path} is ${state === 'whole' && token ? `good for ${token.expiresAt - Date.now()} ms` : state}`;
+}
+
+function ask(path: string): Promise<{ readonly status: number; readonly body: string } | undefined> {
+  const { promise, resolve } = Promise.withResolvers<{ status: number; body: string } | undefined>();
+  const options = { host: '127.0.0.1', port: SIDECAR_PORT, path, agent: false, timeout: ANSWER_WITHIN_MS };
+  const request = get(options, (response) => {
+    let body = '';
+    response.on('data', (chunk) => (body += String(chunk)));
+    response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
+    response.on('error', () => resolve(undefined));
+  });
+  request.on('timeout', () => request.destroy());
+  request.on('error', () => resolve(undefined));
+  request.on('close', () => resolve(undefined));
+  return promise;
+}
+
+function report(what: Report): void {
+  process.send?.(what);
+}
+
+let watcher: Watcher | undefined;
+process.on('message', (order: Order) => {
+  if (order.kind === 'clock') {
+    if (watcher !== undefined) watcher.offsetMs = order.offsetMs;
+    return;
+  }
+  watcher = new Watcher(order);
+  watcher.run();
+});
+// oxlint-disable-next-line unicorn/no-process-exit -- whoever gave the order is gone
+process.on('disconnect', () => process.exit());

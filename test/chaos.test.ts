@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync } from 'node:fs';
+import { chmod } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, test, type TestContext } from 'node:test';
+import { FAULTS, kindOf } from '../chaos/catalogue.ts';
+import { whyNotHere } from '../chaos/isolation.ts';
+import { damagedBy, planRun, type PlannedFault } from '../chaos/schedule.ts';
+import { slope } from '../chaos/slope.ts';
+import { eventually, temporaryDirectory } from './support/sidecar-wait.ts';
+
+const ENTRY = join(import.meta.dirname, '../chaos/main.ts');
+
+function chaos(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  return spawnSync(process.execPath, [ENTRY, ...args], {
+    encoding: 'utf8',
+    env: { PATH: process.env['PATH'], ...env },
+  });
+}
+
+describe('the plan of a run', () => {
+  const rounds = planRun(1, 60);
+  const faults = rounds.flatMap((round) => round.faults);
+
+  test('is the same for the same seed and length, and another for another seed', () => {
+    assert.deepEqual(planRun(1, 60), rounds);
+    assert.notDeepEqual(planRun(2, 60), rounds);
+    const { stdout, status } = chaos(['--seed', '7', '--minutes', '1', '--plan']);
+    assert.equal(status, 0);
+    assert.match(stdout, /^seed 7, 1 min: npm run chaos -- --seed 7 --minutes 1\n/);
+    assert.equal(chaos(['--seed', '7', '--minutes', '1', '--plan']).stdout, stdout);
+  });
+
+  test('has every fault in an hour', () => {
+    const planned = new Set(faults.map(({ name }) => name));
+    assert.deepEqual([...planned].sort(), Object.keys(FAULTS).sort());
+  });
+
+  test('lets no two faults of a lane overlap, and all of them end before the calm', () => {
+    const lastEnd = new Map<string, number>();
+    for (const { calmFromMs, ...round } of rounds) {
+      for (const { name, atMs, lastsMs } of round.faults) {
+        const { lane } = kindOf(name);
+        assert.ok(atMs >= (lastEnd.get(lane) ?? 0), `${name} at ${atMs}`);
+        assert.ok(atMs + lastsMs <= calmFromMs, `${name} at ${atMs}`);
+        lastEnd.set(lane, atMs + lastsMs);
+      }
+    }
+  });
+
+  test('damages no file more often in a minute than the sidecar may repair it', () => {
+    const damages = Map.groupBy(
+      faults.flatMap((fault: PlannedFault) => damagedBy(fault).map((path) => ({ path, atMs: fault.atMs }))),
+      ({ path }) => path,
+    );
+    assert.equal(damages.size, 4);
+    for (const times of damages.values()) {
+      for (const [index, { atMs }] of times.entries()) {
+        const third = times[index + 2]?.atMs ?? Infinity;
+        assert.ok(third - atMs > 60_000, `three within ${third - atMs} ms`);
+      }
+    }
+  });
+});
+
+test('a slope is that of the many, whatever the few do', () => {
+  const line = Array.from({ length: 30 }, (_, x) => [x, 2 * x + (x % 7 === 0 ? 1_000 : 0)] as const);
+  assert.ok(Math.abs(slope(line) - 2) < 0.1);
+  assert.equal(slope([0, 1, 2, 3].map((x) => [x, 5])), 0);
+});
+
+test('wrong usage is refused with what is allowed', () => {
+  for (const args of [['--seed', 'x'], ['--seed', '-1'], ['--minutes', '0'], ['--speed', '2'], ['sok']]) {
+    const { status, stderr } = chaos(args);
+    assert.equal(status, 64, args.join(' '));
+    assert.match(stderr, /Usage: npm run chaos/);
+  }
+});
+
+test('it refuses to begin where anything but this machine could be reached, or is pointed to', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { status, stderr } = chaos(['--inside', directory], { DATABRICKS_HOST: 'https://my.cloud.databricks.com' });
+  assert.equal(status, 69);
+  assert.match(stderr, /^refused: /);
+  assert.deepEqual(readdirSync(directory), []);
+});
+
+const reason = whyNotHere();
+
+describe('an interrupted run', { skip: reason === undefined ? false : `no faults can be made: ${reason}` }, () => {
+  /** Until everything is set up. */
+  async function start(t: TestContext, temporary: string) {
+    const env = { PATH: process.env['PATH'], TMPDIR: temporary, DATABRICKS_HOST: 'https://my.cloud.databricks.com' };
+    const child = spawn(process.execPath, [ENTRY, '--seed', '1', '--minutes', '5'], { env, stdio: 'ignore' });
+    t.after(() => child.kill('SIGKILL'));
+    const directory = join(temporary, `lakebase-chaos-${child.pid}`);
+    await eventually('it is set up', () => existsSync(join(directory, 'settings/config.yaml')), { withinMs: 60_000 });
+    return { child, directory, ended: once(child, 'exit') as Promise<[number | null]> };
+  }
+
+  const processesOf = (directory: string): string[] =>
+    spawnSync('ps', ['-A', '-o', 'args='], { encoding: 'utf8' })
+      .stdout.split('\n')
+      .filter((line) => line.includes(directory));
+
+  test(
+    'leaves nothing running, and what a killed one leaves on disk goes with the next',
+    { timeout: 120_000 },
+    async (t) => {
+      const temporary = await temporaryDirectory(t);
+      await chmod(temporary, 0o755); // PostgreSQL and the sidecar, which are not root, go through
+      const killed = await start(t, temporary);
+      killed.child.kill('SIGKILL');
+      await eventually('nothing runs', () => processesOf(killed.directory).length === 0, { withinMs: 30_000 });
+      assert.ok(existsSync(killed.directory));
+
+      const interrupted = await start(t, temporary);
+      assert.ok(!existsSync(killed.directory), 'the next one sweeps');
+      interrupted.child.kill('SIGINT');
+      const [code] = await interrupted.ended;
+      assert.equal(code, 130);
+      assert.deepEqual(processesOf(interrupted.directory), []);
+      assert.deepEqual(readdirSync(temporary), []);
+    },
+  );
+});
