@@ -7,6 +7,7 @@ import {
   renameSync,
   rmSync,
   truncateSync,
+  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -71,12 +72,12 @@ export const ON_DISK = {
       throw error;
     }
   }),
-  'a file is removed': onFile((path) => rmSync(path, { force: true })),
+  'a file is removed': onFile((path) => unlinkSync(path)),
   'a file gets another mode': onFile((path, way) => chmodSync(path, choose(STRANGE_MODES, way))),
   'a state file is damaged': ({ stage }, { pick }) => {
     const directory = choose(DIRECTORIES, pick);
     const state = stage.path('volume', directory, `.${directory}.state.json`);
-    if (wayOf(pick) < 0.5) rmSync(state, { force: true });
+    if (wayOf(pick) < 0.5) unlinkSync(state);
     else writeFileSync(state, '{"identity":{"workspace":', { flag: 'r+' });
     return nothing;
   },

@@ -174,7 +174,8 @@ export class Run {
       await undo();
     } catch (error) {
       // Another fault was faster: the directory is gone, or the disk full or read-only.
-      if (!['ENOENT', 'EROFS', 'ENOSPC'].includes(String((error as NodeJS.ErrnoException).code))) throw error;
+      if ((error as NodeJS.ErrnoException).errno === undefined) throw error;
+      this.#judge.note(`not done: ${name}: ${(error as Error).message}`);
     }
     end(lingersMs);
     signal.throwIfAborted();

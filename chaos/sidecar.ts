@@ -20,6 +20,7 @@ const RESTART_MS = 1_000;
 /** Until a new process answers and has adopted what its predecessor left. */
 const SETTLING_MS = 3_000;
 const STOP_WITHIN_MS = 2_000;
+const GRACE_MS = 5_000;
 const KEPT_LINES = 40;
 const ACCOUNT = [`--reuid=${SIDECAR_UID}`, `--regid=${SIDECAR_UID}`, '--clear-groups'];
 /** As in a container: the first process of its own process namespace, with which all others end. */
@@ -30,10 +31,10 @@ export class SupervisedSidecar {
   readonly lines: string[] = [];
   starts = 0;
   startedAt = 0;
-  pid: number | undefined;
   /** Since somebody last took it. */
   #output = '';
   #child: ChildProcess | undefined;
+  #pid: number | undefined;
   #isExpectedToEnd = false;
   #isOver = false;
   #supervising: Promise<void> = Promise.resolve();
@@ -41,6 +42,12 @@ export class SupervisedSidecar {
 
   constructor(options: SidecarOptions) {
     this.#options = options;
+  }
+
+  /** Of the program itself; undefined while it does not run. */
+  get pid(): number | undefined {
+    this.#pid ??= this.#findPid();
+    return this.#pid;
   }
 
   get isContainer(): boolean {
@@ -80,7 +87,10 @@ export class SupervisedSidecar {
     const askedAt = performance.now();
     const ended = once(child, 'exit') as Promise<[number | null]>;
     this.signal('SIGTERM');
+    // As the kubelet does; the first process of a namespace hears no signal before it has asked for it.
+    const insisting = setTimeout(() => child.kill('SIGKILL'), GRACE_MS);
     const [code] = await ended;
+    clearTimeout(insisting);
     const tookMs = performance.now() - askedAt;
     if (isStarting) return;
     if (code !== 0) this.#options.onSurprise(`SIGTERM ended the sidecar with ${String(code)} instead of 0`);
@@ -104,7 +114,8 @@ export class SupervisedSidecar {
       this.startedAt = Date.now();
       isUp(SETTLING_MS);
       const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
-      this.pid = undefined;
+      this.#child = undefined;
+      this.#pid = undefined;
       isUp = timeline.begin('the sidecar is not up', { impairs: ['process'] });
       if (!this.#isExpectedToEnd) this.#judgeEnd(code, signal);
       if (!this.#isOver) await delay(RESTART_MS);
@@ -133,8 +144,6 @@ export class SupervisedSidecar {
     this.#output += text;
     this.lines.push(...text.trim().split('\n'));
     this.lines.splice(0, this.lines.length - KEPT_LINES);
-    // The first word of it: setpriv and env have become the sidecar by then.
-    this.pid ??= this.#findPid();
   }
 
   #findPid(): number | undefined {
