@@ -22,14 +22,14 @@ export function whyNotHere(): string | undefined {
  * Runs a program where the loopback device is the only network, where its mounts are nobody else's, and where whatever
  * it starts ends with it, even when it is killed. Nothing of the environment goes with it but the PATH.
  */
-export async function runInside(program: string, args: readonly string[]): Promise<number> {
+export async function runInside(program: string, seed: number, args: readonly string[]): Promise<number> {
   sweep();
   const reason = whyNotHere();
   if (reason !== undefined) {
     process.stderr.write(`no faults can be made: ${reason}\n`);
     return EXIT_UNAVAILABLE;
   }
-  const directory = join(tmpdir(), `${PREFIX}${process.pid}`);
+  const directory = join(tmpdir(), `${PREFIX}${process.pid}-${seed}`);
   mkdirSync(directory);
   chmodSync(directory, 0o755); // PostgreSQL and the sidecar, which are not root, go through
   // It stops in good order when this pipe closes, for whatever reason.
@@ -50,7 +50,7 @@ export async function runInside(program: string, args: readonly string[]): Promi
 /** What runs that were killed have left. Their processes and mounts are gone with them. */
 function sweep(): void {
   for (const name of readdirSync(tmpdir())) {
-    const pid = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : '';
+    const pid = name.startsWith(PREFIX) ? name.slice(PREFIX.length).split('-')[0]! : '';
     if (/^\d+$/.test(pid) && !isChaos(pid)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
   }
 }

@@ -46,7 +46,8 @@ const BLIND_MS = 1_500;
 export class Judge {
   readonly violations: Violation[] = [];
   logins = 0;
-  explainedFailures = 0;
+  /** Logins that failed, by what explains it. */
+  readonly explained = { database: 0, damage: 0, expiry: 0 };
   reads = 0;
   answers = 0;
   rotations = 0;
@@ -217,12 +218,11 @@ export class Judge {
 
   #judgeLogin({ client, path, from, to, error }: FailedLogin): void {
     const { timeline } = this.#options;
-    const isExplained =
-      timeline.isImpaired('login', from - SIGHT_MS, to) ||
-      // A repair can be faster than the look at the file.
-      timeline.wasDamaged(path, from - SIGHT_MS, to) ||
-      this.#wasBad(path, from - SIGHT_MS, to);
-    if (isExplained) this.explainedFailures += 1;
+    const since = from - SIGHT_MS;
+    if (timeline.isImpaired('login', since, to)) this.explained.database += 1;
+    // A repair can be faster than the look at the file.
+    else if (timeline.wasDamaged(path, since, to)) this.explained.damage += 1;
+    else if (this.#wasBad(path, since, to)) this.explained.expiry += 1;
     else this.violate(`a login of ${client} failed with a good file: ${error}`, to);
   }
 
@@ -234,6 +234,11 @@ export class Judge {
       if (at > to || until < from) return false;
       return reading.state !== 'whole' || reading.token!.expiresAt <= Math.min(to, until);
     });
+  }
+
+  get explainedFailures(): number {
+    const { database, damage, expiry } = this.explained;
+    return database + damage + expiry;
   }
 
   /** Of anybody who observes: what was seen late is not held against the sidecar. */

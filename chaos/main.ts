@@ -4,13 +4,13 @@ import { parseArgs } from 'node:util';
 import { lifeline, requireLoopbackOnly, runInside } from './isolation.ts';
 import { planRun } from './schedule.ts';
 
-const HELP = `Usage: npm run chaos -- [--seed N] [--minutes M] [--plan]
+const HELP = `Usage: npm run chaos -- [--seed N]... [--minutes M] [--plan]
        npm run chaos -- soak [--rotations N]
 
 Does to the built sidecar whatever can happen to it, and checks all the time that it keeps its promises. The same seed and
 length make the same faults. It ends with 1 where a promise was broken.
 
-  --seed N        which faults; the date without it
+  --seed N        which faults; the date without it, as the word date does. Several seeds run side by side
   --minutes M     for how long; 5 without it
   --plan          prints the faults, and makes none
 
@@ -27,7 +27,7 @@ const LEAST_ROTATIONS = 100;
 interface Wishes {
   readonly isSoak: boolean;
   readonly rotations: number;
-  readonly seed: number;
+  readonly seeds: readonly number[];
   readonly minutes: number;
   readonly isPlan: boolean;
   /** Where it stands inside its namespaces. */
@@ -45,7 +45,7 @@ function readWishes(args: string[]): Wishes | string {
       args,
       allowPositionals: true,
       options: {
-        seed: { type: 'string', default: String(Math.floor(Date.now() / 1_000)) },
+        seed: { type: 'string', multiple: true, default: ['date'] },
         minutes: { type: 'string', default: '5' },
         plan: { type: 'boolean', default: false },
         rotations: { type: 'string', default: '10000' },
@@ -53,21 +53,24 @@ function readWishes(args: string[]): Wishes | string {
         help: { type: 'boolean', default: false },
       },
     });
-    const [seed, minutes] = [Number(values.seed), Number(values.minutes)];
+    const now = Math.floor(Date.now() / 1_000);
+    const seeds = values.seed.map((seed) => (seed === 'date' ? now : Number(seed)));
+    const minutes = Number(values.minutes);
     if (values.help) return '';
-    if (!Number.isInteger(seed) || seed < 0 || seed >= MAX_SEED) return `--seed: a number from 0 to ${MAX_SEED - 1}`;
+    const isSeed = (seed: number): boolean => Number.isInteger(seed) && seed >= 0 && seed < MAX_SEED;
+    if (!seeds.every(isSeed)) return `--seed: a number from 0 to ${MAX_SEED - 1}`;
     if (!(minutes > 0)) return '--minutes: a number above 0';
     const rotations = Number(values.rotations);
     if (!(rotations >= LEAST_ROTATIONS)) return `--rotations: a number from ${LEAST_ROTATIONS}`;
     const isSoak = positionals[0] === 'soak';
     if (positionals.length > (isSoak ? 1 : 0)) return `${positionals.join(' ')}: not known`;
-    return { isSoak, rotations, seed, minutes, isPlan: values.plan, inside: values.inside };
+    return { isSoak, rotations, seeds, minutes, isPlan: values.plan, inside: values.inside };
   } catch (error) {
     return (error as Error).message;
   }
 }
 
-function printPlan({ seed, minutes }: Wishes): void {
+function printPlan(seed: number, minutes: number): void {
   for (const { name, atMs, lastsMs } of planRun(seed, minutes).flatMap(({ faults }) => faults)) {
     say(
       `${(atMs / 1_000).toFixed(1).padStart(8)} s  ${name}${lastsMs > 0 ? `, for ${(lastsMs / 1_000).toFixed(1)} s` : ''}`,
@@ -75,7 +78,7 @@ function printPlan({ seed, minutes }: Wishes): void {
   }
 }
 
-async function performInside({ seed, minutes }: Wishes, directory: string): Promise<number> {
+async function performInside(seed: number, minutes: number, directory: string): Promise<number> {
   try {
     requireLoopbackOnly();
   } catch (error) {
@@ -86,13 +89,14 @@ async function performInside({ seed, minutes }: Wishes, directory: string): Prom
   // Loaded here, because a refusal and a plan need none of it.
   const [{ Run }, { Stage }] = await Promise.all([import('./run.ts'), import('./stage.ts')]);
   const stage = await Stage.set(directory);
+  const tell = (line: string): void => say(`${seed}: ${line}`);
   try {
-    const { violations, lines } = await new Run(stage, seed, say).perform(minutes, signal);
-    for (const line of lines) say(line);
+    const { violations, lines } = await new Run(stage, seed, tell).perform(minutes, signal);
+    for (const line of lines) tell(line);
     return violations.length === 0 ? 0 : 1;
   } catch (error) {
     if (!signal.aborted) throw error;
-    say(`interrupted; nothing is left running. Seed ${seed}`);
+    tell('interrupted; nothing is left running');
     return EXIT_INTERRUPTED;
   } finally {
     await stage.close();
@@ -105,18 +109,20 @@ async function main(args: string[]): Promise<number> {
     (wishes === '' ? process.stdout : process.stderr).write(wishes === '' ? HELP : `${wishes}\n\n${HELP}`);
     return wishes === '' ? 0 : EXIT_USAGE;
   }
-  const { seed, minutes, isPlan, inside, isSoak } = wishes;
-  if (inside !== undefined) return await performInside(wishes, inside);
-  if (!isSoak) say(`seed ${seed}, ${minutes} min: npm run chaos -- --seed ${seed} --minutes ${minutes}`);
-  if (isPlan) {
-    printPlan(wishes);
-    return 0;
+  const { seeds, minutes, isPlan, inside, isSoak } = wishes;
+  if (inside !== undefined) return await performInside(seeds[0]!, minutes, inside);
+  for (const seed of isSoak ? [] : seeds) {
+    say(`seed ${seed}, ${minutes} min: npm run chaos -- --seed ${seed} --minutes ${minutes}`);
+    if (isPlan) printPlan(seed, minutes);
   }
+  if (isPlan) return 0;
   const builder = join(import.meta.dirname, '../scripts/build.ts');
   const built = spawnSync(process.execPath, [builder], { stdio: ['ignore', 'ignore', 'inherit'] });
   if (built.status !== 0) return 1;
   if (isSoak) return await soakUntilStopped(wishes);
-  return await runInside(join(import.meta.dirname, 'main.ts'), ['--seed', String(seed), '--minutes', String(minutes)]);
+  const entry = join(import.meta.dirname, 'main.ts');
+  const codes = seeds.map((seed) => runInside(entry, seed, ['--seed', String(seed), '--minutes', String(minutes)]));
+  return Math.max(...(await Promise.all(codes)));
 }
 
 async function soakUntilStopped({ rotations }: Wishes): Promise<number> {

@@ -210,11 +210,12 @@ export class Run {
   }
 
   #summarise(): Summary {
-    const { logins, explainedFailures, reads, answers, rotations, violations, worstLagMs } = this.#judge;
+    const { logins, explained, reads, answers, rotations, violations, worstLagMs } = this.#judge;
     const skipped = [...this.#skipped].map(([name, count]) => `${name} (${count})`);
     const lines = [
       `${this.#faults} faults; ${this.#sidecar.starts} starts of the sidecar; ${this.#stage.workspace.minted.length} mints; ${rotations} rotations of files`,
-      `${reads} reads of files, ${answers} answers about health, ${logins} logins, ${explainedFailures} logins that failed for a known reason`,
+      `${reads} reads of files, ${answers} answers about health, ${logins} logins`,
+      `logins that failed: ${explained.database} while PostgreSQL restarted, ${explained.damage} after somebody damaged the file, ${explained.expiry} when no valid token could be had`,
       `the observers were delayed by ${Math.round(worstLagMs)} ms at most`,
       ...(skipped.length > 0
         ? [`skipped, because libfaketime is missing (apt-get install faketime): ${skipped.join(', ')}`]

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
-import { chmod } from 'node:fs/promises';
+import { chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { FAULTS, kindOf } from '../chaos/catalogue.ts';
@@ -36,6 +36,14 @@ describe('the plan of a run', () => {
   test('has every fault in an hour', () => {
     const planned = new Set(faults.map(({ name }) => name));
     assert.deepEqual([...planned].sort(), Object.keys(FAULTS).sort());
+  });
+
+  test('has no fault that docs/chaos.md does not name', async () => {
+    const page = await readFile(join(import.meta.dirname, '../docs/chaos.md'), 'utf8');
+    assert.deepEqual(
+      Object.keys(FAULTS).filter((name) => !page.includes(name)),
+      [],
+    );
   });
 
   test('lets no two faults of a lane overlap, and all of them end before the calm', () => {
@@ -95,7 +103,7 @@ describe('an interrupted run', { skip: reason === undefined ? false : `no faults
     const env = { PATH: process.env['PATH'], TMPDIR: temporary, DATABRICKS_HOST: 'https://my.cloud.databricks.com' };
     const child = spawn(process.execPath, [ENTRY, '--seed', '1', '--minutes', '5'], { env, stdio: 'ignore' });
     t.after(() => child.kill('SIGKILL'));
-    const directory = join(temporary, `lakebase-chaos-${child.pid}`);
+    const directory = join(temporary, `lakebase-chaos-${child.pid}-1`);
     await eventually('it is set up', () => existsSync(join(directory, 'settings/config.yaml')), { withinMs: 60_000 });
     return { child, directory, ended: once(child, 'exit') as Promise<[number | null]> };
   }
