@@ -15,6 +15,7 @@ const SETTINGS = { refresh: { at: 0.25, jitter: 0.05, floor: '0s' } };
 /** With room, garbage is left lying for as long as this takes: what grows would not be what is held. */
 const SMALL_HEAP = '--max-old-space-size=48 --max-semi-space-size=2';
 const SAMPLE_EVERY_MS = 2_000;
+const SAMPLES_TOGETHER = 10;
 /** What is compiled, loaded and cached in the beginning is no leak. */
 const WARM_UP = 0.25;
 /** What memory may differ by, because nobody knows when it is collected. */
@@ -36,6 +37,7 @@ const MEASURED = {
   'bytes on the volume and in /tmp': '',
 } as const;
 type Measured = keyof typeof MEASURED;
+const NAMES = Object.keys(MEASURED) as Measured[];
 /** Depends on how many others run the same Node.js. */
 const NOT_JUDGED: ReadonlySet<Measured> = new Set(['PSS']);
 
@@ -101,11 +103,22 @@ function measure(pid: number, directory: string): Sample['values'] {
   };
 }
 
+/** The least of every few samples: what is under way at a time varies with how busy the machine is, what is held does not. */
+function held(samples: readonly Sample[]): Sample[] {
+  const groups = Map.groupBy(samples, (sample) => Math.floor(samples.indexOf(sample) / SAMPLES_TOGETHER));
+  return [...groups.values()].map((group) => ({
+    rotations: group.at(-1)!.rotations,
+    values: Object.fromEntries(
+      NAMES.map((name) => [name, Math.min(...group.map(({ values }) => values[name]))]),
+    ) as Sample['values'],
+  }));
+}
+
 function report(into: Report, samples: readonly Sample[], failed: number, cpuMs: number): boolean {
   const last = samples.at(-1)!.rotations;
-  const steady = samples.filter(({ rotations }) => rotations >= last * WARM_UP);
+  const steady = held(samples.filter(({ rotations }) => rotations >= last * WARM_UP));
   const rising: string[] = [];
-  const rows = (Object.keys(MEASURED) as Measured[]).map((name) => {
+  const rows = NAMES.map((name) => {
     const unit = MEASURED[name];
     const values = steady.map(({ values }) => values[name]);
     const per10000 = slope(steady.map(({ rotations, values }) => [rotations, values[name]])) * 10_000;
