@@ -236,11 +236,6 @@ export class Judge {
     });
   }
 
-  get explainedFailures(): number {
-    const { database, damage, expiry } = this.explained;
-    return database + damage + expiry;
-  }
-
   /** Of anybody who observes: what was seen late is not held against the sidecar. */
   lag(ms: number): void {
     const now = Date.now();

@@ -201,10 +201,11 @@ export class Run {
   }
 
   #describe({ faults }: Round, index: number, count: number): string {
-    const { logins, explainedFailures, rotations, violations } = this.#judge;
+    const { logins, explained, rotations, violations } = this.#judge;
+    const failed = explained.database + explained.damage + explained.expiry;
     return (
       `${clockTime(Date.now()).slice(0, 8)} round ${index + 1}/${count}: ${faults.length} faults; so far ` +
-      `${rotations} rotations of files, ${logins} logins, ${explainedFailures} more that failed for a known reason, ` +
+      `${rotations} rotations of files, ${logins} logins, ${failed} more that failed for a known reason, ` +
       `${violations.length} violations`
     );
   }
