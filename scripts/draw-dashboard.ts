@@ -26,18 +26,14 @@ async function photograph(html: string, height: number, cleanup: SharedCleanup):
   await writeFile(page, html);
   const flags = [
     '--headless',
-    '--no-sandbox',
     '--disable-gpu',
     '--hide-scrollbars',
-    `--user-data-dir=${directory}/profile`,
+    ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
+    `--user-data-dir=${join(directory, 'profile')}`,
+    `--window-size=${WIDTH},${height}`,
+    `--screenshot=${PICTURE}`,
   ];
-  await execa(
-    'chromium',
-    [...flags, `--window-size=${WIDTH},${height}`, `--screenshot=${PICTURE}`, pathToFileURL(page).href],
-    {
-      timeout: 60_000,
-    },
-  );
+  await execa('chromium', [...flags, pathToFileURL(page).href], { timeout: 60_000 });
   await writeFile(PICTURE, withPalette(await readFile(PICTURE)));
 }
 
@@ -57,7 +53,6 @@ try {
     drawn,
   );
   await photograph(html, heightOf(dashboard()), cleanup);
-  if (process.env['KEEP_HTML'] !== undefined) await writeFile(process.env['KEEP_HTML'], html);
   say(`${PICTURE}: ${Math.round((await stat(PICTURE)).size / 1_024)} KiB`);
 } finally {
   await cleanup.undo();

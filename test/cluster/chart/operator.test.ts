@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { alerts, panelQueries, rules } from '../../support/monitoring.ts';
-import type { Prometheus } from '../../support/prometheus.ts';
+import type { ActiveTarget, Prometheus } from '../../support/prometheus.ts';
 import { workspaceFor } from '../../support/sidecar-clis.ts';
 import { eventually } from '../../support/sidecar-wait.ts';
 import { spawnRun, type Sidecar } from '../../support/sidecar.ts';
@@ -38,6 +38,12 @@ const VALUES = {
 };
 const skip = (await whyNoOperator()) ?? (await whyNoMounts());
 
+interface Manifest {
+  readonly kind: string;
+  readonly spec: { readonly template: Pod };
+  readonly items?: readonly Manifest[];
+}
+
 describe('the Prometheus operator, with the chart installed by Helm', { skip }, () => {
   const shared = new SharedCleanup();
   let world: ChartWorld;
@@ -55,6 +61,7 @@ describe('the Prometheus operator, with the chart installed by Helm', { skip }, 
     await sidecar.logged('started');
     const injected = await place(podOf(), 'apps');
     assert.equal(sidecarOf(injected)?.name, 'lakebase-credential');
+    await world.api.kubectl(['create', 'serviceaccount', 'orders', '-n', 'payments']);
     await place(await templateOf('component', ['kustomize', join(ROOT, 'manifests/examples/libpq')]), 'payments');
     await place(await templateOf('synced', ['get', 'deployments', '-n', NAMESPACE, '-o', 'yaml']), NAMESPACE);
     await place({ ...podOf(), metadata: { name: 'another' } }, 'apps');
@@ -63,10 +70,13 @@ describe('the Prometheus operator, with the chart installed by Helm', { skip }, 
   after(() => shared.undo());
 
   test('makes Prometheus scrape each pod with a sidecar and no other, with the labels that alerts and dashboard ask for', async () => {
-    const targets = await eventually('three targets are up', async () => {
-      const all = (await prometheus.targets()).filter(({ health }) => health === 'up');
-      return all.length === 3 && all;
-    });
+    let all: readonly ActiveTarget[] = [];
+    const areUp = async () => {
+      all = await prometheus.targets();
+      return all.length === 3 && all.every(({ health }) => health === 'up') && all;
+    };
+    const onTimeout = () => JSON.stringify(all);
+    const targets = await eventually('three targets are up', areUp, { withinMs: 30_000, onTimeout });
     const labels = targets.map((target) => target.labels).toSorted((a, b) => a['pod']!.localeCompare(b['pod']!));
     const common = {
       job: JOB,
@@ -91,10 +101,10 @@ describe('the Prometheus operator, with the chart installed by Helm', { skip }, 
       loaded.map(({ health, name }) => [name, health]),
       names.map((name) => [name, 'ok']),
     );
-    const minutes = (duration = '') => Number.parseInt(duration) * (duration.endsWith('m') ? 60 : 1);
+    const seconds = (duration = '') => Number.parseInt(duration) * (duration.endsWith('m') ? 60 : 1);
     assert.deepEqual(
       loaded.filter(({ type }) => type === 'alerting').map(({ duration }) => duration),
-      alerts().map((alert) => minutes(alert.for)),
+      alerts().map((alert) => seconds(alert.for)),
     );
   });
 
@@ -137,20 +147,11 @@ describe('the Prometheus operator, with the chart installed by Helm', { skip }, 
     await assert.rejects(world.api.kubectl(['create', '-f', '-'], rule), /rules\[0\]\.for: Invalid value/);
   });
 
-  /** The pod that a Deployment would have, of several documents. */
+  /** The pod that a Deployment would have; of what is printed, which may be a list or several documents. */
   async function templateOf(name: string, command: readonly string[]): Promise<Pod> {
-    const [text] = [await world.api.kubectl(command)];
-    type Deployment = {
-      readonly kind: string;
-      readonly spec: { readonly template: Pod };
-      readonly items?: Deployment[];
-    };
-    const documents = parseAllDocuments(text).map((document) => document.toJS() as Deployment);
-    const { metadata, spec } = documents.flatMap((one) => one.items ?? [one]).find(({ kind }) => kind === 'Deployment')!
-      .spec.template;
-    await world.api
-      .kubectl(['create', 'serviceaccount', spec['serviceAccountName'] as string, '-n', 'payments'])
-      .catch(() => undefined);
+    const documents = parseAllDocuments(await world.api.kubectl(command)).map((one) => one.toJS() as Manifest);
+    const all = documents.flatMap((one) => one.items ?? [one]);
+    const { metadata, spec } = all.find(({ kind }) => kind === 'Deployment')!.spec.template;
     return { metadata: { ...metadata, name }, spec };
   }
 

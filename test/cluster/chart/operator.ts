@@ -15,10 +15,13 @@ const NAME = 'main';
 const WITH_HOME = ['sh', '-c', `mount --bind "$0" ${HOME} && exec "$@"`];
 
 /** An API server, and who may do everything there. */
-export interface Api {
+export interface Access {
   readonly url: string;
   readonly caFile: string;
   readonly admin: { readonly cert: string; readonly key: string };
+}
+
+export interface Api extends Access {
   readonly kubectl: (args: readonly string[], input?: object) => Promise<string>;
 }
 
@@ -101,9 +104,8 @@ export class Operator {
     return new Operator(t, api, programs, namespace);
   }
 
-  /** One that selects every monitor and every rule. */
-  async prometheus(): Promise<Prometheus> {
-    const { admin, caFile, url } = this.#api;
+  /** One that selects every monitor and every rule, and looks for pods there. */
+  async prometheus({ admin, caFile, url }: Access = this.#api): Promise<Prometheus> {
     const everything = { podMonitorSelector: {}, podMonitorNamespaceSelector: {}, ruleSelector: {} };
     await this.#api.kubectl(['create', '-f', '-'], {
       apiVersion: 'monitoring.coreos.com/v1',
