@@ -221,7 +221,7 @@ export class Run {
       ...(skipped.length > 0
         ? [`skipped, because libfaketime is missing (apt-get install faketime): ${skipped.join(', ')}`]
         : []),
-      `seed ${this.#seed}: ${violations.length} violations`,
+      `${violations.length} violations`,
     ];
     return { violations, faults: this.#faults, skipped: skipped.length, lines };
   }
