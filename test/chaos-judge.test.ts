@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Judge } from '../chaos/judge.ts';
+import { LIFETIME_MS } from '../chaos/layout.ts';
+import type { Reading } from '../chaos/reading.ts';
+import { Timeline } from '../chaos/timeline.ts';
+
+const PATH = 'backstage/pgpass';
+const START = 1_800_000_000_000;
+
+/** A run whose clock stands where it is put. */
+function court() {
+  const clock = { now: START };
+  const timeline = new Timeline(() => clock.now);
+  const verdicts: string[] = [];
+  const onViolation = ({ what }: { what: string }): void => void verdicts.push(what);
+  const judge = new Judge({ timeline, onViolation, startedAt: () => START - 60_000 });
+  const read = (reading: Reading): void => judge.hear({ kind: 'read', at: clock.now, path: PATH, reading });
+  const token = (id: string, lifetimeMs = LIFETIME_MS): Reading => ({
+    state: 'whole',
+    token: { id, issuedAt: clock.now, expiresAt: clock.now + lifetimeMs },
+  });
+  const pass = (ms: number): void => {
+    for (let passed = 0; passed < ms; passed += 250) {
+      clock.now += 250;
+      judge.tick(clock.now);
+    }
+  };
+  return { clock, timeline, judge, verdicts, read, token, pass };
+}
+
+test('a gap is healthy where nothing of the kind goes on or lingers', () => {
+  const { clock, timeline } = court();
+  const at = (seconds: number): number => START + seconds * 1_000;
+  const during = (from: number, to: number, lingersMs = 0): void => {
+    clock.now = at(from);
+    const end = timeline.begin('a fault', { impairs: ['mint'] });
+    clock.now = at(to);
+    end(lingersMs);
+  };
+  during(10, 20, 5_000);
+  during(12, 14);
+  during(27, 30);
+  for (const [from, to, seconds, expected] of [
+    [0, 10, 10, true],
+    [0, 10, 11, false],
+    [5, 30, 5, true],
+    [6, 27, 5, false],
+    [6, 40, 10, true],
+    [11, 39, 10, false],
+    [20, 26, 1, true],
+    [10, 25, 1, false],
+  ] as const) {
+    assert.equal(timeline.hasHealthyGap(at(from), at(to), ['mint'], seconds * 1_000), expected, `${from} to ${to}`);
+  }
+  assert.ok(timeline.hasHealthyGap(at(0), at(40), ['write'], 40_000), 'of another kind');
+});
+
+describe('the judge of a run', () => {
+  test('says nothing of files that rotate in time', () => {
+    const { read, token, pass, verdicts } = court();
+    for (const id of ['a', 'b', 'c']) {
+      read(token(id));
+      pass(LIFETIME_MS / 2);
+    }
+    assert.deepEqual(verdicts, []);
+  });
+
+  test('asks who has touched a file that is not whole, and how long that may last', () => {
+    const { clock, timeline, read, token, pass, verdicts } = court();
+    read(token('a'));
+    pass(1_000);
+    timeline.begin('a file is removed', { paths: [PATH] })();
+    read({ state: 'missing' });
+    pass(4_000);
+    assert.deepEqual(verdicts, []);
+    pass(2_000);
+    assert.match(verdicts.join('\n'), /^promise 2, backstage\/pgpass: it is still missing/);
+    verdicts.length = 0;
+    clock.now += 20_000;
+    read(token('b'));
+    read({ state: 'empty' });
+    assert.match(verdicts.join('\n'), /^promise 1, backstage\/pgpass: it is empty, and nobody has touched it/);
+  });
+
+  test('explains an expired token by an outage, until five seconds after it', () => {
+    const { timeline, read, token, pass, verdicts } = court();
+    read(token('a'));
+    pass(LIFETIME_MS / 2);
+    const end = timeline.begin('the workspace is away', { impairs: ['mint'] });
+    pass(LIFETIME_MS);
+    end(2_000);
+    pass(6_500);
+    assert.deepEqual(verdicts, []);
+    pass(1_000);
+    assert.match(verdicts.join('\n'), /it has been expired for \d+ ms, though nothing was in the way/);
+  });
+
+  test('takes no token for better that expires sooner than one that is valid', () => {
+    const { read, token, verdicts } = court();
+    read(token('a'));
+    read(token('b', 3_000));
+    assert.match(verdicts.join('\n'), /^promise 2, .*good for 30000 ms was replaced by one good for 3000 ms/);
+  });
+
+  test('wants an explanation for each login that fails', () => {
+    const { clock, judge, read, token, pass, timeline, verdicts } = court();
+    read(token('a'));
+    const fail = (error: string): void =>
+      judge.hear({ kind: 'failed', client: 'psql', path: PATH, from: clock.now, to: clock.now, error });
+    const end = timeline.begin('PostgreSQL restarts', { impairs: ['login'] });
+    fail('refused');
+    end();
+    pass(5_000);
+    assert.equal(judge.explained.database, 1);
+    assert.deepEqual(verdicts, []);
+    fail('refused again');
+    pass(3_000);
+    assert.deepEqual(verdicts, ['a login of psql failed with a good file: refused again']);
+  });
+
+  test('forgives health a moment where it is too careful, and none where it is too bold', () => {
+    const { clock, judge, verdicts } = court();
+    const lie = (forMs: number, isReadyLie: boolean): void =>
+      judge.hear({ kind: 'lie', at: clock.now, what: '/readyz lies', forMs, isReadyLie });
+    lie(1_400, false);
+    assert.deepEqual(verdicts, []);
+    lie(1_600, false);
+    assert.equal(verdicts.length, 1);
+    clock.now += 60_000;
+    lie(0, true);
+    assert.equal(verdicts.length, 2);
+  });
+});
