@@ -5,6 +5,7 @@ import { figuresPage, quoteFigures } from '../bench/page.ts';
 import { readResults } from '../bench/results.ts';
 import { configurationReference } from '../src/config/reference.ts';
 import { configJsonSchema } from '../src/config/schema.ts';
+import { chartReadme } from './chart-readme.ts';
 import { chartValuesSchema } from './chart-schema.ts';
 
 /** Content by path from the root of the repository, as it is committed. */
@@ -16,6 +17,7 @@ export async function generatedFiles(): Promise<ReadonlyMap<string, string>> {
     'docs/figures.md': figuresPage(results),
     'docs/configuration.md': configurationReference(),
     'docs/configuration.schema.json': JSON.stringify(configJsonSchema()),
+    'charts/lakebase-credential-sidecar/README.md': chartReadme(),
     'charts/lakebase-credential-sidecar/values.schema.json': JSON.stringify(chartValuesSchema()),
   });
   const options = await prettier.resolveConfig(import.meta.filename);

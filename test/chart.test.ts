@@ -3,7 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { Ajv } from 'ajv';
-import { isMap, parse, parseDocument, type Pair, type YAMLMap } from 'yaml';
+import { parse } from 'yaml';
+import { chartValues } from '../scripts/chart-readme.ts';
 
 const root = join(import.meta.dirname, '..');
 const chart = join(root, 'charts/lakebase-credential-sidecar');
@@ -120,14 +121,30 @@ describe('the chart', () => {
   });
 
   test('says what every value is', () => {
-    const silent = undocumented(parseDocument(read('values.yaml')).contents as YAMLMap);
+    const silent = chartValues()
+      .filter(({ comment }) => comment === '')
+      .map(({ path }) => path);
     assert.deepEqual(silent, []);
     assert.ok(read('values.yaml').split('\n').length < 200);
   });
 
+  test('tells Artifact Hub its licence and its changes', () => {
+    const { annotations, kubeVersion, icon, maintainers } = parse(read('Chart.yaml')) as ChartFile;
+    const changes = parse(annotations['artifacthub.io/changes']!) as { kind: string; description: string }[];
+    assert.ok(changes.length > 0);
+    for (const { kind, description } of changes) {
+      assert.ok(['added', 'changed', 'deprecated', 'removed', 'fixed', 'security'].includes(kind), kind);
+      assert.ok(description.length > 0);
+    }
+    assert.deepEqual([annotations['artifacthub.io/license'], kubeVersion], ['Apache-2.0', '>=1.29.0-0']);
+    assert.ok(icon.startsWith('data:image/svg+xml;base64,') && maintainers.length > 0);
+  });
+
   test('is the chart of this version of the program', () => {
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
-    assert.equal((parse(read('Chart.yaml')) as { appVersion: string }).appVersion, version);
+    const { appVersion, version: own } = parse(read('Chart.yaml')) as ChartFile;
+    assert.deepEqual([appVersion, own], [version, version]);
+    assert.match(readFileSync(join(root, 'CHANGELOG.md'), 'utf8'), new RegExp(`^## \\[${version}\\]`, 'm'));
   });
 
   test('has every annotation in the documentation, with values there that the schema accepts', () => {
@@ -152,6 +169,15 @@ describe('the chart', () => {
   });
 });
 
+interface ChartFile {
+  readonly version: string;
+  readonly appVersion: string;
+  readonly kubeVersion: string;
+  readonly icon: string;
+  readonly maintainers: readonly object[];
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
 interface Schema {
   readonly type?: unknown;
   readonly pattern?: string;
@@ -163,15 +189,4 @@ interface Schema {
 function objectsOf(schema: Schema, path: string): (readonly [string, Schema])[] {
   const inner = Object.entries(schema.properties ?? {}).flatMap(([key, value]) => objectsOf(value, `${path}/${key}`));
   return [[path, schema], ...inner, ...(schema.items === undefined ? [] : objectsOf(schema.items, path))];
-}
-
-function undocumented(map: YAMLMap, path = ''): string[] {
-  return map.items.flatMap((pair, index) => {
-    const { key, value } = pair as Pair<{ value: string; commentBefore?: string }>;
-    // The comment before the first key is that of the map, for the parser.
-    const comment = key.commentBefore ?? (index === 0 ? map.commentBefore : undefined);
-    const here = `${path}${key.value}`;
-    const below = isMap(value) && value.flow !== true ? undocumented(value, `${here}.`) : [];
-    return [...(comment === undefined && !(index === 0 && path === '') ? [here] : []), ...below];
-  });
 }

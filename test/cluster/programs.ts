@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { ClusterError } from './failure.ts';
 import { programsDirectory } from './layout.ts';
+import { withLockInTurn } from './lock.ts';
 import { findProgram } from './requirements.ts';
 
 const KUBERNETES = '1.36.1';
@@ -78,8 +79,12 @@ export async function buildPrograms(report: (line: string) => void, sources = SO
   for (const source of sources) {
     const folder = join(programsDirectory, await keyOf(source));
     if (await exists(folder)) continue;
-    report(`building ${Object.keys(source.programs).join(', ')} (once)`);
-    await build(source, folder);
+    // Test files are processes of their own.
+    await withLockInTurn(`${folder}.lock`, async () => {
+      if (await exists(folder)) return;
+      report(`building ${Object.keys(source.programs).join(', ')} (once)`);
+      await build(source, folder);
+    });
   }
   return locatePrograms(sources);
 }

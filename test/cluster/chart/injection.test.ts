@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { parseAllDocuments } from 'yaml';
 import { whyNoHelm } from '../programs.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
-import { assertReads, bare, comparable } from './pods.ts';
+import { assertReads, bare, comparable, kustomized } from './pods.ts';
 import {
   CHART,
   ChartWorld,
@@ -16,7 +14,6 @@ import {
   sidecarOf,
   variablesOf,
   type Pod,
-  type PodSpec,
 } from './world.ts';
 
 const PAYMENTS = {
@@ -52,7 +49,7 @@ describe('injection by policy', { skip }, () => {
   after(() => shared.undo());
 
   test('gives a pod what the kustomize component would give it, in a restricted namespace', async () => {
-    const { metadata, spec } = await templateOf('manifests/examples/libpq');
+    const { metadata, spec } = await kustomized(world, 'manifests/examples/libpq');
     const expected = await world.create({ metadata: { name: 'orders' }, spec });
     const injected = await world.create({
       metadata: { ...metadata, name: 'orders', labels: LABELS, annotations: podOf().metadata.annotations! },
@@ -217,12 +214,4 @@ describe('injection by policy', { skip }, () => {
       assertReads(spec.containers[0]!);
     }
   });
-
-  async function templateOf(path: string): Promise<{ metadata: Pod['metadata']; spec: PodSpec }> {
-    const text = await world.api.kubectl(['kustomize', join(import.meta.dirname, '../../..', path)]);
-    const documents = parseAllDocuments(text).map(
-      (document) => document.toJS() as { kind: string; spec: { template: Pod } },
-    );
-    return documents.find(({ kind }) => kind === 'Deployment')!.spec.template;
-  }
 });

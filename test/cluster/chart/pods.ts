@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import type { Container, PodSpec } from './world.ts';
+import { join } from 'node:path';
+import { parseAllDocuments } from 'yaml';
+import type { ChartWorld, Container, Pod, PodSpec } from './world.ts';
 
 export function assertReads({ name, env = [], volumeMounts = [] }: Container, directory = '/run/lakebase'): void {
   assert.deepEqual(
@@ -13,6 +15,15 @@ export function assertReads({ name, env = [], volumeMounts = [] }: Container, di
     [mount],
     name,
   );
+}
+
+/** The pod that a kustomization's Deployment makes. */
+export async function kustomized({ api }: ChartWorld, path: string): Promise<Pod> {
+  const text = await api.kubectl(['kustomize', join(import.meta.dirname, '../../..', path)]);
+  const documents = parseAllDocuments(text).map(
+    (document) => document.toJS() as { readonly kind: string; readonly spec: { readonly template: Pod } },
+  );
+  return documents.find(({ kind }) => kind === 'Deployment')!.spec.template;
 }
 
 /** Without anything that the component has added. */
@@ -35,12 +46,13 @@ export function comparable(spec: PodSpec): object {
   const byName = (a: { name: string }, b: { name: string }): number => a.name.localeCompare(b.name);
   const sorted = (container: Container): Container => ({
     ...container,
-    volumeMounts: [...(container.volumeMounts ?? [])].sort(byName),
+    env: [...(container.env ?? [])].sort(byName),
+    volumeMounts: [...(container.volumeMounts ?? [])].filter(({ name }) => !isOfApi(name)).sort(byName),
   });
   const { enableServiceLinks: _links, serviceAccount: _account, ...rest } = spec;
   return {
     ...rest,
-    volumes: [...(spec.volumes ?? [])].filter(({ name }) => !name.startsWith('kube-api-access')).sort(byName),
+    volumes: [...(spec.volumes ?? [])].filter(({ name }) => !isOfApi(name)).sort(byName),
     containers: spec.containers.map(sorted),
     initContainers: (spec.initContainers ?? []).map((container) => {
       if (container.name !== 'lakebase-credential') return sorted(container);
@@ -48,4 +60,9 @@ export function comparable(spec: PodSpec): object {
       return { ...others, securityContext: { ...others.securityContext, runAsUser: undefined } };
     }),
   };
+}
+
+/** What every pod gets, under a name that is made up each time. */
+function isOfApi(volume: string): boolean {
+  return volume.startsWith('kube-api-access');
 }

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { parse, parseAllDocuments } from 'yaml';
+import { whyNoHelm } from '../programs.ts';
+import { SharedCleanup } from '../support/pods-story.ts';
+import { CHART, HELMS, type Helm } from './helm.ts';
+import { bare, comparable, kustomized } from './pods.ts';
+import { backstageChart, umbrellaChart } from './umbrella.ts';
+import { ChartWorld, containerOf, DEFAULTS, ENDPOINT, podOf, sidecarOf, variablesOf, type Pod } from './world.ts';
+
+const NAME = 'lakebase-credential-sidecar';
+const IMAGE = { repository: 'registry.example.com/lakebase-credential-sidecar' };
+const OFF = { injection: { enabled: false, defaults: DEFAULTS }, monitoring: { enabled: false }, image: IMAGE };
+const good = { endpoint: ENDPOINT };
+const everything = {
+  instance: 'orders-db',
+  'client-id': 'another-id',
+  'workspace-host': 'https://other.cloud.databricks.com',
+  'client-secret-name': 'orders-client',
+  files: 'pgpass, token',
+  directory: '/credentials/lakebase',
+  'pg-host': 'db.example.com',
+  'pg-database': 'orders',
+  'pg-user': 'orders-role',
+  'run-as-user': '1000650000',
+  'cpu-request': '20m',
+  'memory-request': '70Mi',
+  'memory-limit': '300Mi',
+};
+
+/** Settings, what differs in the values of the dependency, and what is said. */
+const REFUSED: readonly (readonly [object, object, RegExp])[] = [
+  [{}, {}, /set endpoint to projects\/PROJECT\/branches\/BRANCH\/endpoints\/ENDPOINT, or instance to the name/],
+  [{ ...good, instance: 'orders' }, {}, /endpoint and instance exclude each other: remove one of them/],
+  [{ ...good, 'end-point': 'x' }, {}, /no such setting: end-point; there are audience, client-id/],
+  [{ ...good, containers: 'orders' }, {}, /no such setting: containers/],
+  [{ ...good, 'workspace-host': 'my-workspace' }, {}, /set workspace-host to https:\/\//],
+  [{ ...good, 'client-id': '' }, {}, /set client-id to the application id/],
+  [{ ...good, 'pg-host': '' }, {}, /set pg-host to the host of the endpoint/],
+  [{ ...good, ttl: '2h' }, {}, /ttl is 2h: write 5m to 1h/],
+  [{ ...good, ttl: '4m' }, {}, /ttl is 4m: write 5m to 1h/],
+  [{ instance: 'orders', ttl: '30m' }, {}, /an instance has no ttl/],
+  [good, { image: {} }, /image\.repository: set it to where your clusters pull/],
+  [good, { injection: { enabled: false, defaults: { ttl: 'an hour' } } }, /ttl/],
+];
+
+const skip = await whyNoHelm();
+
+describe('charts that place the sidecar themselves', { skip }, () => {
+  const shared = new SharedCleanup();
+  let world: ChartWorld;
+  let umbrella: string;
+
+  before(async () => {
+    world = await ChartWorld.start(shared);
+    umbrella = await umbrellaChart(shared);
+    for (const name of ['apps', 'backstage']) await world.namespace(name);
+    await world.api.kubectl(['create', 'serviceaccount', 'orders', '--namespace', 'apps']);
+    await world.api.kubectl(['create', 'serviceaccount', 'backstage', '--namespace', 'backstage']);
+    await world.helm('helm4', ['install', 'lakebase', CHART, '--namespace', 'lakebase', '--create-namespace'], {
+      image: IMAGE,
+      injection: { defaults: DEFAULTS },
+    });
+    await world.injects();
+  });
+  after(() => shared.undo());
+
+  for (const helm of HELMS) {
+    test(`${helm}: a pod by the templates is the pod by injection, and that of the kustomize component`, async () => {
+      const { spec } = await kustomized(world, 'manifests/examples/libpq');
+      const expected = await world.create({ metadata: { name: 'orders' }, spec });
+      const injected = await world.create(podOf(good, bare(spec)));
+      const placed = await world.create(await place(helm, bare(spec), good));
+      assert.deepEqual(comparable(placed.spec), comparable(expected.spec));
+      assert.deepEqual(comparable(placed.spec), comparable(injected.spec));
+      assertSame(placed, injected);
+    });
+
+    test(`${helm}: so it is with every setting that differs`, async () => {
+      const { spec } = podOf({}, { securityContext: { runAsUser: 1_000_650_000, runAsNonRoot: true } });
+      const pod = { ...spec, containers: [containerOf('orders', { securityContext: RESTRICTED })] };
+      const injected = await world.create(podOf({ ...everything }, pod));
+      const placed = await world.create(await place(helm, pod, everything));
+      assert.deepEqual(comparable(placed.spec), comparable(injected.spec));
+      assertSame(placed, injected);
+      assert.equal(sidecarOf(placed)!.securityContext!['runAsUser'], 1_000_650_000);
+      assert.equal(variablesOf(sidecarOf(placed)!)['LAKEBASE_CREDENTIAL_FILES'], 'pgpass,token');
+    });
+
+    test(`${helm}: the dependency installs nothing of its own where its parts are off`, async () => {
+      const objects = parseAllDocuments(await render(helm, podOf().spec, good)).map((one) => one.toJS() as Pod | null);
+      assert.deepEqual(
+        objects.filter((one) => one !== null).map(({ metadata }) => metadata.name),
+        ['orders'],
+      );
+    });
+
+    for (const [settings, values, says] of REFUSED) {
+      test(`${helm}: ${JSON.stringify(settings)} with ${JSON.stringify(values)} is refused, and it is said why`, async () => {
+        await assert.rejects(render(helm, podOf().spec, settings, values), says);
+      });
+    }
+
+    test(`${helm}: the values for Backstage's own chart, by label or written out, give it the same pod`, async () => {
+      const [byLabel, byHand] = await valuesOfThePage();
+      const chart = await backstageChart(shared);
+      const [injected, placed] = await Promise.all(
+        [byLabel, byHand].map(async (values) => {
+          const text = await world.helm(helm, ['template', 'x', chart, '--namespace', 'backstage'], values);
+          return await world.create(parse(text) as Pod, 'backstage', ['--dry-run=server', '--warnings-as-errors']);
+        }),
+      );
+      assert.deepEqual(comparable(injected!.spec), comparable(placed!.spec));
+      assert.equal(sidecarOf(placed!)!.image, sidecarOf(injected!)!.image);
+    });
+  }
+
+  async function render(helm: Helm, pod: object, lakebase: object, values: object = {}): Promise<string> {
+    const args = ['template', 'x', umbrella, '--namespace', 'apps', '--kube-version', '1.36.1'];
+    return await world.helm(helm, args, { pod, lakebase, [NAME]: { ...OFF, ...values } });
+  }
+
+  async function place(helm: Helm, pod: object, lakebase: object): Promise<Pod> {
+    return parse(await render(helm, pod, lakebase)) as Pod;
+  }
+});
+
+const RESTRICTED = { seccompProfile: { type: 'RuntimeDefault' } };
+
+function assertSame(placed: Pod, injected: Pod): void {
+  const [ours, theirs] = [placed, injected].map((pod) => sidecarOf(pod)!);
+  assert.deepEqual(variablesOf(ours!), variablesOf(theirs!));
+  assert.deepEqual([ours!.image, ours!['imagePullPolicy']], [theirs!.image, theirs!['imagePullPolicy']]);
+}
+
+interface BackstageValues {
+  readonly backstage: {
+    readonly extraEnvVars?: readonly { readonly name: string }[];
+    readonly [name: string]: unknown;
+  };
+}
+
+/** Those with the label change a few keys of those that are written out. */
+async function valuesOfThePage(): Promise<readonly [object, object]> {
+  const page = await readFile(join(import.meta.dirname, '../../../docs/backstage.md'), 'utf8');
+  const all = [...page.matchAll(/```yaml\n(.*?)```/gs)].map(([, yaml = '']) => parse(yaml) as BackstageValues);
+  const byHand = all.find(({ backstage }) => backstage?.['initContainers'] !== undefined)!;
+  const label = all.find(({ backstage }) => backstage?.['podLabels'] !== undefined)!;
+  const { initContainers: _init, extraVolumes: _volumes, extraVolumeMounts: _mounts, ...rest } = byHand.backstage;
+  const extraEnvVars = rest.extraEnvVars!.filter(({ name }) => name !== 'PGPASSFILE');
+  return [{ ...byHand, backstage: { ...rest, ...label.backstage, extraEnvVars } }, byHand];
+}

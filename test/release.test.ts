@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { parse } from 'yaml';
+
+const root = join(import.meta.dirname, '..');
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+const { jobs, env } = parse(read('.github/workflows/release.yaml')) as Workflow;
+const steps = Object.values(jobs).flatMap((job) => job.steps);
+const scripts = steps.flatMap(({ run }) => run ?? []);
+
+interface Workflow {
+  readonly env: Readonly<Record<string, string>>;
+  readonly jobs: Readonly<Record<string, { readonly needs?: string; readonly steps: readonly { run?: string }[] }>>;
+}
+
+test('a release publishes nothing before every test has passed, and no image with the CLI', () => {
+  assert.equal(jobs['publish']!.needs, 'test');
+  assert.ok(jobs['test']!.steps.some(({ run }) => run?.includes('.ci/run')));
+  const builds = scripts.filter((script) => script.includes('buildx build'));
+  assert.equal(builds.length, 1);
+  assert.match(builds[0]!, /--target without-cli /);
+  assert.match(read('Dockerfile'), /^FROM runtime AS without-cli$/m);
+});
+
+test('a release is built on the base images of the Dockerfile, by digest', () => {
+  const lookup = scripts.find((script) => script.includes('imagetools inspect'))!;
+  const answered = `docker() { echo sha256:abc; }\n${lookup}`;
+  const output = execFileSync('bash', ['-e', '-c', answered], {
+    cwd: root,
+    env: { ...process.env, GITHUB_ENV: '/dev/null' },
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const images = [...read('Dockerfile').matchAll(/^ARG (BUILD_IMAGE|RUNTIME_IMAGE)=(.*):[^:]+$/gm)];
+  assert.equal(images.length, 2);
+  assert.deepEqual(
+    output.trim().split('\n'),
+    images.map(([, name, image]) => `${name}=${image}@sha256:abc`),
+  );
+  const build = scripts.find((script) => script.includes('buildx build'))!;
+  for (const [, name] of images) assert.ok(build.includes(`--build-arg ${name}="$${name}"`));
+});
+
+test('every script of a release is one that bash can read', () => {
+  assert.ok(scripts.length > 5);
+  for (const input of scripts) execFileSync('bash', ['-n'], { input });
+});
+
+test('the version check of a release lets this version through once its changelog has a date, and no other', () => {
+  const check = scripts.find((script) => script.includes('package.json'))!;
+  const { version } = JSON.parse(read('package.json')) as { version: string };
+  const passes = (tag: string, changelog: string): boolean => {
+    const script = check.replace('CHANGELOG.md', '-');
+    try {
+      const environment = { ...process.env, GITHUB_REF_NAME: tag, CHART: env['CHART'] };
+      execFileSync('bash', ['-e', '-c', script], { cwd: root, input: changelog, env: environment });
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  assert.ok(passes(`v${version}`, `## [${version}] - 2026-12-01\n`));
+  assert.ok(!passes(`v${version}`, `## [${version}] - Unreleased\n`));
+  assert.ok(!passes('v9.9.9', `## [9.9.9] - 2026-12-01\n`));
+});
