@@ -37,12 +37,17 @@ export class Release {
     await this.#run(['rollback', NAME, `${revision}`]);
   }
 
+  /** What Helm and the pod say. */
+  async test(): Promise<string> {
+    return await this.#run(['test', NAME]);
+  }
+
   async uninstall(...flags: readonly string[]): Promise<void> {
     await this.#run(['uninstall', NAME, ...flags]);
   }
 
-  async #run(args: readonly string[], values: object = {}): Promise<void> {
-    await this.#helm.run(this.#version, [...args, '--namespace', this.#namespace], values);
+  async #run(args: readonly string[], values: object = {}): Promise<string> {
+    return await this.#helm.run(this.#version, [...args, '--namespace', this.#namespace], values);
   }
 }
 

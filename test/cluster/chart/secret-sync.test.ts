@@ -14,7 +14,8 @@ import { ENDPOINT, imageOf, Release } from './release.ts';
 /** Renewed after 10 to 16 s. */
 const LIFETIME_MS = 24_000;
 const DEPLOYMENT = 'lakebase-lakebase-credential-sidecar';
-const PODS = 'app.kubernetes.io/instance=lakebase';
+/** Not the pod of `helm test`, which stays when it fails. */
+const PODS = 'app.kubernetes.io/instance=lakebase,app.kubernetes.io/component!=check';
 const SECRET = 'orders-lakebase';
 const ONCE = `${PSQL} -c 'select 6 * 7'`;
 
@@ -43,6 +44,10 @@ describe('secretSync as the chart installs it', { skip }, () => {
     assert.equal((await stage.namespace.pods(PODS)).length, 2);
     const { expiresAt } = await published();
     assert.ok(expiresAt > Date.now());
+  });
+
+  chapter('passes `helm test`', {}, async (t) => {
+    t.diagnostic(await release.test());
   });
 
   chapter('keeps a Secret that logs in whoever starts with it, before and after rotations', {}, async (t) => {
@@ -81,12 +86,23 @@ describe('secretSync as the chart installs it', { skip }, () => {
     assert.deepEqual(await uids(), running);
   });
 
-  chapter('is gone after `helm uninstall`', {}, async () => {
-    await release.uninstall();
-    await stage.namespace.kubectl(['wait', 'pods', '--selector', PODS, '--for=delete', '--timeout=60s']);
+  chapter('fails `helm test` where the identity is wrong, and the log says which part of it', {}, async (t) => {
+    await release.upgrade(valuesOf({ password: 'token', pgpass: 'pgpass' }, 'another-client'));
+    const failure = await release.test().catch(String);
+    assert.match(
+      failure,
+      /✗ fail orders mint: the workspace refused the OIDC token \(auth\)\n +→ give the service principal a/,
+    );
+    t.diagnostic(failure);
   });
 
-  function valuesOf(data: object): object {
+  chapter('is gone after `helm uninstall`, and so is the Secret', {}, async () => {
+    await release.uninstall();
+    await stage.namespace.kubectl(['wait', 'pods', '--selector', PODS, '--for=delete', '--timeout=60s']);
+    assert.equal(await stage.namespace.kubectl(['get', 'secret', SECRET, '--ignore-not-found']), '');
+  });
+
+  function valuesOf(data: object, clientId = CLIENT_ID): object {
     const { workspace, lakebase } = stage.service;
     const credential = {
       name: 'orders',
@@ -99,7 +115,7 @@ describe('secretSync as the chart installs it', { skip }, () => {
       injection: { enabled: false },
       secretSync: {
         enabled: true,
-        identity: { workspaceHost: workspace.url, clientId: CLIENT_ID },
+        identity: { workspaceHost: workspace.url, clientId },
         config: { credentials: [credential] },
         networkPolicy: { egressPorts: [443, 6443, Number(new URL(workspace.url).port)] },
       },

@@ -70,7 +70,7 @@ describe('workloads with one label, in a restricted namespace', { skip }, () => 
     assert.equal(metadata.name, before.name);
     assert.notEqual(metadata.uid, before.uid);
     const count = loginsOf('ledger').length;
-    await eventually('the new one logs in', () => loginsOf('ledger').length > count);
+    await eventually('the new one logs in', () => loginsOf('ledger').length > count, BY_KUBECTL);
     assert.deepEqual(refused(), []);
   });
 
@@ -80,16 +80,16 @@ describe('workloads with one label, in a restricted namespace', { skip }, () => 
     assert.match(text, /lakebase-credential-sidecar\/injected-by: lakebase-credential-sidecar\./);
     assert.match(text, /PGPASSFILE: +\/run\/lakebase\/pgpass/);
     assert.doesNotMatch(text, /Last State|Restart Count: +[1-9]/);
-    const events = (await warnings()).filter((line) => line.includes('Pod/'));
+    const events = (await warnings()).filter((line) => line.includes(`Pod/${metadata.name}`));
     // The cluster for tests has no DNS; and until the first credential is there, the startup probe is asked in vain.
     const odd = events.filter((line) => !/MissingClusterDNS|Unhealthy .*Startup probe failed/.test(line));
     assert.deepEqual(odd, []);
     t.diagnostic(`${events.length} warnings of startup probes and of the missing DNS`);
   });
 
-  chapter('are not created with a wrong annotation, and the events say what to write', {}, async () => {
+  chapter('are not created with a wrong annotation, and the events say what to write', {}, async (t) => {
     await apply(deploymentOf(stage, { name: 'wrong', script: ONCE, annotations: { ttl: '2h' } }));
-    await refusedWith(/ttl is 2h: write 5m to 1h, as 300s, 15m or 1h, into the annotation lakebase-credential-sidecar/);
+    t.diagnostic(await refusedWith(/ttl is 2h: write 5m to 1h, as 300s, 15m or 1h, into the annotation lakebase-cred/));
     assert.deepEqual(await stage.namespace.pods('app=wrong'), []);
   });
 
@@ -161,7 +161,7 @@ describe('workloads with one label, in a restricted namespace', { skip }, () => 
         text = await attempt();
         return text.startsWith('{') && text.includes('lakebase-identity') === isWanted;
       },
-      { everyMs: 100, onTimeout: () => text },
+      { everyMs: 100, withinMs: 60_000, onTimeout: () => text },
     );
   }
 
@@ -174,8 +174,8 @@ describe('workloads with one label, in a restricted namespace', { skip }, () => 
     return text.split('\n').filter((line) => line !== '');
   }
 
-  async function refusedWith(reason: RegExp): Promise<void> {
-    await eventually('an event', async () => (await warnings()).some((line) => reason.test(line)), BY_KUBECTL);
+  async function refusedWith(reason: RegExp): Promise<string> {
+    return eventually('an event', async () => (await warnings()).find((line) => reason.test(line)), BY_KUBECTL);
   }
 
   function loginsOf(name: string): readonly Login[] {
