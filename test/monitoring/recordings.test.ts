@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { stringify } from 'yaml';
-import { missing, RULES_FILE } from '../support/monitoring.ts';
+import { alerts, missing, RULES_FILE } from '../support/monitoring.ts';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
 import { recordings, type SeenAlert } from './recording.ts';
 
@@ -23,6 +23,13 @@ for (const { alerts: seen, interval, name, series } of recordings()) {
     assert.equal(status, 0, stdout + stderr);
   });
 }
+
+test('there is no alert without a recording in which it fires and resolves', () => {
+  const recorded = recordings().flatMap(({ alerts: seen }) =>
+    seen.filter(({ resolvesAt }) => resolvesAt !== undefined).map(({ labels }) => labels['alertname']),
+  );
+  for (const { alert } of alerts()) assert.ok(recorded.includes(alert), alert);
+});
 
 /** Silent before, firing at about the same time, silent afterwards. */
 function expectations({ firesAt, labels, resolvesAt }: SeenAlert): object[] {
