@@ -26,6 +26,8 @@ const DNS_LABEL = '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$';
 const DNS_NAME = '^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$';
 const WORKSPACE = '^https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?/?$';
 const CLIENT_ID = '^[A-Za-z0-9-]{1,64}$';
+/** 5m to 1h; the program's own schema says only that it is a duration. */
+const TTL = '^([5-9]m|[1-5][0-9]m|60m|1h|[3-9][0-9]{2}s|[12][0-9]{3}s|3[0-5][0-9]{2}s|3600s)$';
 const QUANTITY = { ...named('^[0-9]+(\\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$') };
 
 /** Draft 7, as Helm reads it: its values, with the program's own configuration where the two are the same. */
@@ -50,7 +52,7 @@ export function chartValuesSchema(): object {
 }
 
 function injection(config: Schema): Schema {
-  const settings = object(podSettings(config));
+  const settings = { ...object(podSettings(config)), not: { required: ['endpoint', 'instance'] } };
   return object({
     enabled: { enum: [true, false, 'auto'] },
     defaults: settings,
@@ -76,7 +78,7 @@ function podSettings(config: Schema): Readonly<Record<string, Schema>> {
   return {
     endpoint: credential['endpoint']!,
     instance: credential['instance']!,
-    ttl: credential['ttl']!,
+    ttl: { ...credential['ttl']!, pattern: TTL },
     'client-id': named(CLIENT_ID),
     'workspace-host': named(WORKSPACE),
     audience: { ...text, minLength: 1 },
@@ -165,14 +167,17 @@ function alertNames(): string[] {
 function onlySecrets({ properties }: Schema): Readonly<Record<string, Schema>> {
   const { credentials, http, ...rest } = properties!;
   const credential = credentials!.items!;
-  const { sinks, ...others } = credential.properties!;
+  const { sinks, ttl, ...others } = credential.properties!;
   const { secret } = sinks!.items!.properties!;
   const sink = { ...object({ secret: secret! }), required: ['secret'] };
   const { host, port } = http!.properties!;
   return {
     credentials: {
       ...credentials!,
-      items: { ...credential, properties: { ...others, sinks: { ...sinks!, items: sink } } },
+      items: {
+        ...credential,
+        properties: { ...others, ttl: { ...ttl!, pattern: TTL }, sinks: { ...sinks!, items: sink } },
+      },
     },
     // A probe needs a port that is known.
     http: { ...http!, properties: { host: host!, port: { ...port!, minimum: 1 } } },

@@ -32,6 +32,9 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
   [defaults({ end_point: 'x' }), /\/injection\/defaults: .*additional.*end_point/],
   [defaults({ endpoint: 'projects/orders' }), /\/injection\/defaults\/endpoint: .*pattern/],
   [defaults({ ttl: 'an hour' }), /\/injection\/defaults\/ttl: .*pattern/],
+  [defaults({ ttl: '2h' }), /\/injection\/defaults\/ttl: .*pattern/],
+  [defaults({ ttl: '299s' }), /\/injection\/defaults\/ttl: .*pattern/],
+  [defaults({ endpoint: 'projects/a/branches/b/endpoints/c', instance: 'a' }), /\/injection\/defaults: .*NOT be valid/],
   [defaults({ files: 'pgpass;token' }), /\/injection\/defaults\/files: .*pattern/],
   [defaults({ directory: 'run/lakebase' }), /\/injection\/defaults\/directory: .*pattern/],
   [defaults({ 'run-as-user': 0 }), /\/injection\/defaults\/run-as-user: .*>= 1/],
@@ -64,6 +67,8 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
   [config({ http: { port: 0 } }), /\/secretSync\/config\/http\/port: .*>= 1/],
   [config({ minter: { cli: { concurrency: 0 } } }), /\/secretSync\/config\/minter\/cli\/concurrency: .*>= 1/],
   [sync({ endpoint: 'projects/a/branches/b/endpoints/c' }), /\/secretSync\/config\/credentials\/0: .*oneOf/],
+  [sync({ instance: undefined, endpoint: 'projects/a/branches/b/endpoints/c', ttl: '61m' }), /\/0\/ttl: .*pattern/],
+  [sync({ name: 'Reports' }), /\/credentials\/0\/name: .*pattern/],
   [sync({ ttl: '1h' }), /\/secretSync\/config\/credentials\/0.*ttl/],
   [
     sync({ sinks: [{ file: { path: '/run/a', format: 'token' } }] }),
@@ -96,6 +101,16 @@ describe('the chart', () => {
   for (const [values, message] of REJECTED) {
     test(`refuses ${JSON.stringify(values)}, and names the key`, () => assert.match(problemsOf(values), message));
   }
+
+  test('takes every lifetime from five minutes to an hour, and refuses the same ones in its templates', () => {
+    for (const ttl of ['5m', '9m', '10m', '59m', '60m', '1h', '300s', '999s', '1000s', '3599s', '3600s'])
+      assert.equal(problemsOf(defaults({ ttl })), '', ttl);
+    for (const ttl of ['0h', '4m', '61m', '2h', '299s', '3601s', '9999s'])
+      assert.notEqual(problemsOf(defaults({ ttl })), '');
+    const schema = JSON.parse(read('values.schema.json')) as Schema;
+    const { pattern } = schema.properties!['injection']!.properties!['defaults']!.properties!['ttl']!;
+    assert.ok(read('templates/library/_settings.tpl').includes(`"${pattern}"`));
+  });
 
   test('has no pattern that Helm cannot read', () => {
     assert.doesNotMatch(read('values.schema.json'), /"\^?\(\?/);

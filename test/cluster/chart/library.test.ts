@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { execa } from 'execa';
 import { parse, parseAllDocuments } from 'yaml';
 import { whyNoHelm } from '../programs.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
@@ -46,6 +47,7 @@ const REFUSED: readonly (readonly [object, object, RegExp])[] = [
   [good, { injection: { enabled: false, defaults: { ttl: 'an hour' } } }, /ttl/],
 ];
 
+const { appVersion: VERSION } = parse(await readFile(join(CHART, 'Chart.yaml'), 'utf8')) as { appVersion: string };
 const skip = await whyNoHelm();
 
 describe('charts that place the sidecar themselves', { skip }, () => {
@@ -116,6 +118,15 @@ describe('charts that place the sidecar themselves', { skip }, () => {
       assert.equal(sidecarOf(placed!)!.image, sidecarOf(injected!)!.image);
     });
   }
+
+  test('docs/helm.md has a command that shows what a pod would get, in a restricted namespace', async () => {
+    const page = await readFile(join(import.meta.dirname, '../../../docs/helm.md'), 'utf8');
+    const [, command] = /```console\n(kubectl [^`]*run try[^`]*)```/.exec(page)!;
+    const script = `kubectl() { printf '%s\\0' "$@"; }\n${command!}`;
+    const { stdout } = await execa('bash', ['-c', script]);
+    const pod = parse(await world.api.kubectl(stdout.split('\0').slice(0, -1))) as Pod;
+    assert.deepEqual([sidecarOf(pod)!.image, pod.spec.containers.length], [`${IMAGE.repository}:${VERSION}`, 1]);
+  });
 
   async function render(helm: Helm, pod: object, lakebase: object, values: object = {}): Promise<string> {
     const args = ['template', 'x', umbrella, '--namespace', 'apps', '--kube-version', '1.36.1'];

@@ -98,3 +98,13 @@ test('every pod with the named port is scraped, by one monitor and as one job', 
     podMetricsEndpoints: [{ port: 'lakebase-http', path: '/metrics', interval: '15s', relabelings }],
   });
 });
+
+test('a label of theirs that the chart sets, too, stands once: theirs', { skip }, () => {
+  const labels = { 'app.kubernetes.io/instance': 'prometheus' };
+  const monitoring = { podMonitor: { labels }, prometheusRule: { labels }, dashboard: { labels } };
+  const all = render({ monitoring }, OPERATOR);
+  assert.deepEqual(
+    all.map(({ metadata }) => metadata.labels['app.kubernetes.io/instance']),
+    ['prometheus', 'prometheus', 'prometheus'],
+  );
+});

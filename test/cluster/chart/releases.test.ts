@@ -7,13 +7,18 @@ import { whyNoHelm } from '../programs.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
 import { CHART, ChartWorld, HELMS, type Container, type Helm, type PodSpec } from './world.ts';
 
+type Texts = Readonly<Record<string, string>>;
+
 interface Manifest {
   readonly kind: string;
   readonly metadata: { readonly name: string; readonly namespace?: string };
   readonly data?: Readonly<Record<string, string>>;
   readonly rules?: unknown;
   readonly spec?: {
-    readonly template: { readonly metadata: { readonly annotations: object }; readonly spec: PodSpec };
+    readonly template: {
+      readonly metadata: { readonly annotations: Texts; readonly labels: Texts };
+      readonly spec: PodSpec;
+    };
   };
 }
 
@@ -147,6 +152,14 @@ describe('releases of the chart', { skip }, () => {
     ]) {
       assert.notDeepEqual(await template(other), plain);
     }
+  });
+
+  test('a label or annotation of theirs that its pods have already stands once: that of the chart', async () => {
+    const podLabels = { 'app.kubernetes.io/instance': 'other', team: 'shop' };
+    const all = await render('helm4', withSync({ podLabels, podAnnotations: { 'checksum/http': 'other', a: 'b' } }));
+    const { annotations, labels } = all.find(({ kind }) => kind === 'Deployment')!.spec!.template.metadata;
+    assert.deepEqual([labels['app.kubernetes.io/instance'], labels['team']], ['x', 'shop']);
+    assert.deepEqual([annotations['a'], annotations['checksum/http']?.length], ['b', 64]);
   });
 
   test('its pods are taken without a warning where Pod Security is restricted, that of the test too', async () => {
