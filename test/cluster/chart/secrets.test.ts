@@ -85,16 +85,17 @@ describe('Secrets of the chart, and the program that writes them', { skip }, () 
     test(`${helm}: an upgrade from 0.1.0, whose Secrets are the program's, and back loses none and leaves nothing else behind`, async (t) => {
       const kept = await prepare('previous');
       const before = await world.everything();
-      await kept.install('one', kept.values(), PREVIOUS);
+      const values = (names = [SECRET]) => ({ ...kept.values(names), injection: { enabled: true } });
+      await kept.install('one', values(), PREVIOUS);
       await (await kept.start(t, 'one')).ready();
       const token = lastToken();
       const seen = kept.watch(t);
-      await kept.upgrade('one', kept.values([SECRET, 'reports-lakebase']));
+      await kept.upgrade('one', values([SECRET, 'reports-lakebase']));
       assert.equal((await kept.secret('reports-lakebase'))!.data, undefined);
-      await kept.upgrade('one', kept.values());
+      await kept.upgrade('one', values());
       assert.equal(await kept.secret('reports-lakebase'), undefined);
       await kept.rollback('one', 1);
-      await kept.upgrade('one', kept.values());
+      await kept.upgrade('one', values());
       await kept.uninstall('one');
       await kept.holds(token);
       await kept.assertOnly(seen, token, 1);
