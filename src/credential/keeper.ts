@@ -4,7 +4,15 @@ import { MintError } from './errors.ts';
 import type { Cancellable, Clock, Credential } from './ports.ts';
 import type { KeeperOptions } from './keeper-options.ts';
 import { Publishers } from './publishers.ts';
-import { ageMs, attemptTimeoutMs, firstRefreshAt, refreshAt, remainingMs, retryDelayMs } from './schedule.ts';
+import {
+  ageMs,
+  attemptTimeoutMs,
+  firstRefreshAt,
+  refreshAfterFailuresAt,
+  refreshAt,
+  remainingMs,
+  retryDelayMs,
+} from './schedule.ts';
 import { expiresLater, isBetter } from './sharing.ts';
 import type { CredentialStatus, Vitals } from './status.ts';
 import { runAll } from './tasks.ts';
@@ -201,13 +209,14 @@ export class Keeper {
 
   #succeeded(credential: Credential, isOvertaken: boolean, durationMs: number): void {
     const { observer, random, refresh } = this.#options;
-    const isFirst = this.#current === undefined || this.#attempts.failures > 0;
+    const leftMs = this.#leftMs() ?? 0;
     const failuresBefore = this.#attempts.failures;
     this.#attempts.succeeded(this.#clock.now());
     this.#skewMs = credential.service.issuedAt - credential.local.issuedAt;
     if (!isOvertaken) this.#current = credential;
     this.#hasExpired = false;
-    this.#wakeAt = (isFirst ? firstRefreshAt : refreshAt)(this.#current ?? credential, refresh, random);
+    const dueAt = leftMs <= 0 ? firstRefreshAt : failuresBefore > 0 ? refreshAfterFailuresAt : refreshAt;
+    this.#wakeAt = dueAt(this.#current ?? credential, refresh, random);
     if (this.#isDueAgain) this.refreshSoon(); // the clock jumped while the command ran: its times cannot be trusted
     observer.minted(this.name, credential, { durationMs, dueAt: this.#wakeAt, failuresBefore, isOvertaken });
     if (!isOvertaken) this.#publishers.publish(credential);

@@ -55,10 +55,28 @@ export function latestRefreshAt(credential: Credential, policy: RefreshPolicy): 
   return refreshAt(credential, policy, () => 0);
 }
 
-/** Sidecars that were started together, or that failed together, spread over the whole period with one draw. */
-export function firstRefreshAt(credential: Credential, { at, floorMs }: RefreshPolicy, random: Random): number {
+/** Sidecars that were started together, or that had lost their credentials, spread over the whole period with one draw. */
+export function firstRefreshAt(credential: Credential, policy: RefreshPolicy, random: Random): number {
+  return spreadRefreshAt(credential, policy, 0, random);
+}
+
+/**
+ * Those that failed together and kept their credentials are a part of all only: half the period spreads them enough. To
+ * come back in the first half would put off others, whose turn comes while the service works off what an outage left.
+ */
+export function refreshAfterFailuresAt(credential: Credential, policy: RefreshPolicy, random: Random): number {
+  return spreadRefreshAt(credential, policy, policy.at / 2, random);
+}
+
+function spreadRefreshAt(
+  credential: Credential,
+  { at, floorMs }: RefreshPolicy,
+  earliest: number,
+  random: Random,
+): number {
+  const earliestMs = notBelow(floorMs, earliest * lifetimeMs(credential));
   const latestMs = notBelow(floorMs, at * lifetimeMs(credential));
-  return credential.local.issuedAt + floorMs + random() * (latestMs - floorMs);
+  return credential.local.issuedAt + earliestMs + random() * (latestMs - earliestMs);
 }
 
 /** Unlike `Math.max` it makes NaN the floor: a refresh that is due at NaN would never come. */

@@ -39,13 +39,23 @@ for (const [dice, firstMs, secondMs] of [
   });
 }
 
-test('the refresh after one that succeeded after failures is uniform again, then ordinary', async (t) => {
+test('the refresh after one that succeeded after failures is uniform in the second half of the period, then ordinary', async (t) => {
   const failure = new MintError('unknown', 'failed');
   const { clock, minter } = await startKeeper(t, { dice: 0, script: [{}, failure, failure, {}] });
   await clock.advance(10_000 + 500 + 1_000); // the first, due at the floor, and two retries
   assert.deepEqual(callsOf(minter), [0, 10_000, 10_500, 11_500]);
-  await clock.advance(10_000 + HOUR_MS / 2);
-  assert.deepEqual(callsOf(minter).slice(4), [21_500, 21_500 + HOUR_MS / 2]);
+  await clock.advance(HOUR_MS / 4 + HOUR_MS / 2);
+  const dueMs = 11_500 + HOUR_MS / 4;
+  assert.deepEqual(callsOf(minter).slice(4), [dueMs, dueMs + HOUR_MS / 2]);
+});
+
+test('after an outage that outlasted the credential the refresh is uniform in the whole period again', async (t) => {
+  const { clock, keeper, minter } = await startKeeper(t, { dice: 0, script: [{}, new MintError('unknown', 'failed')] });
+  await clock.advance(HOUR_MS + MINUTE_MS);
+  minter.script({});
+  await clock.advance(7_500); // the next retry
+  const { at } = minter.calls.at(-1)!;
+  assert.equal(keeper.vitals().wakeAt, at + 10_000);
 });
 
 test('an adopted credential is due by the ordinary rule from when it was issued', async (t) => {

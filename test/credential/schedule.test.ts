@@ -5,6 +5,7 @@ import {
   attemptTimeoutMs,
   firstRefreshAt,
   isUsable,
+  refreshAfterFailuresAt,
   refreshAt,
   remainingMs,
   retryDelayMs,
@@ -49,9 +50,24 @@ test('the first refresh is uniform between the floor and the fraction of the lif
   }
 });
 
+test('the refresh after failures is uniform in the second half of the period', () => {
+  const table: [lifetimeMs: number, random: number, afterMs: number][] = [
+    [HOUR_MS, 0, (0.667 * HOUR_MS) / 2],
+    [HOUR_MS, 0.5, 0.75 * 0.667 * HOUR_MS],
+    [HOUR_MS, 0.999, 0.9995 * 0.667 * HOUR_MS],
+    [20_000, 0, 10_000], // the floor, as half of the period comes sooner
+    [20_000, 0.5, 11_670],
+    [5_000, 0.999, 10_000],
+  ];
+  for (const [lifetimeMs, random, afterMs] of table) {
+    const dueMs = refreshAfterFailuresAt(lasting(lifetimeMs), POLICY, () => random) - NOW;
+    assert.ok(Math.abs(dueMs - afterMs) < 1, `${lifetimeMs} ms, random ${random}: ${dueMs} instead of ${afterMs}`);
+  }
+});
+
 test('no lifetime, however wrong, makes a refresh due before the floor or never', () => {
   for (const lifetimeMs of [5_000, 1, 0, -1, -HOUR_MS, -Infinity, Number.NaN]) {
-    for (const dueAt of [refreshAt, firstRefreshAt]) {
+    for (const dueAt of [refreshAt, firstRefreshAt, refreshAfterFailuresAt]) {
       assert.equal(dueAt(lasting(lifetimeMs), POLICY, () => 0.5) - NOW, 10_000, `${dueAt.name} for ${lifetimeMs}`);
     }
   }
