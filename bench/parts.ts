@@ -1,11 +1,14 @@
 import { measureAdmission } from './admission.ts';
 import { measureCpu } from './cpu.ts';
 import { measureFleet } from './fleet.ts';
+import { measureHeadToHead } from './head-to-head/measure.ts';
+import { measureHelper } from './helper.ts';
 import { measureMemory } from './memory.ts';
 import { measurePublish } from './publish.ts';
 import type { Scene } from './scene.ts';
 import { measureSecretMemory } from './secret-memory.ts';
 import type { SectionName } from './sections.ts';
+import { measureSimulation } from './simulation/measure.ts';
 import { measureStart } from './start.ts';
 import type { Extent } from './table.ts';
 
@@ -28,6 +31,9 @@ export const PARTS = {
   },
   cpu: { measure: measureCpu, needsBundle: true },
   fleet: { measure: measureFleet, needsBundle: true },
+  simulation: { measure: measureSimulation, needsBundle: false },
+  'head-to-head': { measure: measureHeadToHead, needsBundle: true },
+  helper: { measure: measureHelper, needsBundle: true },
   admission: { measure: measureAdmission, needsBundle: false },
 } as const satisfies Partial<Record<SectionName, Part>>;
 

@@ -19,6 +19,8 @@ export class Report {
   readonly quotes: Quote[] = [];
   /** Why there are fewer figures than there should be. */
   readonly skipped: string[] = [];
+  /** Path of the SVG that goes with it. */
+  drawing: string | undefined;
 
   /** The first column is left-aligned, the others are figures. */
   table(title: string, header: readonly string[], rows: readonly (readonly string[])[]): void {
@@ -40,6 +42,10 @@ export class Report {
 
   quote(what: string, figure: string): void {
     this.quotes.push({ what, figure });
+  }
+
+  picture(path: string): void {
+    this.drawing = path;
   }
 
   skip(what: string, why: string): void {

@@ -1,5 +1,5 @@
 import { globSync, readFileSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { cpus, loadavg, release, totalmem, type } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Quote, Report, Table } from './report.ts';
@@ -40,12 +40,13 @@ export function circumstances(versions: readonly string[]): Circumstances {
 
 export async function saveResult(
   name: SectionName,
-  { tables, notes, quotes, skipped }: Report,
+  { tables, notes, quotes, skipped, drawing }: Report,
   found: Circumstances,
 ): Promise<void> {
   await mkdir(join(root, FOLDER), { recursive: true });
   const result: Result = { ...found, tables, notes, quotes, skipped };
   await writeFile(join(root, FOLDER, `${name}.json`), `${JSON.stringify(result, null, 2)}\n`);
+  if (drawing !== undefined) await copyFile(drawing, join(root, FOLDER, `${name}.svg`));
 }
 
 /** In the order of the sections. */

@@ -29,10 +29,10 @@ export async function runParts<Name extends string>(
       scene = await Scene.create();
       try {
         await measure(scene, extent);
+        await onResult(name as Name, scene.report);
       } finally {
         await scene.close();
       }
-      await onResult(name as Name, scene.report);
       say(`\n(${name} took ${Math.round((performance.now() - startedAt) / 1_000)} s)`);
     }
   } catch (error) {

@@ -35,6 +35,23 @@ export const SECTIONS = {
       'Without `--full` it runs ten times faster than production, tokens, CLI and time-outs alike; limits that are no options, such as the five seconds that an attempt gets at least, are not scaled.',
     command: 'npm run bench -- fleet',
   },
+  simulation: {
+    title: 'Ten thousand sidecars',
+    about:
+      "In simulated time, which takes a minute of real time: the sidecar's own keeper and schedule, with the defaults of its configuration and tokens of an hour, against what others document. Tests hold the aims.",
+    command: 'npm run bench -- simulation',
+  },
+  'head-to-head': {
+    title: 'Head to head with a cron',
+    about:
+      'The cron script that people use today, in two variants, against this: same workspace, same outages, same logins, all of them real processes and real connections.',
+    command: 'npm run bench -- head-to-head',
+  },
+  helper: {
+    title: 'Against a side-car in Go',
+    about: 'What a small and well-known helper costs that is not written for Node.js.',
+    command: 'npm run bench -- helper',
+  },
   admission: {
     title: 'Admission',
     about:

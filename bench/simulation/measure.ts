@@ -1,0 +1,142 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Scene } from '../scene.ts';
+import { ratio, say } from '../table.ts';
+import { drawFleets } from './plot.ts';
+import { type Policy, POLICIES } from './policies.ts';
+import {
+  BUCKET_MS,
+  histogram,
+  HOUR_MS,
+  MINUTE_MS,
+  type Outcome,
+  peakToMean,
+  type Scenario,
+  simulate,
+} from './simulate.ts';
+
+const SIDECARS = 10_000;
+const HOURS = 3;
+const AIMS = [1.7, 1.4];
+const SEED = 1;
+const OUTAGE_FROM_MS = 1.5 * HOUR_MS;
+const OUTAGES = [0.05, 0.15, 0.3];
+/** The one that no login may be lost in. */
+const BEARABLE = 0.15;
+const HEADROOM = 2;
+
+const STARTS = { 'node reboot, all within 5 s': 5_000, 'roll-out, within 10 minutes': 10 * MINUTE_MS };
+
+interface Contestant {
+  readonly title: string;
+  readonly policy: Policy | undefined;
+}
+
+const CONTESTANTS: readonly Contestant[] = [
+  { title: 'this sidecar', policy: undefined },
+  ...POLICIES.map((policy) => ({ title: policy.title, policy })),
+];
+
+/** Ten thousand sidecars and one workspace, in simulated time: the keeper of this sidecar against the policies of others. */
+export async function measureSimulation(scene: Scene): Promise<void> {
+  const base = { sidecars: SIDECARS, durationMs: HOURS * HOUR_MS, seed: SEED };
+  const together = new Map<string, Outcome>();
+  for (const [title, startsWithinMs] of Object.entries(STARTS)) {
+    const outcomes = await simulateAll({ ...base, startsWithinMs });
+    tellOfStart(scene, title, outcomes);
+    for (const [name, outcome] of outcomes) if (!together.has(name)) together.set(name, outcome);
+  }
+  const outages = new Map<number, ReadonlyMap<string, Outcome>>();
+  for (const lifetimes of OUTAGES) {
+    const outage = { fromMs: OUTAGE_FROM_MS, durationMs: lifetimes * HOUR_MS, headroom: HEADROOM };
+    outages.set(lifetimes, await simulateAll({ ...base, startsWithinMs: HOUR_MS, outage }));
+  }
+  tellOfOutages(scene, outages);
+  scene.report.note(rules());
+  const svg = drawFleets(HOURS * HOUR_MS, [
+    { title: 'all started within 5 s', outcomes: together },
+    {
+      title: `outage of ${BEARABLE} of a lifetime after ${OUTAGE_FROM_MS / HOUR_MS} h`,
+      outcomes: outages.get(BEARABLE)!,
+    },
+  ]);
+  const path = join(scene.directory, 'simulation.svg');
+  await writeFile(path, svg);
+  scene.report.picture(path);
+}
+
+async function simulateAll(scenario: Scenario): Promise<ReadonlyMap<string, Outcome>> {
+  const outcomes = new Map<string, Outcome>();
+  for (const { title, policy } of CONTESTANTS) {
+    say(
+      `  ${title}, ${scenario.outage === undefined ? 'no outage' : `outage of ${scenario.outage.durationMs / MINUTE_MS} min`}`,
+    );
+    outcomes.set(title, await simulate(scenario, policy));
+  }
+  return outcomes;
+}
+
+function tellOfStart(scene: Scene, title: string, outcomes: ReadonlyMap<string, Outcome>): void {
+  const hours = Array.from({ length: HOURS }, (_, hour) => hour);
+  const row = ([name, outcome]: [string, Outcome]): string[] => {
+    const isOurs = name === CONTESTANTS[0]?.title;
+    const ratios = hours.map((hour) =>
+      ratio(peakToMean(outcome, hour), isOurs ? (AIMS[hour] ?? AIMS.at(-1)) : undefined),
+    );
+    return [name, ...ratios, busiest(outcome.mints).toFixed(1)];
+  };
+  scene.report.table(
+    `${title}: the busiest five minutes against the mean of the hour, of the tokens after the first one`,
+    ['', ...hours.map((hour) => `hour ${hour + 1}`), 'most tokens a second'],
+    [...outcomes].map(row),
+  );
+  const [ours, cron] = [...outcomes.values()].map((outcome) =>
+    [0, 1].map((hour) => peakToMean(outcome, hour).toFixed(1)).join(' and '),
+  );
+  scene.report.quote(
+    `${thousands(SIDECARS)} sidecars, ${title}: busiest five minutes to mean, first and second hour (simulated)`,
+    `${ours}; with the cron ${cron}`,
+  );
+}
+
+function tellOfOutages(scene: Scene, outages: ReadonlyMap<number, ReadonlyMap<string, Outcome>>): void {
+  const rows = [...outages].flatMap(([lifetimes, outcomes]) =>
+    [...outcomes].map(([name, outcome]) => [
+      `${lifetimes} of the lifetime: ${name}`,
+      thousands(outcome.expired),
+      thousands(lost(outcome)),
+      outcome.recoveryMs === Infinity ? 'not in time' : `${(outcome.recoveryMs / MINUTE_MS).toFixed(1)} min`,
+      busiest(outcome.requests).toFixed(0),
+    ]),
+  );
+  scene.report.table(
+    `outage ${OUTAGE_FROM_MS / HOUR_MS} h after the first of them started, all within an hour; then the workspace makes ${HEADROOM} times as many tokens as that fleet needs, and answers 429 to the rest`,
+    ['', 'sidecars whose token expired', 'logins lost', 'all well again after', 'most requests a second'],
+    rows,
+  );
+  const [ours, cron] = [...outages.get(BEARABLE)!.values()].map(lost);
+  scene.report.quote(
+    `${thousands(SIDECARS)} sidecars, outage of ${BEARABLE} of the lifetime: logins lost (simulated)`,
+    `${thousands(ours ?? Number.NaN)}; with the cron ${thousands(cron ?? Number.NaN)}`,
+  );
+}
+
+/** If each application logs in once a minute; begun minutes count. */
+function lost({ withoutMs }: Outcome): number {
+  return Math.ceil(withoutMs / MINUTE_MS);
+}
+
+function busiest(times: readonly number[]): number {
+  return Math.max(...histogram(times, 0, HOURS * HOUR_MS)) / (BUCKET_MS / 1_000);
+}
+
+function thousands(count: number): string {
+  return count.toLocaleString('en');
+}
+
+function rules(): string {
+  return [
+    'All run the same CLI, which takes a second, asks again by itself when it gets 429 or 503, and gives up after five minutes or when it is killed. A login is lost when an application, which logs in once a minute, finds an expired token. Each fleet meets a workspace with the same headroom over its own needs. Who asks early, as spiffe-helper does, outlives longer outages and makes more tokens for it; `refresh.at` is that choice here. The rules of the others:',
+    POLICIES.map(({ title, rule, source }) => `- **${title}**: ${rule} (${source}).`).join('\n'),
+  ].join('\n\n');
+}
