@@ -84,7 +84,9 @@ ${write}
       await delay(next + CRON_MS - performance.now(), undefined, { signal }).catch(() => undefined);
     }
   };
-  void daemon();
+  daemon().catch(() => {
+    // The measurement was interrupted: nothing is started any more.
+  });
 }
 
 export function endpointOf({ name }: Contestant, copy: number): string {
