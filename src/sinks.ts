@@ -14,12 +14,16 @@ export interface SinkBuilder {
 /** What Secret sinks need is loaded only if there are any: a sidecar that writes files has no use for it. */
 export async function sinkBuilder({ credentials, kubeconfig }: Config, clock: Clock): Promise<SinkBuilder> {
   const hasSecrets = credentials.some(({ sinks }) => sinks.some(isSecret));
-  if (!hasSecrets) return { sinks: fileSinks, observer: (_, observer) => observer };
+  if (!hasSecrets)
+    return {
+      sinks: (credential, identity) => fileSinks(credential, identity, clock),
+      observer: (_, observer) => observer,
+    };
   const { secretSinks } = await import('./kubernetes.ts');
   const { build, observe } = secretSinks(kubeconfig, clock);
   return {
     sinks: (credential, identity) => {
-      const files = fileSinks(credential, identity);
+      const files = fileSinks(credential, identity, clock);
       return [...files, ...credential.sinks.filter(isSecret).map((sink) => build(sink, credential, identity))];
     },
     observer: observe,
@@ -31,7 +35,7 @@ function isSecret(sink: SinkConfig) {
 }
 
 /** Files of one directory share its record of what they hold. */
-function fileSinks({ name, connection, sinks }: CredentialConfig, identity: Identity): Sink[] {
+function fileSinks({ name, connection, sinks }: CredentialConfig, identity: Identity, clock: Clock): Sink[] {
   const states = new Map<string, StateFile>();
   return sinks
     .filter((sink) => sink.kind === 'file')
@@ -39,6 +43,6 @@ function fileSinks({ name, connection, sinks }: CredentialConfig, identity: Iden
       const directory = dirname(path);
       const state = states.get(directory) ?? new StateFile({ directory, name, identity });
       states.set(directory, state);
-      return new FileSink({ path, format, mode, connection, state, watch: watchFile });
+      return new FileSink({ path, format, mode, connection, state, clock, watch: watchFile });
     });
 }

@@ -103,6 +103,8 @@ export interface Sink {
   write(credential: Credential, options: Cancellable): Promise<void>;
   /** What a reader would get now, verified. `known` are the credentials that may be there. */
   inspect(known: readonly Credential[], options: Cancellable): Promise<Inspection>;
+  /** Cheaper than `inspect`: true only if what that found last, and was all right, cannot have been changed since. */
+  isUntouched?(options: Cancellable): Promise<boolean>;
   /** Tells when somebody may have changed it, until the signal. */
   watch(listener: SinkListener, options: Cancellable): Promise<void>;
 }

@@ -128,7 +128,9 @@ export class Publisher {
       // Whole milliseconds, because an instant of the wall clock does not carry much smaller ones: the wait would be none.
       const retryMs = this.#failures > 0 ? Math.max(0, Math.ceil(this.#retryAt - this.#clock.monotonic())) : Infinity;
       await this.#alarm.until(this.#clock.now() + Math.min(INSPECTION_MS, retryMs), { signal });
-      if (this.#wanted !== undefined || this.isShared) await this.#settle({ signal });
+      if (this.#wanted === undefined && !this.isShared) continue;
+      const isSettled = this.#failures === 0 && this.#settledFor?.fingerprint === this.#wanted?.fingerprint;
+      if (!isSettled || (await this.sink.isUntouched?.({ signal })) !== true) await this.#settle({ signal });
     }
   }
 

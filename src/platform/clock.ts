@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../credential/ports.ts';
 
 /** Node fires a longer timer at once (with a warning) instead of waiting. */
@@ -8,10 +7,20 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   sleep: async (ms, { signal }) => {
-    try {
-      await delay(Math.min(Math.max(0, ms), MAX_TIMER_MS), undefined, { signal });
-    } catch {
-      signal.throwIfAborted();
-    }
+    signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const stop = (): void => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(
+      () => {
+        signal.removeEventListener('abort', stop);
+        resolve();
+      },
+      Math.min(Math.max(0, ms), MAX_TIMER_MS),
+    );
+    signal.addEventListener('abort', stop, { once: true });
+    await promise;
   },
 };

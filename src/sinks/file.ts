@@ -1,10 +1,12 @@
+import type { BigIntStats } from 'node:fs';
 import { lstat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SinkError } from '../credential/errors.ts';
-import type { Cancellable, Connection, Credential, Holding, Sink, SinkListener } from '../credential/ports.ts';
+import type { Cancellable, Clock, Connection, Credential, Holding, Sink, SinkListener } from '../credential/ports.ts';
 import { probeDirectory, replaceFile, sweep } from './atomic-write.ts';
 import { findMissing, makeDirectory } from './directory.ts';
 import { hasErrno, octal, ownershipOf, toSinkError } from './file-errors.ts';
+import { Glance } from './glance.ts';
 import { readRegularFile } from './read-file.ts';
 import { parseToken, render, type FileFormat } from './render.ts';
 import type { Recorded, StateFile } from './state-file.ts';
@@ -21,6 +23,7 @@ export interface FileSinkOptions {
   readonly connection: Connection;
   /** The one of the file's directory; shared by all sinks of the credential there. */
   readonly state: StateFile;
+  readonly clock: Clock;
   /** Calls back soon after somebody touched a file, until the signal. */
   readonly watch: (path: string, onChange: () => void, options: Cancellable) => Promise<void>;
 }
@@ -30,8 +33,10 @@ export class FileSink implements Sink {
   readonly kind = 'file';
   readonly name: string;
   readonly #options: FileSinkOptions;
+  readonly #glance: Glance;
 
   constructor(options: FileSinkOptions) {
+    this.#glance = new Glance(options.path, options.clock);
     this.name = `file:${options.path}`;
     this.#options = options;
   }
@@ -89,22 +94,29 @@ export class FileSink implements Sink {
     }
   }
 
-  /**
-   * Reads the file at each call. Remembering a verdict until the stat changes would save little and could hide an edit:
-   * on many kernels two changes within some milliseconds get the same times.
-   */
+  /** Reads the file at each call: health must not rest on times that the kernel has rounded. */
   async inspect(known: readonly Credential[], { signal }: Cancellable): Promise<Holding> {
     signal.throwIfAborted();
     const { path, format, connection } = this.#options;
+    this.#glance.forget();
     try {
-      const content = await this.#readAsPublished();
+      const stats = await lstat(path, { bigint: true });
+      const content = await this.#readAsPublished(stats);
       const credential = known.find((candidate) => render(format, candidate, connection) === content);
-      if (credential !== undefined) return { state: 'holds', credential };
+      if (credential !== undefined) {
+        this.#glance.remember(stats);
+        return { state: 'holds', credential };
+      }
       return lacks(new SinkError('foreign_content', `${path} holds something else than this credential`));
     } catch (error) {
       if (hasErrno(error, 'ENOENT')) return lacks(new SinkError('missing', `${path} does not exist`, { cause: error }));
       return lacks(await toSinkError(error, 'read', path));
     }
+  }
+
+  async isUntouched({ signal }: Cancellable): Promise<boolean> {
+    signal.throwIfAborted();
+    return await this.#glance.showsNoChange();
   }
 
   async watch({ onChange }: SinkListener, { signal }: Cancellable): Promise<void> {
@@ -113,12 +125,12 @@ export class FileSink implements Sink {
   }
 
   /** @throws SinkError where a client would not read the file, or an error of the operating system */
-  async #readAsPublished(): Promise<string | undefined> {
+  async #readAsPublished(stats: BigIntStats): Promise<string | undefined> {
     const { path, mode } = this.#options;
-    const stats = await lstat(path);
     if (!stats.isFile()) throw new SinkError('not_a_file', `${path} is ${kindOf(stats)}, not a regular file`);
-    if ((stats.mode & 0o7777) !== mode) {
-      throw new SinkError('wrong_mode', `${path} has the mode ${octal(stats.mode)} instead of ${octal(mode)}`);
+    const found = Number(stats.mode);
+    if ((found & 0o7777) !== mode) {
+      throw new SinkError('wrong_mode', `${path} has the mode ${octal(found)} instead of ${octal(mode)}`);
     }
     return await readRegularFile(path, MAX_FILE_BYTES);
   }

@@ -1,4 +1,4 @@
-import type { Stats } from 'node:fs';
+import type { BigIntStats, Stats } from 'node:fs';
 import { lstat } from 'node:fs/promises';
 import { SinkError } from '../credential/errors.ts';
 import { hasErrno } from './file-errors.ts';
@@ -24,7 +24,7 @@ export async function refuseUnfitTarget(path: string): Promise<void> {
   }
 }
 
-export function kindOf(stats: Stats): string {
+export function kindOf(stats: Stats | BigIntStats): string {
   if (stats.isDirectory()) return 'a directory';
   if (stats.isSymbolicLink()) return 'a symbolic link';
   if (stats.isFIFO()) return 'a pipe';
