@@ -7,9 +7,9 @@ import { recordBytecode } from './bytecode.ts';
 const outdir = 'dist';
 const parts = join(outdir, 'parts');
 
-/** Dependencies load these but never use them here: no route has a schema, and there is neither TLS nor a log transport. */
+/** Dependencies load these but never use them here: no route has a schema, and there is neither TLS, a plugin, a trace, nor a log transport. */
 const UNUSED =
-  /^(?:@fastify\/(?:ajv|fast-json-stringify)-compiler|light-my-request|thread-stream|(?:node:)?https|node:http2)$/;
+  /^(?:semver|@opentelemetry\/api|@fastify\/(?:ajv|fast-json-stringify)-compiler|light-my-request|thread-stream|(?:node:)?https|node:http2)$/;
 /** The API server is asked over TLS. */
 const USES_HTTPS = /[/\\](?:src[/\\]kubernetes|@kubernetes)[/\\]/;
 /** What of the client library is not about a kubeconfig or a service account: models, proxies, and forgotten ways to log in. */

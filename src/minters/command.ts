@@ -4,7 +4,6 @@ import type { Secret } from '../credential/secret.ts';
 import type { DatabricksCli } from './cli.ts';
 import { diagnose } from './diagnose.ts';
 import type { CommandResult } from './process.ts';
-import { parseResponse } from './response.ts';
 import { scrub } from './scrub.ts';
 
 /** Lakebase Autoscaling has endpoints, Lakebase Provisioned has instances and no ttl. */
@@ -28,7 +27,11 @@ export class CommandMinter implements Minter {
   async mint(options: MintOptions): Promise<Credential> {
     const issuedAt = this.#clock.now();
     const monotonicAt = this.#clock.monotonic();
-    const result = await this.#cli.run(mintArguments(this.#resource), options);
+    // What reads the answer is loaded while the command runs.
+    const [result, { parseResponse }] = await Promise.all([
+      this.#cli.run(mintArguments(this.#resource), options),
+      import('./response.ts'),
+    ]);
     if (result.errno !== undefined) throw notStarted(this.#cli.command, result.errno);
     if (result.hasTimedOut) throw tooSlow(options.timeoutMs);
     if (result.isTooLong) throw new MintError('bad_response', 'the CLI printed far more than an answer');

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { constants, open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Cancellable } from '../credential/ports.ts';
@@ -61,8 +60,14 @@ export async function sweep(path: string): Promise<void> {
   }
 }
 
+/** The name only has to be free, and `wx` makes sure: to load crypto for it would cost the start as much as all else here. */
 function temporaryOf(path: string): string {
-  return join(dirname(path), `.${basename(path)}.${randomBytes(8).toString('hex')}.tmp`);
+  const digits = [0, 1].map(() =>
+    Math.trunc(Math.random() * 2 ** 32)
+      .toString(16)
+      .padStart(8, '0'),
+  );
+  return join(dirname(path), `.${basename(path)}.${digits.join('')}.tmp`);
 }
 
 async function fill(file: FileHandle, content: string, mode: number): Promise<void> {

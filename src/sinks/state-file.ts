@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto';
 import { join } from 'node:path';
 import { readClaims } from '../credential/claims.ts';
 import type { Cancellable, Credential, Identity, Lifespan, Recovered } from '../credential/ports.ts';
@@ -58,6 +57,7 @@ export class StateFile {
 
   /** What is on record about a token; nothing if the record is missing, broken, or of another identity. */
   async match(token: string): Promise<Recorded | undefined> {
+    const { hash } = await import('node:crypto'); // which a start that finds no token does well without
     const fingerprint = hash('sha256', token);
     const entry = parseEntries(await this.#read(), this.#identity).find(({ sha256 }) => sha256 === fingerprint);
     if (entry === undefined) return undefined;

@@ -5,11 +5,15 @@ import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { execa } from 'execa';
+import { bundleSizes } from '../support/bundle-sizes.ts';
 import { copyProject } from '../support/sidecar-copy.ts';
 import { configText } from '../support/sidecar-setup.ts';
 import { hangingCli, isRunning, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually } from '../support/sidecar-wait.ts';
 import { NODE, runCommand, startSidecar } from '../support/sidecar.ts';
+
+const BUDGETS = join(import.meta.dirname, '../fixtures/bundle-sizes.json');
+const kib = (bytes: number): number => Math.ceil(bytes / 1_024);
 
 interface Bom {
   readonly bomFormat: string;
@@ -41,6 +45,21 @@ describe('the bundle', () => {
   });
   after(async () => {
     for (const undo of undos) await undo();
+  });
+
+  test('no part of the bundle has grown, nor has a package come in, without anybody having said that it is worth it', async () => {
+    const budgets = JSON.parse(await readFile(BUDGETS, 'utf8')) as Record<string, Record<string, number>>;
+    const sizes = bundleSizes(join(entry, '..'));
+    const grown = Object.entries(sizes).flatMap(([part, packages]) =>
+      Object.entries(packages).flatMap(([name, bytes]) => {
+        const size = kib(bytes);
+        const budget = budgets[part]?.[name];
+        if (budget === undefined) return size > 1 ? [`${part}: ${name} is new, ${size} KiB`] : [];
+        return size > budget * 1.05 + 2 ? [`${part}: ${name} has grown from ${budget} to ${size} KiB`] : [];
+      }),
+    );
+    const found = JSON.stringify(sizes, (_, value: unknown) => (typeof value === 'number' ? kib(value) : value));
+    assert.deepEqual(grown, [], `if that is worth it, let test/fixtures/bundle-sizes.json be ${found}`);
   });
 
   test('the list of what the bundle is made of has each package, with its licence and the hash that is locked, and no other', async () => {
