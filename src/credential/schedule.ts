@@ -91,14 +91,16 @@ export function retryDelayMs(
   leftMs: number | undefined,
   random: Random,
 ): number {
-  const capMs =
-    leftMs === undefined || leftMs <= 0
-      ? Math.min(policy.maxMs, MAX_RETRY_WITHOUT_CREDENTIAL_MS)
-      : Math.min(policy.maxMs, leftMs / 4);
+  const capMs = Math.min(policy.maxMs, isAlive(leftMs) ? leftMs / 4 : MAX_RETRY_WITHOUT_CREDENTIAL_MS);
   const ceilingMs = Math.min(capMs, policy.initialMs * 2 ** (failures - 1));
   return Math.max(MIN_RETRY_MS, ceilingMs * (0.5 + random() / 2));
 }
 
 export function attemptTimeoutMs(timeoutMs: number, leftMs: number | undefined): number {
-  return leftMs === undefined || leftMs <= 0 ? timeoutMs : Math.min(timeoutMs, Math.max(MIN_ATTEMPT_MS, leftMs / 3));
+  return isAlive(leftMs) ? Math.min(timeoutMs, Math.max(MIN_ATTEMPT_MS, leftMs / 3)) : timeoutMs;
+}
+
+/** No credential, an expired one, and one of which nobody knows (NaN) are all the same to whoever waits for the next. */
+function isAlive(leftMs: number | undefined): leftMs is number {
+  return leftMs !== undefined && leftMs > 0;
 }

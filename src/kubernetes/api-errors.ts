@@ -3,12 +3,8 @@ import type { ApiAnswer } from './api-server.ts';
 
 /** What the API server answers instead of an object. */
 interface Status {
-  readonly message?: string;
-  readonly reason?: string;
-  readonly details?: {
-    readonly kind?: string;
-    readonly causes?: readonly { readonly reason?: string; readonly message?: string; readonly field?: string }[];
-  };
+  readonly message: string;
+  readonly causes: readonly { readonly reason: string; readonly message: string; readonly field: string }[];
 }
 
 /** One object, or one kind of objects, of one namespace. */
@@ -78,9 +74,9 @@ export function ruleFor({ resource, name }: Target): string {
 /** The fields that other managers own; empty where it was the precondition that failed. */
 export function conflictsIn({ status, body }: ApiAnswer): Conflict[] {
   if (status !== 409) return [];
-  return ((body as Status | undefined)?.details?.causes ?? [])
-    .filter(({ reason }) => reason === 'FieldManagerConflict')
-    .map(({ field = '', message = '' }) => ({ field, manager: /"([^"]*)"/.exec(message)?.[1] ?? 'another manager' }));
+  return statusOf(body)
+    .causes.filter(({ reason }) => reason === 'FieldManagerConflict')
+    .map(({ field, message }) => ({ field, manager: /"([^"]*)"/.exec(message)?.[1] ?? 'another manager' }));
 }
 
 function describe({ resource, namespace, name }: Target): string {
@@ -88,7 +84,7 @@ function describe({ resource, namespace, name }: Target): string {
 }
 
 function wordsOf({ body, status }: ApiAnswer, unspeakable: readonly string[]): string {
-  const { message = '' } = (body ?? {}) as Status;
+  const { message } = statusOf(body);
   const words = message === '' ? `the API server answered ${status}` : message;
   const spoken = unspeakable.reduce((text, secret) => text.replaceAll(secret, '[redacted]'), words);
   return spoken.replaceAll(TOKEN, '[redacted]').replaceAll(/\s+/g, ' ').slice(0, MAX_WORDS);
@@ -96,8 +92,7 @@ function wordsOf({ body, status }: ApiAnswer, unspeakable: readonly string[]): s
 
 /** A namespace that is being deleted takes nothing new, and says so as if it were about permission. */
 function isTerminating({ body }: ApiAnswer): boolean {
-  const { details } = (body ?? {}) as Status;
-  return details?.causes?.some(({ reason }) => reason === 'NamespaceTerminating') ?? false;
+  return statusOf(body).causes.some(({ reason }) => reason === 'NamespaceTerminating');
 }
 
 function remedyOf(answer: ApiAnswer): string | undefined {
@@ -108,4 +103,26 @@ function remedyOf(answer: ApiAnswer): string | undefined {
     return 'do what the API server says; a Secret takes 1 MiB in all, and its type and what is immutable never change';
   }
   return undefined;
+}
+
+/** It may be a proxy that answers, so nothing about its words is taken for granted. */
+function statusOf(body: unknown): Status {
+  const { message, details } = recordOf(body);
+  const { causes } = recordOf(details);
+  return {
+    message: textOf(message),
+    causes: (Array.isArray(causes) ? causes : []).map(recordOf).map(({ reason, message, field }) => ({
+      reason: textOf(reason),
+      message: textOf(message),
+      field: textOf(field),
+    })),
+  };
+}
+
+function recordOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
 }

@@ -100,7 +100,7 @@ export class ApiServer {
       onOpen();
       for await (const line of linesOf(response)) {
         const event = parse(line);
-        if (event !== undefined) onEvent(event as WatchEvent);
+        if (typeof event === 'object' && event !== null) onEvent(event as WatchEvent);
       }
       return undefined;
     } catch (error) {

@@ -37,6 +37,32 @@ interface ManagedFields {
   readonly operation?: string;
 }
 
+/** What was answered or told of, where it is a Secret: a proxy may answer anything in the place of the API server. */
+export function asSecret(value: unknown): SecretObject | undefined {
+  if (!isRecord(value) || !isRecord(value['metadata'])) return undefined;
+  const { metadata, type, immutable, data } = value;
+  const { annotations, labels, managedFields, resourceVersion } = metadata;
+  const isWellFormed =
+    [annotations, labels, data].every((one) => one === undefined || isTexts(one)) &&
+    [type, resourceVersion].every((one) => one === undefined || typeof one === 'string') &&
+    (immutable === undefined || typeof immutable === 'boolean') &&
+    (managedFields === undefined || (Array.isArray(managedFields) && managedFields.every(isRecord)));
+  return isWellFormed ? (value as unknown as SecretObject) : undefined;
+}
+
+/** Numbers that grow, Kubernetes promises by now; where they are none, every event is news. */
+export function versionOf(object: SecretObject | undefined): number {
+  return Number(object?.metadata.resourceVersion ?? Number.NaN);
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isTexts(value: unknown): boolean {
+  return isRecord(value) && Object.values(value).every((one) => typeof one === 'string');
+}
+
 const PREFIX = 'lakebase-credential-sidecar/';
 /** Whose token it is, until when, and which keys are ours: what other writers and the next process go by. */
 const ANNOTATIONS = {

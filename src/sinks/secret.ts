@@ -5,6 +5,7 @@ import { type Conflict, conflictsIn, missingRule, type Target, toSinkError } fro
 import { SinkError } from '../credential/errors.ts';
 import type { Cancellable, Clock, Credential, Inspection, Recovered, Sink, SinkListener } from '../credential/ports.ts';
 import {
+  asSecret,
   compare,
   isApplier,
   recognise,
@@ -12,6 +13,7 @@ import {
   renderTrial,
   type SecretObject,
   type SecretSpec,
+  versionOf,
   wasOurs,
 } from './secret-object.ts';
 
@@ -97,7 +99,7 @@ export class SecretSink implements Sink {
     const body = renderSecret(credential, this.#options, this.#object);
     this.#unspeakable = [credential.token.reveal(), ...Object.values(body.data)];
     const answer = await this.#patch(body, force, { signal });
-    if (answer.status < 300) return this.#learn(answer.body as SecretObject);
+    if (answer.status < 300) return this.#learn(answer);
     if (answer.status !== 409) throw this.#explain(answer);
     await this.#get({ signal });
     // Without a conflict of managers somebody was faster, and `inspect` tells with what.
@@ -151,7 +153,7 @@ export class SecretSink implements Sink {
       conflicts.every(({ field, manager }) => wasOurs(field, object, this.#options) && !isApplier(manager, object));
     if (!isOurs) throw this.#conflict(conflicts);
     const forced = await this.#patch(renderSecret(credential, this.#options, object), true, { signal });
-    if (forced.status < 300) this.#learn(forced.body as SecretObject);
+    if (forced.status < 300) this.#learn(forced);
     else if (forced.status !== 409) throw this.#explain(forced);
   }
 
@@ -198,8 +200,8 @@ export class SecretSink implements Sink {
     });
     if (answer.status !== 200 && answer.status !== 404) throw this.#stillUnknown(this.#explain(answer, 'get'));
     if (this.#news !== before) return;
-    if (answer.status === 200) this.#learn(answer.body as SecretObject);
-    else this.#forget();
+    if (answer.status === 200) this.#learn(answer);
+    else this.#observe({ state: 'absent' });
   }
 
   /** Why, for whoever asks what the Secret holds before that is known. */
@@ -213,22 +215,24 @@ export class SecretSink implements Sink {
   /** Whether that is news. */
   #take({ type, object }: WatchEvent): boolean {
     if (type === 'BOOKMARK') return false;
-    const told = object as SecretObject;
+    const told = asSecret(object);
     // The answer to an apply may be faster than the events before it.
-    if (versionOf(told) <= versionOf(this.#object)) return false;
-    if (type === 'DELETED') this.#forget();
-    else this.#learn(told);
+    if (told === undefined || versionOf(told) <= versionOf(this.#object)) return false;
+    this.#observe(type === 'DELETED' ? { state: 'absent' } : { state: 'present', object: told });
     return true;
   }
 
-  #learn(object: SecretObject): void {
-    this.#news += 1;
-    this.#observed = { state: 'present', object };
+  #learn({ body, status }: ApiAnswer): void {
+    const object = asSecret(body);
+    if (object !== undefined) return this.#observe({ state: 'present', object });
+    throw this.#stillUnknown(
+      new SinkError('unreachable', `what answers (${status}) in the place of the API server knows no Secrets`),
+    );
   }
 
-  #forget(): void {
+  #observe(observed: Observed): void {
     this.#news += 1;
-    this.#observed = { state: 'absent' };
+    this.#observed = observed;
   }
 
   #explain(answer: ApiAnswer, verb = 'patch'): SinkError {
@@ -238,11 +242,6 @@ export class SecretSink implements Sink {
 
 function secretsOf(namespace: string): string {
   return `/api/v1/namespaces/${namespace}/secrets`;
-}
-
-/** Numbers that grow, Kubernetes promises by now; where they are none, every event is news. */
-function versionOf(object: SecretObject | undefined): number {
-  return Number(object?.metadata.resourceVersion ?? Number.NaN);
 }
 
 function lacks(failure: 'missing' | 'foreign_content', message: string): Inspection {

@@ -109,6 +109,11 @@ test('without a valid credential a maximum below 15 s still counts', () => {
   );
 });
 
+test('where nobody knows what life is left, a retry comes as without a credential, and has the whole time', () => {
+  assert.equal(retryDelayMs(9, { initialMs: 1_000, maxMs: 60_000 }, Number.NaN, () => 0.999_999) > 14_999, true);
+  assert.equal(attemptTimeoutMs(30_000, Number.NaN), 30_000);
+});
+
 test('the jitter of retries comes after the cap, so that those who have reached it do not retry together', () => {
   const delays = new Set([0, 0.25, 0.5, 0.75].map((random) => retryDelayMs(50, BACKOFF, HOUR_MS, () => random)));
   assert.equal(delays.size, 4);

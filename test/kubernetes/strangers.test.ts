@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { conflictsIn, toSinkError } from '../../src/kubernetes/api-errors.ts';
+import { asSecret, renderSecret } from '../../src/sinks/secret-object.ts';
+import { connection, credentialOf, identity } from '../fixtures/sink-credentials.ts';
+
+const TARGET = { resource: 'secrets', namespace: 'backstage', name: 'lakebase' } as const;
+
+test('what a proxy answers in the place of the API server is no Secret, whatever it is', () => {
+  const spec = { namespace: 'b', name: 'l', data: { a: 'token' }, type: 'Opaque', connection, identity } as const;
+  const secret = renderSecret(credentialOf(0), { ...spec, credentialName: 'backstage' }, undefined);
+  assert.equal(asSecret(secret), secret);
+  for (const stranger of [
+    undefined,
+    null,
+    7,
+    'ok',
+    [],
+    {},
+    { metadata: null },
+    { ...secret, data: ['a'] },
+    { ...secret, data: { a: 1 } },
+    { ...secret, type: {} },
+    { ...secret, immutable: 'true' },
+    { metadata: { annotations: 'a' } },
+    { metadata: { managedFields: {} } },
+    { metadata: { managedFields: [null] } },
+    { metadata: { resourceVersion: 7 } },
+  ]) {
+    assert.equal(asSecret(stranger), undefined, JSON.stringify(stranger));
+  }
+});
+
+test('a refusal in any shape is put into words', () => {
+  const odd = [null, 7, 'no', [], {}, { message: 7 }, { details: null }, { details: { causes: {} } }];
+  for (const body of [...odd, { message: null, details: { causes: [null, 7, { message: [] }, { reason: 'x' }] } }]) {
+    for (const status of [403, 409]) {
+      const answer = { status, body, retryAfterMs: 0 };
+      assert.match(
+        toSinkError('patch', TARGET, answer).message,
+        /^cannot patch .* the API server answered \d+ \(\d+\)$/,
+      );
+      assert.deepEqual(conflictsIn(answer), []);
+    }
+  }
+});
