@@ -6,6 +6,7 @@ import { readResults } from '../bench/results.ts';
 import { configurationReference } from '../src/config/reference.ts';
 import { configJsonSchema } from '../src/config/schema.ts';
 import { chartReadme } from './chart-readme.ts';
+import { reliabilityReport } from '../test/mutants/report.ts';
 import { chartValuesSchema } from './chart-schema.ts';
 
 /** Content by path from the root of the repository, as it is committed. */
@@ -16,6 +17,7 @@ export async function generatedFiles(): Promise<ReadonlyMap<string, string>> {
     'README.md': quoteFigures(readme, results),
     'docs/figures.md': figuresPage(results),
     'docs/configuration.md': configurationReference(),
+    'docs/reliability.md': reliabilityReport(),
     'docs/configuration.schema.json': JSON.stringify(configJsonSchema()),
     'charts/lakebase-credential-sidecar/README.md': chartReadme(),
     'charts/lakebase-credential-sidecar/values.schema.json': JSON.stringify(chartValuesSchema()),

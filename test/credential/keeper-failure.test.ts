@@ -113,11 +113,13 @@ test('an attempt without a valid credential gets the whole timeout, also after e
 
 test('a new secret is tried at once if the last attempt failed', async (t) => {
   const { clock, keeper, minter } = await startKeeper(t, { dice: 0.999, script: [FAILURE] });
-  await clock.advance(5 * MINUTE_MS);
-  const before = minter.calls.length;
-  keeper.retryNow();
-  await clock.advance(0);
-  assert.equal(minter.calls.length, before + 1);
+  for (const failedForMs of [0, 5 * MINUTE_MS]) {
+    await clock.advance(failedForMs);
+    const before = minter.calls.length;
+    keeper.retryNow();
+    await clock.advance(0);
+    assert.equal(minter.calls.length, before + 1);
+  }
 });
 
 test('a new secret changes nothing while the last attempt succeeded, or is the first and still runs', async (t) => {

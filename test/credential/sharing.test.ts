@@ -139,6 +139,17 @@ test('a writer adopts at once what another one publishes, and moves its own sche
   assert.equal(minters[0]!.calls.length, 1);
 });
 
+test('what another writer publishes is as old as the clock of the service says, by the last mint', async (t) => {
+  // Our clock is ten minutes slow: what was issued in our future is new.
+  const skewMs = 10 * MINUTE_MS;
+  const { world, place } = await startWriters(t, 1, { minted: { skewMs } });
+  await world.clock.advance(MINUTE_MS);
+  place.put(credentialAt(world.clock, 'theirs', { skewMs }));
+  await world.clock.idle();
+  const [, adopted] = world.recorder.of('adopted')[0]!;
+  assert.equal(adopted.local.issuedAt, world.clock.now());
+});
+
 test('while nobody can look or write each mints once and due time, and one publication follows', async (t) => {
   const { world, place, mints, files } = await startWriters(t, 10);
   await world.clock.advance(2 * HOUR_MS);

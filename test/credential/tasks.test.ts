@@ -36,7 +36,7 @@ test('the signal ends all tasks, which are waited for, and its reason is thrown'
   for (const { seen } of [one, two]) assert.deepEqual(seen, { reason, hasStopped: true });
 });
 
-test('a signal that has fired already is passed on to the tasks', async () => {
+test('a signal that has fired already is passed on to the tasks', { timeout: 10_000 }, async () => {
   const { seen, task } = stoppable();
   const reason = new Error('stopped');
   await assert.rejects(runAll([task], { signal: AbortSignal.abort(reason) }), reason);

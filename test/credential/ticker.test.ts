@@ -120,3 +120,15 @@ test('the heartbeat follows the monotonic clock only', async (t) => {
   await clock.advance(3_000);
   assert.equal(clock.monotonic() - ticker.beatAt, 0);
 });
+
+test('the heartbeat of a ticker that turns no longer grows old', async () => {
+  const clock = new FakeClock();
+  const ticker = new Ticker(clock, () => {});
+  const stop = new AbortController();
+  const running = ticker.run(stop);
+  await clock.advance(5_000);
+  stop.abort(new Error('stuck'));
+  await assert.rejects(running, /stuck/);
+  await clock.advance(60_000);
+  assert.equal(clock.monotonic() - ticker.beatAt, 60_000);
+});

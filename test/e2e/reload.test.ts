@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { configText, credential } from '../support/sidecar-setup.ts';
@@ -121,6 +121,37 @@ test('the swap of a ConfigMap volume is noticed, the second one too', { timeout:
   await swapVolume(volume, 'config.yaml', configText(directory));
   assert.deepEqual((await sidecar.logged('configuration reloaded', { from, withinMs: 5_000 }))['changed'], ['reports']);
 });
+
+test('reloads leave nothing open behind', { timeout: 60_000 }, async (t) => {
+  const workspace = await workspaceFor(t);
+  const sidecar = await (await startSidecar(t, { workspace })).ready();
+  const { directory } = sidecar;
+  const reload = async (round: number): Promise<void> => {
+    const from = sidecar.lines.length;
+    // In a directory of its own each time, so that nothing is watched that was watched before.
+    const moved = { file: { path: `${directory}/run-${round}/token`, format: 'token' } };
+    const config = configText(directory, undefined, { credentials: [credential(directory, { sinks: [moved] })] });
+    await writeFile(sidecar.configFile, config);
+    await sidecar.logged('configuration reloaded', { from });
+    await eventually('it is written', () => sidecar.isReady());
+  };
+  await reload(0);
+  await reload(1);
+  const before = await openIn(sidecar.pid);
+  for (const round of [2, 3, 4, 5, 6]) await reload(round);
+  await eventually('no more is open', async () => (await openIn(sidecar.pid)) <= before, {
+    withinMs: 5_000,
+    onTimeout: () => `${before} before`,
+  });
+});
+
+/** Files and sockets, and what is watched. */
+async function openIn(pid: number): Promise<number> {
+  const infos = await Promise.all(
+    (await readdir(`/proc/${pid}/fdinfo`)).map((fd) => readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8').catch(() => '')),
+  );
+  return infos.length + infos.join('').split('inotify wd:').length;
+}
 
 test(
   'a new log level is in force at once, and a change of http is said to need a restart',

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
 import { probeDirectory, replaceFile, sweep } from '../../src/sinks/atomic-write.ts';
@@ -47,6 +47,32 @@ test('an abort before the rename keeps the old file and leaves no temporary', as
 
   assert.deepEqual(await readdir(directory), ['token']);
   assert.equal(await readFile(path, 'utf8'), 'old');
+});
+
+test('a file and its directory are on the disk, in this order, before the end is told', async (t) => {
+  const path = join(await makeTemporaryDirectory(t), 'token');
+  await replaceFile(path, 'old', 0o600);
+  const file = await open(path);
+  const handles = Object.getPrototypeOf(file) as FileHandle;
+  await file.close();
+  const synced: string[] = [];
+  const sync = Object.getOwnPropertyDescriptor(handles, 'sync')!.value as () => Promise<void>;
+  t.mock.method(handles, 'sync', async function (this: FileHandle) {
+    await sync.call(this);
+    synced.push(
+      `${(await this.stat()).isDirectory() ? 'the directory' : 'a file'} while readers get the ${await readFile(path, 'utf8')} one`,
+    );
+  });
+  await replaceFile(path, 'new', 0o600);
+  assert.deepEqual(synced, ['a file while readers get the old one', 'the directory while readers get the new one']);
+});
+
+test('a temporary of somebody who never ended is in nobody’s way', async (t) => {
+  const path = join(await makeTemporaryDirectory(t), 'token');
+  // Neither has ended while the other one begins.
+  const [first, second] = [replaceFile(path, 'one', 0o600), replaceFile(path, 'two', 0o600)];
+  await Promise.all([first, second]);
+  assert.match(await readFile(path, 'utf8'), /^(?:one|two)$/);
 });
 
 test('a sweep removes the left-overs of exactly its target', async (t) => {

@@ -82,6 +82,13 @@ describe('a Secret on a real API server', { skip }, () => {
     assert.equal((await sidecar.metrics()).get('sink_writes_total', { result: 'success' }), 1);
   });
 
+  test('asks the API server for nothing while nothing happens', async () => {
+    const asked = async () => (await world.api.audit('system:serviceaccount:')).length;
+    const before = await asked();
+    await delay(3_000);
+    assert.equal(await asked(), before);
+  });
+
   const harms = {
     'is deleted': ['delete', 'secret', SECRET],
     'has our key edited': ['patch', 'secret', SECRET, '--type=merge', '-p', '{"data":{"password":"bWluZQ=="}}'],

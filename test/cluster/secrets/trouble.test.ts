@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
-import { rm, mkdir } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
+import { get } from 'node:https';
 import { after, before, describe } from 'node:test';
 import { eventually, throughout } from '../../support/sidecar-wait.ts';
 import type { Sidecar } from '../../support/sidecar.ts';
@@ -29,6 +32,14 @@ describe('a Secret and a file beside it', { skip }, () => {
 
   async function start(): Promise<Sidecar> {
     return await (await world.start(shared, { account, withFile: true, config: { backoff: { max: '5s' } } })).ready();
+  }
+
+  async function statusFor(token: string): Promise<number | undefined> {
+    const { caFile, url } = world.api;
+    const request = get(`${url}/api`, { ca: await readFile(caFile), headers: { authorization: `Bearer ${token}` } });
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    response.resume();
+    return response.statusCode;
   }
 
   const newest = () => world.workspace.minted.at(-1)!.token;
@@ -93,10 +104,12 @@ describe('a Secret and a file beside it', { skip }, () => {
     const failed = sidecar.lines.filter(({ msg }) => msg === 'sink not written').length;
     // One that the API server refuses as soon as the object is gone that it is bound to.
     await world.kubectl(['create', 'secret', 'generic', 'binder']);
-    await world.renewToken(account, ['--bound-object-kind=Secret', '--bound-object-name=binder']);
+    const old = await world.renewToken(account, ['--bound-object-kind=Secret', '--bound-object-name=binder']);
     const bound = await start();
     await world.renewToken(account);
     await world.kubectl(['delete', 'secret', 'binder']);
+    // The API server remembers for some seconds whom it has let in; what is sent while it does proves nothing.
+    await eventually('the old token is refused', async () => (await statusFor(old)) === 401, { everyMs: 500 });
     await world.kubectl(['patch', 'secret', SECRET, '--type=merge', '-p', '{"data":{"password":"bWluZQ=="}}']);
     await sidecar.stop();
     await eventually('it is right', async () => (await world.read()) === newest(), { withinMs: 5_000 });
