@@ -30,7 +30,7 @@ export const FAULTS = {
   'the workspace answers 5xx': { lane: 'workspace', seconds: [2, 9], impairs: mint, ...ATTEMPT },
   'the workspace is away': { lane: 'workspace', seconds: [2, 9], impairs: mint, ...ATTEMPT },
   'the workspace is slow': { lane: 'workspace', seconds: [3, 9], impairs: mint, ...ATTEMPT },
-  'the workspace gives nearly dead tokens': { lane: 'workspace', seconds: [2, 8], impairs: mint, ...ATTEMPT },
+  'the workspace gives nearly dead tokens': { lane: 'workspace', seconds: [4, 10], impairs: mint, weight: 3 },
   'the workspace answers wrong JSON': { lane: 'workspace', seconds: [2, 8], impairs: mint, weight: 2 },
   'the CLI is slow': { lane: 'cli', seconds: [3, 9], impairs: mint, ...ATTEMPT },
   'the CLI hangs and ignores SIGTERM': {

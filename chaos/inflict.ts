@@ -74,7 +74,7 @@ export const INFLICT: Readonly<Record<FaultName, Inflict>> = {
     return () => stage.installCli([stage.standInCli()]);
   },
   // One process, as the real one is.
-  'the CLI hangs and ignores SIGTERM': withCli(() => [`trap '' TERM`, 'exec sleep 600']),
+  'the CLI hangs and ignores SIGTERM': withCli(() => [`trap '' TERM`, 'exec sleep 60']),
   'the CLI prints a token and fails': withCli(({ strayToken }) => [
     `echo "Error: cannot use ${strayToken} here" >&2`,
     `printf '{"token": "${strayToken}"'`,

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 const PREFIX = 'lakebase-chaos-';
 const EXIT_UNAVAILABLE = 69;
 const NAMESPACES = ['--mount', '--net', '--pid', '--mount-proc', '--propagation', 'private'];
+/** The first process of the namespace: a shell, which asks after whatever loses its parent, as the first one of a machine does. */
+const REAPER = ['sh', '-c', '"$@"; exit "$?"', 'sh'];
 const FLAGS = [...NAMESPACES, '--fork', '--kill-child=SIGKILL'];
 
 /** Why faults cannot be made here, or undefined. */
@@ -33,7 +35,8 @@ export async function runInside(program: string, seed: number, args: readonly st
   mkdirSync(directory);
   chmodSync(directory, 0o755); // PostgreSQL and the sidecar, which are not root, go through
   // It stops in good order when this pipe closes, for whatever reason.
-  const child = spawn('unshare', [...FLAGS, process.execPath, program, '--inside', directory, ...args], {
+  const command = [process.execPath, program, '--inside', directory, ...args];
+  const child = spawn('unshare', [...FLAGS, ...REAPER, ...command], {
     env: { PATH: process.env['PATH'], TMPDIR: directory },
     stdio: ['pipe', 'inherit', 'inherit'],
   });

@@ -28,6 +28,9 @@ interface FileHistory {
   isTold: boolean;
 }
 
+/** To a later time than before, whichever the true one is. */
+export const FORWARD = 'the clock jumps forward';
+
 const ALL: readonly Impairment[] = ['mint', 'write', 'process'];
 /** A retry, at most two seconds later; a mint; a write; and what a busy machine adds to them. */
 const RECOVERY_MS = 5_000;
@@ -130,8 +133,7 @@ export class Judge {
   }
 
   note(text: string, at = Date.now()): void {
-    this.#observed.push({ at, text });
-    if (this.#observed.length > 400) this.#observed.splice(0, 200);
+    if (this.#observed.push({ at, text }) > 400) this.#observed.splice(0, 200);
   }
 
   /** What goes on in the same way is one line. */
@@ -187,9 +189,10 @@ export class Judge {
       return;
     }
     if (token.expiresAt === best.expiresAt || best.expiresAt <= at) return;
-    // After such a step the sidecar must take the better one for expired; without its record it cannot know it.
-    const isExcused = this.#options.timeline.had(/clock is set|state file is damaged/, best.at - CLOCK_MS, at);
-    if (isExcused) return;
+    const { timeline, startedAt } = this.#options;
+    // After a jump forward the better one seems to be expired, and a new process without its record cannot know it.
+    const isForgotten = startedAt() > best.at && timeline.had(/file|directory/, best.at);
+    if (isForgotten || timeline.had(new RegExp(FORWARD), best.at - CLOCK_MS, at)) return;
     this.violate(
       `promise 2, ${path}: a token good for ${best.expiresAt - at} ms was replaced by one good for ${token.expiresAt - at} ms`,
       at,

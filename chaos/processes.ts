@@ -9,10 +9,13 @@ export interface Usage {
   readonly watches: number;
 }
 
-/** Process ids of the account under which the sidecar and its CLI run. */
+/**
+ * Process ids of the account under which the sidecar and its CLI run. Not of a CLI whose sidecar was killed on a bare
+ * host: it has a patience of its own.
+ */
 export function processesOfSidecar(): number[] {
   return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && uidOf(name) === SIDECAR_UID)
+    .filter((name) => /^\d+$/.test(name) && ownerOf(name) === SIDECAR_UID)
     .map(Number);
 }
 
@@ -42,9 +45,11 @@ export function usageOf(pid: number): Usage | undefined {
   }
 }
 
-function uidOf(pid: string): number | undefined {
-  const found = /^Uid:\s+(\d+)/m.exec(readOr(`/proc/${pid}/status`, ''));
-  return found === null ? undefined : Number(found[1]);
+/** Undefined for those that have lost their parent, and for those that have ended. */
+function ownerOf(pid: string): number | undefined {
+  const status = readOr(`/proc/${pid}/status`, '');
+  const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1]);
+  return field('PPid') === 1 ? undefined : field('Uid');
 }
 
 function readOr(path: string, otherwise: string): string {

@@ -5,7 +5,7 @@ import { findLeaks } from '../test/support/scan.ts';
 import { kindOf, type Lane } from './catalogue.ts';
 import type { ClientOrder, ClientReport } from './clients.ts';
 import { INFLICT } from './inflict.ts';
-import { Judge, type Violation } from './judge.ts';
+import { FORWARD, Judge, type Violation } from './judge.ts';
 import { SIDECAR_UID } from './layout.ts';
 import { fingerprint } from './reading.ts';
 import { Rest, REST_MS } from './rest.ts';
@@ -43,6 +43,8 @@ export class Run {
   #secretsSeen = 0;
   #faults = 0;
   #startedAt = 0;
+  /** The clock of the sidecar against the true one, in seconds. */
+  #offset = 0;
 
   constructor(stage: Stage, seed: number, say: (line: string) => void) {
     this.#stage = stage;
@@ -139,6 +141,8 @@ export class Run {
   async #perform(round: Round, watcher: ChildProcess, signal: AbortSignal): Promise<void> {
     const lanes = Map.groupBy(round.faults, ({ name }) => kindOf(name).lane);
     const setOffset = (seconds: number): void => {
+      if (seconds > this.#offset) this.#timeline.begin(FORWARD)();
+      this.#offset = seconds;
       this.#stage.clock = seconds;
       watcher.send({ kind: 'clock', offsetMs: seconds * 1_000 } satisfies Order);
     };
