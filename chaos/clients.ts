@@ -99,5 +99,7 @@ process.once('message', (order: ClientOrder) => {
   }, COUNT_EVERY_MS);
 });
 process.on('unhandledRejection', () => undefined); // of a connection that broke after its query was answered
+// A terminal sends it to everybody, and whoever gave the order decides.
+process.on('SIGINT', () => undefined);
 // oxlint-disable-next-line unicorn/no-process-exit -- whoever gave the order is gone
 process.on('disconnect', () => process.exit());

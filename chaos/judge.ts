@@ -3,6 +3,7 @@ import type { ClientReport } from './clients.ts';
 import type { Impairment } from './catalogue.ts';
 import type { Reading } from './reading.ts';
 import { clockTime, type Timeline } from './timeline.ts';
+import { BLIND_MS, CLOCK_MS, HEALTH_MS, RECOVERY_MS, SIGHT_MS } from './tolerances.ts';
 import type { Report } from './watcher.ts';
 
 export interface Violation {
@@ -32,18 +33,9 @@ interface FileHistory {
 export const FORWARD = 'the clock jumps forward';
 
 const ALL: readonly Impairment[] = ['mint', 'write', 'process'];
-/** A retry, at most two seconds later; a mint; a write; and what a busy machine adds to them. */
-const RECOVERY_MS = 5_000;
-/** A change and whoever sees it, in different processes. */
-const SIGHT_MS = 2_000;
-/** Health follows a restart, a step of the clock or a repair within this time. */
-const HEALTH_MS = 1_500;
-const CLOCK_MS = 4_000;
 const ALIKE_MS = 10_000;
 const KEPT_MS = 60_000;
 const STORY_MS = 20_000;
-/** A delay of the observers themselves that makes what they saw worth nothing. */
-const BLIND_MS = 1_500;
 
 /** Decides whether what was observed is explained by what was done. */
 export class Judge {

@@ -125,7 +125,11 @@ export class Run {
   }
 
   #fork(name: string): ChildProcess {
-    const child = fork(join(import.meta.dirname, name), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    // What node-postgres says of a file that it does not like is told by the login that fails.
+    const child = fork(join(import.meta.dirname, name), { stdio: ['ignore', 'inherit', 'ignore', 'ipc'] });
+    child.on('exit', (code) => {
+      if (!child.killed) this.#judge.violate(`nothing was observed any more: ${name} ended with ${String(code)}`);
+    });
     this.#helpers.push(child);
     return child;
   }

@@ -242,5 +242,7 @@ process.on('message', (order: Order) => {
   watcher = new Watcher(order);
   watcher.run();
 });
+// A terminal sends it to everybody, and whoever gave the order decides.
+process.on('SIGINT', () => undefined);
 // oxlint-disable-next-line unicorn/no-process-exit -- whoever gave the order is gone
 process.on('disconnect', () => process.exit());
