@@ -43,10 +43,8 @@ export function requireBetter(
       remedy: 'find out why the CLI logs in as somebody else; the present token stays until it expires',
     });
   }
-  // Writers that share a sink have the service's clock in common, and no other.
-  const outlives = isShared
-    ? fresh.service.expiresAt > present.service.expiresAt
-    : leftMs > remainingMs(present, clock);
+  // By the service's clock, which all tokens and all writers have in common: ours counts a life from when it was asked for.
+  const outlives = fresh.service.expiresAt > present.service.expiresAt;
   if (lifetimeMs(fresh) < requestedMs / 2 && !outlives) {
     throw new MintError(
       'short_lived',
@@ -62,11 +60,10 @@ export function requireBetter(
 export function localise({ local, ...found }: Recovered, skewMs: number, clock: Clock): Credential {
   const issuedAt = found.service.issuedAt - skewMs;
   const lifetimeMs = Math.min(found.service.expiresAt - found.service.issuedAt, LONGEST_LIFETIME_MS);
-  return {
-    ...found,
-    local: local ?? { issuedAt, expiresAt: issuedAt + lifetimeMs },
-    monotonicAt: clock.monotonic(),
-  };
+  const lifespan = local ?? { issuedAt, expiresAt: issuedAt + lifetimeMs };
+  // As if it had been seen when it was issued: a clock that is set back later does not make it younger than it is now.
+  const monotonicAt = clock.monotonic() - Math.max(0, clock.now() - lifespan.issuedAt);
+  return { ...found, local: lifespan, monotonicAt };
 }
 
 /**

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { Recovered } from '../../src/credential/ports.ts';
+import { remainingMs } from '../../src/credential/schedule.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { credentialAt, HOUR_MS, MemorySink, MINUTE_MS } from '../support/fakes.ts';
 import { startKeeper } from '../support/keeping.ts';
@@ -86,6 +87,18 @@ test('a credential taken over from a keeper before it is due by its age, also wh
   assert.equal(keeper.vitals().wakeAt - clock.now(), 17 * MINUTE_MS);
   await clock.advance(17 * MINUTE_MS);
   assert.equal(minter.calls.length, 1);
+});
+
+test('an adopted credential is as old as it was, also when the clock is set back afterwards', async (t) => {
+  const clock = new FakeClock();
+  const left = credentialAt(clock, 'left-behind');
+  await clock.advance(20 * MINUTE_MS);
+  const { keeper } = await startKeeper(t, { clock, sink: sinkWith(left, 'a'), script: ['hang'] });
+  const { current } = keeper;
+  clock.setWallClock(-2 * HOUR_MS);
+  assert.equal(remainingMs(current!, clock), 40 * MINUTE_MS);
+  await clock.advance(10 * MINUTE_MS);
+  assert.equal(remainingMs(current!, clock), 30 * MINUTE_MS);
 });
 
 test('an adopted credential keeps its age: it expires when the service says so', async (t) => {
