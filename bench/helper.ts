@@ -1,11 +1,10 @@
-import { once } from 'node:events';
 import { access, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
 import { programsDirectory } from '../test/cluster/layout.ts';
 import { findProgram } from '../test/cluster/requirements.ts';
+import { freePort } from '../test/support/prometheus.ts';
 import { eventually } from '../test/support/sidecar-wait.ts';
 import { readCpuMs, readMemory, type Memory } from './proc.ts';
 import { BUNDLE, credential, NODE, type Scene } from './scene.ts';
@@ -165,15 +164,6 @@ async function bundleSize(): Promise<number> {
     .filter((file) => file.isFile())
     .map(async (file) => (await stat(join(file.parentPath, file.name))).size);
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -12,9 +12,9 @@ import {
   writeSync,
 } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { choose } from '../test/support/random.ts';
 import type { Inflict, Undo } from './inflict.ts';
 import { DIRECTORIES, FILES, SIDECAR_UID } from './layout.ts';
-import { choose } from './random.ts';
 import type { Stage } from './stage.ts';
 
 const nothing: Undo = () => undefined;

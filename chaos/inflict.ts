@@ -1,11 +1,11 @@
 import type { Fault } from '../test/support/workspace-faults.ts';
+import { choose } from '../test/support/random.ts';
 import type { FaultName } from './catalogue.ts';
 import { brokenText, configText } from './configuration.ts';
 import { ON_DISK } from './inflict-files.ts';
 import type { PlannedFault } from './schedule.ts';
 import { childrenOf, type SupervisedSidecar } from './sidecar.ts';
 import type { Stage } from './stage.ts';
-import { choose } from './random.ts';
 
 export interface World {
   readonly stage: Stage;

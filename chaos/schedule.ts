@@ -1,6 +1,6 @@
+import { choose, seeded } from '../test/support/random.ts';
 import { FAULTS, kindOf, type FaultName, type Lane } from './catalogue.ts';
 import { DIRECTORIES, FILES } from './layout.ts';
-import { choose, seeded } from './random.ts';
 
 export interface PlannedFault {
   readonly name: FaultName;

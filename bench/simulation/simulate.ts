@@ -1,5 +1,5 @@
 import type { Policy } from './policies.ts';
-import { seeded } from './random.ts';
+import { seeded } from '../../test/support/random.ts';
 import { followPolicy, keepCredentials, type Witness } from './sidecars.ts';
 import { SimulatedTime } from './time.ts';
 import { LIFETIME_MS, SimulatedWorkspace } from './workspace.ts';

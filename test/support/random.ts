@@ -1,5 +1,7 @@
-/** Numbers in [0, 1), the same ones for the same seed (mulberry32). */
-export function seeded(seed: number): () => number {
+import type { Random } from '../../src/credential/schedule.ts';
+
+/** Mulberry32: the same numbers for the same seed, on every machine. */
+export function seeded(seed: number): Random {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
