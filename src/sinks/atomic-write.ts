@@ -5,12 +5,14 @@ import { hasErrno } from './file-errors.ts';
 
 /** Between `.<name>` and the end of a temporary's name; nothing else is ever swept. */
 const TEMPORARY_ENDING = /^\.[0-9a-f]{16}\.tmp$/;
+/** Temporaries of this process that could not be removed yet: their directory was closed between two steps. */
+const abandoned = new Set<string>();
 
 /**
  * Replaces `path` so that a reader sees the old content or the new one, whole and with `mode`, also after a crash or a
  * loss of power: writes a sibling, fsyncs it, renames it over `path`, fsyncs the directory.
- * After a rejection `path` is what it was, except where only the last step failed. No temporary is left then;
- * a process that is killed may leave one, which `sweep` removes.
+ * After a rejection `path` is what it was, except where only the last step failed. No temporary is left then, or it is
+ * removed by the next replacement that the directory allows; a process that is killed may leave one, which `sweep` removes.
  */
 export async function replaceFile(
   path: string,
@@ -20,7 +22,8 @@ export async function replaceFile(
 ): Promise<void> {
   signal?.throwIfAborted();
   // Opened before anything is written: a directory that cannot be fsynced should fail while nothing has changed.
-  const directory = await open(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  const directoryName = dirname(path);
+  const directory = await open(directoryName, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     const temporary = temporaryOf(path);
     // Exclusive: never follows nor truncates what may wait at that name.
@@ -30,13 +33,26 @@ export async function replaceFile(
       signal?.throwIfAborted();
       await rename(temporary, path);
     } catch (error) {
-      // The first error is the one to report, and what cannot be removed now is swept at the next start.
-      await unlink(temporary).catch(() => undefined);
+      // The first error is the one to report.
+      abandoned.add(temporary);
+      await removeAbandoned(directoryName);
       throw error;
     }
+    await removeAbandoned(directoryName);
     await syncDirectory(directory);
   } finally {
     await directory.close();
+  }
+}
+
+/** A token must not lie about for longer than it has to; but the file that readers read comes first. */
+async function removeAbandoned(directory: string): Promise<void> {
+  for (const temporary of abandoned) {
+    if (dirname(temporary) !== directory) continue;
+    await unlink(temporary).then(
+      () => abandoned.delete(temporary),
+      (error: unknown) => hasErrno(error, 'ENOENT') && abandoned.delete(temporary),
+    );
   }
 }
 

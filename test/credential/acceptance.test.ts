@@ -51,6 +51,17 @@ test('a token with less than half of the requested lifetime is kept only if it o
   }
 });
 
+test('which of two tokens outlives the other is for the service to say: this machine knows only when it asked', () => {
+  const present = withLeft(3_000, HOUR_MS);
+  const fresh = withLeft(3_200);
+  const seenBy = (inMs: number): Credential => ({
+    ...fresh,
+    service: { issuedAt: fresh.service.issuedAt, expiresAt: present.service.expiresAt + inMs },
+  });
+  assert.match(refusal(seenBy(-1), present, HOUR_MS)?.message ?? 'accepted', /expires before the present one/);
+  assert.equal(refusal(seenBy(1), present, HOUR_MS), undefined);
+});
+
 test('half is half of what was asked for', () => {
   const fresh = withLeft(5 * MINUTE_MS);
   const present = withLeft(6 * MINUTE_MS, 10 * MINUTE_MS);

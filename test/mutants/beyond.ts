@@ -125,6 +125,23 @@ export const BEYOND: readonly Mutant[] = [
     test: ['sinks/atomic-write', 'an abort before the rename keeps the old file and leaves no temporary'],
   },
   {
+    bug: 'a temporary that could not be removed at once stays',
+    file: 'src/sinks/atomic-write.ts',
+    from: '    await removeAbandoned(directoryName);\n    await syncDirectory(directory);',
+    to: '    await syncDirectory(directory);',
+    test: ['sinks/atomic-write', 'a temporary in a directory that was closed meanwhile goes with the next replacement'],
+  },
+  {
+    bug: 'which token outlives the other is for this machine to say',
+    file: 'src/credential/acceptance.ts',
+    from: 'const outlives = fresh.service.expiresAt > present.service.expiresAt;',
+    to: 'const outlives = leftMs > remainingMs(present, clock);',
+    test: [
+      'credential/acceptance',
+      'which of two tokens outlives the other is for the service to say: this machine knows only when it asked',
+    ],
+  },
+  {
     bug: 'what others call a temporary is swept too',
     file: 'src/sinks/atomic-write.ts',
     from: 'const TEMPORARY_ENDING = /^\\.[0-9a-f]{16}\\.tmp$/;',

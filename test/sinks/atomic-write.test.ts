@@ -1,9 +1,22 @@
 import assert from 'node:assert/strict';
-import { type FileHandle, mkdir, open, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
-import test from 'node:test';
+import test, { type TestContext } from 'node:test';
 import { probeDirectory, replaceFile, sweep } from '../../src/sinks/atomic-write.ts';
 import { makeTemporaryDirectory } from '../fixtures/sink-programs.ts';
+
+const NOBODY = 65_534;
 
 test('a file gets exactly its mode, whatever the umask', async (t) => {
   const path = join(await makeTemporaryDirectory(t), 'token');
@@ -33,6 +46,27 @@ test('a failed replacement rejects with what the system said and leaves no tempo
   assert.deepEqual(await readdir(directory), ['token']);
 });
 
+test('a temporary in a directory that was closed meanwhile goes with the next replacement', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  const path = join(directory, 'token');
+  if (process.geteuid!() === 0) {
+    // Root may write anywhere, so it tries as nobody.
+    await chown(directory, NOBODY, NOBODY);
+    process.seteuid!(NOBODY);
+    t.after(() => process.seteuid!(0));
+  }
+  await replaceFile(path, 'old', 0o600);
+  const closing = await whenSynced(t, path, () => chmod(directory, 0o500));
+  await assert.rejects(replaceFile(path, 'never seen', 0o600), { code: 'EACCES' });
+  closing.restore();
+  assert.equal((await readdir(directory)).length, 2);
+
+  await chmod(directory, 0o700);
+  await replaceFile(path, 'new', 0o600);
+  assert.deepEqual(await readdir(directory), ['token']);
+  assert.equal(await readFile(path, 'utf8'), 'new');
+});
+
 test('an abort before the rename keeps the old file and leaves no temporary', async (t) => {
   const directory = await makeTemporaryDirectory(t);
   const path = join(directory, 'token');
@@ -52,15 +86,10 @@ test('an abort before the rename keeps the old file and leaves no temporary', as
 test('a file and its directory are on the disk, in this order, before the end is told', async (t) => {
   const path = join(await makeTemporaryDirectory(t), 'token');
   await replaceFile(path, 'old', 0o600);
-  const file = await open(path);
-  const handles = Object.getPrototypeOf(file) as FileHandle;
-  await file.close();
   const synced: string[] = [];
-  const sync = Object.getOwnPropertyDescriptor(handles, 'sync')!.value as () => Promise<void>;
-  t.mock.method(handles, 'sync', async function (this: FileHandle) {
-    await sync.call(this);
+  await whenSynced(t, path, async (handle) => {
     synced.push(
-      `${(await this.stat()).isDirectory() ? 'the directory' : 'a file'} while readers get the ${await readFile(path, 'utf8')} one`,
+      `${(await handle.stat()).isDirectory() ? 'the directory' : 'a file'} while readers get the ${await readFile(path, 'utf8')} one`,
     );
   });
   await replaceFile(path, 'new', 0o600);
@@ -97,3 +126,16 @@ test('a probe leaves nothing behind', async (t) => {
   await probeDirectory(join(directory, 'token'));
   assert.deepEqual(await readdir(directory), []);
 });
+
+/** Calls back after each fsync, of files and directories alike; `path` must be there. */
+async function whenSynced(t: TestContext, path: string, onSync: (handle: FileHandle) => Promise<void>) {
+  const file = await open(path);
+  const handles = Object.getPrototypeOf(file) as FileHandle;
+  await file.close();
+  const sync = Object.getOwnPropertyDescriptor(handles, 'sync')!.value as () => Promise<void>;
+  const { mock } = t.mock.method(handles, 'sync', async function (this: FileHandle) {
+    await sync.call(this);
+    await onSync(this);
+  });
+  return mock;
+}
