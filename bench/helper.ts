@@ -1,9 +1,10 @@
-import { access, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
 import { programsDirectory } from '../test/cluster/layout.ts';
 import { findProgram } from '../test/cluster/requirements.ts';
+import { exists } from '../test/support/exists.ts';
 import { freePort } from '../test/support/prometheus.ts';
 import { eventually } from '../test/support/sidecar-wait.ts';
 import { readCpuMs, readMemory, type Memory } from './proc.ts';
@@ -164,11 +165,4 @@ async function bundleSize(): Promise<number> {
     .filter((file) => file.isFile())
     .map(async (file) => (await stat(join(file.parentPath, file.name))).size);
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  );
 }

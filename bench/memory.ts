@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { childrenOf, readMemory, readPeak, type Memory } from './proc.ts';
+import { descendantsOf, readMemory, readPeak, type Memory } from './proc.ts';
 import { credential, NODE, type Running, type Scene } from './scene.ts';
 import { mb, median, ratio } from './table.ts';
 
@@ -71,7 +71,7 @@ async function whileMinting(scene: Scene): Promise<{ readonly sidecar: Memory; r
   await delay(SETTLE_MS / 4);
   let highest = { sidecar: NOTHING, all: NOTHING };
   for (const end = performance.now() + LOOKS_MS; performance.now() < end; await delay(LOOK_MS)) {
-    const children = childrenOf(pid).flatMap((child) => readIfThere(child));
+    const children = descendantsOf(pid).flatMap((child) => readIfThere(child));
     if (children.length === 0) continue;
     const sidecar = readMemory(pid);
     const all = [sidecar, ...children].reduce(add);

@@ -35,11 +35,17 @@ export function readCpuMs(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
 }
 
+/** And theirs. */
+export function descendantsOf(pid: number): number[] {
+  const children = childrenOf(pid);
+  return [...children, ...children.flatMap(descendantsOf)];
+}
+
+/** Direct ones. */
 export function childrenOf(pid: number): number[] {
   try {
     const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-    const children = text === '' ? [] : text.split(' ').map(Number);
-    return [...children, ...children.flatMap(childrenOf)];
+    return text === '' ? [] : text.split(' ').map(Number);
   } catch {
     return []; // it has ended
   }

@@ -1,10 +1,11 @@
+import { childrenOf } from '../bench/proc.ts';
 import type { Fault } from '../test/support/workspace-faults.ts';
 import { choose } from '../test/support/random.ts';
 import type { FaultName } from './catalogue.ts';
 import { brokenText, configText } from './configuration.ts';
 import { ON_DISK } from './inflict-files.ts';
 import type { PlannedFault } from './schedule.ts';
-import { childrenOf, type SupervisedSidecar } from './sidecar.ts';
+import type { SupervisedSidecar } from './sidecar.ts';
 import type { Stage } from './stage.ts';
 
 export interface World {

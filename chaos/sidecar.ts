@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { childrenOf } from '../bench/proc.ts';
 import { SIDECAR_UID } from './layout.ts';
 import type { End, Timeline } from './timeline.ts';
 
@@ -150,15 +150,5 @@ export class SupervisedSidecar {
     const outer = this.#child?.pid;
     if (outer === undefined || !this.isContainer) return outer;
     return childrenOf(outer)[0];
-  }
-}
-
-/** Direct ones. */
-export function childrenOf(pid: number): number[] {
-  try {
-    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-    return text === '' ? [] : text.split(' ').map(Number);
-  } catch {
-    return []; // it has ended
   }
 }

@@ -1,3 +1,4 @@
+import { escaped } from '../../src/http/html.ts';
 import { BUCKET_MS, histogram, MINUTE_MS, type Outcome } from './simulate.ts';
 
 export interface Column {
@@ -38,7 +39,7 @@ export function drawFleets(durationMs: number, columns: readonly Column[]): stri
   const height = TOP + names.length * ROW + BOTTOM;
   const drawn = columns.map((column, i) => drawColumn(column, durationMs, LEFT + i * (width + GAP), width));
   const labels = names.map(
-    (name, i) => `<text class="title" x="${LEFT - 12}" y="${baseline(i)}" text-anchor="end">${escape(name)}</text>`,
+    (name, i) => `<text class="title" x="${LEFT - 12}" y="${baseline(i)}" text-anchor="end">${escaped(name)}</text>`,
   );
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="Requests a second at the workspace, in five-minute averages">
 <style>${STYLE}</style>
@@ -64,7 +65,7 @@ function drawColumn({ title, outcomes }: Column, durationMs: number, x: number, 
     const at = x + (hour * 60 * MINUTE_MS * width) / durationMs;
     return `<text class="small" x="${round(at)}" y="${baseline(rows.length - 1) + 16}" text-anchor="middle">${hour} h</text>`;
   });
-  return [`<text class="title" x="${x}" y="18">${escape(title)}</text>`, ...bars, ...hours].join('\n');
+  return [`<text class="title" x="${x}" y="18">${escaped(title)}</text>`, ...bars, ...hours].join('\n');
 }
 
 function perSecond(requests: readonly number[], durationMs: number): number[] {
@@ -77,8 +78,4 @@ function baseline(row: number): number {
 
 function round(value: number): number {
   return Math.round(value * 10) / 10;
-}
-
-function escape(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 }

@@ -1,6 +1,7 @@
+import { escaped } from '../../src/http/html.ts';
 import type { Dashboard } from '../../test/support/monitoring.ts';
 import type { Prometheus, Series } from '../../test/support/prometheus.ts';
-import { colourOf, escaped, textOf, type DrawnPanel } from './panel.ts';
+import { colourOf, textOf, type DrawnPanel } from './panel.ts';
 import { drawTable } from './table.ts';
 import { colourOfLine, drawTimeseries } from './timeseries.ts';
 

@@ -94,7 +94,3 @@ function duration(seconds: number, decimals?: number): string {
   if (size >= 1 || size === 0) return `${seconds.toFixed(decimals ?? 2)} s`;
   return `${(seconds * 1_000).toFixed(decimals ?? 0)} ms`;
 }
-
-export function escaped(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
-}

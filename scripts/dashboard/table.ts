@@ -1,5 +1,6 @@
 import type { Series } from '../../test/support/prometheus.ts';
-import { colourNamed, colourOf, escaped, fieldOf, textOf, type DrawnPanel } from './panel.ts';
+import { escaped } from '../../src/http/html.ts';
+import { colourNamed, colourOf, fieldOf, textOf, type DrawnPanel } from './panel.ts';
 
 type Row = Readonly<Record<string, string | number>>;
 

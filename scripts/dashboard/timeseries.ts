@@ -1,4 +1,5 @@
-import { colourNamed, escaped, fieldOf, textOf, type DrawnPanel } from './panel.ts';
+import { escaped } from '../../src/http/html.ts';
+import { colourNamed, fieldOf, textOf, type DrawnPanel } from './panel.ts';
 
 /** Grafana's classic palette. */
 const PALETTE = ['#5794f2', '#f2cc0c', '#8ab8ff', '#ff780a', '#f2495c', '#73bf69', '#b877d9', '#705da0', '#37872d'];

@@ -4,6 +4,7 @@ import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
 import { readClaims } from '../credential/claims.ts';
 import { rfc3339 } from '../credential/display.ts';
 import { Secret } from '../credential/secret.ts';
+import { isRecord } from './is-record.ts';
 import { type FileFormat, parseToken, render } from './render.ts';
 
 export interface SecretSpec {
@@ -53,10 +54,6 @@ export function asSecret(value: unknown): SecretObject | undefined {
 /** Numbers that grow, Kubernetes promises by now; where they are none, every event is news. */
 export function versionOf(object: SecretObject | undefined): number {
   return Number(object?.metadata.resourceVersion ?? Number.NaN);
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isTexts(value: unknown): boolean {

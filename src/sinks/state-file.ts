@@ -4,6 +4,7 @@ import type { Cancellable, Credential, Identity, Lifespan, Recovered } from '../
 import { Secret } from '../credential/secret.ts';
 import { replaceFile, sweep } from './atomic-write.ts';
 import { toSinkError } from './file-errors.ts';
+import { isRecord } from './is-record.ts';
 import { readRegularFile } from './read-file.ts';
 
 /** It was minted on this machine, or adopted here. */
@@ -132,8 +133,4 @@ function isLifespan(value: unknown): value is Lifespan {
 /** Within what a Date can show. */
 function isInstant(value: unknown): value is number {
   return typeof value === 'number' && !Number.isNaN(new Date(value).getTime());
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }

@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { requireLoopback } from '../../bench/loopback.ts';
-import { childrenOf } from '../../bench/proc.ts';
+import { descendantsOf } from '../../bench/proc.ts';
 import { eventually } from '../support/sidecar-wait.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -35,7 +35,7 @@ for (const [signal, code] of [
     t.after(() => child.kill('SIGKILL'));
     const line = await eventually('the part measures', () => /^\{.*\}$/m.exec(output())?.[0], { onTimeout: output });
     const { pid, directory } = JSON.parse(line) as { pid: number; directory: string };
-    const processes = childrenOf(child.pid!);
+    const processes = descendantsOf(child.pid!);
     assert.ok(processes.includes(pid));
     assert.equal(processes.length, 2, 'the workspace and the other one');
     child.kill(signal);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { cp, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { exists } from '../support/exists.ts';
 import { ClusterError } from './failure.ts';
 import { programsDirectory } from './layout.ts';
 import { withLockInTurn } from './lock.ts';
@@ -175,11 +176,4 @@ function named(parent: string, names: readonly string[]): Record<string, string>
 
 function sourceOf(module: string): string {
   return join(import.meta.dirname, 'programs', module);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return readdir(path).then(
-    () => true,
-    () => false,
-  );
 }

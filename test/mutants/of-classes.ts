@@ -1,14 +1,4 @@
-/** A bug that is put into the source, and the test that must fail then. */
-export interface Mutant {
-  /** Of docs/reliability.md; none for what goes beyond. */
-  readonly bugClass?: number;
-  readonly bug: string;
-  readonly file: string;
-  /** Stands there once. */
-  readonly from: string;
-  readonly to: string;
-  readonly test: readonly [file: string, title: string];
-}
+import type { Mutant } from './mutants.ts';
 
 const WRITING = `      await fill(file, content, mode);
       signal?.throwIfAborted();

@@ -2,7 +2,7 @@ import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { temporaryDirectory, type Cleanup } from '../../support/sidecar-wait.ts';
 import { LOGS_IN_OFTEN } from '../support/pods-backstage.ts';
-import { imageOf, placeOf } from '../support/pods-overlay.ts';
+import { imageOf, patchesOf, placeOf } from '../support/pods-overlay.ts';
 import { LAKEBASE_HOST } from '../support/pods-service.ts';
 import type { Stage } from '../support/pods-stage.ts';
 
@@ -30,15 +30,7 @@ export async function applyBackstage(t: Cleanup, { namespace, service, appImage 
       { name: 'test-ca', literals: [`ca.pem=${service.lakebase.caCertificate}`] },
     ],
     images: [imageOf('backstage', appImage)],
-    patches: [placeOf(service), { containers: [LOGS_IN_OFTEN] }].map((spec) => ({
-      target: { kind: 'Deployment' },
-      patch: JSON.stringify({
-        apiVersion: 'apps/v1',
-        kind: 'Deployment',
-        metadata: { name: 'any' },
-        spec: { template: { spec } },
-      }),
-    })),
+    patches: patchesOf([placeOf(service), { containers: [LOGS_IN_OFTEN] }]),
   };
   await writeFile(join(directory, 'kustomization.yaml'), JSON.stringify(kustomization));
   await namespace.apply(directory);

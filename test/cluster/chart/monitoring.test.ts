@@ -4,24 +4,12 @@ import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { alerts, dashboard, ruleFile } from '../../support/monitoring.ts';
 import { buildHelm, whyNoHelm } from '../programs.ts';
-import { CHART } from './world.ts';
+import { CHART, secretSyncInto } from './world.ts';
 
 const skip = await whyNoHelm();
 const helm = skip === undefined ? (await buildHelm((line) => console.error(line)))['helm4']! : '';
 const OPERATOR = ['--api-versions', 'monitoring.coreos.com/v1'];
-const SECRET_SYNC = {
-  enabled: true,
-  identity: { workspaceHost: 'https://w.example', clientId: '0f1e', audience: 'databricks' },
-  config: {
-    credentials: [
-      {
-        name: 'orders',
-        endpoint: 'projects/orders/branches/production/endpoints/primary',
-        sinks: [{ secret: { namespace: 'shop', name: 'orders', data: { password: 'token' } } }],
-      },
-    ],
-  },
-};
+const SECRET_SYNC = secretSyncInto('shop');
 
 interface Manifest {
   readonly kind: string;

@@ -12,7 +12,7 @@ import { spawnRun, type Sidecar } from '../../support/sidecar.ts';
 import { whyNoOperator } from '../programs.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
 import { Operator, whyNoMounts } from './operator.ts';
-import { CHART, ChartWorld, DEFAULTS, podOf, sidecarOf, type Pod } from './world.ts';
+import { CHART, ChartWorld, DEFAULTS, podOf, secretSyncInto, sidecarOf, type Pod } from './world.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const JOB = 'lakebase-credential-sidecar';
@@ -22,19 +22,7 @@ const POD_IP = `127.${randomInt(1, 255)}.${randomInt(1, 255)}.${randomInt(1, 255
 const VALUES = {
   image: { repository: 'registry.example.com/lakebase-credential-sidecar', tag: '0.1.0' },
   injection: { enabled: true, defaults: DEFAULTS },
-  secretSync: {
-    enabled: true,
-    identity: { workspaceHost: 'https://w.example', clientId: '0f1e', audience: 'databricks' },
-    config: {
-      credentials: [
-        {
-          name: 'orders',
-          endpoint: 'projects/orders/branches/production/endpoints/primary',
-          sinks: [{ secret: { namespace: 'apps', name: 'orders', data: { password: 'token' } } }],
-        },
-      ],
-    },
-  },
+  secretSync: secretSyncInto('apps'),
 };
 const skip = (await whyNoOperator()) ?? (await whyNoMounts());
 

@@ -30,6 +30,23 @@ export const DEFAULTS = {
   'pg-host': 'ep-bold-hill-d4e5f6.database.us-east-1.cloud.databricks.com',
 };
 
+/** Values of `secretSync`, for one Secret. */
+export function secretSyncInto(namespace: string): object {
+  return {
+    enabled: true,
+    identity: { workspaceHost: 'https://w.example', clientId: '0f1e', audience: 'databricks' },
+    config: {
+      credentials: [
+        {
+          name: 'orders',
+          endpoint: ENDPOINT,
+          sinks: [{ secret: { namespace, name: 'orders', data: { password: 'token' } } }],
+        },
+      ],
+    },
+  };
+}
+
 export interface Mount {
   readonly name: string;
   readonly mountPath: string;

@@ -1,20 +1,9 @@
 import { createHash } from 'node:crypto';
-import {
-  copyFile,
-  cp,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  realpath,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises';
+import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
+import { exists } from '../../support/exists.ts';
 import { standInRuntime } from '../base-images.ts';
 import type { Cluster } from '../cluster.ts';
 import { buildImage, imageName } from '../image.ts';
@@ -166,11 +155,4 @@ async function hashOf(folder: string): Promise<string> {
     hash.update(path.slice(folder.length)).update(await readFile(path));
   }
   return hash.digest('hex').slice(0, 12);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -58,18 +58,23 @@ export async function writeOverlay(t: Cleanup, overlay: Overlay): Promise<string
       imageOf('registry.example.com/lakebase-credential-sidecar', sidecarImage),
       imageOf(`registry.example.com/${example === 'backstage' ? 'backstage' : 'orders'}`, appImage),
     ],
-    patches: patches.map((spec) => ({
-      target: { kind: WORKLOADS },
-      patch: JSON.stringify({
-        apiVersion: 'apps/v1',
-        kind: 'Deployment',
-        metadata: { name: 'any' },
-        spec: { template: { spec } },
-      }),
-    })),
+    patches: patchesOf(patches),
   };
   await writeFile(join(directory, 'kustomization.yaml'), JSON.stringify(kustomization));
   return directory;
+}
+
+/** Strategic merge patches of the pods of every workload, as a kustomization has them. */
+export function patchesOf(podSpecs: readonly object[]): object[] {
+  return podSpecs.map((spec) => ({
+    target: { kind: WORKLOADS },
+    patch: JSON.stringify({
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name: 'any' },
+      spec: { template: { spec } },
+    }),
+  }));
 }
 
 function settingsOf({ service, config, settings = {} }: Overlay): string[] {
