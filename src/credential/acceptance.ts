@@ -66,6 +66,15 @@ export function localise({ local, ...found }: Recovered, skewMs: number, clock: 
   return { ...found, local: lifespan, monotonicAt };
 }
 
+/** The same, with local times of a clock that is off by another difference than the one they were taken with. */
+export function relocalise(
+  { token, service, fingerprint, subject }: Credential,
+  skewMs: number,
+  clock: Clock,
+): Credential {
+  return localise({ token, service, fingerprint, subject }, skewMs, clock);
+}
+
 /**
  * One issued in the future is not to be trusted: this clock was set back since, or nobody knows yet how far it is off,
  * or somebody wrote what is not true.

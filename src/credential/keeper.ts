@@ -136,6 +136,12 @@ export class Keeper {
     return true;
   }
 
+  /** What was not to be trusted at the start is not given up for less. */
+  #reconsider(fresh: Credential): void {
+    const found = this.#publishers.reconsider(fresh.service.issuedAt - fresh.local.issuedAt);
+    if (found !== undefined && this.#options.adopts && isBetter(found, fresh, this.#clock)) this.#use(found);
+  }
+
   #use(adopted: Credential): void {
     const { observer, random, refresh } = this.#options;
     this.#current = adopted;
@@ -197,6 +203,7 @@ export class Keeper {
       const credential = await minting;
       // Meanwhile another writer's may have come into use: then this one is worth nothing unless it lives longer.
       const isOvertaken = this.#current !== held && !expiresLater(credential, this.#current!);
+      if (this.#current === undefined) this.#reconsider(credential);
       const demands = { requestedMs: ttlMs ?? LONGEST_LIFETIME_MS, isShared: this.#publishers.isShared };
       if (!isOvertaken) requireBetter(credential, this.#current, demands, this.#clock);
       this.#succeeded(credential, isOvertaken, this.#clock.monotonic() - startedAt);

@@ -1,4 +1,4 @@
-import { chooseRecovered } from './acceptance.ts';
+import { chooseRecovered, relocalise } from './acceptance.ts';
 import type { Cancellable, Clock, Credential, Sink } from './ports.ts';
 import { Publisher, type PublisherOptions } from './publisher.ts';
 import type { SinkStatus } from './status.ts';
@@ -13,6 +13,8 @@ export class Publishers {
   readonly #clock: Clock;
   /** By the monotonic clock. */
   #lookedAt = -Infinity;
+  /** What was there at the start, until the service's time is known. */
+  #found: readonly (Credential | undefined)[] = [];
 
   constructor(sinks: readonly Sink[], options: Omit<PublisherOptions, 'sink'>) {
     this.#clock = options.ticker.clock;
@@ -48,7 +50,17 @@ export class Publishers {
   /** The best of what an earlier process, or another writer, has left. */
   async recover(options: Cancellable): Promise<Credential | undefined> {
     this.#lookedAt = this.#clock.monotonic();
-    const found = await Promise.all(this.#all.map(async (publisher) => await publisher.recover(options)));
+    this.#found = await Promise.all(this.#all.map(async (publisher) => await publisher.recover(options)));
+    return chooseRecovered(this.#found, this.#clock);
+  }
+
+  /**
+   * The best of what `recover` found, as it looks now that a first token has told the service's time: what seemed to be
+   * issued in the future, because this clock was set back while nobody watched, may be good for long.
+   */
+  reconsider(skewMs: number): Credential | undefined {
+    const found = this.#found.map((credential) => credential && relocalise(credential, skewMs, this.#clock));
+    this.#found = [];
     return chooseRecovered(found, this.#clock);
   }
 

@@ -65,6 +65,40 @@ test('an expired one is not adopted, nor one from the future; a new one is minte
   for (const { recorder } of [expired, future]) assert.deepEqual(recorder.of('adopted'), []);
 });
 
+test('a clock that was set back before the start does not make a nearly dead token replace one that lives longer', async (t) => {
+  const clock = new FakeClock();
+  const left = credentialAt(clock, 'left-behind');
+  await clock.advance(10 * MINUTE_MS);
+  clock.setWallClock(-20 * MINUTE_MS);
+  // The service's clock was not set back.
+  const nearlyDead = { lifetimeMs: 20_000, skewMs: 20 * MINUTE_MS };
+  const { keeper, minter, sink } = await startKeeper(t, {
+    clock,
+    sink: sinkWith(left, 'a'),
+    script: [nearlyDead, { skewMs: 20 * MINUTE_MS }],
+  });
+  assert.equal(sink.content, 'left-behind');
+  assert.equal(remainingMs(keeper.current!, clock), 50 * MINUTE_MS);
+  assert.deepEqual((await keeper.status(new AbortController())).lastFailure?.code, 'short_lived');
+  await clock.advance(30 * MINUTE_MS);
+  assert.equal(minter.calls.length, 2);
+  assert.equal(sink.content, 'token-2');
+});
+
+test('one that seems to be from the future gives way to the first token that expires later', async (t) => {
+  const clock = new FakeClock();
+  const left = credentialAt(clock, 'left-behind');
+  await clock.advance(10 * MINUTE_MS);
+  clock.setWallClock(-20 * MINUTE_MS);
+  const { recorder, sink } = await startKeeper(t, {
+    clock,
+    sink: sinkWith(left, 'a'),
+    script: [{ skewMs: 20 * MINUTE_MS }],
+  });
+  assert.equal(sink.content, 'token-1');
+  assert.deepEqual(recorder.of('adopted'), []);
+});
+
 test('an adopted credential whose due time is past is refreshed at once, and served meanwhile', async (t) => {
   const clock = new FakeClock();
   const left = credentialAt(clock, 'left-behind');
