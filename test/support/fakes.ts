@@ -51,7 +51,7 @@ export class ScriptedMinter implements Minter {
 
   constructor(clock: FakeClock, script: Answer[] = [{}], prefix = '') {
     this.#clock = clock;
-    this.#script = script;
+    this.#script = [...script];
     this.#prefix = prefix;
   }
 
