@@ -83,7 +83,13 @@ export class Operator {
     const files = DEFINITIONS.map((name) => join(folder, `monitoring.coreos.com_${name}.yaml`));
     await api.kubectl(['create', ...files.flatMap((file) => ['-f', file])]);
     const names = DEFINITIONS.map((name) => `crd/${name}.monitoring.coreos.com`);
-    await api.kubectl(['wait', '--for=condition=Established', ...names]);
+    // A definition just made may have no conditions yet, for which `kubectl wait` gives up.
+    const established = async (): Promise<boolean> =>
+      await api.kubectl(['wait', '--for=condition=Established', ...names]).then(
+        () => true,
+        () => false,
+      );
+    await eventually('the definitions are established', established);
     const log = await open(join(await temporaryDirectory(t), 'operator.log'), 'a');
     const { cert, key } = api.admin;
     const flags = [
