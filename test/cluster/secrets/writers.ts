@@ -20,6 +20,7 @@ export interface Publication {
 export interface WritersOptions {
   /** When a refresh is due at the latest, as a fraction of the lifetime. */
   readonly at: number;
+  readonly jitter?: number;
   /** Whether the clock of the first one is ten minutes fast; needs libfaketime. */
   readonly hasWrongClock?: boolean;
 }
@@ -43,7 +44,7 @@ export class Writers {
     this.world = world;
   }
 
-  static async start(t: Cleanup, { at, hasWrongClock = false }: WritersOptions): Promise<Writers> {
+  static async start(t: Cleanup, { at, jitter = JITTER, hasWrongClock = false }: WritersOptions): Promise<Writers> {
     const world = await SecretsWorld.start(t, { tokenLifetimeMs: LIFETIME_MS });
     const writers = new Writers(t, world);
     const account = await world.account('backstage');
@@ -54,7 +55,7 @@ export class Writers {
         account,
         withFile: true,
         credential: { ttl: '5m' },
-        config: { refresh: { at, jitter: JITTER, floor: '10s' } },
+        config: { refresh: { at, jitter, floor: '10s' } },
         env: hasWrongClock && index === 0 ? wrongClock : {},
       }),
     );
