@@ -1,6 +1,7 @@
 import { measureAdmission } from './admission.ts';
 import { measureCpu } from './cpu.ts';
 import { measureFleet } from './fleet.ts';
+import { measureFlood } from './flood.ts';
 import { measureHeadToHead } from './head-to-head/measure.ts';
 import { measureHelper } from './helper.ts';
 import { measureMemory } from './memory.ts';
@@ -30,6 +31,7 @@ export const PARTS = {
     needsBundle: true,
   },
   cpu: { measure: measureCpu, needsBundle: true },
+  flood: { measure: measureFlood, needsBundle: true },
   fleet: { measure: measureFleet, needsBundle: true },
   simulation: { measure: measureSimulation, needsBundle: false },
   'head-to-head': { measure: measureHeadToHead, needsBundle: true },

@@ -29,6 +29,12 @@ export const SECTIONS = {
     about: 'Of a minute in which nothing is due.',
     command: 'npm run bench -- cpu',
   },
+  flood: {
+    title: 'A flood',
+    about:
+      'Somebody who can reach the port sends junk: requests that are too long, too slow or no HTTP at all, and ten thousand a second that do not wait for an answer. Who floods shares the machine with the sidecar, which in a cluster it need not; tokens of an hour have minutes of margin where these have two seconds.',
+    command: 'npm run bench -- flood',
+  },
   fleet: {
     title: 'Many credentials in one process',
     about:
