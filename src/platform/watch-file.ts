@@ -31,6 +31,11 @@ export async function watchFile(path: string, onChange: () => void, { signal }: 
   // above come while ours does not exist.
   watcher.on('raw', (_event, name, details) => {
     const { watchedPath } = details as { readonly watchedPath: string };
+    // Removed, and perhaps made again before the watcher has looked: then it would keep watching what is gone.
+    if (watchedPath === directory && name === basename(directory)) {
+      watcher.unwatch(directory);
+      watcher.add(directory);
+    }
     if (name === null || name === basename(path) || name === VOLUME_LINK || watchedPath !== directory) onChange();
   });
   // Not worth more than silence (too many watches, most likely): the keeper looks every second anyway.
