@@ -98,6 +98,16 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'what a clock that was set back made seem of the future is given up for a nearly dead token',
+    file: 'src/credential/keeper.ts',
+    from: 'if (this.#current === undefined) this.#reconsider(credential);',
+    to: '',
+    test: [
+      'credential/keeper-adoption',
+      'a clock that was set back before the start does not make a nearly dead token replace one that lives longer',
+    ],
+  },
+  {
     bug: 'whoever writes a Secret decides how long its token lives',
     file: 'src/credential/acceptance.ts',
     from: 'Math.min(found.service.expiresAt - found.service.issuedAt, LONGEST_LIFETIME_MS)',
