@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers';
 import { CHART, ChartWorld, DEFAULTS, LABELS, podOf, sidecarOf, type Pod } from '../test/cluster/chart/world.ts';
 import { isHelmBuilt } from '../test/cluster/programs.ts';
 import { eventually } from '../test/support/sidecar-wait.ts';
+import { kubernetesVersion } from './kubernetes.ts';
 import type { Scene } from './scene.ts';
 import { median, ms, quantile, ratio, type Extent } from './table.ts';
 
@@ -27,6 +28,7 @@ export async function measureAdmission(scene: Scene, { repetitions }: Extent): P
     return;
   }
   const world = await ChartWorld.start(scene);
+  scene.report.uses(await kubernetesVersion(world.api));
   const client = await Client.start(world);
   await world.namespace(NAMESPACE);
   const other: Pod = { ...podOf(), metadata: {} };

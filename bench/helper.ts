@@ -34,6 +34,7 @@ export async function measureHelper(scene: Scene): Promise<void> {
     scene.report.skip(`${NAME} ${VERSION}`, program.message);
     return;
   }
+  scene.report.uses(`${NAME} ${VERSION}`);
   const identity = await scene.startWorkspace(3_600);
   const startSidecar = async (): Promise<Helper> => {
     const { child, pid, port, startedAt } = await scene.startSidecar(identity, {

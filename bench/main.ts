@@ -4,6 +4,7 @@ import { requireLoopback } from './loopback.ts';
 import { PART_NAMES, PARTS, type PartName } from './parts.ts';
 import { circumstances, saveResult } from './results.ts';
 import { runParts } from './run.ts';
+import { version } from '../src/version.ts';
 import { clis } from '../test/support/clis.ts';
 import { say } from './table.ts';
 
@@ -25,7 +26,7 @@ requireLoopback('DATABRICKS_HOST', process.env['DATABRICKS_HOST']);
 const chosen = positionals.length === 0 ? PART_NAMES : PART_NAMES.filter((name) => positionals.includes(name));
 
 if (chosen.some((name) => PARTS[name].needsBundle)) runScript('scripts/build.ts');
-const versions = [`Node.js ${process.versions.node}`, clis.at(-1)!.name];
+const versions = [`this sidecar ${version}`, `Node.js ${process.versions.node}`, clis.at(-1)!.name];
 const found = circumstances(versions);
 say(`${found.machine}; load ${found.load}; ${found.versions}`);
 await runParts(

@@ -19,6 +19,8 @@ export class Report {
   readonly quotes: Quote[] = [];
   /** Why there are fewer figures than there should be. */
   readonly skipped: string[] = [];
+  /** What it is measured with, beyond what every part is. */
+  readonly versions: string[] = [];
   /** Path of the SVG that goes with it. */
   drawing: string | undefined;
 
@@ -42,6 +44,10 @@ export class Report {
 
   quote(what: string, figure: string): void {
     this.quotes.push({ what, figure });
+  }
+
+  uses(nameAndVersion: string): void {
+    this.versions.push(nameAndVersion);
   }
 
   picture(path: string): void {

@@ -40,11 +40,12 @@ export function circumstances(versions: readonly string[]): Circumstances {
 
 export async function saveResult(
   name: SectionName,
-  { tables, notes, quotes, skipped, drawing }: Report,
+  { tables, notes, quotes, skipped, versions, drawing }: Report,
   found: Circumstances,
 ): Promise<void> {
   await mkdir(join(root, FOLDER), { recursive: true });
-  const result: Result = { ...found, tables, notes, quotes, skipped };
+  const used = [found.versions, ...versions].join(', ');
+  const result: Result = { ...found, versions: used, tables, notes, quotes, skipped };
   await writeFile(join(root, FOLDER, `${name}.json`), `${JSON.stringify(result, null, 2)}\n`);
   if (drawing !== undefined) await copyFile(drawing, join(root, FOLDER, `${name}.svg`));
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { locatePrograms } from '../test/cluster/programs.ts';
 import { TestApiServer } from '../test/cluster/secrets/api-server.ts';
+import { kubernetesVersion } from './kubernetes.ts';
 import { COPIES, idlers, middle, row, SETTLE_MS, startOne } from './memory.ts';
 import { readMemory, readPeak, type Memory } from './proc.ts';
 import type { Running, Scene } from './scene.ts';
@@ -15,6 +16,7 @@ export async function measureSecretMemory(scene: Scene): Promise<void> {
     return;
   }
   const api = await TestApiServer.start(scene);
+  scene.report.uses(await kubernetesVersion(api));
   const identity = await scene.startWorkspace(3_600);
   const env = { ...identity, KUBECONFIG: join(api.root, 'admin.kubeconfig') };
   const [files, secrets]: [Running[], Running[]] = [[], []];
