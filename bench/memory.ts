@@ -3,7 +3,7 @@ import { descendantsOf, readMemory, readPeak, type Memory } from './proc.ts';
 import { credential, NODE, type Running, type Scene } from './scene.ts';
 import { mb, median, ratio } from './table.ts';
 
-const AIM = 1.7;
+const AIM = 1.5;
 export const COPIES = 3;
 /** V8 gives back what the start took, once it has noticed that little happens. */
 export const SETTLE_MS = 60_000;

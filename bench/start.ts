@@ -2,7 +2,7 @@ import { NOBODY, NODE, RESOURCE, type Scene } from './scene.ts';
 import { whenVisible } from './files.ts';
 import { median, ms, ratio, type Extent } from './table.ts';
 
-const AIM = 1.5;
+const AIM = 1.25;
 const ENDPOINT = `${RESOURCE}primary`;
 const LIFETIME_SECONDS = 3_600;
 
