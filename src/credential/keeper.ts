@@ -129,17 +129,11 @@ export class Keeper {
     if (adopted !== undefined && adopts && adopted.fingerprint !== this.#current?.fingerprint) this.#use(adopted);
   }
 
-  /** What another writer has put into a shared sink, if that is better than what is held. */
-  #takeOver(found: Credential | undefined): boolean {
-    if (found === undefined || !this.#options.adopts || !isBetter(found, this.#current, this.#clock)) return false;
+  /** What another process has put into a sink, if that is better than what is held, or about to be. */
+  #takeOver(found: Credential | undefined, present = this.#current): boolean {
+    if (found === undefined || !this.#options.adopts || !isBetter(found, present, this.#clock)) return false;
     this.#use(found);
     return true;
-  }
-
-  /** What was not to be trusted at the start is not given up for less. */
-  #reconsider(fresh: Credential): void {
-    const found = this.#publishers.reconsider(fresh.service.issuedAt - fresh.local.issuedAt);
-    if (found !== undefined && this.#options.adopts && isBetter(found, fresh, this.#clock)) this.#use(found);
   }
 
   #use(adopted: Credential): void {
@@ -203,7 +197,8 @@ export class Keeper {
       const credential = await minting;
       // Meanwhile another writer's may have come into use: then this one is worth nothing unless it lives longer.
       const isOvertaken = this.#current !== held && !expiresLater(credential, this.#current!);
-      if (this.#current === undefined) this.#reconsider(credential);
+      // What was not to be trusted at the start is not given up for less.
+      if (this.#current === undefined) this.#takeOver(this.#publishers.reconsider(skewOf(credential)), credential);
       const demands = { requestedMs: ttlMs ?? LONGEST_LIFETIME_MS, isShared: this.#publishers.isShared };
       if (!isOvertaken) requireBetter(credential, this.#current, demands, this.#clock);
       this.#succeeded(credential, isOvertaken, this.#clock.monotonic() - startedAt);
@@ -219,7 +214,7 @@ export class Keeper {
     const leftMs = this.#leftMs() ?? 0;
     const failuresBefore = this.#attempts.failures;
     this.#attempts.succeeded(this.#clock.now());
-    this.#skewMs = credential.service.issuedAt - credential.local.issuedAt;
+    this.#skewMs = skewOf(credential);
     if (!isOvertaken) this.#current = credential;
     this.#hasExpired = false;
     const dueAt = leftMs <= 0 ? firstRefreshAt : failuresBefore > 0 ? refreshAfterFailuresAt : refreshAt;
@@ -256,4 +251,9 @@ export class Keeper {
     this.#hasExpired = true;
     this.#options.observer.expired(this.name);
   }
+}
+
+/** The service's clock minus this machine's, as a new token tells. */
+function skewOf({ local, service }: Credential): number {
+  return service.issuedAt - local.issuedAt;
 }

@@ -13,8 +13,8 @@ export class Publishers {
   readonly #clock: Clock;
   /** By the monotonic clock. */
   #lookedAt = -Infinity;
-  /** What was there at the start, until the service's time is known. */
-  #found: readonly (Credential | undefined)[] = [];
+  /** What was there at the start, where none of it could be trusted, until the service's time is known. */
+  #doubted: readonly (Credential | undefined)[] = [];
 
   constructor(sinks: readonly Sink[], options: Omit<PublisherOptions, 'sink'>) {
     this.#clock = options.ticker.clock;
@@ -50,8 +50,10 @@ export class Publishers {
   /** The best of what an earlier process, or another writer, has left. */
   async recover(options: Cancellable): Promise<Credential | undefined> {
     this.#lookedAt = this.#clock.monotonic();
-    this.#found = await Promise.all(this.#all.map(async (publisher) => await publisher.recover(options)));
-    return chooseRecovered(this.#found, this.#clock);
+    const found = await Promise.all(this.#all.map(async (publisher) => await publisher.recover(options)));
+    const best = chooseRecovered(found, this.#clock);
+    this.#doubted = best === undefined ? found : [];
+    return best;
   }
 
   /**
@@ -59,8 +61,8 @@ export class Publishers {
    * issued in the future, because this clock was set back while nobody watched, may be good for long.
    */
   reconsider(skewMs: number): Credential | undefined {
-    const found = this.#found.map((credential) => credential && relocalise(credential, skewMs, this.#clock));
-    this.#found = [];
+    const found = this.#doubted.map((credential) => credential && relocalise(credential, skewMs, this.#clock));
+    this.#doubted = [];
     return chooseRecovered(found, this.#clock);
   }
 

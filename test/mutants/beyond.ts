@@ -49,7 +49,7 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'the skew of the clock is forgotten',
     file: 'src/credential/keeper.ts',
-    from: 'this.#skewMs = credential.service.issuedAt - credential.local.issuedAt;',
+    from: 'this.#skewMs = skewOf(credential);',
     to: '',
     test: [
       'credential/sharing',
@@ -100,8 +100,8 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'what a clock that was set back made seem of the future is given up for a nearly dead token',
     file: 'src/credential/keeper.ts',
-    from: 'if (this.#current === undefined) this.#reconsider(credential);',
-    to: '',
+    from: 'this.#takeOver(this.#publishers.reconsider(skewOf(credential)), credential)',
+    to: 'this.#publishers.reconsider(skewOf(credential))',
     test: [
       'credential/keeper-adoption',
       'a clock that was set back before the start does not make a nearly dead token replace one that lives longer',
