@@ -1,6 +1,7 @@
 import { FILES, REFRESH_AT } from './layout.ts';
 import type { ClientReport } from './clients.ts';
 import type { Impairment } from './catalogue.ts';
+import { Lags } from './lags.ts';
 import type { Reading } from './reading.ts';
 import { clockTime, type Timeline } from './timeline.ts';
 import { BLIND_MS, CLOCK_MS, HEALTH_MS, RECOVERY_MS, SIGHT_MS } from './tolerances.ts';
@@ -31,6 +32,7 @@ interface FileHistory {
 
 /** To a later time than before, whichever the true one is. */
 export const FORWARD = 'the clock jumps forward';
+const JUMP = new RegExp(FORWARD);
 
 const ALL: readonly Impairment[] = ['mint', 'write', 'process'];
 const ALIKE_MS = 10_000;
@@ -46,14 +48,13 @@ export class Judge {
   reads = 0;
   answers = 0;
   rotations = 0;
-  worstLagMs = 0;
+  readonly lags = new Lags();
   readonly #options: JudgeOptions;
   readonly #files = new Map<string, FileHistory>();
   readonly #observed: { readonly at: number; readonly text: string }[] = [];
   readonly #told = new Map<string, number>();
   readonly #lastSaid = new Map<string, { readonly at: number; readonly text: string }>();
   readonly #failedLogins: FailedLogin[] = [];
-  #lags: { readonly at: number; readonly ms: number }[] = [];
 
   constructor(options: JudgeOptions) {
     this.#options = options;
@@ -76,11 +77,11 @@ export class Judge {
         return;
       case 'logins':
         this.logins += report.count;
-        return this.lag(report.lagMs);
+        return this.lags.note(report.lagMs);
       case 'count':
         this.reads += report.reads;
         this.answers += report.answers;
-        return this.lag(report.lagMs);
+        return this.lags.note(report.lagMs);
       case 'said':
         return;
       default:
@@ -142,12 +143,20 @@ export class Judge {
     }
     const from = history.badSince ?? now;
     // What is in memory is written again; after a restart, or when it has expired, that needs a mint.
-    const isInMemory = (history.best?.expiresAt ?? 0) > now && this.#options.startedAt() < from;
+    const { best } = history;
+    const isInMemory =
+      best !== undefined && best.expiresAt > now && this.#options.startedAt() < from && !this.#isGivenUp(best.at);
     return { from, kinds: isInMemory ? (['write', 'process'] as const) : ALL };
   }
 
+  /** After a jump forward it seems to be expired; another configuration then does not go on with it. */
+  #isGivenUp(since: number): boolean {
+    const { timeline } = this.#options;
+    return timeline.had(JUMP, since - CLOCK_MS) && timeline.had(/configuration is changed/, since);
+  }
+
   #shouldHaveRecovered(from: number, now: number, kinds: readonly Impairment[]): boolean {
-    const patience = RECOVERY_MS + 2 * this.#lagSince(from);
+    const patience = RECOVERY_MS + 2 * this.lags.since(from);
     return this.#options.timeline.hasHealthyGap(from, now, kinds, patience);
   }
 
@@ -184,7 +193,7 @@ export class Judge {
     const { timeline, startedAt } = this.#options;
     // After a jump forward the better one seems to be expired, and a new process without its record cannot know it.
     const isForgotten = startedAt() > best.at && timeline.had(/file|directory/, best.at);
-    if (isForgotten || timeline.had(new RegExp(FORWARD), best.at - CLOCK_MS, at)) return;
+    if (isForgotten || timeline.had(JUMP, best.at - CLOCK_MS, at)) return;
     this.violate(
       `promise 2, ${path}: a token good for ${best.expiresAt - at} ms was replaced by one good for ${token.expiresAt - at} ms`,
       at,
@@ -193,7 +202,7 @@ export class Judge {
 
   #lie({ at, what, forMs, isReadyLie }: Extract<Report, { kind: 'lie' }>): void {
     this.note(what, at);
-    if (this.#lagSince(at - SIGHT_MS) > BLIND_MS) return;
+    if (this.lags.since(at - SIGHT_MS) > BLIND_MS) return;
     if (isReadyLie) return this.violate(`promise 3: ${what}`, at);
     const { timeline } = this.#options;
     const isExcused =
@@ -207,7 +216,7 @@ export class Judge {
     const { timeline } = this.#options;
     if (timeline.isImpaired('process', at - SIGHT_MS, Date.now())) return;
     this.note(what, at);
-    if (timeline.had(/clock is set/, at - CLOCK_MS) || this.#lagSince(at - SIGHT_MS) > BLIND_MS) return;
+    if (timeline.had(/clock is set/, at - CLOCK_MS) || this.lags.since(at - SIGHT_MS) > BLIND_MS) return;
     this.violate(`promise 3: ${what}`, at);
   }
 
@@ -229,17 +238,5 @@ export class Judge {
       if (at > to || until < from) return false;
       return reading.state !== 'whole' || reading.token!.expiresAt <= Math.min(to, until);
     });
-  }
-
-  /** Of anybody who observes: what was seen late is not held against the sidecar. */
-  lag(ms: number): void {
-    const now = Date.now();
-    this.worstLagMs = Math.max(this.worstLagMs, ms);
-    this.#lags = this.#lags.filter(({ at }) => at > now - KEPT_MS);
-    this.#lags.push({ at: now, ms });
-  }
-
-  #lagSince(from: number): number {
-    return Math.max(0, ...this.#lags.filter(({ at }) => at >= from).map(({ ms }) => ms));
   }
 }

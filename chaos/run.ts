@@ -71,7 +71,7 @@ export class Run {
     let tickedAt = performance.now();
     const ticking = setInterval(() => {
       const now = performance.now();
-      this.#judge.lag(now - tickedAt - TICK_MS);
+      this.#judge.lags.note(now - tickedAt - TICK_MS);
       tickedAt = now;
       this.#judge.tick();
     }, TICK_MS);
@@ -219,13 +219,13 @@ export class Run {
   }
 
   #summarise(): Summary {
-    const { logins, explained, reads, answers, rotations, violations, worstLagMs } = this.#judge;
+    const { logins, explained, reads, answers, rotations, violations, lags } = this.#judge;
     const skipped = [...this.#skipped].map(([name, count]) => `${name} (${count})`);
     const lines = [
       `${this.#faults} faults; ${this.#sidecar.starts} starts of the sidecar; ${this.#stage.workspace.minted.length} mints; ${rotations} rotations of files`,
       `${reads} reads of files, ${answers} answers about health, ${logins} logins`,
       `logins that failed: ${explained.database} while PostgreSQL restarted, ${explained.damage} after somebody damaged the file, ${explained.expiry} when no valid token could be had`,
-      `the observers were delayed by ${Math.round(worstLagMs)} ms at most`,
+      `the observers were delayed by ${Math.round(lags.worstMs)} ms at most`,
       ...(skipped.length > 0
         ? [`skipped, because libfaketime is missing (apt-get install faketime): ${skipped.join(', ')}`]
         : []),

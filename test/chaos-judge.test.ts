@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Judge } from '../chaos/judge.ts';
+import { FORWARD, Judge } from '../chaos/judge.ts';
 import { LIFETIME_MS } from '../chaos/layout.ts';
 import type { Reading } from '../chaos/reading.ts';
 import { Timeline } from '../chaos/timeline.ts';
@@ -81,6 +81,24 @@ describe('the judge of a run', () => {
     read(token('b'));
     read({ state: 'empty' });
     assert.match(verdicts.join('\n'), /^promise 1, backstage\/pgpass: it is empty, and nobody has touched it/);
+  });
+
+  test('wants a damaged file back from memory during an outage, unless a new configuration found it expired by the clock', () => {
+    const damageInOutage = (faults: readonly string[]): string[] => {
+      const { timeline, read, token, pass, verdicts } = court();
+      read(token('a'));
+      timeline.begin('the workspace is away', { impairs: ['mint'] });
+      timeline.begin('a file is edited', { paths: [PATH] })();
+      read({ state: 'torn' });
+      for (const name of faults) timeline.begin(name)();
+      pass(6_000);
+      return verdicts;
+    };
+    const [jump, change] = [FORWARD, 'the configuration is changed'];
+    for (const faults of [[], [jump], [change]]) {
+      assert.match(damageInOutage(faults).join('\n'), /it is still torn/, faults.join());
+    }
+    assert.deepEqual(damageInOutage([jump, change]), []);
   });
 
   test('explains an expired token by an outage, until five seconds after it', () => {
