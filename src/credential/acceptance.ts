@@ -1,7 +1,7 @@
 import { wholeSeconds } from './display.ts';
 import { MintError } from './errors.ts';
 import type { Clock, Credential, Recovered } from './ports.ts';
-import { lifetimeMs, remainingMs } from './schedule.ts';
+import { expiresLater, lifetimeMs, remainingMs } from './schedule.ts';
 
 /** The service's own default and maximum. */
 export const LONGEST_LIFETIME_MS = 3_600_000;
@@ -44,7 +44,7 @@ export function requireBetter(
     });
   }
   // By the service's clock, which all tokens and all writers have in common: ours counts a life from when it was asked for.
-  const outlives = fresh.service.expiresAt > present.service.expiresAt;
+  const outlives = expiresLater(fresh, present);
   if (lifetimeMs(fresh) < requestedMs / 2 && !outlives) {
     throw new MintError(
       'short_lived',
@@ -89,8 +89,7 @@ export function chooseRecovered(found: readonly (Credential | undefined)[], cloc
     .filter((credential) => credential !== undefined)
     .filter((credential) => isPlausible(credential, clock))
     .reduce<Credential | undefined>(
-      (best, credential) =>
-        best === undefined || credential.local.expiresAt > best.local.expiresAt ? credential : best,
+      (best, credential) => (best === undefined || expiresLater(credential, best) ? credential : best),
       undefined,
     );
 }

@@ -7,13 +7,14 @@ import { Publishers } from './publishers.ts';
 import {
   ageMs,
   attemptTimeoutMs,
+  expiresLater,
   firstRefreshAt,
   refreshAfterFailuresAt,
   refreshAt,
   remainingMs,
   retryDelayMs,
 } from './schedule.ts';
-import { expiresLater, isBetter } from './sharing.ts';
+import { isBetter } from './sharing.ts';
 import type { CredentialStatus, Vitals } from './status.ts';
 import { runAll } from './tasks.ts';
 import { Alarm } from './ticker.ts';
@@ -161,7 +162,7 @@ export class Keeper {
   async #attempt({ signal }: Cancellable): Promise<void> {
     const { slots } = this.#options;
     const request = {
-      expiresAt: this.#current?.local.expiresAt ?? -Infinity,
+      expiresAt: this.#current?.service.expiresAt ?? -Infinity,
       isTroubled: this.#attempts.areTroubled,
     };
     const held = this.#current;

@@ -40,6 +40,11 @@ export function remainingMs(credential: Credential, clock: Clock): number {
   return lifetimeMs(credential) - ageMs(credential, clock);
 }
 
+/** By the service's clock: ours may have been set between the two, and that of another writer is not ours. */
+export function expiresLater(credential: Credential, other: Credential): boolean {
+  return credential.service.expiresAt > other.service.expiresAt;
+}
+
 /** Whether a reader that takes this credential now has time to log in with it. */
 export function isUsable(credential: Credential, clock: Clock): boolean {
   const leftMs = remainingMs(credential, clock);

@@ -1,13 +1,8 @@
 import { isForSomebodyElse, isPlausible } from './acceptance.ts';
 import type { Clock, Credential } from './ports.ts';
-import { latestRefreshAt, type RefreshPolicy, remainingMs } from './schedule.ts';
+import { expiresLater, latestRefreshAt, type RefreshPolicy, remainingMs } from './schedule.ts';
 
 // What several writers of one sink agree on, each by itself: what is there is all that they know of each other.
-
-/** By the service's clock, the only one that they have in common. */
-export function expiresLater(credential: Credential, other: Credential): boolean {
-  return credential.service.expiresAt > other.service.expiresAt;
-}
 
 /** Whether another writer's credential is to be used instead of the present one. */
 export function isBetter(found: Credential, present: Credential | undefined, clock: Clock): boolean {

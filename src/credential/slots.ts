@@ -1,7 +1,7 @@
 import type { Cancellable } from './ports.ts';
 
 export interface SlotRequest {
-  /** Local expiry of the present credential; -Infinity where there is none. */
+  /** Expiry of the present credential by the service's clock; -Infinity where there is none. */
   readonly expiresAt: number;
   /** The last attempt failed, or there never was one: it may hang. */
   readonly isTroubled: boolean;

@@ -1,6 +1,6 @@
 import type { MintFailure, SinkFailure } from './errors.ts';
 import type { Clock, Credential, Holding, Sink } from './ports.ts';
-import { isUsable, type RefreshPolicy, remainingMs } from './schedule.ts';
+import { expiresLater, isUsable, type RefreshPolicy, remainingMs } from './schedule.ts';
 
 export interface SinkStatus {
   readonly name: string;
@@ -96,7 +96,7 @@ export function weakest({ sinks }: CredentialStatus): Credential | undefined {
   return sinks
     .flatMap(({ holding }) => (holding.state === 'holds' ? [holding.credential] : []))
     .reduce<Credential | undefined>(
-      (worst, held) => (worst === undefined || held.local.expiresAt < worst.local.expiresAt ? held : worst),
+      (worst, held) => (worst === undefined || expiresLater(worst, held) ? held : worst),
       undefined,
     );
 }

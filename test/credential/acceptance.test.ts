@@ -103,6 +103,16 @@ test('of what earlier processes left, the latest-expiring that is still valid is
   }
 });
 
+test('the latest-expiring is so by the service, though this clock was set back before it was minted', () => {
+  const before = withLeft(30 * MINUTE_MS, HOUR_MS);
+  const setBackMs = 40 * MINUTE_MS;
+  const after = withLeft(50 * MINUTE_MS, HOUR_MS);
+  const { issuedAt, expiresAt } = after.local;
+  const seen = { ...after, local: { issuedAt: issuedAt - setBackMs, expiresAt: expiresAt - setBackMs } };
+  assert.ok(seen.local.expiresAt < before.local.expiresAt);
+  assert.equal(chooseRecovered([before, seen], clock)?.fingerprint, after.fingerprint);
+});
+
 test('a credential issued in the future is not adopted, but for what two readings of a clock may differ', () => {
   const issued = (inMs: number): Credential => {
     const { local, ...rest } = withLeft(HOUR_MS);

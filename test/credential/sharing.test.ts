@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { MintError } from '../../src/credential/errors.ts';
-import { expiresLater, isBetter, mayStay } from '../../src/credential/sharing.ts';
+import { expiresLater } from '../../src/credential/schedule.ts';
+import { isBetter, mayStay } from '../../src/credential/sharing.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { credentialAt, HOUR_MS, MemorySink, type Minted, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
 import { World } from '../support/keeping.ts';

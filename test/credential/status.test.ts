@@ -20,11 +20,8 @@ const MISSING = new SinkError('missing', '/run/lakebase/pgpass does not exist');
 function withLeft(leftMs: number, lifetimeMs = HOUR_MS): Credential {
   const { local, monotonicAt, ...rest } = credentialAt(clock, `${leftMs}`, { lifetimeMs });
   const agedMs = lifetimeMs - leftMs;
-  return {
-    ...rest,
-    local: { issuedAt: local.issuedAt - agedMs, expiresAt: local.expiresAt - agedMs },
-    monotonicAt: monotonicAt - agedMs,
-  };
+  const lifespan = { issuedAt: local.issuedAt - agedMs, expiresAt: local.expiresAt - agedMs };
+  return { ...rest, local: lifespan, service: lifespan, monotonicAt: monotonicAt - agedMs };
 }
 
 /** A file for each, which holds a credential or nothing. */
@@ -168,4 +165,13 @@ test('the weakest is the earliest-expiring among the sinks that hold one', () =>
   assert.equal(weakest(statusOf(short, long)), short);
   assert.equal(weakest(statusOf(undefined)), undefined);
   assert.equal(weakest(statusOf()), undefined);
+});
+
+test('the weakest is so by the service, though this clock was set back before the other one was minted', () => {
+  const before = withLeft(30 * MINUTE_MS);
+  const setBackMs = HOUR_MS;
+  const { local, ...rest } = withLeft(HOUR_MS);
+  const after = { ...rest, local: { issuedAt: local.issuedAt - setBackMs, expiresAt: local.expiresAt - setBackMs } };
+  assert.ok(after.local.expiresAt < before.local.expiresAt);
+  assert.equal(weakest(statusOf(after, before)), before);
 });
