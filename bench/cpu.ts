@@ -8,7 +8,7 @@ const PROBE_MS = 10_000;
 const SCRAPE_MS = 30_000;
 const AIM_MS = 60;
 
-/** Processor time of a minute in which nothing is due. */
+/** Processor time of a minute in which nothing is due: the first one, in which V8 clears away once what the start has left, and a later one. */
 export async function measureCpu(scene: Scene): Promise<void> {
   const identity = await scene.startWorkspace(3_600);
   const bare = scene.spawn(NODE, ['-e', 'setInterval(()=>{},1e9)'], { stdio: 'ignore' }).pid!;
@@ -17,16 +17,15 @@ export async function measureCpu(scene: Scene): Promise<void> {
   await quiet.port;
   const url = `http://127.0.0.1:${await probed.port}`;
   await delay(SETTLE_MS);
-  const pids = [bare, quiet.pid, probed.pid];
-  const before = pids.map(readCpuMs);
   const stop = new AbortController();
   const asking = [
     ask(`${url}/healthz`, PROBE_MS, stop),
     ask(`${url}/readyz`, PROBE_MS, stop),
     ask(`${url}/metrics`, SCRAPE_MS, stop),
   ];
-  await delay(QUIET_MS);
-  const used = pids.map((pid, i) => readCpuMs(pid) - (before[i] ?? 0));
+  const pids = [bare, quiet.pid, probed.pid];
+  const first = await useOfAMinute(pids);
+  const later = await useOfAMinute(pids);
   stop.abort();
   await Promise.all(asking);
   const titles = [
@@ -34,13 +33,22 @@ export async function measureCpu(scene: Scene): Promise<void> {
     'sidecar, one credential, nothing due',
     `… and both probes every ${PROBE_MS / 1_000} s, a scrape every ${SCRAPE_MS / 1_000} s`,
   ];
-  scene.report.quote('processor time of a quiet minute', `${used[1]} ms`);
+  const share = (ms = 0): string => `${((ms / QUIET_MS) * 100).toFixed(2)} %`;
+  scene.report.quote('processor time of a quiet minute', `${later[1]} ms`);
   scene.report.table(
     'processor time in a quiet minute (counted in steps of 10 ms)',
-    ['', 'time', 'of one CPU'],
-    titles.map((title, i) => [title, `${used[i]} ms`, `${(((used[i] ?? 0) / QUIET_MS) * 100).toFixed(2)} %`]),
+    ['', 'first after the start', 'later', 'of one CPU'],
+    titles.map((title, i) => [title, `${first[i]} ms`, `${later[i]} ms`, share(later[i])]),
   );
-  scene.report.note(`Aim for the second line: ${AIM_MS} ms, ${used[1]! <= AIM_MS ? 'met' : 'missed'}.`);
+  scene.report.note(
+    `Aim for a later minute of the second line: ${AIM_MS} ms, ${later[1]! <= AIM_MS ? 'met' : 'missed'}. In the first one V8 clears away, once, what the start has left.`,
+  );
+}
+
+async function useOfAMinute(pids: readonly number[]): Promise<number[]> {
+  const before = pids.map(readCpuMs);
+  await delay(QUIET_MS);
+  return pids.map((pid, i) => readCpuMs(pid) - (before[i] ?? 0));
 }
 
 async function start(scene: Scene, identity: Record<string, string>): Promise<Running> {

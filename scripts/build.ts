@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { build, transform, type BuildOptions, type Plugin, type TransformOptions } from 'esbuild';
 import { META_FILE } from './bundle-meta.ts';
@@ -7,9 +7,9 @@ import { recordBytecode } from './bytecode.ts';
 const outdir = 'dist';
 const parts = join(outdir, 'parts');
 
-/** Dependencies load these but never use them here: no route has a schema, and there is neither TLS, a plugin, a trace, nor a log transport. */
+/** Dependencies load these but never use them here: no route has a schema, and there is neither TLS, a plugin, a trace, a push gateway, nor a log transport. */
 const UNUSED =
-  /^(?:semver|@opentelemetry\/api|@fastify\/(?:ajv|fast-json-stringify)-compiler|light-my-request|thread-stream|(?:node:)?https|node:http2)$/;
+  /^(?:semver|@opentelemetry\/api|@fastify\/(?:ajv|fast-json-stringify)-compiler|light-my-request|thread-stream|zlib|(?:node:)?https|node:http2)$/;
 /** The API server is asked over TLS. */
 const USES_HTTPS = /[/\\](?:src[/\\]kubernetes|@kubernetes)[/\\]/;
 /** What of the client library is not about a kubeconfig or a service account: models, proxies, and forgotten ways to log in. */
@@ -18,6 +18,11 @@ const UNUSED_BY_CLIENT =
 const CLIENT = /[/\\]@kubernetes[/\\]client-node[/\\]/;
 const NEVER_CALLED =
   'AzureAuth GoogleCloudPlatformAuth OpenIDConnectAuth createConfiguration ServerConfiguration Agent ProxyAgent SocksProxyAgent SocksClient HttpProxyAgent HttpsProxyAgent setHeaderMiddleware';
+/** To ask whether a stream is one of this process's own makes Node.js open all three. A command is never given any. */
+const STANDARD_STREAMS = {
+  file: /[/\\]execa[/\\]lib[/\\]utils[/\\]standard-stream\.js$/,
+  list: '[process.stdin, process.stdout, process.stderr]',
+};
 const leaveOut: Plugin = {
   name: 'leave-out',
   setup(bundler) {
@@ -27,6 +32,11 @@ const leaveOut: Plugin = {
     bundler.onResolve({ filter: UNUSED_BY_CLIENT }, ({ importer }) =>
       CLIENT.test(importer) ? { path: 'unused', namespace: 'unused-by-client' } : undefined,
     );
+    bundler.onLoad({ filter: STANDARD_STREAMS.file }, async ({ path }) => {
+      const [before, after, ...rest] = (await readFile(path, 'utf8')).split(STANDARD_STREAMS.list);
+      if (after === undefined || rest.length > 0) throw new Error(`${path} does not list the standard streams once`);
+      return { contents: `${before}[]${after}` };
+    });
     bundler.onLoad({ filter: /^/, namespace: 'unused-by-client' }, () => ({
       contents: `class Unused { isAuthProvider() { return false; } }
         export { ${NEVER_CALLED.replaceAll(/\w+/g, 'Unused as $&,')} };`,

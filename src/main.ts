@@ -1,10 +1,10 @@
 import { runCli } from './cli.ts';
 import { stopSignal } from './platform/signals.ts';
 
-const { argv, env, stdout, stderr } = process;
+const { argv, env } = process;
 // No top-level await: the bundle's parts are CommonJS (see platform/parts.ts).
 void (async () => {
-  const exitCode = await runCli({ argv: argv.slice(2), env, stdout, stderr, signal: stopSignal() });
+  const exitCode = await runCli({ argv: argv.slice(2), env, streams: process, signal: stopSignal() });
   // oxlint-disable-next-line unicorn/no-process-exit -- a handle that something forgot must not hold up the end of a pod
   process.exit(exitCode);
 })();

@@ -1,16 +1,17 @@
-import { open } from 'node:fs/promises';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { getSystemErrorMessage } from 'node:util';
 import { LineCounter, parseAllDocuments } from 'yaml';
 import { ConfigError } from '../credential/errors.ts';
 
 /** A thousand credentials fit. */
 const MAX_BYTES = 1024 * 1024;
+const CHUNK_BYTES = 64 * 1024;
 /** Aliases of aliases count as often as they are repeated. */
 const MAX_ALIASES = 1_000;
 
 /** The mapping that the file holds. @throws ConfigError that names positions, never what stands there. */
-export async function readConfigFile(path: string): Promise<Record<string, unknown>> {
-  const text = decode(path, await readBytes(path));
+export function readConfigFile(path: string): Record<string, unknown> {
+  const text = decode(path, readBytes(path));
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, { lineCounter: lines, logLevel: 'silent', prettyErrors: false });
   const [document] = documents;
@@ -36,22 +37,25 @@ export async function readConfigFile(path: string): Promise<Record<string, unkno
   return { ...value };
 }
 
-async function readBytes(path: string): Promise<Buffer> {
+/** Synchronous, which is milliseconds faster: at a start nothing else is to be done, and a file is read once per change. */
+function readBytes(path: string): Buffer {
   try {
-    const file = await open(path);
+    const file = openSync(path, 'r');
     try {
-      if ((await file.stat()).isDirectory()) throw problem(path, 'is a directory, not a file');
+      if (fstatSync(file).isDirectory()) throw problem(path, 'is a directory, not a file');
       const chunks: Buffer[] = [];
       let size = 0;
-      // Not by the size that stat tells: a pipe has none.
-      for await (const chunk of file.createReadStream({ autoClose: false, end: MAX_BYTES })) {
-        chunks.push(chunk as Buffer);
-        size += (chunk as Buffer).length;
+      // Not by the size that fstat tells: a pipe has none.
+      for (;;) {
+        const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+        const length = readSync(file, chunk);
+        if (length === 0) return Buffer.concat(chunks);
+        chunks.push(chunk.subarray(0, length));
+        size += length;
+        if (size > MAX_BYTES) throw problem(path, `is larger than ${MAX_BYTES} bytes`);
       }
-      if (size > MAX_BYTES) throw problem(path, `is larger than ${MAX_BYTES} bytes`);
-      return Buffer.concat(chunks);
     } finally {
-      await file.close();
+      closeSync(file);
     }
   } catch (error) {
     if (error instanceof Error && 'errno' in error && typeof error.errno === 'number') {

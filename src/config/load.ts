@@ -112,7 +112,7 @@ async function readBase(
   try {
     // Loaded here because a sidecar without a file needs no parser.
     const { readConfigFile } = await import('./file.ts');
-    return { value: await readConfigFile(configFile), sources: new Map() };
+    return { value: readConfigFile(configFile), sources: new Map() };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     issues.push(...error.issues);

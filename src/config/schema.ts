@@ -2,9 +2,6 @@ import * as z from 'zod';
 import { options, type Options } from './options.ts';
 import { brokenRules } from './rules.ts';
 
-// Compiling a validator pays only where it validates often; ours runs once per start and reload.
-z.config({ jitless: true });
-
 /** The whole configuration file: every option, and what must hold between them. */
 export const configSchema = options.superRefine(
   (draft, context) => {

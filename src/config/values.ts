@@ -3,6 +3,10 @@ import { posix } from 'node:path';
 import * as z from 'zod';
 import { DURATION_PATTERN, parseDuration } from './duration.ts';
 
+// Compiling a validator pays only where it validates often; ours runs once per start and reload. Said here, because zod
+// asks when a schema of a mapping is made.
+z.config({ jitless: true });
+
 const ADDRESS = /^([A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9.])?|[0-9A-Fa-f:.]{2,45})$/;
 const ADDRESS_OR_ANY = new RegExp(`${ADDRESS.source}|^\\*$`);
 const POOLER = /-pooler(\.|$)/i;

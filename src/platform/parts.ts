@@ -1,6 +1,8 @@
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, fstatSync, openSync, readSync, writeFileSync } from 'node:fs';
 import { Script } from 'node:vm';
+
+/** As long as the longest part. */
+const BUFFER_BYTES = 512 * 1024;
 
 type Require = (name: string) => unknown;
 type Part = (exports: object, require: Require, module: { exports: unknown }) => void;
@@ -15,6 +17,8 @@ export class Parts {
   readonly #requireBuiltin: Require;
   readonly #modules = new Map<string, { exports: unknown }>();
   readonly #scripts = new Map<string, Script>();
+  /** Weak: between two starts of something it would lie about. */
+  #buffer: WeakRef<Buffer> | undefined;
 
   constructor(directory: string, requireBuiltin: Require) {
     this.#directory = directory;
@@ -35,24 +39,45 @@ export class Parts {
   /** Leaves the bytecode of everything that has run so far beside the parts. */
   writeBytecode(): void {
     for (const [name, script] of this.#scripts) {
-      writeFileSync(bytecodeOf(join(this.#directory, name)), script.createCachedData());
+      writeFileSync(bytecodeOf(this.#fileOf(name)), script.createCachedData());
     }
   }
 
   #load(name: string): Script {
-    const filename = join(this.#directory, name);
+    const filename = this.#fileOf(name);
     // The build writes nothing but ASCII, which V8 keeps in half the memory if it is told so.
-    const script = new Script(readFileSync(filename, 'latin1'), { filename, cachedData: readBytecode(filename) });
+    const source = this.#read(filename).toString('latin1');
+    const script = new Script(source, { filename, cachedData: this.#readBytecode(filename) });
     this.#scripts.set(name, script);
     return script;
   }
-}
 
-function readBytecode(filename: string): Buffer | undefined {
-  try {
-    return readFileSync(bytecodeOf(filename));
-  } catch {
-    return undefined; // a start without it is only slower
+  #fileOf(name: string): string {
+    return `${this.#directory}/${name.slice('./'.length)}`;
+  }
+
+  #readBytecode(filename: string): Buffer | undefined {
+    try {
+      return this.#read(bytecodeOf(filename)); // V8 is done with it when it has made the script
+    } catch {
+      return undefined; // a start without it is only slower
+    }
+  }
+
+  /** What it returns is good until the next call: memory that is new to the process costs more than the reading. */
+  #read(filename: string): Buffer {
+    const file = openSync(filename, 'r');
+    try {
+      const { size } = fstatSync(file);
+      let buffer = this.#buffer?.deref();
+      if (buffer === undefined || buffer.length < size) {
+        buffer = Buffer.allocUnsafeSlow(Math.max(size, BUFFER_BYTES));
+        this.#buffer = new WeakRef(buffer);
+      }
+      return buffer.subarray(0, readSync(file, buffer, 0, size, 0));
+    } finally {
+      closeSync(file);
+    }
   }
 }
 
