@@ -3,6 +3,7 @@ import { styleText } from 'node:util';
 import { identityOf, toResource } from '../app.ts';
 import { formatDuration } from '../config/duration.ts';
 import type { Config, CredentialConfig } from '../config/load.ts';
+import { skewOf } from '../credential/acceptance.ts';
 import type { Auth } from '../credential/auth.ts';
 import { AppError, ConfigError, MintError, SinkError } from '../credential/errors.ts';
 import type { Cancellable, Credential } from '../credential/ports.ts';
@@ -151,7 +152,7 @@ async function checkMint(
 }
 
 function describeCredential(minted: Credential): string {
-  const skewSeconds = Math.round((minted.service.issuedAt - minted.local.issuedAt) / 1_000);
+  const skewSeconds = Math.round(skewOf(minted) / 1_000);
   const skew =
     Math.abs(skewSeconds) < 5 ? '' : `; the clocks differ by ${Math.abs(skewSeconds)} s, which is allowed for`;
   return `a token that lives ${formatDuration(lifetimeMs(minted))}, thrown away${skew}`;

@@ -56,6 +56,11 @@ export function requireBetter(
   }
 }
 
+/** The service's clock minus this machine's, as a new token tells. */
+export function skewOf({ local, service }: Credential): number {
+  return service.issuedAt - local.issuedAt;
+}
+
 /** As this machine sees it, whose clock is `skewMs` behind the service's. */
 export function localise({ local, ...found }: Recovered, skewMs: number, clock: Clock): Credential {
   const issuedAt = found.service.issuedAt - skewMs;

@@ -1,4 +1,4 @@
-import { LONGEST_LIFETIME_MS, requireBetter } from './acceptance.ts';
+import { LONGEST_LIFETIME_MS, requireBetter, skewOf } from './acceptance.ts';
 import { Attempts } from './attempts.ts';
 import { MintError } from './errors.ts';
 import type { Cancellable, Clock, Credential } from './ports.ts';
@@ -252,9 +252,4 @@ export class Keeper {
     this.#hasExpired = true;
     this.#options.observer.expired(this.name);
   }
-}
-
-/** The service's clock minus this machine's, as a new token tells. */
-function skewOf({ local, service }: Credential): number {
-  return service.issuedAt - local.issuedAt;
 }

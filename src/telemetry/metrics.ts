@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, type Metric, Registry, type RegistryContentType } from 'prom-client';
+import { skewOf } from '../credential/acceptance.ts';
 import type { MintFailure } from '../credential/errors.ts';
 import { MINT_REMEDIES } from '../credential/failures.ts';
 import type { Clock, Credential } from '../credential/ports.ts';
@@ -92,9 +93,9 @@ export class Metrics {
     this.#instruments.refreshes.inc({ credential });
   }
 
-  minted(credential: string, { local, service }: Credential, durationMs: number): void {
+  minted(credential: string, minted: Credential, durationMs: number): void {
     this.#instruments.refreshDuration.observe({ credential }, seconds(durationMs));
-    this.#instruments.clockSkew.set(seconds(service.issuedAt - local.issuedAt));
+    this.#instruments.clockSkew.set(seconds(skewOf(minted)));
   }
 
   mintFailed(credential: string, reason: MintFailure, durationMs: number): void {

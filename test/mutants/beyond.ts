@@ -108,6 +108,16 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'which of two credentials expires first is told by a clock that may have been set between them',
+    file: 'src/credential/schedule.ts',
+    from: 'return credential.service.expiresAt > other.service.expiresAt;',
+    to: 'return credential.local.expiresAt > other.local.expiresAt;',
+    test: [
+      'credential/status',
+      'the weakest is so by the service, though this clock was set back before the other one was minted',
+    ],
+  },
+  {
     bug: 'whoever writes a Secret decides how long its token lives',
     file: 'src/credential/acceptance.ts',
     from: 'Math.min(found.service.expiresAt - found.service.issuedAt, LONGEST_LIFETIME_MS)',
@@ -120,8 +130,8 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'the earliest-expiring of what was left is adopted',
     file: 'src/credential/acceptance.ts',
-    from: 'credential.local.expiresAt > best.local.expiresAt ? credential : best',
-    to: 'credential.local.expiresAt < best.local.expiresAt ? credential : best',
+    from: 'expiresLater(credential, best) ? credential : best',
+    to: 'expiresLater(best, credential) ? credential : best',
     test: [
       'credential/acceptance',
       'of what earlier processes left, the latest-expiring that is still valid is adopted',
@@ -144,7 +154,7 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'which token outlives the other is for this machine to say',
     file: 'src/credential/acceptance.ts',
-    from: 'const outlives = fresh.service.expiresAt > present.service.expiresAt;',
+    from: 'const outlives = expiresLater(fresh, present);',
     to: 'const outlives = leftMs > remainingMs(present, clock);',
     test: [
       'credential/acceptance',
