@@ -25,7 +25,10 @@ const OUTAGES = [0.05, 0.15, 0.3];
 const BEARABLE = 0.15;
 const HEADROOM = 2;
 
-const STARTS = { 'node reboot, all within 5 s': 5_000, 'roll-out, within 10 minutes': 10 * MINUTE_MS };
+const REBOOT_MS = 5_000;
+/** In the first hour after a reboot all expire together, and none has been refreshed at its own time yet. */
+const SOON_MS = [1, 10, 20, 30, 40, 50].map((minutes) => minutes * MINUTE_MS);
+const STARTS = { 'node reboot, all within 5 s': REBOOT_MS, 'roll-out, within 10 minutes': 10 * MINUTE_MS };
 
 interface Contestant {
   readonly title: string;
@@ -52,6 +55,13 @@ export async function measureSimulation(scene: Scene): Promise<void> {
     outages.set(lifetimes, await simulateAll({ ...base, startsWithinMs: HOUR_MS, outage }));
   }
   tellOfOutages(scene, outages);
+  const soon = new Map<number, Outcome>();
+  for (const fromMs of SOON_MS) {
+    const outage = { fromMs, durationMs: BEARABLE * HOUR_MS, headroom: HEADROOM };
+    say(`  this sidecar, outage of ${BEARABLE} of the lifetime ${fromMs / MINUTE_MS} min after a node reboot`);
+    soon.set(fromMs, await simulate({ ...base, startsWithinMs: REBOOT_MS, outage }, undefined));
+  }
+  tellOfSoonOutages(scene, soon);
   scene.report.note(rules());
   const svg = drawFleets(HOURS * HOUR_MS, [
     { title: 'all started within 5 s', outcomes: together },
@@ -105,7 +115,7 @@ function tellOfOutages(scene: Scene, outages: ReadonlyMap<number, ReadonlyMap<st
       `${lifetimes} of the lifetime: ${name}`,
       thousands(outcome.expired),
       thousands(lost(outcome)),
-      outcome.recoveryMs === Infinity ? 'not in time' : `${(outcome.recoveryMs / MINUTE_MS).toFixed(1)} min`,
+      recovery(outcome),
       busiest(outcome.requests).toFixed(0),
     ]),
   );
@@ -119,6 +129,23 @@ function tellOfOutages(scene: Scene, outages: ReadonlyMap<number, ReadonlyMap<st
     `${thousands(SIDECARS)} sidecars, outage of ${BEARABLE} of the lifetime: logins lost (simulated)`,
     `${thousands(ours ?? Number.NaN)}; with the cron ${thousands(cron ?? Number.NaN)}`,
   );
+}
+
+function tellOfSoonOutages(scene: Scene, outages: ReadonlyMap<number, Outcome>): void {
+  scene.report.table(
+    `node reboot, and an outage of ${BEARABLE} of the lifetime soon after it: this sidecar, with ${HEADROOM} times the tokens that it needs`,
+    ['the outage begins', 'sidecars whose token expired', 'logins lost', 'all well again after'],
+    [...outages].map(([fromMs, outcome]) => [
+      `${fromMs / MINUTE_MS} min after the reboot`,
+      thousands(outcome.expired),
+      thousands(lost(outcome)),
+      recovery(outcome),
+    ]),
+  );
+}
+
+function recovery({ recoveryMs }: Outcome): string {
+  return recoveryMs === Infinity ? 'not in time' : `${(recoveryMs / MINUTE_MS).toFixed(1)} min`;
 }
 
 /** If each application logs in once a minute; begun minutes count. */
