@@ -68,7 +68,9 @@ export class Fleet {
     const wanted = new Map(plans.map((plan) => [plan.name, plan]));
     const leaving = [...this.#members.values()].filter(({ plan }) => wanted.get(plan.name)?.key !== plan.key);
     // Two keepers must never write the same file: the old one has stopped before the new one starts.
-    await Promise.all(leaving.map((member) => this.#stop(member)));
+    await Promise.all(leaving.map((member) => stopped(member)));
+    // All at once with what follows: a credential that is between two keepers must not be missing where health is asked after.
+    for (const { plan } of leaving) this.#members.delete(plan.name);
     const old = new Map(leaving.map((member) => [member.plan.name, member]));
     const arriving = this.#hasEnded ? [] : plans.filter(({ name }) => !this.#members.has(name));
     for (const plan of arriving) this.#start(plan, old.get(plan.name));
@@ -84,10 +86,9 @@ export class Fleet {
     });
     this.#members.set(plan.name, { plan, keeper, stop, ended });
   }
+}
 
-  async #stop({ plan, stop, ended }: Member): Promise<void> {
-    stop.abort();
-    await ended;
-    this.#members.delete(plan.name);
-  }
+async function stopped({ stop, ended }: Member): Promise<void> {
+  stop.abort();
+  await ended;
 }

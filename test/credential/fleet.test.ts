@@ -72,6 +72,19 @@ test('a credential that is configured otherwise goes on with what it held, and m
   assert.equal(after.sink.content, 'token-1', 'its new sinks are filled');
 });
 
+test('a credential that is between two keepers is never missing where health is asked after', async (t) => {
+  const { clock, fleet, plan, start } = setUp(t);
+  void start();
+  await fleet.replace([plan('a', 'old'), plan('b', 'old')]);
+  await clock.idle();
+  const replacing = fleet.replace([plan('a', 'new'), plan('b', 'new')]);
+  for (let turn = 0; turn < 200; turn += 1) {
+    assert.deepEqual(namesOf(fleet), ['a', 'b']);
+    await Promise.resolve();
+  }
+  assert.deepEqual(await replacing, ['a', 'b']);
+});
+
 test('a credential of another identity inherits nothing, and mints', async (t) => {
   const { clock, fleet, plan, start } = setUp(t);
   void start();
