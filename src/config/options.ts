@@ -1,6 +1,7 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import {
   connectionHost,
+  described,
   duration,
   durationWithin,
   integer,
@@ -8,8 +9,10 @@ import {
   number,
   object,
   oneOf,
+  optional,
   sinkPath,
   text,
+  withDefault,
 } from './values.ts';
 
 /** What a file can hold. */
@@ -37,161 +40,177 @@ const MODE = /^0?[67][0-7][0145]$/;
 const COMMAND = /^(\/.*[^/\s]|[^\s/-][^\s/]*)$/;
 
 const fileSink = object({
-  path: sinkPath.describe(
+  path: described(
+    sinkPath,
     'Where the file is. Absolute and normalised; unique over all credentials. The directory is made (0750) if it does not exist.',
   ),
-  format: oneOf(FORMATS).describe('What the file holds; what each format needs is said in docs/configuration.md.'),
-  mode: text(
-    MODE,
-    'an octal mode in quotes such as "0640": read and write for the owner, no write for others, no setuid, setgid or sticky bit',
-  )
-    .transform((octal) => Number.parseInt(octal, 8))
-    .prefault('0600')
-    .describe(
-      'Permission bits of the file, octal, in quotes. `pgpass` takes 0600 only: libpq and node-postgres ignore a password file that group or others may touch.',
+  format: described(oneOf(FORMATS), 'What the file holds; what each format needs is said in docs/configuration.md.'),
+  mode: withDefault(
+    z.pipe(
+      text(
+        MODE,
+        'an octal mode in quotes such as "0640": read and write for the owner, no write for others, no setuid, setgid or sticky bit',
+      ),
+      z.transform((octal: string) => Number.parseInt(octal, 8)),
     ),
+    '0600',
+    'Permission bits of the file, octal, in quotes. `pgpass` takes 0600 only: libpq and node-postgres ignore a password file that group or others may touch.',
+  ),
 });
 
 const secretSink = object({
-  namespace: text(DNS_LABEL, 'a namespace: at most 63 of a-z, 0-9 and -, with no - at either end').describe(
+  namespace: described(
+    text(DNS_LABEL, 'a namespace: at most 63 of a-z, 0-9 and -, with no - at either end'),
     'Namespace of the Secret.',
   ),
-  name: text(
-    DNS_SUBDOMAIN,
-    'the name of a Secret: at most 253 of a-z, 0-9, - and ., each part beginning and ending with a letter or digit',
-  ).describe('Name of the Secret, which holds this credential only. It is made if it does not exist.'),
-  data: z
-    .record(text(DATA_KEY, 'a key of at most 253 letters, digits, -, _ and .'), oneOf(FORMATS), {
+  name: described(
+    text(
+      DNS_SUBDOMAIN,
+      'the name of a Secret: at most 253 of a-z, 0-9, - and ., each part beginning and ending with a letter or digit',
+    ),
+    'Name of the Secret, which holds this credential only. It is made if it does not exist.',
+  ),
+  data: described(
+    z.record(text(DATA_KEY, 'a key of at most 253 letters, digits, -, _ and .'), oneOf(FORMATS), {
       error: 'must be a mapping of keys to formats such as {password: token}',
-    })
-    .describe(
-      'The keys that are written, each with what it holds: one of the formats. One of them must hold `token`, `json` or `pgpass`, where the sidecar finds the token again. Other keys of the Secret are left alone.',
-    ),
-  type: text(SECRET_TYPE, 'a type of Secret such as Opaque')
-    .default('Opaque')
-    .describe('Type of the Secret, which cannot be changed later.'),
-  force: z
-    .boolean({ error: 'must be true or false' })
-    .default(false)
-    .describe(
-      'Takes over keys that another field manager owns. Without it that manager is named, and nothing written.',
-    ),
+    }),
+    'The keys that are written, each with what it holds: one of the formats. One of them must hold `token`, `json` or `pgpass`, where the sidecar finds the token again. Other keys of the Secret are left alone.',
+  ),
+  type: withDefault(
+    text(SECRET_TYPE, 'a type of Secret such as Opaque'),
+    'Opaque',
+    'Type of the Secret, which cannot be changed later.',
+  ),
+  force: withDefault(
+    z.boolean({ error: 'must be true or false' }),
+    false,
+    'Takes over keys that another field manager owns. Without it that manager is named, and nothing written.',
+  ),
 });
 
 /** A mapping with one key that names the kind, so that another kind of sink is another key. */
 const sink = object({
-  file: fileSink.optional().describe('A file on a volume that the containers share.'),
-  secret: secretSink.optional().describe('A Kubernetes Secret.'),
-}).meta({ oneOf: [{ required: ['file'] }, { required: ['secret'] }] });
+  file: optional(fileSink, 'A file on a volume that the containers share.'),
+  secret: optional(secretSink, 'A Kubernetes Secret.'),
+}).register(z.globalRegistry, { oneOf: [{ required: ['file'] }, { required: ['secret'] }] });
 
 const connection = object({
-  host: connectionHost
-    .optional()
-    .describe(
-      "The endpoint's own host name; a `-pooler` host is refused, because Lakebase's pooler takes no OAuth login. `pgpass`, `env` and `uri` need it. With `pgpass` it may be `*`, written out, in quotes: such a line hands the token to any server.",
-    ),
-  port: integer(1, 65_535).optional().describe('Without it `pgpass` says `*` and the other formats 5432.'),
-  database: text(WORD, 'a database name of at most 255 characters without white space')
-    .optional()
-    .describe('`env` and `uri` need it; `pgpass` always says `*`.'),
-  user: text(WORD, 'a role name of at most 255 characters without white space')
-    .optional()
-    .describe(
-      'The Postgres role. Default: `DATABRICKS_CLIENT_ID`, where that identity mints. `pgpass`, `env` and `uri` need it.',
-    ),
-  sslmode: oneOf(SSL_MODES)
-    .default('require')
-    .describe(
-      'As in libpq. Lakebase accepts encrypted connections only; below `require` a client may offer the token unencrypted.',
-    ),
+  host: optional(
+    connectionHost,
+    "The endpoint's own host name; a `-pooler` host is refused, because Lakebase's pooler takes no OAuth login. `pgpass`, `env` and `uri` need it. With `pgpass` it may be `*`, written out, in quotes: such a line hands the token to any server.",
+  ),
+  port: optional(integer(1, 65_535), 'Without it `pgpass` says `*` and the other formats 5432.'),
+  database: optional(
+    text(WORD, 'a database name of at most 255 characters without white space'),
+    '`env` and `uri` need it; `pgpass` always says `*`.',
+  ),
+  user: optional(
+    text(WORD, 'a role name of at most 255 characters without white space'),
+    'The Postgres role. Default: `DATABRICKS_CLIENT_ID`, where that identity mints. `pgpass`, `env` and `uri` need it.',
+  ),
+  sslmode: withDefault(
+    oneOf(SSL_MODES),
+    'require',
+    'As in libpq. Lakebase accepts encrypted connections only; below `require` a client may offer the token unencrypted.',
+  ),
 });
 
 const credential = object({
-  name: text(DNS_LABEL, 'a DNS label: at most 63 of a-z, 0-9 and -, with no - at either end').describe(
+  name: described(
+    text(DNS_LABEL, 'a DNS label: at most 63 of a-z, 0-9 and -, with no - at either end'),
     'Label in logs and metrics, and part of the name of the state file. A DNS label, unique.',
   ),
-  endpoint: text(ENDPOINT, 'of the form projects/PROJECT/branches/BRANCH/endpoints/ENDPOINT')
-    .optional()
-    .describe(
-      'A Lakebase Autoscaling endpoint, `projects/…/branches/…/endpoints/…`. Exactly one of `endpoint` and `instance`.',
-    ),
-  instance: text(INSTANCE, 'the name of a database instance: at most 63 letters, digits, - and _')
-    .optional()
-    .describe('A Lakebase Provisioned instance, by name. Exactly one of `endpoint` and `instance`.'),
-  ttl: durationWithin('5m', '1h')
-    .optional()
-    .describe(
-      "Lifetime to ask for, 5m to 1h. Left out: the service's own default, one hour. Not for an instance, whose API has none. Needs Databricks CLI 1.7.0.",
-    ),
-  connection: connection.prefault({}).describe('What the files say besides the token.'),
-  sinks: z
-    .array(sink, { error: 'must be a list of sinks such as - file: {path: /run/lakebase/token, format: token}' })
-    .min(1, { error: 'must have at least one sink' })
-    .describe('Where the credential is written.'),
-}).meta({ oneOf: [{ required: ['endpoint'] }, { required: ['instance'], properties: { ttl: false } }] });
+  endpoint: optional(
+    text(ENDPOINT, 'of the form projects/PROJECT/branches/BRANCH/endpoints/ENDPOINT'),
+    'A Lakebase Autoscaling endpoint, `projects/…/branches/…/endpoints/…`. Exactly one of `endpoint` and `instance`.',
+  ),
+  instance: optional(
+    text(INSTANCE, 'the name of a database instance: at most 63 letters, digits, - and _'),
+    'A Lakebase Provisioned instance, by name. Exactly one of `endpoint` and `instance`.',
+  ),
+  ttl: optional(
+    durationWithin('5m', '1h'),
+    "Lifetime to ask for, 5m to 1h. Left out: the service's own default, one hour. Not for an instance, whose API has none. Needs Databricks CLI 1.7.0.",
+  ),
+  connection: withDefault(connection, {}, 'What the files say besides the token.'),
+  sinks: described(
+    z
+      .array(sink, { error: 'must be a list of sinks such as - file: {path: /run/lakebase/token, format: token}' })
+      .check(z.minLength(1, { error: 'must have at least one sink' })),
+    'Where the credential is written.',
+  ),
+}).register(z.globalRegistry, {
+  oneOf: [{ required: ['endpoint'] }, { required: ['instance'], properties: { ttl: false } }],
+});
+
+const cli = object({
+  command: withDefault(
+    text(COMMAND, 'a program name without white space, found on the PATH, or an absolute path'),
+    'databricks',
+    'The Databricks CLI: a name on the `PATH`, or an absolute path.',
+  ),
+  timeout: duration(
+    '1s',
+    '5m',
+    '30s',
+    'How long one run of the CLI may take; less is left to it when a credential is about to expire.',
+  ),
+  concurrency: withDefault(integer(1, 64), 4, 'How many runs of the CLI may be going on at the same time.'),
+});
+
+const minter = object({ cli: withDefault(cli, {}, 'Mints with the Databricks CLI.') });
+
+const refresh = object({
+  at: withDefault(number(0.01, 0.95), 0.667, 'When a refresh is due, as a fraction of the lifetime.'),
+  jitter: withDefault(
+    number(0, 0.94),
+    0.1,
+    'By how much a refresh may come sooner, drawn each time: a fraction of the lifetime below `at`.',
+  ),
+  floor: duration(
+    '0s',
+    '57m',
+    '10s',
+    'A refresh is never due sooner than this after the credential was issued. Not more than `at` times the shortest lifetime.',
+  ),
+});
+
+const backoff = object({
+  initial: duration('1s', '1h', '1s', 'The delay after the first failure; it doubles with each further one.'),
+  max: duration(
+    '1s',
+    '1h',
+    '1m',
+    'The longest delay, not less than `initial`. Never more than a quarter of the remaining life, nor than 15 s without a valid credential.',
+  ),
+});
+
+const http = object({
+  host: withDefault(listenHost, '::', 'Address to listen on; `::` means all, IPv4 too. A change needs a restart.'),
+  port: withDefault(
+    integer(0, 65_535),
+    9467,
+    'Port of health, metrics and status; 0 takes any free one. A change needs a restart.',
+  ),
+});
+
+const log = object({
+  level: withDefault(oneOf(LOG_LEVELS), 'info', 'The least severe level that is logged.'),
+});
 
 /** Every option by itself; what must hold between them is in rules.ts. */
 export const options = object({
-  credentials: z
-    .array(credential, { error: 'must be a list of credentials, each with name, endpoint or instance, and sinks' })
-    .min(1, { error: 'must have at least one credential' })
-    .describe('What is kept fresh. One that fails never delays another.'),
-  minter: object({
-    cli: object({
-      command: text(COMMAND, 'a program name without white space, found on the PATH, or an absolute path')
-        .default('databricks')
-        .describe('The Databricks CLI: a name on the `PATH`, or an absolute path.'),
-      timeout: duration(
-        '1s',
-        '5m',
-        '30s',
-        'How long one run of the CLI may take; less is left to it when a credential is about to expire.',
-      ),
-      concurrency: integer(1, 64).default(4).describe('How many runs of the CLI may be going on at the same time.'),
-    })
-      .prefault({})
-      .describe('Mints with the Databricks CLI.'),
-  })
-    .prefault({})
-    .describe('How credentials are minted.'),
-  refresh: object({
-    at: number(0.01, 0.95).default(0.667).describe('When a refresh is due, as a fraction of the lifetime.'),
-    jitter: number(0, 0.94)
-      .default(0.1)
-      .describe('By how much a refresh may come sooner, drawn each time: a fraction of the lifetime below `at`.'),
-    floor: duration(
-      '0s',
-      '57m',
-      '10s',
-      'A refresh is never due sooner than this after the credential was issued. Not more than `at` times the shortest lifetime.',
-    ),
-  })
-    .prefault({})
-    .describe('When a good credential is replaced.'),
-  backoff: object({
-    initial: duration('1s', '1h', '1s', 'The delay after the first failure; it doubles with each further one.'),
-    max: duration(
-      '1s',
-      '1h',
-      '1m',
-      'The longest delay, not less than `initial`. Never more than a quarter of the remaining life, nor than 15 s without a valid credential.',
-    ),
-  })
-    .prefault({})
-    .describe('When a failed mint or write is tried again. Half of each delay is random.'),
-  http: object({
-    host: listenHost
-      .default('::')
-      .describe('Address to listen on; `::` means all, IPv4 too. A change needs a restart.'),
-    port: integer(0, 65_535)
-      .default(9467)
-      .describe('Port of health, metrics and status; 0 takes any free one. A change needs a restart.'),
-  })
-    .prefault({})
-    .describe('Health, metrics and status.'),
-  log: object({ level: oneOf(LOG_LEVELS).default('info').describe('The least severe level that is logged.') })
-    .prefault({})
-    .describe('Logging, as JSON lines on standard output.'),
+  credentials: described(
+    z
+      .array(credential, { error: 'must be a list of credentials, each with name, endpoint or instance, and sinks' })
+      .check(z.minLength(1, { error: 'must have at least one credential' })),
+    'What is kept fresh. One that fails never delays another.',
+  ),
+  minter: withDefault(minter, {}, 'How credentials are minted.'),
+  refresh: withDefault(refresh, {}, 'When a good credential is replaced.'),
+  backoff: withDefault(backoff, {}, 'When a failed mint or write is tried again. Half of each delay is random.'),
+  http: withDefault(http, {}, 'Health, metrics and status.'),
+  log: withDefault(log, {}, 'Logging, as JSON lines on standard output.'),
 });
 
 export type Options = z.output<typeof options>;

@@ -1,13 +1,15 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { options, type Options } from './options.ts';
 import { brokenRules } from './rules.ts';
 
 /** The whole configuration file: every option, and what must hold between them. */
-export const configSchema = options.superRefine(
-  (draft, context) => {
-    for (const { path, message } of brokenRules(draft)) context.addIssue({ code: 'custom', path, message });
-  },
-  { when: () => true }, // also when an option is wrong by itself, so that every problem is listed at once
+export const configSchema = options.check(
+  z.superRefine(
+    (draft, context) => {
+      for (const { path, message } of brokenRules(draft)) context.addIssue({ code: 'custom', path, message });
+    },
+    { when: () => true }, // also when an option is wrong by itself, so that every problem is listed at once
+  ),
 );
 
 /** With every default filled in. Durations are milliseconds here, under the key that holds a string in the file. */
