@@ -1,40 +1,46 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { getSystemErrorMessage } from 'node:util';
-import { LineCounter, parseAllDocuments } from 'yaml';
+import { loadAll, YAMLException } from 'js-yaml';
 import { ConfigError } from '../credential/errors.ts';
 
 /** A thousand credentials fit. */
 const MAX_BYTES = 1024 * 1024;
 const CHUNK_BYTES = 64 * 1024;
 /** Aliases of aliases count as often as they are repeated. */
-const MAX_ALIASES = 1_000;
+const MAX_NODES = 100_000;
 
 /** The mapping that the file holds. @throws ConfigError that names positions, never what stands there. */
 export function readConfigFile(path: string): Record<string, unknown> {
-  const text = decode(path, readBytes(path));
-  const lines = new LineCounter();
-  const documents = parseAllDocuments(text, { lineCounter: lines, logLevel: 'silent', prettyErrors: false });
-  const [document] = documents;
-  if (document === undefined) throw problem(path, 'is empty');
-  // The parser's own messages quote the text, so only their code is shown.
-  const faults = documents.flatMap(({ errors, warnings }) => [...errors, ...warnings]);
-  if (faults.length > 0) {
-    throw new ConfigError(
-      faults.slice(0, 10).map(({ code, pos }) => {
-        const { line, col } = lines.linePos(pos[0]);
-        return {
-          path,
-          message: `invalid YAML at line ${line}, column ${col} (${code.toLowerCase().replaceAll('_', ' ')})`,
-        };
-      }),
-    );
-  }
+  const documents = parse(path, decode(path, readBytes(path)));
   if (documents.length > 1) throw problem(path, 'must hold one YAML document');
-  const value = toValue(path, document);
+  const value = documents[0] ?? null;
   if (value === null) throw problem(path, 'is empty');
   if (typeof value !== 'object' || Array.isArray(value))
     throw problem(path, 'must be a mapping with the key credentials');
+  if (isLarge(value)) throw problem(path, 'has aliases that expand too far');
   return { ...value };
+}
+
+function parse(path: string, text: string): unknown[] {
+  try {
+    return loadAll(text);
+  } catch (error) {
+    if (!(error instanceof YAMLException) || error.mark === undefined) throw problem(path, 'cannot be read as YAML');
+    const { reason, mark } = error;
+    const rule = reason.replace(/\s*(?:!?<|"|: ).*$/s, ''); // after it comes what stands in the file
+    throw problem(path, `invalid YAML at line ${mark.line + 1}, column ${mark.column + 1} (${rule})`);
+  }
+}
+
+/** Also where an alias stands for what it is in. */
+function isLarge(value: unknown): boolean {
+  const open = [value];
+  for (let count = 0; open.length > 0; count++) {
+    if (count === MAX_NODES) return true;
+    const node = open.pop();
+    if (typeof node === 'object' && node !== null) for (const child of Object.values(node)) open.push(child);
+  }
+  return false;
 }
 
 /** Synchronous, which is milliseconds faster: at a start nothing else is to be done, and a file is read once per change. */
@@ -70,16 +76,6 @@ function decode(path: string, bytes: Buffer): string {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
     throw problem(path, 'is not UTF-8 text');
-  }
-}
-
-function toValue(path: string, document: { toJS(options: { maxAliasCount: number }): unknown }): unknown {
-  try {
-    return document.toJS({ maxAliasCount: MAX_ALIASES });
-  } catch (error) {
-    if (error instanceof ReferenceError)
-      throw problem(path, 'has an alias without an anchor, or aliases that expand too far');
-    throw error;
   }
 }
 

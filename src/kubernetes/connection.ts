@@ -3,7 +3,7 @@ import type { RequestOptions } from 'node:https';
 import { dirname, resolve } from 'node:path';
 import type { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import type { User } from '@kubernetes/client-node/dist/config_types.js';
-import { parse } from 'yaml';
+import { load } from 'js-yaml';
 import { SinkError } from '../credential/errors.ts';
 
 /** How to reach the API server for one request, read afresh: certificates and tokens are rotated on disk. */
@@ -80,7 +80,7 @@ function loadFile(config: KubeConfig, path: string): void {
 }
 
 function readTokenFile(text: string, userName: string): string | undefined {
-  const { users } = parse(text) as {
+  const { users } = load(text) as {
     readonly users?: readonly { readonly name: string; readonly user?: { readonly tokenFile?: string } }[];
   };
   return users?.find(({ name }) => name === userName)?.user?.tokenFile;

@@ -13,7 +13,8 @@ a: &a [x, x, x, x, x, x, x, x, x]
 b: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]
 c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b]
 d: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c]
-e: [*d, *d, *d, *d, *d, *d, *d, *d, *d]
+e: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d]
+f: [*e, *e, *e, *e, *e, *e, *e, *e, *e]
 `;
 
 const CASES: readonly { readonly title: string; readonly content: string | Uint8Array; readonly expected: RegExp }[] = [
@@ -26,21 +27,40 @@ const CASES: readonly { readonly title: string; readonly content: string | Uint8
   {
     title: 'broken YAML',
     content: 'log:\n  level: "canary\n',
-    expected: /invalid YAML at line \d, column \d+ \(missing char\)/,
+    expected: /invalid YAML at line 3, column 1 \(deficient indentation\)$/,
   },
   { title: 'text that needs quotes', content: 'log: canary: x', expected: /invalid YAML at line 1, column \d+ / },
   { title: 'a tab for indentation', content: 'log:\n\tlevel: canary\n', expected: /invalid YAML at line 2, column 1 / },
   {
     title: 'a key that stands twice',
     content: 'log: {}\nlog: {canary: 1}\n',
-    expected: /invalid YAML at line 2, column 1 \(duplicate key\)$/,
+    expected: /invalid YAML at line 2, column 1 \(duplicated mapping key\)$/,
   },
   {
     title: 'an unknown tag',
     content: 'log: !canary x\n',
-    expected: /invalid YAML at line 1, column 6 \(tag resolve failed\)$/,
+    expected: /invalid YAML at line 1, column 6 \(unknown scalar tag\)$/,
   },
-  { title: 'an alias without an anchor', content: 'log: *canary\n', expected: /has an alias without an anchor/ },
+  {
+    title: 'a tag of an unknown family',
+    content: 'log: !canary!x y\n',
+    expected: /invalid YAML at line 1, column \d+ \(undeclared tag handle\)$/,
+  },
+  {
+    title: 'a tag that cannot be one',
+    content: 'log: !<canary^> y\n',
+    expected: /invalid YAML at line 1, column \d+ \(tag name cannot contain such characters\)$/,
+  },
+  {
+    title: 'an alias without an anchor',
+    content: 'log: *canary\n',
+    expected: /invalid YAML at line 1, column 7 \(unidentified alias\)$/,
+  },
+  {
+    title: 'an alias inside of what it stands for',
+    content: 'log: &canary {a: *canary}\n',
+    expected: /expand too far$/,
+  },
   { title: 'aliases that multiply', content: ALIAS_BOMB, expected: /aliases that expand too far$/ },
   { title: 'bytes that are no text', content: Uint8Array.of(0x61, 0x3a, 0x20, 0xff), expected: /is not UTF-8 text$/ },
   { title: 'a huge file', content: `#${'x'.repeat(1024 * 1024)}`, expected: /is larger than 1048576 bytes$/ },
