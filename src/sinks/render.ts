@@ -1,4 +1,3 @@
-import { isIPv6 } from 'node:net';
 import type { Connection, Credential } from '../credential/ports.ts';
 
 export type FileFormat = 'pgpass' | 'token' | 'json' | 'env' | 'uri';
@@ -102,6 +101,7 @@ function encode(text: string): string {
   );
 }
 
+/** A name has no colons; the configuration has seen to that. */
 function encodeHost(host: string): string {
-  return isIPv6(host) ? `[${host.replace('%', '%25')}]` : encode(host);
+  return host.includes(':') ? `[${host.replace('%', '%25')}]` : encode(host);
 }
