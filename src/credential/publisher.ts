@@ -4,7 +4,7 @@ import type { Cancellable, Clock, Credential, Holding, Inspection, Observer, Rec
 import { type BackoffPolicy, type Random, type RefreshPolicy, remainingMs, retryDelayMs } from './schedule.ts';
 import { mayStay } from './sharing.ts';
 import type { SinkStatus } from './status.ts';
-import { runAll } from './tasks.ts';
+import { runAll, unlessAborted } from './tasks.ts';
 import { Alarm, type Ticker } from './ticker.ts';
 
 /** Others' changes are looked for this often, whether or not the watch tells of them. */
@@ -36,6 +36,8 @@ export class Publisher {
   readonly #clock: Clock;
   readonly #alarm: Alarm;
   readonly #firstWrite = Promise.withResolvers<void>();
+  /** Settles with the first write, or with its failure. */
+  readonly #firstTry = Promise.withResolvers<void>();
   /** By the monotonic clock. */
   readonly #repairedAt: number[] = [];
   /** What the sink should hold. */
@@ -120,6 +122,8 @@ export class Publisher {
     };
     const onTrouble = (problem: SinkError | undefined): void =>
       observer.sinkWatchChanged(credentialName, sink.name, problem);
+    // A file is not ours before it is written: setting up a watch sooner would only hold up the first write.
+    if (!this.isShared) await unlessAborted(this.#firstTry.promise, { signal });
     await sink.watch({ onChange, onTrouble }, { signal });
   }
 
@@ -179,6 +183,7 @@ export class Publisher {
     this.#settledFor = wanted;
     this.#failures = 0;
     this.#failure = undefined;
+    this.#firstTry.resolve();
     this.#firstWrite.resolve();
   }
 
@@ -217,6 +222,7 @@ export class Publisher {
     this.#notBefore = this.#clock.monotonic() + error.retryAfterMs;
     this.#failure = { code: error.failure, remedy: error.remedy, at: now, retryAt: now + retryMs };
     observer.sinkFailed(credentialName, sink.name, error, now + retryMs);
+    this.#firstTry.resolve();
   }
 
   /** A change that the watch tells of is a reason to try before the back-off ends: somebody may have made room. */

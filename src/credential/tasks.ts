@@ -22,3 +22,16 @@ export async function runAll(tasks: readonly Task[], { signal }: Cancellable): P
     signal.removeEventListener('abort', abort);
   }
 }
+
+/** What comes of `promise`, or the signal's reason if that fires first. */
+export async function unlessAborted<T>(promise: Promise<T>, { signal }: Cancellable): Promise<T> {
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(signal.reason as Error);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}

@@ -13,7 +13,7 @@ const VOLUME_LINK = '..data';
 export async function watchFile(path: string, onChange: () => void, { signal }: Cancellable): Promise<void> {
   if (signal.aborted) return;
   const aborted = once(signal, 'abort');
-  // Loaded here because everything that is ready before the first credential is written can wait for it.
+  // Loaded here, after the first credential is written or could not be.
   const { watch } = await import('chokidar');
   const directory = await realpath(dirname(path)).catch(() => dirname(path));
   const target = join(directory, basename(path));

@@ -1,4 +1,5 @@
 import type { Cancellable, Observer } from '../credential/ports.ts';
+import { unlessAborted } from '../credential/tasks.ts';
 
 /**
  * Passes everything on to an observer that is loaded at the first event: logging and metrics take longer to load than a
@@ -24,10 +25,7 @@ export class LateObserver {
 
   /** Settles when something has happened: a command was started, or a credential adopted. */
   async firstEvent({ signal }: Cancellable): Promise<void> {
-    const onAbort = (): void => this.#first.resolve();
-    signal.addEventListener('abort', onAbort, { once: true });
-    await this.#first.promise;
-    signal.removeEventListener('abort', onAbort);
+    await unlessAborted(this.#first.promise, { signal });
   }
 
   pointTo(observer: Observer): void {

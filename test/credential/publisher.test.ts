@@ -86,6 +86,22 @@ test('a failing write is tried at once when the watch fires, at most once a seco
   assert.equal(sink.content, 'two');
 });
 
+for (const failure of [undefined, FULL]) {
+  test(`a file is watched as soon as its first write has ${failure === undefined ? 'succeeded' : 'failed'}, and not before`, async (t) => {
+    const { publish, sink } = await startPublisher(t);
+    sink.failure = failure;
+    const wasWatched = { before: sink.isWatched, whileWritten: false };
+    const write = sink.write.bind(sink);
+    sink.write = async (credential) => {
+      wasWatched.whileWritten = sink.isWatched;
+      await write(credential);
+    };
+    await publish('one');
+    assert.deepEqual(wasWatched, { before: false, whileWritten: false });
+    assert.ok(sink.isWatched);
+  });
+}
+
 test('a clock that is set back by an hour does not put off the next try by an hour', async (t) => {
   const { clock, publish, sink } = await startPublisher(t);
   sink.failure = FULL;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { Cancellable } from '../../src/credential/ports.ts';
-import { runAll } from '../../src/credential/tasks.ts';
+import { runAll, unlessAborted } from '../../src/credential/tasks.ts';
 
 /** Runs until the signal, then takes a moment to stop. */
 function stoppable() {
@@ -54,4 +54,15 @@ test('tasks that end by themselves end nothing else', async () => {
   };
   await runAll([first, second], { signal: new AbortController().signal });
   assert.deepEqual(order, ['first', 'second']);
+});
+
+test('what is waited for is given up when the signal fires, or has fired', async () => {
+  const never = Promise.withResolvers<string>().promise;
+  const stop = new AbortController();
+  const waiting = unlessAborted(never, stop);
+  const reason = new Error('stopped');
+  stop.abort(reason);
+  await assert.rejects(waiting, reason);
+  await assert.rejects(unlessAborted(Promise.resolve('something'), stop), reason);
+  assert.equal(await unlessAborted(Promise.resolve('something'), new AbortController()), 'something');
 });

@@ -92,6 +92,7 @@ export class MemorySink implements Sink {
   content: string | undefined;
   recovered: Recovered | undefined;
   failure: SinkError | undefined;
+  isWatched = false;
   onChange: () => void = () => {};
 
   constructor(name = 'file:/memory', kind: Sink['kind'] = 'file') {
@@ -125,6 +126,7 @@ export class MemorySink implements Sink {
   }
 
   async watch({ onChange }: SinkListener, { signal }: Cancellable): Promise<void> {
+    this.isWatched = true;
     this.onChange = onChange;
     const { promise, resolve } = Promise.withResolvers<unknown>();
     signal.addEventListener('abort', resolve, { once: true });
