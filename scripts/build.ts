@@ -18,24 +18,42 @@ const UNUSED_BY_CLIENT =
 const CLIENT = /[/\\]@kubernetes[/\\]client-node[/\\]/;
 const NEVER_CALLED =
   'AzureAuth GoogleCloudPlatformAuth OpenIDConnectAuth createConfiguration ServerConfiguration Agent ProxyAgent SocksProxyAgent SocksClient HttpProxyAgent HttpsProxyAgent setHeaderMiddleware';
-/** To ask whether a stream is one of this process's own makes Node.js open all three. A command is never given any. */
-const STANDARD_STREAMS = {
-  file: /[/\\]execa[/\\]lib[/\\]utils[/\\]standard-stream\.js$/,
-  list: '[process.stdin, process.stdout, process.stderr]',
+/**
+ * To ask whether a stream is one of this process's own, or a terminal, makes Node.js open it. A command is never given
+ * any, and nothing is printed about one. Each text stands once in its file.
+ */
+const STANDARD_STREAMS: Readonly<Record<string, readonly (readonly [from: string, to: string])[]>> = {
+  'utils/standard-stream.js': [['[process.stdin, process.stdout, process.stderr]', '[]']],
+  'stdio/direction.js': [
+    ['[0, process.stdin]', '[0]'],
+    ['[1, 2, process.stdout, process.stderr]', '[1, 2]'],
+  ],
+  'verbose/default.js': [['process.stderr.isTTY === true', 'false']],
 };
+const IN_EXECA = /[/\\]execa[/\\]lib[/\\]([a-z]+[/\\][a-z-]+\.js)$/;
 const leaveOut: Plugin = {
   name: 'leave-out',
   setup(bundler) {
     bundler.onResolve({ filter: UNUSED }, ({ path, importer }) =>
       path.endsWith('https') && USES_HTTPS.test(importer) ? undefined : { path, namespace: 'unused' },
     );
+    // For messages to a child, of which none is sent.
+    bundler.onResolve({ filter: /^node:v8$/ }, ({ path, importer }) =>
+      IN_EXECA.test(importer) ? { path, namespace: 'unused' } : undefined,
+    );
     bundler.onResolve({ filter: UNUSED_BY_CLIENT }, ({ importer }) =>
       CLIENT.test(importer) ? { path: 'unused', namespace: 'unused-by-client' } : undefined,
     );
-    bundler.onLoad({ filter: STANDARD_STREAMS.file }, async ({ path }) => {
-      const [before, after, ...rest] = (await readFile(path, 'utf8')).split(STANDARD_STREAMS.list);
-      if (after === undefined || rest.length > 0) throw new Error(`${path} does not list the standard streams once`);
-      return { contents: `${before}[]${after}` };
+    bundler.onLoad({ filter: IN_EXECA }, async ({ path }) => {
+      const changes = STANDARD_STREAMS[IN_EXECA.exec(path)![1]!.replace('\\', '/')];
+      if (changes === undefined) return undefined;
+      let contents = await readFile(path, 'utf8');
+      for (const [from, to] of changes) {
+        const [before, after, ...rest] = contents.split(from);
+        if (after === undefined || rest.length > 0) throw new Error(`${path} does not say ${from} once`);
+        contents = `${before}${to}${after}`;
+      }
+      return { contents };
     });
     bundler.onLoad({ filter: /^/, namespace: 'unused-by-client' }, () => ({
       contents: `class Unused { isAuthProvider() { return false; } }

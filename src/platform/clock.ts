@@ -5,7 +5,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  monotonic: () => performance.now(),
+  monotonic: () => Number(process.hrtime.bigint()) / 1e6, // for `performance` Node.js loads a module of its own
   sleep: async (ms, { signal }) => {
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
