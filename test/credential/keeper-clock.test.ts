@@ -55,6 +55,23 @@ for (const [name, byMs] of [
   });
 }
 
+test('after the clock was set forward, what lives for seconds does not replace what only seems to have expired', async (t) => {
+  const byMs = 2 * HOUR_MS;
+  // The clock of the service stays right.
+  const [nearlyDead, good] = [{ lifetimeMs: 3_000, skewMs: -byMs }, { skewMs: -byMs }];
+  const { clock, recorder, sink } = await startKeeper(t, { dice: 0.999, script: [{}, nearlyDead, good] });
+  await clock.advance(MINUTE_MS);
+  clock.setWallClock(byMs);
+  await clock.advance(1_000);
+  assert.deepEqual(
+    recorder.of('mintFailed').map(([, { failure }]) => failure),
+    ['short_lived'],
+  );
+  assert.equal(sink.content, 'token-1');
+  await clock.advance(MINUTE_MS);
+  assert.equal(sink.content, 'token-3');
+});
+
 test('small slews of the clock make nothing due', async (t) => {
   const { clock, minter, recorder } = await startKeeper(t, { dice: 0.999 });
   for (let second = 0; second < 300; second += 1) {
