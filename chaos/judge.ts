@@ -235,7 +235,7 @@ export class Judge {
     const { readings } = this.#files.get(path)!;
     return readings.some(({ at, reading }, index) => {
       const until = readings[index + 1]?.at ?? Infinity;
-      if (at > to || until < from) return false;
+      if (at > to + SIGHT_MS || until < from) return false; // what the client has read may be seen by the watcher later
       return reading.state !== 'whole' || reading.token!.expiresAt <= Math.min(to, until);
     });
   }

@@ -137,6 +137,19 @@ describe('the judge of a run', () => {
     assert.deepEqual(verdicts, ['a login of psql failed with a good file: refused again']);
   });
 
+  test('knows that a client can see a file before the watcher does', () => {
+    const { clock, judge, read, token, pass, timeline, verdicts } = court();
+    read(token('a'));
+    timeline.begin(FORWARD)(); // which makes the better one seem to be expired
+    clock.now += 1_000;
+    judge.hear({ kind: 'failed', client: 'psql', path: PATH, from: clock.now, to: clock.now, error: 'refused' });
+    clock.now += 10;
+    read({ state: 'whole', token: { id: 'b', issuedAt: clock.now - 1_000, expiresAt: clock.now - 100 } });
+    pass(2_500);
+    assert.equal(judge.explained.expiry, 1);
+    assert.deepEqual(verdicts, []);
+  });
+
   test('forgives health a moment where it is too careful, and none where it is too bold', () => {
     const { clock, judge, verdicts } = court();
     const lie = (forMs: number, isReadyLie: boolean): void =>
