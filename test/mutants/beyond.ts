@@ -162,6 +162,16 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'a token that lives for seconds replaces a good one that a clock set forward makes seem expired',
+    file: 'src/credential/acceptance.ts',
+    from: 'if (lifetimeMs(fresh) < requestedMs / 2 && !outlives) {',
+    to: 'if (remainingMs(present, clock) > 0 && lifetimeMs(fresh) < requestedMs / 2 && !outlives) {',
+    test: [
+      'credential/keeper-clock',
+      'after the clock was set forward, what lives for seconds does not replace what only seems to have expired',
+    ],
+  },
+  {
     bug: 'what others call a temporary is swept too',
     file: 'src/sinks/atomic-write.ts',
     from: 'const TEMPORARY_ENDING = /^\\.[0-9a-f]{16}\\.tmp$/;',
