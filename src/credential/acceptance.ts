@@ -37,6 +37,12 @@ export function requireBetter(
       remedy: 'find out what between the CLI and the service answers from a cache; the present token stays',
     });
   }
+  const seemsExpired = remainingMs(present, clock) <= 0;
+  if (!seemsExpired && isForSomebodyElse(fresh, present)) {
+    throw new MintError('bad_response', 'the new token is for another identity than the present one', {
+      remedy: 'find out why the CLI logs in as somebody else; the present token stays until it expires',
+    });
+  }
   // By the service's clock, which all tokens and all writers have in common: ours counts a life from when it was asked
   // for, and if it was set forward, the present token only seems to have expired.
   const outlives = expiresLater(fresh, present);
@@ -46,13 +52,7 @@ export function requireBetter(
       `the new token lives ${wholeSeconds(lifetimeMs(fresh))} s, less than half of the ${wholeSeconds(requestedMs)} s asked for, and expires before the present one`,
     );
   }
-  if (remainingMs(present, clock) <= 0) return;
-  if (isForSomebodyElse(fresh, present)) {
-    throw new MintError('bad_response', 'the new token is for another identity than the present one', {
-      remedy: 'find out why the CLI logs in as somebody else; the present token stays until it expires',
-    });
-  }
-  if (isShared && !outlives) {
+  if (isShared && !seemsExpired && !outlives) {
     throw new MintError('short_lived', 'the new token expires no later than the one in the Secret, which stays');
   }
 }

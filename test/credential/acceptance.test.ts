@@ -157,6 +157,12 @@ test('a valid credential is never replaced by a token of another identity, an ex
   const mine = { ...withLeft(20 * MINUTE_MS, HOUR_MS), subject: 'me' };
   const other = { ...withLeft(HOUR_MS), subject: 'somebody else' };
   assert.throws(() => requireBetter(other, mine, ALONE, clock), { failure: 'bad_response' });
+  const short = { ...withLeft(1_000), subject: 'somebody else' };
+  assert.throws(
+    () => requireBetter(short, mine, ALONE, clock),
+    { failure: 'bad_response' },
+    'also where it lives briefly',
+  );
   requireBetter(other, { ...withLeft(0, HOUR_MS), subject: 'me' }, ALONE, clock);
   requireBetter({ ...other, subject: 'me' }, mine, ALONE, clock);
 });
