@@ -23,8 +23,11 @@ A cluster that is up before is used, and left as it is; so is that of KUBECONFIG
 
 /** Starts and stops the cluster itself, so nobody else may use it meanwhile. */
 const ALONE = 'lifecycle.test.ts';
-/** They wait more than they do; but each pod that starts does much. */
-const CONCURRENCY = 6;
+/**
+ * How many files run at once. They wait more than they do, but each pod that starts does much: on a machine where a bare
+ * Node.js takes longer than 33 ms to start, six starve each other of what their deadlines ask for.
+ */
+const CONCURRENCY = { least: 2, most: 6, startsMs: 200, samples: 7 };
 /** Minutes each: what is started last must not be what ends last. */
 const SLOWEST = ['secret-volume', 'backstage-outages', 'backstage', 'absence', 'agreement', 'rotations', 'trouble'];
 /** Until test files and what they have started have ended. */
@@ -51,13 +54,27 @@ function interruption(): AbortSignal {
   return controller.signal;
 }
 
+async function bearable(): Promise<number> {
+  const { least, most, startsMs, samples } = CONCURRENCY;
+  const durations: number[] = [];
+  while (durations.length < samples) {
+    const startedAt = performance.now();
+    await once(spawn(process.execPath, ['--eval', '0'], { stdio: 'ignore' }), 'close');
+    durations.push(performance.now() - startedAt);
+  }
+  const median = durations.toSorted((a, b) => a - b)[(samples - 1) / 2]!;
+  const count = Math.min(most, Math.max(least, Math.floor(startsMs / median)));
+  report(`${count} files at once: bare Node.js starts in ${median.toFixed(0)} ms`);
+  return count;
+}
+
 /** Test files in a process group of their own, so that whatever they have started ends with them. */
 async function runFiles(files: readonly string[], { env, signal }: Running): Promise<number> {
   if (files.length === 0 || signal.aborted) return 0;
   report(files.map((file) => basename(file)).join(', '));
   const temporary = await mkdtemp(join(tmpdir(), 'cluster-tests-'));
   await chmod(temporary, 0o755); // PostgreSQL, which is not root, goes through
-  const child = spawn(process.execPath, ['--test', `--test-concurrency=${CONCURRENCY}`, ...REPORTERS, ...files], {
+  const child = spawn(process.execPath, ['--test', `--test-concurrency=${await bearable()}`, ...REPORTERS, ...files], {
     detached: true,
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...process.env, ...env, TMPDIR: temporary },

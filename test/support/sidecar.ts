@@ -7,7 +7,7 @@ import type { Readable } from 'node:stream';
 import type { StatusReport } from '../../src/http/status-json.ts';
 import { MetricSamples } from './sidecar-metrics.ts';
 import { sidecarSetup, type SetupOptions, type SidecarSetup } from './sidecar-setup.ts';
-import { eventually, undoAfter, type Cleanup } from './sidecar-wait.ts';
+import { eventually, PATIENCE_MS, undoAfter, type Cleanup } from './sidecar-wait.ts';
 
 /** The Node.js that was installed with the project, whichever one runs the tests. */
 export const NODE = join(import.meta.dirname, '../../node_modules/.bin/node');
@@ -74,7 +74,7 @@ export class Sidecar {
   }
 
   /** The first line with that message, waited for; `from` leaves out those before that place. */
-  async logged(msg: string, { from = 0, withinMs = 15_000 } = {}): Promise<LogLine> {
+  async logged(msg: string, { from = 0, withinMs = PATIENCE_MS } = {}): Promise<LogLine> {
     return await eventually(`the line "${msg}"`, () => this.lines.slice(from).find((line) => line.msg === msg), {
       withinMs,
       onTimeout: () => `it said: ${this.#stdout}${this.#stderr}`,
@@ -97,7 +97,7 @@ export class Sidecar {
     return (await this.get(`/readyz${query}`)).status === 200;
   }
 
-  async ready(withinMs = 15_000): Promise<this> {
+  async ready(withinMs = PATIENCE_MS): Promise<this> {
     await eventually('/readyz answers 200', async () => await this.isReady(), {
       withinMs,
       onTimeout: () => `it said: ${this.#stdout}${this.#stderr}`,

@@ -9,6 +9,8 @@ import { SIDECAR, statusOf, type Following, type Namespace, type Pod } from './p
 
 export const SELECTOR = 'app.kubernetes.io/name=backstage';
 const LOOK_MS = 200;
+/** Backstage starts slowly where other tests want the processor, too. */
+const LINE_MS = 300_000;
 /** Between the answer of the workspace and a file that a reader sees. */
 const PUBLISHED_MS = 2_000;
 /** Answers that were on their way while the truth changed are not judged. */
@@ -97,7 +99,7 @@ export class BackstagePod {
 
   async logged(text: string): Promise<void> {
     await eventually(`the line "${text}"`, () => this.log.lines.some((line) => line.text.includes(text)), {
-      withinMs: 90_000,
+      withinMs: LINE_MS,
     });
   }
 
