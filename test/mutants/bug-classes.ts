@@ -309,6 +309,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
         'e2e/stopping',
         '… ends the sidecar with 0 within a second while a CLI hangs that ignores SIGTERM, and all that it started',
       ),
+      at('pod', 'cluster/lifecycle', 'sees the sidecar, as PID 1, end within a second of SIGTERM'),
     ],
   },
   {
