@@ -24,6 +24,9 @@ export const LOGS_IN_OFTEN = trusting('backstage', {
   resources: { requests: { cpu: '50m', memory: '256Mi' } },
 });
 
+/** Of the sidecar's: tokens live for a minute and less in these tests, so it needs the processor that much more often. */
+const REFRESHES_OFTEN = { name: SIDECAR, resources: { requests: { cpu: '100m' } } };
+
 interface Readiness {
   readonly askedAt: number;
   readonly at: number;
@@ -50,7 +53,8 @@ export class BackstagePod {
 
   /** @param config of the sidecar, where it differs from the example's. */
   static async apply(t: Cleanup, stage: Stage, config: Readonly<Record<string, unknown>>): Promise<void> {
-    await stage.apply(t, { example: 'backstage', config, podPatches: [{ containers: [LOGS_IN_OFTEN] }] });
+    const podPatches = [{ containers: [LOGS_IN_OFTEN], initContainers: [REFRESHES_OFTEN] }];
+    await stage.apply(t, { example: 'backstage', config, podPatches });
   }
 
   /** As soon as it runs; /readyz of the sidecar is watched from then on. */
