@@ -28,8 +28,6 @@ const ALONE = 'lifecycle.test.ts';
  * Node.js takes longer than 33 ms to start, six starve each other of what their deadlines ask for.
  */
 const CONCURRENCY = { least: 2, most: 6, startsMs: 200, samples: 7 };
-/** Minutes each: what is started last must not be what ends last. */
-const SLOWEST = ['secret-volume', 'backstage-outages', 'backstage', 'absence', 'agreement', 'rotations', 'trouble'];
 /** Until test files and what they have started have ended. */
 const PATIENCE_MS = 10_000;
 const folder = join(import.meta.dirname, '../test/cluster');
@@ -125,14 +123,6 @@ async function runInCluster(files: readonly string[], { signal }: Running): Prom
   }
 }
 
-function bySlowness(names: readonly string[]): string[] {
-  const rank = (name: string): number => {
-    const index = SLOWEST.indexOf(basename(name, '.test.ts'));
-    return index === -1 ? SLOWEST.length : index;
-  };
-  return names.toSorted((a, b) => rank(a) - rank(b) || a.localeCompare(b));
-}
-
 async function main(): Promise<number> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
@@ -145,7 +135,7 @@ async function main(): Promise<number> {
   const signal = interruption();
   if (values.install && whyNotOwn === undefined) await requireTools({ installs: true });
   const all = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.test.ts'));
-  const files = positionals.length > 0 ? positionals : bySlowness(all).map((name) => join(folder, name));
+  const files = positionals.length > 0 ? positionals : all.map((name) => join(folder, name));
   const why = await whyNoPods();
   // Where there can be none, each file says why.
   if (why !== undefined) report(`tests are skipped: ${why}`);
