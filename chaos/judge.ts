@@ -33,6 +33,7 @@ interface FileHistory {
 /** To a later time than before, whichever the true one is. */
 export const FORWARD = 'the clock jumps forward';
 const JUMP = new RegExp(FORWARD);
+const BACK = /the clock is set back/;
 
 const ALL: readonly Impairment[] = ['mint', 'write', 'process'];
 const ALIKE_MS = 10_000;
@@ -149,10 +150,14 @@ export class Judge {
     return { from, kinds: isInMemory ? (['write', 'process'] as const) : ALL };
   }
 
-  /** After a jump forward it seems to be expired; another configuration then does not go on with it. */
+  /**
+   * After a jump forward it seems to be expired: another configuration then does not go on with it. After a step back
+   * it seems to be from the future: another process then does not before it has minted.
+   */
   #isGivenUp(since: number): boolean {
-    const { timeline } = this.#options;
-    return timeline.had(JUMP, since - CLOCK_MS) && timeline.had(/configuration is changed/, since);
+    const { timeline, startedAt } = this.#options;
+    if (timeline.had(JUMP, since - CLOCK_MS) && timeline.had(/configuration is changed/, since)) return true;
+    return startedAt() > since && timeline.had(BACK, since - CLOCK_MS, startedAt() + CLOCK_MS);
   }
 
   #shouldHaveRecovered(from: number, now: number, kinds: readonly Impairment[]): boolean {

@@ -9,12 +9,12 @@ const PATH = 'backstage/pgpass';
 const START = 1_800_000_000_000;
 
 /** A run whose clock stands where it is put. */
-function court() {
+function court({ startedAt = START - 60_000 } = {}) {
   const clock = { now: START };
   const timeline = new Timeline(() => clock.now);
   const verdicts: string[] = [];
   const onViolation = ({ what }: { what: string }): void => void verdicts.push(what);
-  const judge = new Judge({ timeline, onViolation, startedAt: () => START - 60_000 });
+  const judge = new Judge({ timeline, onViolation, startedAt: () => startedAt });
   const read = (reading: Reading): void => judge.hear({ kind: 'read', at: clock.now, path: PATH, reading });
   const token = (id: string, lifetimeMs = LIFETIME_MS): Reading => ({
     state: 'whole',
@@ -99,6 +99,23 @@ describe('the judge of a run', () => {
       assert.match(damageInOutage(faults).join('\n'), /it is still torn/, faults.join());
     }
     assert.deepEqual(damageInOutage([jump, change]), []);
+  });
+
+  test('wants a damaged file back after a restart, too, unless its token then seemed to be from the future', () => {
+    const damageAfterRestart = (clockFault: string): string[] => {
+      const { timeline, read, token, pass, verdicts } = court({ startedAt: START + 2_000 });
+      read(token('a'));
+      timeline.begin('the workspace is away', { impairs: ['mint'] });
+      pass(2_250);
+      timeline.begin(clockFault)();
+      pass(1_000);
+      timeline.begin('a file is truncated', { paths: [PATH] })();
+      read({ state: 'torn' });
+      pass(6_000);
+      return verdicts;
+    };
+    assert.match(damageAfterRestart('the clock is set forward').join('\n'), /it is still torn/);
+    assert.deepEqual(damageAfterRestart('the clock is set back'), []);
   });
 
   test('explains an expired token by an outage, until five seconds after it', () => {
