@@ -4,6 +4,7 @@ import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { constants, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { median } from '../bench/table.ts';
 import { useCluster, whyNoPods, whyNotOwn } from '../test/cluster/cluster.ts';
 import { runMain } from '../test/cluster/failure.ts';
 import { down, status } from '../test/cluster/lifecycle.ts';
@@ -52,7 +53,8 @@ function interruption(): AbortSignal {
   return controller.signal;
 }
 
-async function bearable(): Promise<number> {
+async function bearable(files: number): Promise<number> {
+  if (files === 1) return 1;
   const { least, most, startsMs, samples } = CONCURRENCY;
   const durations: number[] = [];
   while (durations.length < samples) {
@@ -60,19 +62,21 @@ async function bearable(): Promise<number> {
     await once(spawn(process.execPath, ['--eval', '0'], { stdio: 'ignore' }), 'close');
     durations.push(performance.now() - startedAt);
   }
-  const median = durations.toSorted((a, b) => a - b)[(samples - 1) / 2]!;
-  const count = Math.min(most, Math.max(least, Math.floor(startsMs / median)));
-  report(`${count} files at once: bare Node.js starts in ${median.toFixed(0)} ms`);
+  const ms = median(durations);
+  const count = Math.min(most, Math.max(least, Math.floor(startsMs / ms)));
+  report(`${count} files at once: bare Node.js starts in ${ms.toFixed(0)} ms`);
   return count;
 }
 
 /** Test files in a process group of their own, so that whatever they have started ends with them. */
 async function runFiles(files: readonly string[], { env, signal }: Running): Promise<number> {
-  if (files.length === 0 || signal.aborted) return 0;
+  if (files.length === 0) return 0;
+  const concurrency = await bearable(files.length);
+  if (signal.aborted) return 0;
   report(files.map((file) => basename(file)).join(', '));
   const temporary = await mkdtemp(join(tmpdir(), 'cluster-tests-'));
   await chmod(temporary, 0o755); // PostgreSQL, which is not root, goes through
-  const child = spawn(process.execPath, ['--test', `--test-concurrency=${await bearable()}`, ...REPORTERS, ...files], {
+  const child = spawn(process.execPath, ['--test', `--test-concurrency=${concurrency}`, ...REPORTERS, ...files], {
     detached: true,
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...process.env, ...env, TMPDIR: temporary },

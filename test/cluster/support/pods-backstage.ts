@@ -24,7 +24,7 @@ export const LOGS_IN_OFTEN = trusting('backstage', {
   resources: { requests: { cpu: '50m', memory: '256Mi' } },
 });
 
-/** Of the sidecar's: tokens live for a minute and less in these tests, so it needs the processor that much more often. */
+/** Of the sidecar's: tokens live for minutes and less in these tests, so it needs the processor that much more often. */
 const REFRESHES_OFTEN = { name: SIDECAR, resources: { requests: { cpu: '100m' } } };
 
 interface Readiness {
