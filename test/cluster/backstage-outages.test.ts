@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MetricSamples } from '../support/sidecar-metrics.ts';
 import type { MintedToken } from '../support/workspace-server.ts';
 import { eventually } from '../support/sidecar-wait.ts';
 import { useCluster, whyNoPods } from './cluster.ts';
+import { withLockInTurn } from './lock.ts';
 import { BackstagePod } from './support/pods-backstage.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
 import { SharedCleanup } from './support/pods-story.ts';
@@ -86,7 +89,8 @@ interface Outage {
 async function beginOutage(t: TestContext, name: string): Promise<Outage> {
   const stage = await setStage(t, { name, app: 'backstage', trusted: 'backstage', tokenLifetimeMs: FIRST_LIFETIME_MS });
   const { workspace } = stage.service;
-  const backstage = await inTurn(async () => {
+  // Backstages that start at the same time take the processor from each other, and from every other test.
+  const backstage = await withLockInTurn(join(tmpdir(), 'backstage-starts.lock'), async () => {
     await BackstagePod.apply(t, stage, { refresh: { jitter: 0 } });
     return await BackstagePod.running(t, stage);
   });
@@ -106,15 +110,6 @@ async function beginOutage(t: TestContext, name: string): Promise<Outage> {
   assert.ok(beganAt >= dueAt, `began ${dueAt - beganAt} ms before it was due`);
   assert.equal(workspace.minted.length, mints);
   return { t, stage, backstage, token, dueAt, beganAt };
-}
-
-let turn: Promise<unknown> = Promise.resolve();
-
-/** Backstages that start at the same time take the processor from each other, and from every other test. */
-async function inTurn<T>(action: () => Promise<T>): Promise<T> {
-  const mine = turn.then(action);
-  turn = mine.catch(() => undefined);
-  return await mine;
 }
 
 /** In milliseconds since 1970; a mint is taken to be when it was started. */
