@@ -105,7 +105,7 @@ describe('a Secret that cannot be written', { skip, concurrency: 4 }, () => {
     assert.equal(err.message, `secret:${world.namespace}/${SECRET} is immutable`);
     assert.match(String(remedy), /^delete the Secret/);
     await world.kubectl(['delete', 'secret', SECRET]);
-    await world.holds(world.workspace.minted.at(-1)!.token);
+    await world.holdsNewest();
   });
 
   test('because it has another type is refused with both types', async (t) => {
@@ -197,7 +197,7 @@ describe('a Secret that cannot be written', { skip, concurrency: 4 }, () => {
     const { err } = (await sidecar.logged('sink not watched')) as LogLine & { err: { message: string } };
     assert.match(err.message, /^cannot watch secrets/);
     await world.kubectl(['delete', 'secret', SECRET]);
-    await world.holds(world.workspace.minted.at(-1)!.token, { withinMs: 30_000 });
+    await world.holdsNewest({ withinMs: 30_000 });
     await world.allow(account, [ruleFor()]);
     await sidecar.logged('sink is watched again', { withinMs: 40_000 });
   });

@@ -42,14 +42,13 @@ describe('a Secret and a file beside it', { skip }, () => {
     return response.statusCode;
   }
 
-  const newest = () => world.workspace.minted.at(-1)!.token;
   const minted = () => world.workspace.minted.length;
 
   chapter(
     'are refreshed on, the file at once, while the API server is away for longer than a lifetime',
     {},
     async (t) => {
-      await world.holds(newest());
+      await world.holdsNewest();
       const before = minted();
       await world.api.down();
       const from = performance.now();
@@ -61,7 +60,7 @@ describe('a Secret and a file beside it', { skip }, () => {
       assert.equal((await sidecar.metrics()).get('valid'), 0);
       assert.ok(inBetween >= 1 && inBetween <= 3, `${inBetween} mints in a minute`);
       await world.api.up();
-      await world.holds(newest(), { withinMs: 20_000 });
+      await world.holdsNewest({ withinMs: 20_000 });
       t.diagnostic(`away for ${((performance.now() - from) / 1_000).toFixed()} s, ${inBetween} mints meanwhile`);
       await sidecar.ready();
     },
@@ -73,13 +72,13 @@ describe('a Secret and a file beside it', { skip }, () => {
       const before = minted();
       await eventually('a refresh', () => minted() > before, { withinMs: LIFETIME_MS });
       const from = performance.now();
-      await eventually('the file has it', async () => (await sidecar.read('token')) === newest());
+      await eventually('the file has it', async () => (await sidecar.read('token')) === world.newest());
       t.diagnostic(`in the file ${(performance.now() - from).toFixed()} ms after the mint`);
       assert.ok(performance.now() - from < 1_000);
     } finally {
       world.api.goOn();
     }
-    await world.holds(newest(), { withinMs: 20_000 });
+    await world.holdsNewest({ withinMs: 20_000 });
   });
 
   chapter('do not wait for each other: the file cannot be written, and the Secret is', {}, async () => {
@@ -87,7 +86,7 @@ describe('a Secret and a file beside it', { skip }, () => {
     await mkdir(sidecar.path('token'));
     const before = minted();
     await eventually('a refresh', () => minted() > before, { withinMs: LIFETIME_MS });
-    await world.holds(newest(), { withinMs: 1_000 });
+    await world.holdsNewest({ withinMs: 1_000 });
     assert.ok(await sidecar.isReady('?sinks=secret'));
     await rm(sidecar.path('token'), { recursive: true });
     await sidecar.ready();
@@ -96,7 +95,7 @@ describe('a Secret and a file beside it', { skip }, () => {
   chapter('outlive a certificate authority that is rotated, in the file that names it', {}, async () => {
     await world.api.rotateAuthority();
     await world.kubectl(['delete', 'secret', SECRET]);
-    await world.holds(newest(), { withinMs: 20_000 });
+    await world.holdsNewest({ withinMs: 20_000 });
     await sidecar.ready();
   });
 
@@ -112,7 +111,7 @@ describe('a Secret and a file beside it', { skip }, () => {
     await eventually('the old token is refused', async () => (await statusFor(old)) === 401, { everyMs: 500 });
     await world.kubectl(['patch', 'secret', SECRET, '--type=merge', '-p', '{"data":{"password":"bWluZQ=="}}']);
     await sidecar.stop();
-    await eventually('it is right', async () => (await world.read()) === newest(), { withinMs: 5_000 });
+    await eventually('it is right', async () => (await world.read()) === world.newest(), { withinMs: 5_000 });
     assert.equal(sidecar.lines.filter(({ msg }) => msg === 'sink not written').length, failed);
     assert.deepEqual(
       bound.lines.filter(({ msg }) => msg === 'sink not written'),
@@ -127,7 +126,7 @@ describe('a Secret and a file beside it', { skip }, () => {
       await world.api.compact();
     }
     await world.kubectl(['delete', 'secret', SECRET]);
-    await world.holds(newest());
+    await world.holdsNewest();
     const watches = async () => (await world.api.audit(account.username)).filter(({ verb }) => verb === 'watch').length;
     const watched = await watches();
     await world.api.down();
@@ -135,7 +134,7 @@ describe('a Secret and a file beside it', { skip }, () => {
     await world.api.up();
     await eventually('the watch is there again', async () => (await watches()) > watched);
     await world.kubectl(['delete', 'secret', SECRET]);
-    await world.holds(newest());
+    await world.holdsNewest();
   });
 
   chapter('lose a permission while they run, and are written as soon as it is given back', {}, async () => {
@@ -149,7 +148,7 @@ describe('a Secret and a file beside it', { skip }, () => {
     assert.match((line['err'] as { message: string }).message, /lacks the rule - \{apiGroups/);
     assert.ok(await sidecar.isReady('?sinks=file'));
     await world.allow(account, [ruleFor(), EVENTS]);
-    await world.holds(newest(), { withinMs: 10_000 });
+    await world.holdsNewest({ withinMs: 10_000 });
   });
 
   chapter(
@@ -174,23 +173,24 @@ describe('a Secret and a file beside it', { skip }, () => {
       webhook.status = undefined;
       const tried = sidecar.lines.length;
       await throughout('nothing is written', waitsMs - 1_000, async () => (await world.secret()) === undefined);
-      await world.holds(newest(), { withinMs: 3_000 });
+      await world.holdsNewest({ withinMs: 3_000 });
       assert.deepEqual(
         sidecar.lines.slice(tried).filter(({ msg }) => msg === 'sink not written'),
         [],
       );
-      const base64 = Buffer.from(newest()).toString('base64');
-      webhook.status = { code: 403, message: `no: ${newest()} ${base64}` };
+      const token = world.newest()!;
+      const base64 = Buffer.from(token).toString('base64');
+      webhook.status = { code: 403, message: `no: ${token} ${base64}` };
       const { err } = await complaint('forbidden');
       assert.match((err as { message: string }).message, /no: \[redacted\] \[redacted\] \(403\)$/);
       const { body: readyz } = await sidecar.get('/readyz?verbose');
-      for (const said of [sidecar.stdout, readyz]) assert.ok(!said.includes(newest()) && !said.includes(base64));
+      for (const said of [sidecar.stdout, readyz]) assert.ok(!said.includes(token) && !said.includes(base64));
       webhook.status = undefined;
-      await world.holds(newest(), { withinMs: 10_000 });
+      await world.holdsNewest({ withinMs: 10_000 });
       webhook.status = { code: 503, message: 'out of order' };
       assert.match(((await complaint('unreachable'))['err'] as { message: string }).message, /out of order \(503\)$/);
       webhook.status = undefined;
-      await world.holds(newest(), { withinMs: 10_000 });
+      await world.holdsNewest({ withinMs: 10_000 });
     },
   );
 

@@ -177,10 +177,22 @@ export class SecretsWorld {
     return value === undefined ? undefined : Buffer.from(value, 'base64').toString();
   }
 
+  newest(): string | undefined {
+    return this.workspace.minted.at(-1)?.token;
+  }
+
   async holds(token: string | undefined, { name = SECRET, withinMs = 2_000 } = {}): Promise<void> {
-    await eventually(`the Secret ${name} holds it`, async () => (await this.read('password', name)) === token, {
-      withinMs,
-    });
+    await this.#holds(() => token, name, withinMs);
+  }
+
+  /** The token of the latest mint, and that of a later one where there is one before the Secret is looked at. */
+  async holdsNewest({ name = SECRET, withinMs = 2_000 } = {}): Promise<void> {
+    await this.#holds(() => this.newest(), name, withinMs);
+  }
+
+  async #holds(token: () => string | undefined, name: string, withinMs: number): Promise<void> {
+    const look = async () => (await this.read('password', name)) === token();
+    await eventually(`the Secret ${name} holds it`, look, { withinMs });
   }
 }
 
