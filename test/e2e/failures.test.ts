@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { MINT_REMEDIES, type MintFailure } from '../../src/credential/failures.ts';
 import { scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually } from '../support/sidecar-wait.ts';
-import { startSidecar, type Sidecar } from '../support/sidecar.ts';
+import { startSidecar, type LogLine, type Sidecar } from '../support/sidecar.ts';
 import type { Fault, Minting, Route } from '../support/workspace-faults.ts';
 
 /** A token of so long a life is refreshed every two seconds, and stays good through a failure of some. */
@@ -31,8 +31,13 @@ const FAULTS: Readonly<Record<Exclude<MintFailure, 'spawn'>, readonly [Route, Fa
 };
 
 /** A failure is counted, explained, and harms no reader. */
-async function assertReported(sidecar: Sidecar, failure: MintFailure, remedy: RegExp, token: string): Promise<void> {
-  const line = await sidecar.logged('mint failed');
+async function assertReported(
+  sidecar: Sidecar,
+  line: LogLine,
+  failure: MintFailure,
+  remedy: RegExp,
+  token: string,
+): Promise<void> {
   assert.equal(line.level, 'warn');
   assert.equal((line['err'] as { failure: string }).failure, failure, JSON.stringify(line));
   assert.match(line['remedy'] as string, remedy);
@@ -68,12 +73,13 @@ describe('a failure to mint', { concurrency: 3 }, () => {
   for (const [failure, [route, fault, remedy]] of Object.entries(FAULTS)) {
     testWithEachCli(`is counted and explained as ${failure}, harms no reader, and is healed from`, async (t, cli) => {
       const workspace = await workspaceFor(t, { tokenLifetimeMs: LIFETIME_MS });
-      const minter = { cli: { command: cli.path, timeout: failure === 'timeout' ? '3s' : '20s' } };
+      const minter = { cli: { command: cli.path, timeout: failure === 'timeout' ? '5s' : '20s' } };
       const sidecar = await (await startSidecar(t, { workspace, config: { ...config, minter } })).ready();
+      const from = sidecar.lines.length;
       workspace.fail(route, fault);
-      await sidecar.logged('mint failed');
+      const line = await sidecar.logged('mint failed', { from });
       const token = await sidecar.read('token');
-      await assertReported(sidecar, failure as MintFailure, remedy, token);
+      await assertReported(sidecar, line, failure as MintFailure, remedy, token);
       await workspace.recover();
       await assertHealed(sidecar, token);
     });
@@ -89,9 +95,9 @@ describe('a failure to mint', { concurrency: 3 }, () => {
       ).ready();
       await copyFile(path, `${path}.away`);
       await rm(path);
-      await sidecar.logged('mint failed');
+      const line = await sidecar.logged('mint failed');
       const token = await sidecar.read('token');
-      await assertReported(sidecar, 'spawn', /install the Databricks CLI/, token);
+      await assertReported(sidecar, line, 'spawn', /install the Databricks CLI/, token);
       await copyFile(`${path}.away`, path);
       await assertHealed(sidecar, token);
     },

@@ -36,7 +36,8 @@ testWithEachCli('once ends with 69 after its time-out and says why', async (t, c
     stderr,
     'lakebase-credential-sidecar: not every credential was minted within 2s\n  backstage: permission\n',
   );
-  assert.ok(durationMs > 2_000 && durationMs < 4_000, `${durationMs} ms`);
+  // The upper bound is far from that of an attempt, and leaves a busy machine the time to start the process.
+  assert.ok(durationMs > 2_000 && durationMs < 10_000, `${durationMs} ms`);
 });
 
 test(
