@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import type { Auth, SecretSource } from '../credential/auth.ts';
 import type { ConfigIssue } from '../credential/errors.ts';
 import { Secret } from '../credential/secret.ts';
+import { CONTROL, CONTROLS } from './control.ts';
 import { read, readOrDefault, type Environment, type VariableName } from './environment.ts';
 
 type Kind = Auth['kind'];
@@ -12,6 +13,10 @@ const KINDS = {
   profile: 'a profile (DATABRICKS_CONFIG_PROFILE, with DATABRICKS_CONFIG_FILE)',
   pat: 'a personal access token (DATABRICKS_TOKEN, with DATABRICKS_AUTH_TYPE=pat)',
 } as const satisfies Record<Kind, string>;
+
+const WHITE_OR_CONTROL = new RegExp(String.raw`[\s${CONTROL}]`);
+/** The parser of URLs drops tabs and line breaks, and makes `/` of a backslash. */
+const IN_NO_ORIGIN = new RegExp(String.raw`[\s${CONTROL}\\@?#]`);
 
 const AUTH_TYPES: readonly Kind[] = ['file-oidc', 'oauth-m2m', 'pat'];
 
@@ -125,13 +130,13 @@ class IdentityReader {
 
   #path(name: VariableName, kind: Kind): string {
     const path = this.#need(name, kind);
-    if (path !== '' && (!path.startsWith('/') || /\p{Cc}/u.test(path))) this.#report(name, 'must be an absolute path');
+    if (path !== '' && (!path.startsWith('/') || CONTROLS.test(path))) this.#report(name, 'must be an absolute path');
     return path;
   }
 
   #word(name: VariableName, kind: Kind): string {
     const word = this.#need(name, kind);
-    if (/[\s\p{Cc}]/u.test(word)) this.#report(name, 'must not contain white space or control characters');
+    if (WHITE_OR_CONTROL.test(word)) this.#report(name, 'must not contain white space or control characters');
     return word;
   }
 
@@ -156,9 +161,8 @@ class IdentityReader {
 
 /** `https://` is added as the CLI does; `http://` stays only as it was given. Undefined if it is more than an origin. */
 function parseHost(given: string): string | undefined {
-  const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(given);
-  // The parser drops tabs and line breaks, and makes `/` of a backslash.
-  const url = /[\s\p{Cc}\\@?#]/u.test(given) ? null : URL.parse(hasScheme ? given : `https://${given}`);
+  const hasScheme = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(given);
+  const url = IN_NO_ORIGIN.test(given) ? null : URL.parse(hasScheme ? given : `https://${given}`);
   if (url === null || !['https:', 'http:'].includes(url.protocol) || url.pathname !== '/') return undefined;
   return url.origin;
 }

@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import * as z from 'zod/mini';
+import { CONTROLS } from './control.ts';
 import { DURATION_PATTERN, parseDuration } from './duration.ts';
 
 // The schemas of `zod/mini` are made in half the time and a third of the code; they are wrapped instead of chained.
@@ -107,7 +108,7 @@ export const connectionHost = text(ADDRESS_OR_ANY, `${address}, or "*"`).check(
 const path = 'an absolute path without . and .. segments, double slashes, control characters and a slash at its end';
 
 function isPlainPath(value: string): boolean {
-  return posix.normalize(value) === value && !/\p{Cc}/u.test(value);
+  return posix.normalize(value) === value && !CONTROLS.test(value);
 }
 
 export const sinkPath = text(ABSOLUTE_PATH, path).check(
