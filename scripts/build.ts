@@ -1,69 +1,12 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { build, transform, type BuildOptions, type Plugin, type TransformOptions } from 'esbuild';
+import { build, transform, type BuildOptions, type TransformOptions } from 'esbuild';
 import { META_FILE } from './bundle-meta.ts';
 import { recordBytecode } from './bytecode.ts';
+import { leaveOut } from './leave-out.ts';
 
 const outdir = 'dist';
 const parts = join(outdir, 'parts');
-
-/** Dependencies load these but never use them here: no route has a schema, and there is neither TLS, a plugin, a trace, a push gateway, nor a log transport. */
-const UNUSED =
-  /^(?:semver|@opentelemetry\/api|@fastify\/(?:ajv|fast-json-stringify)-compiler|light-my-request|thread-stream|zlib|(?:node:)?https|node:http2)$/;
-/** The API server is asked over TLS. */
-const USES_HTTPS = /[/\\](?:src[/\\]kubernetes|@kubernetes)[/\\]/;
-/** What of the client library is not about a kubeconfig or a service account: models, proxies, and forgotten ways to log in. */
-const UNUSED_BY_CLIENT =
-  /^(?:\.\/(?:gen\/index|azure_auth|gcp_auth|oidc_auth|middleware)\.js|undici|socks|socks-proxy-agent|hpagent)$/;
-const CLIENT = /[/\\]@kubernetes[/\\]client-node[/\\]/;
-const NEVER_CALLED =
-  'AzureAuth GoogleCloudPlatformAuth OpenIDConnectAuth createConfiguration ServerConfiguration Agent ProxyAgent SocksProxyAgent SocksClient HttpProxyAgent HttpsProxyAgent setHeaderMiddleware';
-/**
- * To ask whether a stream is one of this process's own, or a terminal, makes Node.js open it. A command is never given
- * any, and nothing is printed about one. Each text stands once in its file.
- */
-const STANDARD_STREAMS: Readonly<Record<string, readonly (readonly [from: string, to: string])[]>> = {
-  'utils/standard-stream.js': [['[process.stdin, process.stdout, process.stderr]', '[]']],
-  'stdio/direction.js': [
-    ['[0, process.stdin]', '[0]'],
-    ['[1, 2, process.stdout, process.stderr]', '[1, 2]'],
-  ],
-  'verbose/default.js': [['process.stderr.isTTY === true', 'false']],
-};
-const IN_EXECA = /[/\\]execa[/\\]lib[/\\]([a-z]+[/\\][a-z-]+\.js)$/;
-const leaveOut: Plugin = {
-  name: 'leave-out',
-  setup(bundler) {
-    bundler.onResolve({ filter: UNUSED }, ({ path, importer }) =>
-      path.endsWith('https') && USES_HTTPS.test(importer) ? undefined : { path, namespace: 'unused' },
-    );
-    // For messages to a child, of which none is sent.
-    bundler.onResolve({ filter: /^node:v8$/ }, ({ path, importer }) =>
-      IN_EXECA.test(importer) ? { path, namespace: 'unused' } : undefined,
-    );
-    bundler.onResolve({ filter: UNUSED_BY_CLIENT }, ({ importer }) =>
-      CLIENT.test(importer) ? { path: 'unused', namespace: 'unused-by-client' } : undefined,
-    );
-    bundler.onLoad({ filter: IN_EXECA }, async ({ path }) => {
-      const changes = STANDARD_STREAMS[IN_EXECA.exec(path)![1]!.replace('\\', '/')];
-      if (changes === undefined) return undefined;
-      let contents = await readFile(path, 'utf8');
-      for (const [from, to] of changes) {
-        const [before, after, ...rest] = contents.split(from);
-        if (after === undefined || rest.length > 0) throw new Error(`${path} does not say ${from} once`);
-        contents = `${before}${to}${after}`;
-      }
-      return { contents };
-    });
-    bundler.onLoad({ filter: /^/, namespace: 'unused-by-client' }, () => ({
-      contents: `class Unused { isAuthProvider() { return false; } }
-        export { ${NEVER_CALLED.replaceAll(/\w+/g, 'Unused as $&,')} };`,
-    }));
-    bundler.onLoad({ filter: /^/, namespace: 'unused' }, ({ path }) => ({
-      contents: `module.exports = () => () => { throw new Error('${path} is left out of the bundle'); };`,
-    }));
-  },
-};
 
 const common = {
   bundle: true,
@@ -88,6 +31,9 @@ const PART = {
   footer: '})',
 } satisfies TransformOptions;
 
+/** Of a module of Node.js, which then has a getter for each of its properties: 2,000 of them in all. */
+const COPIED = /__toESM\(require\(("node:[^"]+")\)\)/g;
+
 await rm(outdir, { recursive: true, force: true });
 await mkdir(outdir);
 // The parts are loaded as CommonJS, with their bytecode; only esbuild's splitting of ES modules shares code between them.
@@ -109,8 +55,9 @@ for (const { path, contents, text } of outputFiles) {
   const file = join(parts, basename(path));
   if (path.endsWith('.js')) {
     const { code, map } = await transform(text, PART);
-    bytes += code.length;
-    await writeFile(file, code);
+    const source = code.replaceAll(COPIED, 'require.default($1) '); // as long, for the map
+    bytes += source.length;
+    await writeFile(file, source);
     await writeFile(`${file}.map`, map);
   } else {
     await writeFile(file, contents);

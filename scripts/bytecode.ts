@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -90,7 +89,7 @@ function cli(): string {
 
 function record(): void {
   const [outdir = '', ...args] = process.argv.slice(2);
-  const parts = new Parts(join(outdir, 'parts'), createRequire(import.meta.url));
+  const parts = new Parts(join(outdir, 'parts'));
   process.argv.splice(2, Infinity, ...args);
   process.on('exit', () => parts.writeBytecode());
   parts.require('./main.js');

@@ -4,7 +4,11 @@ import { Script } from 'node:vm';
 /** As long as the longest part. */
 const BUFFER_BYTES = 512 * 1024;
 
-type Require = (name: string) => unknown;
+interface Require {
+  (name: string): unknown;
+  /** A module of Node.js as `import name from` and `import { one } from` see it. */
+  default: (name: string) => object;
+}
 type Part = (exports: object, require: Require, module: { exports: unknown }) => void;
 
 /**
@@ -14,33 +18,39 @@ type Part = (exports: object, require: Require, module: { exports: unknown }) =>
  */
 export class Parts {
   readonly #directory: string;
-  readonly #requireBuiltin: Require;
   readonly #modules = new Map<string, { exports: unknown }>();
   readonly #scripts = new Map<string, Script>();
   /** Weak: between two starts of something it would lie about. */
   #buffer: WeakRef<Buffer> | undefined;
 
-  constructor(directory: string, requireBuiltin: Require) {
+  constructor(directory: string) {
     this.#directory = directory;
-    this.#requireBuiltin = requireBuiltin;
   }
 
-  readonly require: Require = (name) => {
-    if (!name.startsWith('./')) return this.#requireBuiltin(name);
-    const known = this.#modules.get(name);
-    if (known !== undefined) return known.exports;
-    const module = { exports: {} };
-    this.#modules.set(name, module);
-    const run = this.#load(name).runInThisContext() as Part;
-    run(module.exports, this.require, module);
-    return module.exports;
-  };
+  readonly require: Require = Object.assign((name: string) => this.#require(name), {
+    default(name: string): object {
+      const builtin = process.getBuiltinModule(name) as object;
+      return Object.create(builtin, { default: { value: builtin } });
+    },
+  });
 
   /** Leaves the bytecode of everything that has run so far beside the parts. */
   writeBytecode(): void {
     for (const [name, script] of this.#scripts) {
       writeFileSync(bytecodeOf(this.#fileOf(name)), script.createCachedData());
     }
+  }
+
+  #require(name: string): unknown {
+    const known = this.#modules.get(name);
+    if (known !== undefined) return known.exports;
+    // `require` would look for hooks, caches and paths first, each time.
+    if (!name.startsWith('./')) return process.getBuiltinModule(name);
+    const module = { exports: {} };
+    this.#modules.set(name, module);
+    const run = this.#load(name).runInThisContext() as Part;
+    run(module.exports, this.require, module);
+    return module.exports;
   }
 
   #load(name: string): Script {

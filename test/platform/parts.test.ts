@@ -1,17 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import EventEmitter from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import os, { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Parts } from '../../src/platform/parts.ts';
 
-const require = createRequire(import.meta.url);
 const MODULE = join(import.meta.dirname, '../../src/platform/parts.ts');
 
 function load(directory: string): unknown {
-  return new Parts(directory, require).require('./part.js');
+  return new Parts(directory).require('./part.js');
 }
 
 /** V8 knows a source by its length, so another digit shows whether the bytecode or the source was run. */
@@ -24,7 +23,7 @@ async function partWithBytecode(t: TestContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'parts-'));
   t.after(() => rm(directory, { recursive: true }));
   await write(directory, 1);
-  const parts = new Parts(directory, require);
+  const parts = new Parts(directory);
   assert.equal(parts.require('./part.js'), 1);
   parts.writeBytecode();
   await write(directory, 2);
@@ -49,9 +48,8 @@ test('without bytecode, or with bytecode that is broken, the source is compiled'
 test('bytecode that was made with other flags of V8 is not used', async (t) => {
   const directory = await partWithBytecode(t);
   const script = `
-    import { createRequire } from 'node:module';
     import { Parts } from ${JSON.stringify(MODULE)};
-    console.log(new Parts(${JSON.stringify(directory)}, createRequire('/')).require('./part.js'));`;
+    console.log(new Parts(${JSON.stringify(directory)}).require('./part.js'));`;
   const run = (...flags: string[]): string =>
     spawnSync(process.execPath, [...flags, '--input-type=module', '-e', script], { encoding: 'utf8' }).stdout.trim();
   assert.equal(run(), '1');
@@ -67,9 +65,23 @@ test('a part is run once, and those that need each other get what there is so fa
     join(directory, 'b.js'),
     part("exports.nameOfA=require('./a.js').name;exports.os=require('node:os')"),
   );
-  const parts = new Parts(directory, require);
+  const parts = new Parts(directory);
   const a = parts.require('./a.js') as { readonly b: { readonly nameOfA: string; readonly os: object } };
   assert.equal(a.b.nameOfA, 'a');
-  assert.equal(a.b.os, require('node:os'));
+  assert.equal(a.b.os, os);
   assert.equal(parts.require('./b.js'), a.b);
+});
+
+test('a module of Node.js can be imported by its names and as a whole', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'parts-'));
+  t.after(() => rm(directory, { recursive: true }));
+  await writeFile(
+    join(directory, 'part.js'),
+    "(function(exports,require,module){module.exports=[require.default('node:os'),require.default('node:events')]\n})",
+  );
+  const [imported, events] = load(directory) as [typeof os & { default: unknown }, { once: unknown; default: unknown }];
+  assert.equal(imported.tmpdir, tmpdir);
+  assert.equal(imported.default, os);
+  assert.equal(events.once, EventEmitter.once);
+  assert.equal(events.default, EventEmitter);
 });
