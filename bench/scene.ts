@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -14,6 +15,11 @@ import { Report } from './report.ts';
 export const NODE = resolve('node_modules/.bin/node');
 export const BUNDLE = resolve('dist/main.js');
 export const RESOURCE = 'projects/backstage/branches/production/endpoints/';
+
+/** What the image sets. */
+const IMAGE_ENVIRONMENT = Object.fromEntries(
+  [...readFileSync('Dockerfile', 'utf8').matchAll(/^ENV (\w+)=(\S+)$/gm)].map(([, name, value]) => [name, value]),
+);
 
 export interface LogLine {
   readonly time: string;
@@ -121,7 +127,7 @@ export class Scene implements Cleanup {
     }
     const startedAt = performance.now();
     const child = this.spawn(NODE, [BUNDLE, 'run', ...flags], {
-      env: { PATH: process.env['PATH'], TMPDIR: folder, ...env },
+      env: { PATH: process.env['PATH'], TMPDIR: folder, ...IMAGE_ENVIRONMENT, ...env },
       cwd: '/',
       stdio: ['ignore', 'pipe', 'inherit'],
     });
