@@ -73,7 +73,7 @@ describe('a failure to mint', { concurrency: 3 }, () => {
   for (const [failure, [route, fault, remedy]] of Object.entries(FAULTS)) {
     testWithEachCli(`is counted and explained as ${failure}, harms no reader, and is healed from`, async (t, cli) => {
       const workspace = await workspaceFor(t, { tokenLifetimeMs: LIFETIME_MS });
-      const minter = { cli: { command: cli.path, timeout: failure === 'timeout' ? '5s' : '20s' } };
+      const minter = { cli: { command: cli.path, timeout: failure === 'timeout' ? '3s' : '20s' } };
       const sidecar = await (await startSidecar(t, { workspace, config: { ...config, minter } })).ready();
       const from = sidecar.lines.length;
       workspace.fail(route, fault);
