@@ -31,7 +31,7 @@ describe('a Secret on a real API server', { skip }, () => {
     await shared.undo();
   });
 
-  const token = () => world.workspace.minted.at(-1)!.token;
+  const token = () => world.newest();
 
   test('is made with what was minted, in every format, and says whose it is and until when', async () => {
     const secret = (await world.secret())!;
@@ -206,7 +206,7 @@ describe('a Secret on a real API server', { skip }, () => {
       await writeFile(kubeconfig, kubeconfigFor(world.api, login));
       const writer = await elsewhere.start(t, { account: { ...account, kubeconfig } });
       await writer.ready();
-      assert.equal(await elsewhere.read(), world.workspace.minted.at(-1)!.token);
+      assert.equal(await elsewhere.read(), world.newest());
     });
   }
 });

@@ -84,7 +84,7 @@ describe('a Secret that cannot be written', { skip, concurrency: 4 }, () => {
     );
     const sidecar = await world.start(t, { account, secret: { force: true } });
     await sidecar.ready();
-    assert.equal(await world.read(), world.workspace.minted.at(-1)!.token);
+    assert.equal(await world.read(), world.newest());
     assert.equal(await world.read('other'), 'theirs');
   });
 
@@ -155,7 +155,7 @@ describe('a Secret that cannot be written', { skip, concurrency: 4 }, () => {
     const sidecar = await world.start(t, { account, withFile: true });
     const { err } = await complaint(sidecar, 'refused');
     assert.match(err.message, /Too long.*\(422\)$/);
-    assert.ok(!sidecar.stdout.includes(world.workspace.minted.at(-1)!.token));
+    assert.ok(!sidecar.stdout.includes(world.newest()));
   });
 
   test('because the role is missing shows the verb, the object and the rule, and is written when it is given', async (t) => {
@@ -220,7 +220,7 @@ describe('a Secret that cannot be written', { skip, concurrency: 4 }, () => {
     const { world, account } = await begin(t, 'once');
     const done = await world.run(t, 'once', { account });
     assert.equal(done.code, 0, done.stderr);
-    assert.equal(await world.read(), world.workspace.minted.at(-1)!.token);
+    assert.equal(await world.read(), world.newest());
     assert.equal((await world.secret())!.metadata.managedFields[0]?.manager, MANAGER);
     await world.forbid(account);
     const refused = await world.run(t, 'once', { account, flags: ['--timeout', '5s'] });

@@ -178,7 +178,7 @@ describe('a Secret and a file beside it', { skip }, () => {
         sidecar.lines.slice(tried).filter(({ msg }) => msg === 'sink not written'),
         [],
       );
-      const token = world.newest()!;
+      const token = world.newest();
       const base64 = Buffer.from(token).toString('base64');
       webhook.status = { code: 403, message: `no: ${token} ${base64}` };
       const { err } = await complaint('forbidden');

@@ -177,8 +177,9 @@ export class SecretsWorld {
     return value === undefined ? undefined : Buffer.from(value, 'base64').toString();
   }
 
-  newest(): string | undefined {
-    return this.workspace.minted.at(-1)?.token;
+  /** @throws TypeError where nothing has been minted: no Secret is as it must be then */
+  newest(): string {
+    return this.workspace.minted.at(-1)!.token;
   }
 
   async holds(token: string | undefined, { name = SECRET, withinMs = 2_000 } = {}): Promise<void> {
