@@ -61,10 +61,8 @@ export const leaveOut: Plugin = {
         file.test(importer) ? { path, namespace: 'unused' } : undefined,
       );
     }
-    bundler.onResolve({ filter: HAS_SMALLER }, ({ path, importer, namespace }) =>
-      namespace === 'file' && DEPENDENCY.test(importer)
-        ? { path: path.replace('node:', ''), namespace: 'smaller' }
-        : undefined,
+    bundler.onResolve({ filter: HAS_SMALLER }, ({ path, importer }) =>
+      DEPENDENCY.test(importer) ? { path: path.replace('node:', ''), namespace: 'smaller' } : undefined,
     );
     bundler.onResolve({ filter: UNUSED_BY_CLIENT }, ({ importer }) =>
       CLIENT.test(importer) ? { path: 'unused', namespace: 'unused-by-client' } : undefined,
