@@ -89,7 +89,9 @@ export class Publisher {
   async recover({ signal }: Cancellable): Promise<Credential | undefined> {
     const shared = await this.look({ signal });
     const recovered = await this.sink.recover({ signal });
-    return recovered === undefined ? shared : this.#localise(recovered);
+    if (recovered === undefined) return shared;
+    this.#held = this.#localise(recovered);
+    return this.#held;
   }
 
   /** What a shared sink holds, asked for before a mint. */
@@ -159,6 +161,9 @@ export class Publisher {
   }
 
   async #settle({ signal }: Cancellable): Promise<void> {
+    if (this.#wanted !== undefined && this.#isNew(this.#wanted)) {
+      return await this.#write(this.#wanted, this.#held, false, { signal });
+    }
     const inspected = await this.#inspect({ signal });
     const held = inspected.state === 'lacks' ? undefined : inspected.credential;
     if (held !== undefined && this.isShared) this.#options.onFound(held); // which may change what is wanted
@@ -171,6 +176,12 @@ export class Publisher {
     const isRepair = this.#settledFor?.fingerprint === wanted.fingerprint;
     if (this.#failures > 0 ? this.#isTooSoon() : isRepair && this.#isLimited()) return;
     await this.#write(wanted, held, isRepair, { signal });
+  }
+
+  /** Nobody else writes a file, so it cannot hold this yet, and to look first would only hold up the write. */
+  #isNew({ fingerprint }: Credential): boolean {
+    const known = [this.#held, this.#settledFor].some((credential) => credential?.fingerprint === fingerprint);
+    return !this.isShared && this.#failures === 0 && !known;
   }
 
   #mayStay(held: Credential, wanted: Credential): boolean {

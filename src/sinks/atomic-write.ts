@@ -8,6 +8,11 @@ const TEMPORARY_ENDING = /^\.[0-9a-f]{16}\.tmp$/;
 /** Temporaries of this process that could not be removed yet: their directory was closed between two steps. */
 const abandoned = new Set<string>();
 
+export interface ReplaceOptions extends Partial<Cancellable> {
+  /** What must be done before readers see the new content; it is begun while that is being written. */
+  readonly first?: () => Promise<void>;
+}
+
 /**
  * Replaces `path` so that a reader sees the old content or the new one, whole and with `mode`, also after a crash or a
  * loss of power: writes a sibling, fsyncs it, renames it over `path`, fsyncs the directory.
@@ -18,7 +23,7 @@ export async function replaceFile(
   path: string,
   content: string,
   mode: number,
-  { signal }: Partial<Cancellable> = {},
+  { signal, first = async () => {} }: ReplaceOptions = {},
 ): Promise<void> {
   signal?.throwIfAborted();
   // Opened before anything is written: a directory that cannot be fsynced should fail while nothing has changed.
@@ -29,7 +34,7 @@ export async function replaceFile(
     // Exclusive: never follows nor truncates what may wait at that name.
     const file = await open(temporary, 'wx', mode);
     try {
-      await fill(file, content, mode);
+      await both(first(), fill(file, content, mode));
       signal?.throwIfAborted();
       await rename(temporary, path);
     } catch (error) {
@@ -88,12 +93,17 @@ function temporaryOf(path: string): string {
 
 async function fill(file: FileHandle, content: string, mode: number): Promise<void> {
   try {
-    await file.chmod(mode); // open() applied the umask
-    await file.writeFile(content);
+    await both(file.chmod(mode), file.writeFile(content)); // open() applied the umask
     await file.sync();
   } finally {
     await file.close();
   }
+}
+
+/** Each step waits for a thread, so what may happen at the same time does. @throws the first one's error, once both have ended */
+async function both(...work: readonly [first: Promise<void>, second: Promise<void>]): Promise<void> {
+  const results = await Promise.allSettled(work);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
 async function syncDirectory(directory: FileHandle): Promise<void> {

@@ -86,8 +86,8 @@ export class FileSink implements Sink {
     const content = render(format, credential, connection);
     try {
       await makeDirectory(dirname(path)); // again: somebody may have removed it since
-      await state.record(credential, { signal });
-      await replaceFile(path, content, mode, { signal });
+      const first = async (): Promise<void> => await state.record(credential, { signal });
+      await replaceFile(path, content, mode, { signal, first });
     } catch (error) {
       signal.throwIfAborted();
       throw await toSinkError(error, 'write', path);

@@ -9,13 +9,13 @@ export async function readRegularFile(path: string, limit: number): Promise<stri
   try {
     const stats = await file.stat();
     if (!stats.isFile() || stats.size > limit) return undefined;
-    // One byte more than it has, so that a file that grows meanwhile is noticed as well.
+    // One byte more than it has, so that a file that grows meanwhile is noticed as well, and its end needs no read of its own.
     const buffer = Buffer.alloc(stats.size + 1);
     let length = 0;
     for (;;) {
       const { bytesRead } = await file.read(buffer, length, buffer.length - length);
       length += bytesRead;
-      if (bytesRead === 0 || length > stats.size) break;
+      if (bytesRead === 0 || length >= stats.size) break;
     }
     return length > stats.size ? undefined : buffer.toString('utf8', 0, length);
   } finally {

@@ -14,6 +14,20 @@ test('a credential is written once, and not again while it stands there', async 
   assert.deepEqual(recorder.of('sinkWritten'), [['backstage', sink.name, credential, false]]);
 });
 
+test('a new credential is written without a look at the old one, which would only hold it up', async (t) => {
+  const { clock, publish, sink } = await startPublisher(t);
+  const steps: string[] = [];
+  for (const step of ['inspect', 'write'] as const) {
+    const take = sink[step].bind(sink) as (...args: unknown[]) => unknown;
+    Object.assign(sink, { [step]: (...args: unknown[]) => (steps.push(step), take(...args)) });
+  }
+  await publish('one');
+  await publish('two');
+  assert.deepEqual(steps, ['write', 'write']);
+  await clock.advance(1_000);
+  assert.deepEqual(steps, ['write', 'write', 'inspect']);
+});
+
 test('nothing is written before there is a credential, whatever the watch tells', async (t) => {
   const { clock, meddle, tries } = await startPublisher(t);
   await meddle('foreign');

@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { probeDirectory, replaceFile, sweep } from '../../src/sinks/atomic-write.ts';
 import { makeTemporaryDirectory } from '../fixtures/sink-programs.ts';
+import { eventually } from '../support/sidecar-wait.ts';
 
 const NOBODY = 65_534;
 
@@ -79,6 +80,33 @@ test('an abort before the rename keeps the old file and leaves no temporary', as
   controller.abort(reason);
   await assert.rejects(replacing, reason);
 
+  assert.deepEqual(await readdir(directory), ['token']);
+  assert.equal(await readFile(path, 'utf8'), 'old');
+});
+
+test('what must be done first is done beside the writing, and before readers see any of it', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  const path = join(directory, 'token');
+  await replaceFile(path, 'old', 0o600);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const replacing = replaceFile(path, 'new', 0o600, { first: () => promise });
+  const written = async (): Promise<boolean> => {
+    const temporary = (await readdir(directory)).find((name) => name.endsWith('.tmp'));
+    return temporary !== undefined && (await readFile(join(directory, temporary), 'utf8')) === 'new';
+  };
+  await eventually('the new content is written', written);
+  assert.equal(await readFile(path, 'utf8'), 'old');
+  resolve();
+  await replacing;
+  assert.equal(await readFile(path, 'utf8'), 'new');
+});
+
+test('where what must be done first fails, that is the error, the old file stays, and no temporary is left', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  const path = join(directory, 'token');
+  await replaceFile(path, 'old', 0o600);
+  const reason = new Error('not done');
+  await assert.rejects(replaceFile(path, 'new', 0o600, { first: () => Promise.reject(reason) }), reason);
   assert.deepEqual(await readdir(directory), ['token']);
   assert.equal(await readFile(path, 'utf8'), 'old');
 });

@@ -142,6 +142,21 @@ test('a crash between the record and the file leaves the token of the file to ad
   assert.equal((await sink.recover({ signal: t.signal }))?.fingerprint, current.fingerprint);
 });
 
+test('a token that cannot be put on record does not get into the file', async (t) => {
+  const { sink, path } = await publishedSink(t);
+  const record = stateFileIn(dirname(path)).path;
+  await rm(record);
+  await mkdir(record);
+  const error: unknown = await sink.write(credentialOf(3), { signal: t.signal }).catch((reason: unknown) => reason);
+  assert.ok(error instanceof SinkError);
+  assert.ok(error.message.startsWith(`cannot write ${record}: `), error.message);
+  assert.equal(await readFile(path, 'utf8'), tokenOf(2));
+  assert.deepEqual(
+    (await readdir(dirname(path))).filter((name) => name.endsWith('.tmp')),
+    [],
+  );
+});
+
 test('a token that no record knows is not adopted', async (t) => {
   const { sink, path } = await publishedSink(t);
   await writeFile(path, tokenOf(9));
