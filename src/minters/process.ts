@@ -27,6 +27,15 @@ const GRACE_MS = 5_000;
 const GRACE_AT_STOP_MS = 500;
 
 /**
+ * Ends with this process, where that ends by itself. Execa would also listen for two dozen signals during each run,
+ * those among them that `nohup` has this process ignore.
+ */
+const running = new Set<{ readonly kill: (signal: 'SIGKILL') => unknown }>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/**
  * Runs a command in a process group of its own, at most `timeoutMs` long, and leaves nothing of the group behind.
  * Resolves whatever happened: an error of execa carries what was printed, hence the token.
  */
@@ -46,7 +55,9 @@ export async function runCommand(
     reject: false,
     maxBuffer: MAX_OUTPUT,
     stripFinalNewline: false,
+    cleanup: false, // see `running`
   });
+  running.add(child);
   const ended = new AbortController();
   const stop = (): void => {
     child.kill('SIGTERM');
@@ -59,6 +70,7 @@ export async function runCommand(
   // What the command left running in its group ends with it; until then it would also hold the pipes open.
   child.nodeChildProcess.once('exit', () => child.kill('SIGKILL'));
   const result = await child;
+  running.delete(child);
   signal.removeEventListener('abort', stop);
   ended.abort();
   signal.throwIfAborted();

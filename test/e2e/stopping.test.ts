@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { standInCli } from '../support/clis.ts';
@@ -70,19 +71,35 @@ for (const [signal, code] of [
   ['SIGTERM', 143],
   ['SIGINT', 130],
 ] as const) {
-  test(`a second ${signal} ends the sidecar at once with ${code}`, options, async (t) => {
+  test(`a second ${signal} ends the sidecar at once with ${code}, and all that the CLI started`, options, async (t) => {
     const workspace = await workspaceFor(t);
     const cli = await hangingCli(t);
     const sidecar = await startSidecar(t, { workspace, cli: cli.path });
     const pids = await cli.pids();
-    t.after(() => pids.map((pid) => process.kill(pid, 'SIGKILL')));
     sidecar.kill('SIGTERM');
     await sidecar.logged('stopping; the files stay');
     const exit = await sidecar.stop(signal);
     assert.equal(exit.code, code);
     assert.ok(exit.durationMs < 250, `${exit.durationMs} ms`);
+    for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
   });
 }
+
+test(
+  'a run of the CLI changes nothing about what a signal does, such as SIGHUP, which nohup has a process ignore',
+  options,
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const cli = await hangingCli(t);
+    const sidecar = await startSidecar(t, { workspace, cli: cli.path });
+    await cli.pids();
+    const status = await readFile(`/proc/${sidecar.pid}/status`, 'utf8');
+    const caught = BigInt(`0x${/^SigCgt:\s+(\w+)$/m.exec(status)![1]!}`);
+    const isCaught = (name: NodeJS.Signals): boolean => ((caught >> BigInt(constants.signals[name] - 1)) & 1n) === 1n;
+    assert.ok(isCaught('SIGTERM') && isCaught('SIGINT'));
+    for (const name of ['SIGHUP', 'SIGQUIT', 'SIGALRM', 'SIGUSR2'] as const) assert.ok(!isCaught(name), name);
+  },
+);
 
 test('a signal that comes before anything is set up ends the sidecar as well', options, async (t) => {
   const workspace = await workspaceFor(t);

@@ -145,6 +145,23 @@ export const BEYOND: readonly Mutant[] = [
     test: ['sinks/atomic-write', 'an abort before the rename keeps the old file and leaves no temporary'],
   },
   {
+    bug: 'readers get a token before it is on record',
+    file: 'src/sinks/atomic-write.ts',
+    from: 'await both(first(), fill(file, content, mode));',
+    to: 'await fill(file, content, mode);\n      void first().catch(() => {});',
+    test: [
+      'sinks/atomic-write',
+      'what must be done first is done beside the writing, and before readers see any of it',
+    ],
+  },
+  {
+    bug: 'a CLI goes on when the sidecar ends in a hurry',
+    file: 'src/minters/process.ts',
+    from: "  for (const child of running) child.kill('SIGKILL');",
+    to: '',
+    test: ['e2e/stopping', 'ends the sidecar at once with'],
+  },
+  {
     bug: 'a temporary that could not be removed at once stays',
     file: 'src/sinks/atomic-write.ts',
     from: '    await removeAbandoned(directoryName);\n    await syncDirectory(directory);',

@@ -1,6 +1,6 @@
 import type { Mutant } from './mutants.ts';
 
-const WRITING = `      await fill(file, content, mode);
+const WRITING = `      await both(first(), fill(file, content, mode));
       signal?.throwIfAborted();
       await rename(temporary, path);`;
 
@@ -13,15 +13,15 @@ export const OF_CLASSES: readonly Mutant[] = [
     from: WRITING,
     to: `      signal?.throwIfAborted();
       await rename(temporary, path);
-      await fill(file, content, mode);`,
+      await both(first(), fill(file, content, mode));`,
     test: ['sinks/file-crash', 'a reader sees only whole tokens with the right mode during a thousand publications'],
   },
   {
     bugClass: 2,
     bug: 'the umask decides about the mode',
     file: 'src/sinks/atomic-write.ts',
-    from: 'await file.chmod(mode); // open() applied the umask',
-    to: '',
+    from: 'await both(file.chmod(mode), file.writeFile(content)); // open() applied the umask',
+    to: 'await file.writeFile(content);',
     test: ['sinks/atomic-write', 'a file gets exactly its mode, whatever the umask'],
   },
   {
@@ -33,7 +33,7 @@ export const OF_CLASSES: readonly Mutant[] = [
 ${WRITING}`,
     to: `'wx');
     try {
-      await file.writeFile(content);
+      await both(first(), file.writeFile(content));
       await rename(temporary, path);
       await file.chmod(mode);
       await file.close();`,
