@@ -9,6 +9,20 @@ export function readMeta(outdir: string): Metafile {
   return JSON.parse(readFileSync(join(outdir, META_FILE), 'utf8')) as Metafile;
 }
 
+/** What is loaded when this source file is: its output and those that it needs, but for what is in `loaded`, which they join. */
+export function outputsOf({ outputs }: Metafile, source: string, loaded: Set<string> = new Set()): string[] {
+  const load = (path: string): string[] => {
+    const output = outputs[path];
+    if (output === undefined || loaded.has(path)) return [];
+    loaded.add(path);
+    const needed = output.imports.filter(({ kind, external }) => kind === 'import-statement' && external !== true);
+    return [path, ...needed.flatMap((one) => load(one.path))];
+  };
+  const entry = Object.keys(outputs).find((path) => outputs[path]?.entryPoint?.endsWith(source) === true);
+  if (entry === undefined) throw new Error(`${source} has no part of its own any more`);
+  return load(entry);
+}
+
 /** `name@version` of each package of which there is code in the bundle. */
 export function packagesIn({ outputs }: Metafile): string[] {
   const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')) as Lock;

@@ -4,7 +4,7 @@ import * as prettier from 'prettier';
 import { figuresPage, quoteFigures } from '../bench/page.ts';
 import { readResults } from '../bench/results.ts';
 import { configurationReference } from '../src/config/reference.ts';
-import { configJsonSchema } from '../src/config/schema.ts';
+import { configJsonSchema } from '../src/config/json-schema.ts';
 import { chartReadme } from './chart-readme.ts';
 import { reliabilityReport } from '../test/mutants/report.ts';
 import { chartValuesSchema } from './chart-schema.ts';

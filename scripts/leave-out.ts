@@ -49,6 +49,21 @@ const CHANGES_IN_EXECA: Readonly<Record<string, readonly (readonly [from: string
   ],
 };
 
+/**
+ * Execa calls these for each command, for what this program asks of none: messages to it, its pipes and streams for
+ * others, commands as templates, and to listen for signals. A quarter of execa goes with them.
+ */
+const NOTHING_IN_EXECA: Readonly<Record<string, string>> = {
+  'convert/add.js': 'export const addConvertedStreams = () => {};',
+  'ipc/buffer-messages.js':
+    'export const waitForIpcOutput = async ({ ipcOutput }) => ipcOutput; export const getBufferedIpcOutput = async (_, ipcOutput) => ipcOutput;',
+  'ipc/ipc-input.js': 'export const validateIpcInputOption = () => {}; export const sendIpcInput = async () => {};',
+  'ipc/methods.js': 'export const addIpcMethods = () => {}; export const getIpcExport = () => ({});',
+  'methods/template.js': 'export const isTemplateString = () => false; export const parseTemplates = () => {};',
+  'pipe/setup.js': 'export const pipeToSubprocess = () => {};',
+  'terminate/cleanup.js': 'export const cleanupOnExit = () => {};',
+};
+
 /** Leaves out of the bundle what dependencies load for uses that are none of ours. */
 export const leaveOut: Plugin = {
   name: 'leave-out',
@@ -68,7 +83,9 @@ export const leaveOut: Plugin = {
       CLIENT.test(importer) ? { path: 'unused', namespace: 'unused-by-client' } : undefined,
     );
     bundler.onLoad({ filter: IN_EXECA }, async ({ path }) => {
-      const changes = CHANGES_IN_EXECA[IN_EXECA.exec(path)![1]!.replace('\\', '/')];
+      const file = IN_EXECA.exec(path)![1]!.replace('\\', '/');
+      if (NOTHING_IN_EXECA[file] !== undefined) return { contents: NOTHING_IN_EXECA[file] };
+      const changes = CHANGES_IN_EXECA[file];
       if (changes === undefined) return undefined;
       let contents = await readFile(path, 'utf8');
       for (const [from, to] of changes) {

@@ -87,7 +87,7 @@ async function dispatch({ command, values }: Invocation, terminal: Terminal & Ca
       streams.stdout.write(HELP);
       return 0;
     case 'schema': {
-      const { configJsonSchema } = await import('./config/schema.ts');
+      const { configJsonSchema } = await import('./config/json-schema.ts');
       streams.stdout.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`);
       return 0;
     }

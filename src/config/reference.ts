@@ -1,5 +1,5 @@
 import { VARIABLES, type Environment } from './environment.ts';
-import { configJsonSchema, type JsonSchema } from './schema.ts';
+import { configJsonSchema, type JsonSchema } from './json-schema.ts';
 
 /** docs/configuration.md, but for its layout. Used by scripts and tests only: the running program never loads it. */
 export function configurationReference(): string {

@@ -14,10 +14,3 @@ export const configSchema = options.check(
 
 /** With every default filled in. Durations are milliseconds here, under the key that holds a string in the file. */
 export type FileConfig = Options;
-
-export type JsonSchema = z.core.JSONSchema.BaseSchema;
-
-/** For editors and for Helm, which reads draft 7. */
-export function configJsonSchema(): JsonSchema {
-  return z.toJSONSchema(configSchema, { io: 'input', target: 'draft-7' });
-}

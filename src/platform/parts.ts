@@ -1,8 +1,8 @@
 import { closeSync, fstatSync, openSync, readSync, writeFileSync } from 'node:fs';
 import { Script } from 'node:vm';
 
-/** As long as the longest part. */
-const BUFFER_BYTES = 512 * 1024;
+/** As long as the longest file. */
+const BUFFER_BYTES = 640 * 1024;
 
 interface Require {
   (name: string): unknown;
@@ -10,6 +10,8 @@ interface Require {
   default: (name: string) => object;
 }
 type Part = (exports: object, require: Require, module: { exports: unknown }) => void;
+/** What a file holds: one part by its name, or several that are always loaded together. */
+type Parcel = Readonly<Record<string, Part>>;
 
 /**
  * The parts of the bundle, loaded as CommonJS modules with the bytecode that lies beside them: most of a start would
@@ -19,6 +21,7 @@ type Part = (exports: object, require: Require, module: { exports: unknown }) =>
 export class Parts {
   readonly #directory: string;
   readonly #modules = new Map<string, { exports: unknown }>();
+  readonly #parts = new Map<string, Part>();
   readonly #scripts = new Map<string, Script>();
   /** Weak: between two starts of something it would lie about. */
   #buffer: WeakRef<Buffer> | undefined;
@@ -48,9 +51,18 @@ export class Parts {
     if (!name.startsWith('./')) return process.getBuiltinModule(name);
     const module = { exports: {} };
     this.#modules.set(name, module);
-    const run = this.#load(name).runInThisContext() as Part;
-    run(module.exports, this.require, module);
+    this.#find(name)(module.exports, this.require, module);
     return module.exports;
+  }
+
+  #find(name: string): Part {
+    if (!this.#parts.has(name)) {
+      const parcel = this.#load(name).runInThisContext() as Parcel;
+      for (const [one, part] of Object.entries(parcel)) this.#parts.set(one, part);
+    }
+    const found = this.#parts.get(name)!;
+    this.#parts.delete(name); // it is run once
+    return found;
   }
 
   #load(name: string): Script {

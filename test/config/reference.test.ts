@@ -7,7 +7,7 @@ import { generatedFiles } from '../../scripts/generated-files.ts';
 import { VARIABLES } from '../../src/config/environment.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { EXAMPLES } from '../../src/config/reference.ts';
-import { configJsonSchema } from '../../src/config/schema.ts';
+import { configJsonSchema } from '../../src/config/json-schema.ts';
 import { load } from './loading.ts';
 
 const root = join(import.meta.dirname, '..', '..');

@@ -8,7 +8,7 @@ import { execa } from 'execa';
 import { bundleSizes } from '../support/bundle-sizes.ts';
 import { copyProject } from '../support/sidecar-copy.ts';
 import { configText } from '../support/sidecar-setup.ts';
-import { hangingCli, isRunning, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { hangingCli, isRunning, scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually } from '../support/sidecar-wait.ts';
 import { NODE, runCommand, startSidecar } from '../support/sidecar.ts';
 
@@ -142,6 +142,29 @@ describe('the bundle', () => {
     for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
     assert.deepEqual(await readdir(join(sidecar.directory, 'tmp')), []);
   });
+
+  // For the bundle parts of execa are left out.
+  for (const [trouble, script] of Object.entries({
+    'fails with words': 'echo "Error: no such endpoint" >&2; exit 1',
+    'is killed': 'kill -KILL $$',
+    'prints far too much': 'yes',
+    'does not answer in time': 'exec sleep 600',
+    'is no program': undefined,
+  })) {
+    test(`says of a CLI that ${trouble} what the source says`, options, async (t) => {
+      const workspace = await workspaceFor(t);
+      const path = await scriptedCli(t, script ?? '');
+      if (script === undefined) await writeFile(path, '#!/nonexistent/interpreter\n');
+      const config = { minter: { cli: { command: path, timeout: '3s' } } };
+      const say = async (which: { readonly entry?: string }): Promise<unknown> => {
+        const sidecar = await startSidecar(t, { workspace, config, ...which });
+        const { err, msg } = await sidecar.logged('mint failed');
+        return { err, msg };
+      };
+      const [bySource, byBundle] = await Promise.all([say({}), say({ entry })]);
+      assert.deepEqual(byBundle, bySource);
+    });
+  }
 
   test('ends with the documented codes, in words and without a stack trace', options, async (t) => {
     const workspace = await workspaceFor(t);

@@ -13,9 +13,17 @@ function load(directory: string): unknown {
   return new Parts(directory).require('./part.js');
 }
 
+/** As the build does. */
+async function writeParts(directory: string, file: string, bodies: Readonly<Record<string, string>>): Promise<void> {
+  const parts = Object.entries(bodies).map(
+    ([name, body]) => `"./${name}":(function(exports,require,module){${body}\n})`,
+  );
+  await writeFile(join(directory, file), `({${parts.join(',')}})`);
+}
+
 /** V8 knows a source by its length, so another digit shows whether the bytecode or the source was run. */
 async function write(directory: string, digit: number): Promise<void> {
-  await writeFile(join(directory, 'part.js'), `(function(exports,require,module){module.exports=${digit}\n})`);
+  await writeParts(directory, 'part.js', { 'part.js': `module.exports=${digit}` });
 }
 
 /** A part that is 1 by its bytecode and 2 by its source. */
@@ -59,12 +67,10 @@ test('bytecode that was made with other flags of V8 is not used', async (t) => {
 test('a part is run once, and those that need each other get what there is so far', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'parts-'));
   t.after(() => rm(directory, { recursive: true }));
-  const part = (body: string): string => `(function(exports,require,module){${body}\n})`;
-  await writeFile(join(directory, 'a.js'), part("exports.name='a';exports.b=require('./b.js')"));
-  await writeFile(
-    join(directory, 'b.js'),
-    part("exports.nameOfA=require('./a.js').name;exports.os=require('node:os')"),
-  );
+  await writeParts(directory, 'a.js', { 'a.js': "exports.name='a';exports.b=require('./b.js')" });
+  await writeParts(directory, 'b.js', {
+    'b.js': "exports.nameOfA=require('./a.js').name;exports.os=require('node:os')",
+  });
   const parts = new Parts(directory);
   const a = parts.require('./a.js') as { readonly b: { readonly nameOfA: string; readonly os: object } };
   assert.equal(a.b.nameOfA, 'a');
@@ -72,13 +78,27 @@ test('a part is run once, and those that need each other get what there is so fa
   assert.equal(parts.require('./b.js'), a.b);
 });
 
+test('of the parts in one file each is run when it is needed, and only then', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'parts-'));
+  t.after(() => rm(directory, { recursive: true }));
+  await writeParts(directory, 'first.js', {
+    'first.js': "exports.second=()=>require('./second.js')",
+    'second.js': 'globalThis.secondRuns=(globalThis.secondRuns??0)+1;exports.name="second"',
+    'third.js': 'throw new Error("nobody needs this one")',
+  });
+  const parts = new Parts(directory);
+  const first = parts.require('./first.js') as { second: () => { readonly name: string } };
+  assert.equal(Reflect.get(globalThis, 'secondRuns'), undefined);
+  assert.equal(first.second().name, 'second');
+  assert.equal(first.second(), parts.require('./second.js'));
+  assert.equal(Reflect.get(globalThis, 'secondRuns'), 1);
+});
+
 test('a module of Node.js can be imported by its names and as a whole', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'parts-'));
   t.after(() => rm(directory, { recursive: true }));
-  await writeFile(
-    join(directory, 'part.js'),
-    "(function(exports,require,module){module.exports=[require.default('node:os'),require.default('node:events')]\n})",
-  );
+  const body = "module.exports=[require.default('node:os'),require.default('node:events')]";
+  await writeParts(directory, 'part.js', { 'part.js': body });
   const [imported, events] = load(directory) as [typeof os & { default: unknown }, { once: unknown; default: unknown }];
   assert.equal(imported.tmpdir, tmpdir);
   assert.equal(imported.default, os);

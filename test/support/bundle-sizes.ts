@@ -1,4 +1,4 @@
-import { readMeta } from '../../scripts/bundle-meta.ts';
+import { outputsOf, readMeta } from '../../scripts/bundle-meta.ts';
 
 /** What is loaded together, in the order of a start; each with what it needs and those before it do not. */
 const PARTS = {
@@ -18,20 +18,13 @@ export type Sizes = Readonly<Record<string, number>>;
 
 /** Bytes of each package, and of `src`, that each part adds. */
 export function bundleSizes(outdir: string): Record<Part, Sizes> {
-  const { outputs } = readMeta(outdir);
+  const meta = readMeta(outdir);
   const loaded = new Set<string>();
-  const load = (path: string): string[] => {
-    const output = outputs[path];
-    if (output === undefined || loaded.has(path)) return [];
-    loaded.add(path);
-    const needed = output.imports.filter(({ kind, external }) => kind === 'import-statement' && external !== true);
-    return [path, ...needed.flatMap((one) => load(one.path))];
-  };
   const sizes = Object.entries(PARTS).map(([part, entry]) => {
-    const file = Object.keys(outputs).find((path) => outputs[path]?.entryPoint?.endsWith(entry) === true);
-    if (file === undefined) throw new Error(`${entry} has no part of its own any more`);
     const bytes: Record<string, number> = {};
-    for (const [path, { bytesInOutput }] of load(file).flatMap((one) => Object.entries(outputs[one]!.inputs))) {
+    for (const [path, { bytesInOutput }] of outputsOf(meta, entry, loaded).flatMap((one) =>
+      Object.entries(meta.outputs[one]!.inputs),
+    )) {
       const owner = /node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*node_modules\/)/.exec(path)?.[1] ?? 'src';
       bytes[owner] = (bytes[owner] ?? 0) + bytesInOutput;
     }
