@@ -14,13 +14,17 @@ const SHORT_LIFETIME_SECONDS = 6;
 
 export const row = (title: string, { rss, pss, own }: Memory): string[] => [title, mb(rss), mb(pss), mb(own)];
 
-/** Idle, and while it mints, against a Node.js that does nothing. */
+/** Idle in a pod that the chart made, and while it mints, against a Node.js that does nothing. */
 export async function measureMemory(scene: Scene): Promise<void> {
   const identity = await scene.startWorkspace(3_600);
   const bare = idlers(scene, '');
   const sidecars: Running[] = [];
-  for (let i = 0; i < COPIES; i += 1) sidecars.push(await startOne(scene, identity, { floor: '20m' }));
-  await Promise.all(sidecars.map(({ port }) => port));
+  const byFile: Running[] = [];
+  for (let i = 0; i < COPIES; i += 1) {
+    sidecars.push(await scene.startInjected(identity, await scene.folder()));
+    byFile.push(await startOne(scene, identity, { floor: '20m' }));
+  }
+  await Promise.all([...sidecars, ...byFile].map(({ port }) => port));
   await delay(SETTLE_MS);
   const idle = middle(sidecars.map(({ pid }) => readMemory(pid)));
   const floor = middle(bare.map(readMemory));
@@ -37,6 +41,7 @@ export async function measureMemory(scene: Scene): Promise<void> {
       row('bare Node', floor),
       row('sidecar, idle', idle),
       ['ratio', ratio(idle.rss / floor.rss, AIM), ratio(idle.pss / floor.pss), ratio(idle.own / floor.own)],
+      row('… with a configuration file', middle(byFile.map(({ pid }) => readMemory(pid)))),
       ['sidecar, highest since its start', mb(peak), '', ''],
       row('sidecar while its CLI runs, highest', minting.sidecar),
       row(`… with the processes of ${scene.cli.name}`, minting.all),

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -114,6 +114,22 @@ export class Scene implements Cleanup {
     const [code] = await once(child, 'exit');
     if (code !== 0) throw new Error(`${command} ended with ${String(code)}`);
     return performance.now() - startedAt;
+  }
+
+  /** As the chart has it in a pod: by variables, with the CLI on the path. Its file is `pgpass` in `directory`. */
+  async startInjected(identity: NodeJS.ProcessEnv, directory: string, { path }: Cli = this.cli): Promise<Running> {
+    const programs = await this.folder();
+    await symlink(path, join(programs, 'databricks'));
+    return await this.startSidecar({
+      ...identity,
+      PATH: `${programs}:${process.env['PATH']}`,
+      LAKEBASE_ENDPOINT: `${RESOURCE}primary`,
+      LAKEBASE_CREDENTIAL_DIR: directory,
+      LAKEBASE_CREDENTIAL_HTTP_HOST: '127.0.0.1',
+      LAKEBASE_CREDENTIAL_HTTP_PORT: '0',
+      PGHOST: 'localhost',
+      PGDATABASE: 'app',
+    });
   }
 
   /** The bundle's `run`, with a folder of its own for what it needs. */

@@ -10,7 +10,7 @@ export const SECTIONS = {
   start: {
     title: 'Start',
     about:
-      'How long until the first credential can be read, against what cannot be avoided: the start of a Node.js that does nothing, and one run of the CLI. The second table is the hard case, a CLI that costs next to nothing.',
+      'How long until the first credential can be read, against what cannot be avoided: the start of a Node.js that does nothing, and one run of the CLI. One credential by variables, as in a pod that the chart made; a configuration file has a row of its own. The second table is the hard case, a CLI that costs next to nothing.',
     command: 'npm run bench -- start',
   },
   publish: {
@@ -21,7 +21,7 @@ export const SECTIONS = {
   memory: {
     title: 'Memory',
     about:
-      'Against a Node.js that does nothing. RSS counts pages of the executable that other processes use too, PSS counts each in proportion, private is what would be free if the process ended.',
+      'Against a Node.js that does nothing. One credential by variables, as in a pod that the chart made; a configuration file has a row of its own. RSS counts pages of the executable that other processes use too, PSS counts each in proportion, private is what would be free if the process ended.',
     command: 'npm run bench -- memory',
   },
   cpu: {
