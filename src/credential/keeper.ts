@@ -145,7 +145,7 @@ export class Keeper {
     const dueAgeMs = refreshAt(adopted, refresh, random) - adopted.local.issuedAt;
     this.#wakeAt = this.#clock.now() + dueAgeMs - ageMs(adopted, this.#clock);
     observer.adopted(this.name, adopted, this.#wakeAt);
-    this.#publishers.publish(adopted);
+    this.#publishers.publish(adopted, { isNew: false });
   }
 
   async #waitUntilDue({ signal }: Cancellable): Promise<void> {
@@ -222,7 +222,7 @@ export class Keeper {
     this.#wakeAt = dueAt(this.#current ?? credential, refresh, random);
     if (this.#isDueAgain) this.refreshSoon(); // the clock jumped while the command ran: its times cannot be trusted
     observer.minted(this.name, credential, { durationMs, dueAt: this.#wakeAt, failuresBefore, isOvertaken });
-    if (!isOvertaken) this.#publishers.publish(credential);
+    if (!isOvertaken) this.#publishers.publish(credential, { isNew: true });
   }
 
   #failed(error: MintError, isOvertaken: boolean, durationMs: number): void {

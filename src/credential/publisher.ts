@@ -1,6 +1,7 @@
 import { localise } from './acceptance.ts';
 import { SinkError } from './errors.ts';
 import type { Cancellable, Clock, Credential, Holding, Inspection, Observer, Recovered, Sink } from './ports.ts';
+import { RepairLimit } from './repair-limit.ts';
 import { type BackoffPolicy, type Random, type RefreshPolicy, remainingMs, retryDelayMs } from './schedule.ts';
 import { mayStay } from './sharing.ts';
 import type { SinkStatus } from './status.ts';
@@ -9,9 +10,6 @@ import { Alarm, type Ticker } from './ticker.ts';
 
 /** Others' changes are looked for this often, whether or not the watch tells of them. */
 const INSPECTION_MS = 1_000;
-/** Two writers of one path must not fight for ever. */
-const REPAIRS_A_MINUTE = 3;
-const MINUTE_MS = 60_000;
 
 export interface PublisherOptions {
   readonly credentialName: string;
@@ -38,12 +36,12 @@ export class Publisher {
   readonly #firstWrite = Promise.withResolvers<void>();
   /** Settles with the first write, or with its failure. */
   readonly #firstTry = Promise.withResolvers<void>();
-  /** By the monotonic clock. */
-  readonly #repairedAt: number[] = [];
+  readonly #repairs = new RepairLimit();
   /** What the sink should hold. */
   #wanted: Credential | undefined;
   /** The last that was written or found there. */
   #held: Credential | undefined;
+  #isNew = false;
   /** `#wanted`, once the sink has held it or something as good. */
   #settledFor: Credential | undefined;
   /** Another writer's, as first seen. */
@@ -58,7 +56,6 @@ export class Publisher {
   #notBefore = -Infinity;
   #hasChanged = false;
   #lastWriteAt: number | undefined;
-  #limitToldAt = -Infinity;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -79,8 +76,10 @@ export class Publisher {
     return this.#firstWrite.promise;
   }
 
-  publish(credential: Credential): void {
+  /** What was minted a moment ago no file can hold yet: to look first would only hold up the write. */
+  publish(credential: Credential, { isNew }: { readonly isNew: boolean }): void {
     this.#wanted = credential;
+    this.#isNew = isNew;
     this.#retryAt = 0;
     this.#alarm.ring();
   }
@@ -89,9 +88,7 @@ export class Publisher {
   async recover({ signal }: Cancellable): Promise<Credential | undefined> {
     const shared = await this.look({ signal });
     const recovered = await this.sink.recover({ signal });
-    if (recovered === undefined) return shared;
-    this.#held = this.#localise(recovered);
-    return this.#held;
+    return recovered === undefined ? shared : this.#localise(recovered);
   }
 
   /** What a shared sink holds, asked for before a mint. */
@@ -161,8 +158,9 @@ export class Publisher {
   }
 
   async #settle({ signal }: Cancellable): Promise<void> {
-    if (this.#wanted !== undefined && this.#isNew(this.#wanted)) {
-      return await this.#write(this.#wanted, this.#held, false, { signal });
+    if (this.#isNew && !this.isShared) {
+      this.#isNew = false;
+      return await this.#write(this.#wanted!, this.#held, false, { signal });
     }
     const inspected = await this.#inspect({ signal });
     const held = inspected.state === 'lacks' ? undefined : inspected.credential;
@@ -176,12 +174,6 @@ export class Publisher {
     const isRepair = this.#settledFor?.fingerprint === wanted.fingerprint;
     if (this.#failures > 0 ? this.#isTooSoon() : isRepair && this.#isLimited()) return;
     await this.#write(wanted, held, isRepair, { signal });
-  }
-
-  /** Nobody else writes a file, so it cannot hold this yet, and to look first would only hold up the write. */
-  #isNew({ fingerprint }: Credential): boolean {
-    const known = [this.#held, this.#settledFor].some((credential) => credential?.fingerprint === fingerprint);
-    return !this.isShared && this.#failures === 0 && !known;
   }
 
   #mayStay(held: Credential, wanted: Credential): boolean {
@@ -218,7 +210,7 @@ export class Publisher {
     // Another writer of a shared sink may have been faster: then what to do about it is for the next look.
     if (this.isShared && !(await this.#holds(wanted, { signal }))) return;
     this.#lastWriteAt = this.#clock.now();
-    if (isRepair) this.#repairedAt.push(this.#clock.monotonic());
+    if (isRepair) this.#repairs.repaired(this.#clock.monotonic());
     this.#settled(wanted, wanted);
     observer.sinkWritten(credentialName, sink.name, wanted, isRepair);
   }
@@ -246,13 +238,10 @@ export class Publisher {
   #isLimited(): boolean {
     const { credentialName, observer, sink } = this.#options;
     const now = this.#clock.monotonic();
-    while (this.#repairedAt[0] !== undefined && now - this.#repairedAt[0] >= MINUTE_MS) this.#repairedAt.shift();
-    const [oldest] = this.#repairedAt;
-    if (oldest === undefined || this.#repairedAt.length < REPAIRS_A_MINUTE) return false;
-    if (now - this.#limitToldAt >= MINUTE_MS) {
-      this.#limitToldAt = now;
-      observer.sinkRepairsLimited(credentialName, sink.name, this.#clock.now() + MINUTE_MS - (now - oldest));
+    const waitMs = this.#repairs.waitMs(now);
+    if (waitMs > 0 && this.#repairs.isNews(now)) {
+      observer.sinkRepairsLimited(credentialName, sink.name, this.#clock.now() + waitMs);
     }
-    return true;
+    return waitMs > 0;
   }
 }

@@ -43,8 +43,8 @@ export class Publishers {
     return await Promise.all(this.#all.map(async (publisher) => await publisher.status(options)));
   }
 
-  publish(credential: Credential): void {
-    for (const publisher of this.#all) publisher.publish(credential);
+  publish(credential: Credential, options: { readonly isNew: boolean }): void {
+    for (const publisher of this.#all) publisher.publish(credential, options);
   }
 
   /** The best of what an earlier process, or another writer, has left. */

@@ -58,17 +58,19 @@ test('a write that fails is tried again with back-off, by the life left of what 
   );
 });
 
-test('the next credential is tried at once, whatever the back-off', async (t) => {
-  const { clock, publish, recorder, sink } = await startPublisher(t, { dice: 0.999 });
-  await publish('one');
-  sink.failure = FULL;
-  await publish('two');
-  await clock.advance(5 * MINUTE_MS);
-  sink.failure = undefined;
-  assert.equal(sink.content, 'one');
-  await publish('three');
-  assert.equal(sink.content, 'three');
-  assert.equal(recorder.of('sinkWritten').at(-1)?.[3], false);
+test('the next credential is tried at once, whatever the back-off, also one that is not new', async (t) => {
+  for (const isNew of [true, false]) {
+    const { clock, publish, recorder, sink } = await startPublisher(t, { dice: 0.999 });
+    await publish('one');
+    sink.failure = FULL;
+    await publish('two');
+    await clock.advance(5 * MINUTE_MS);
+    sink.failure = undefined;
+    assert.equal(sink.content, 'one');
+    await publish('three', undefined, isNew);
+    assert.equal(sink.content, 'three');
+    assert.equal(recorder.of('sinkWritten').at(-1)?.[3], false);
+  }
 });
 
 test('a failing write is tried at once when the watch fires, at most once a second', async (t) => {

@@ -59,9 +59,12 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'the next credential waits for the back-off of the one before',
     file: 'src/credential/publisher.ts',
-    from: '    this.#wanted = credential;\n    this.#retryAt = 0;',
-    to: '    this.#wanted = credential;',
-    test: ['credential/publisher', 'the next credential is tried at once, whatever the back-off'],
+    from: '    this.#retryAt = 0;\n    this.#alarm.ring();',
+    to: '    this.#alarm.ring();',
+    test: [
+      'credential/publisher',
+      'the next credential is tried at once, whatever the back-off, also one that is not new',
+    ],
   },
   {
     bug: 'a sink is written without a look at what it holds',
@@ -69,6 +72,16 @@ export const BEYOND: readonly Mutant[] = [
     from: 'if (held !== undefined && (isHeld ?',
     to: 'if (held === undefined && (isHeld ?',
     test: ['credential/publisher', 'a credential is written once, and not again while it stands there'],
+  },
+  {
+    bug: 'what an earlier process left is taken for new, and written again',
+    file: 'src/credential/keeper.ts',
+    from: 'publish(adopted, { isNew: false })',
+    to: 'publish(adopted, { isNew: true })',
+    test: [
+      'credential/keeper-adoption',
+      'a matching unexpired credential is adopted, not minted again, and written to the sinks that lack it',
+    ],
   },
   {
     bug: 'a watch that fires is no reason to try again',
@@ -159,7 +172,7 @@ export const BEYOND: readonly Mutant[] = [
     file: 'src/minters/process.ts',
     from: "  for (const child of running) child.kill('SIGKILL');",
     to: '',
-    test: ['e2e/stopping', 'ends the sidecar at once with'],
+    test: ['e2e/stopping', 'a second … ends the sidecar at once with …, and all that the CLI started'],
   },
   {
     bug: 'a temporary that could not be removed at once stays',

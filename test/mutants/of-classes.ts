@@ -199,9 +199,9 @@ ${WRITING}`,
   {
     bugClass: 17,
     bug: 'a sink that others change is repaired without end',
-    file: 'src/credential/publisher.ts',
-    from: 'this.#repairedAt.length < REPAIRS_A_MINUTE) return false;',
-    to: 'this.#repairedAt.length < Infinity) return false;',
+    file: 'src/credential/repair-limit.ts',
+    from: 'this.#repairedAt.length < REPAIRS_A_MINUTE) return 0;',
+    to: 'this.#repairedAt.length < Infinity) return 0;',
     test: [
       'credential/publisher-repair',
       'a war over a sink that lasts for an hour costs three repairs a minute, and is reported each minute',

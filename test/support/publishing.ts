@@ -29,9 +29,9 @@ export async function startPublisher(t: TestContext, { dice = 0 } = {}) {
   });
   world.run(t, publisher);
   await clock.idle();
-  const publish = async (token: string, minted?: Minted) => {
+  const publish = async (token: string, minted?: Minted, isNew = true) => {
     const credential = credentialAt(clock, token, minted);
-    publisher.publish(credential);
+    publisher.publish(credential, { isNew });
     await clock.idle();
     return credential;
   };
