@@ -1,18 +1,30 @@
-import { once } from 'node:events';
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Cancellable } from '../credential/ports.ts';
+import { systemClock } from './clock.ts';
 
 /** ConfigMap and Secret volumes swap this link; the files beside it are links through it and never change. */
 const VOLUME_LINK = '..data';
+/** Events within a second that are no longer news: Node.js hands on one after the other, and does nothing else as long as more come. */
+const STORM_EVENTS = 2_000;
+const SECOND_MS = 1_000;
 
 /**
  * Calls back soon after somebody touched `path`: content, mode, existence, type. It may call too often, and misses what
- * happens before it is set up or beyond the kernel's limits on watches; whoever must be certain looks from time to time.
+ * happens before it is set up, beyond the kernel's limits on watches, or for a second after a storm of changes beside it;
+ * whoever must be certain looks from time to time.
  */
 export async function watchFile(path: string, onChange: () => void, { signal }: Cancellable): Promise<void> {
-  if (signal.aborted) return;
-  const aborted = once(signal, 'abort');
+  while (!signal.aborted) {
+    await watchUntilStorm(path, onChange, { signal });
+    await systemClock.sleep(SECOND_MS, { signal }).catch(() => {}); // aborted
+  }
+}
+
+async function watchUntilStorm(path: string, onChange: () => void, { signal }: Cancellable): Promise<void> {
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const end = (): void => resolve();
+  signal.addEventListener('abort', end, { once: true });
   // Loaded here, after the first credential is written or could not be.
   const { watch } = await import('chokidar');
   const directory = await realpath(dirname(path)).catch(() => dirname(path));
@@ -29,7 +41,12 @@ export async function watchFile(path: string, onChange: () => void, { signal }: 
   watcher.on('all', onChange);
   // Only the raw events tell of a chmod. A name is missing where the platform does not give it; events of directories
   // above come while ours does not exist.
+  const storm = new Storm();
   watcher.on('raw', (_event, name, details) => {
+    if (storm.isOn()) {
+      void watcher.close(); // here, because nothing else gets a turn
+      end();
+    }
     const { watchedPath } = details as { readonly watchedPath: string };
     // Removed, and perhaps made again before the watcher has looked: then it would keep watching what is gone.
     if (watchedPath === directory && name === basename(directory)) {
@@ -40,6 +57,22 @@ export async function watchFile(path: string, onChange: () => void, { signal }: 
   });
   // Not worth more than silence (too many watches, most likely): the keeper looks every second anyway.
   watcher.on('error', () => undefined);
-  await aborted;
+  await ended;
+  signal.removeEventListener('abort', end);
   await watcher.close();
+}
+
+class Storm {
+  #since = -Infinity;
+  #events = 0;
+
+  isOn(): boolean {
+    const now = systemClock.monotonic();
+    if (now - this.#since >= SECOND_MS) {
+      this.#since = now;
+      this.#events = 0;
+    }
+    this.#events += 1;
+    return this.#events > STORM_EVENTS;
+  }
 }

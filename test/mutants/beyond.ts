@@ -84,6 +84,16 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'who writes beside the file fast enough holds everything up',
+    file: 'src/platform/watch-file.ts',
+    from: 'const STORM_EVENTS = 2_000;',
+    to: 'const STORM_EVENTS = Infinity;',
+    test: [
+      'platform/watch-file',
+      'a storm of changes beside the file holds nothing up, and the watch goes on after it',
+    ],
+  },
+  {
     bug: 'a watch that fires is no reason to try again',
     file: 'src/credential/publisher.ts',
     from: 'this.#hasChanged && now - this.#triedAt >= INSPECTION_MS',

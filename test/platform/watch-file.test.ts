@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { watchFile } from '../../src/platform/watch-file.ts';
+import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
+
+/** Two files in turn, as fast as it can, because the kernel takes changes of one together. */
+const WRITER = `
+  const { openSync, writeSync } = require('node:fs');
+  const files = ['one', 'two'].map((name) => openSync(process.argv[1] + '/' + name, 'w'));
+  const end = Date.now() + 5_000;
+  writeSync(1, 'writing');
+  while (Date.now() < end) for (const file of files) writeSync(file, 'x');`;
+
+test('a storm of changes beside the file holds nothing up, and the watch goes on after it', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const path = join(directory, 'watched');
+  let calls = 0;
+  const stop = new AbortController();
+  t.after(() => stop.abort());
+  const watching = watchFile(path, () => (calls += 1), stop);
+  await eventually('the watch is set up', () => calls > 0);
+
+  const writer = spawn(process.execPath, ['-e', WRITER, directory], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => writer.kill('SIGKILL'));
+  const ended = once(writer, 'exit');
+  await once(writer.stdout, 'data');
+  for (let turn = 0; turn < 20; turn += 1) await delay(20);
+  assert.equal(writer.exitCode, null, 'nothing else had a turn before the storm was over');
+  await ended;
+
+  await eventually('a change is told of', async () => {
+    const before = calls;
+    await writeFile(path, String(before));
+    return await eventually('one call', () => calls > before, { withinMs: 100 }).catch(() => false);
+  });
+  stop.abort();
+  await watching;
+});
