@@ -26,7 +26,7 @@ export const SECTIONS = {
   },
   cpu: {
     title: 'Processor time',
-    about: 'Of a minute in which nothing is due.',
+    about: 'Of a minute in which nothing is due, with one credential by variables.',
     command: 'npm run bench -- cpu',
   },
   flood: {
