@@ -1,11 +1,13 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { build, transform, type BuildOptions, type Plugin, type TransformOptions } from 'esbuild';
+import packageJson from '../package.json' with { type: 'json' };
 import { configJsonSchema } from '../src/config/json-schema.ts';
 import { META_FILE, outputsOf } from './bundle-meta.ts';
 import { recordBytecode } from './bytecode.ts';
 import { leaveOut } from './leave-out.ts';
 
+const { engines } = packageJson;
 const outdir = 'dist';
 const parts = join(outdir, 'parts');
 
@@ -88,7 +90,11 @@ await build({
   entryPoints: { main: 'src/starter.ts' },
   outdir,
   format: 'cjs',
-  define: { 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' },
+  define: {
+    'import.meta.dirname': '__dirname',
+    'import.meta.filename': '__filename',
+    NEEDED_NODE: JSON.stringify(engines.node.replace('>=', '')),
+  },
 });
 await writeFile(join(outdir, 'package.json'), '{ "type": "commonjs" }\n');
 const bytecodeBytes = await recordBytecode(outdir);

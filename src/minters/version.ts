@@ -1,4 +1,5 @@
 import type { Cancellable, Clock } from '../credential/ports.ts';
+import { isOlder } from './is-older.ts';
 import { notStarted } from './command.ts';
 import { runCommand } from './process.ts';
 
@@ -31,11 +32,4 @@ export function complaintAbout(version: string, hasTtl: boolean): string | undef
   const needed = hasTtl ? OLDEST_WITH_TTL : OLDEST;
   if (!isOlder(version, needed)) return undefined;
   return `Databricks CLI ${version} is too old: ${needed} or newer is needed${hasTtl ? ' for a ttl' : ''}`;
-}
-
-/** Number by number. `localeCompare` can do it too, with ICU's rules of collation, which are 2 MB of memory. */
-function isOlder(version: string, than: string): boolean {
-  const [ours = [], theirs = []] = [version, than].map((numbers) => numbers.split('.').map(Number));
-  const index = theirs.findIndex((number, place) => number !== ours[place]);
-  return index !== -1 && ours[index]! < theirs[index]!;
 }

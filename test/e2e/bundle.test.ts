@@ -9,7 +9,7 @@ import { bundleSizes } from '../support/bundle-sizes.ts';
 import { copyProject } from '../support/sidecar-copy.ts';
 import { configText } from '../support/sidecar-setup.ts';
 import { hangingCli, isRunning, scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually } from '../support/sidecar-wait.ts';
+import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
 import { NODE, runCommand, startSidecar } from '../support/sidecar.ts';
 
 const BUDGETS = join(import.meta.dirname, '../fixtures/bundle-sizes.json');
@@ -102,6 +102,15 @@ describe('the bundle', () => {
       assert.equal(stderr, '');
       assert.ok(stdout.length > 50);
     }
+  });
+
+  test('says which Node.js it needs where that is too old', options, async (t) => {
+    const preload = join(await temporaryDirectory(t), 'older.cjs');
+    const older = "Object.defineProperty(process,'versions',{value:{...process.versions,node:'22.21.9'}})";
+    await writeFile(preload, older);
+    const { exitCode, stderr } = await execa(NODE, ['--require', preload, entry, 'run'], { reject: false });
+    assert.equal(exitCode, 69);
+    assert.equal(stderr, 'lakebase-credential-sidecar: Node.js 22.22 or newer is needed, this is 22.21.9');
   });
 
   testWithEachCli('publishes a credential, answers, follows its configuration, and ends with 0', async (t, cli) => {
