@@ -45,7 +45,7 @@ async function watchUntilStorm(path: string, onChange: () => void, { signal }: C
   watcher.on('raw', (_event, name, details) => {
     if (storm.isOn()) {
       void watcher.close(); // here, because nothing else gets a turn
-      end();
+      return end();
     }
     const { watchedPath } = details as { readonly watchedPath: string };
     // Removed, and perhaps made again before the watcher has looked: then it would keep watching what is gone.
