@@ -168,6 +168,7 @@ describe('the bundle', () => {
       const say = async (which: { readonly entry?: string }): Promise<unknown> => {
         const sidecar = await startSidecar(t, { workspace, config, ...which });
         const { err, msg } = await sidecar.logged('mint failed');
+        await sidecar.stop(); // and with it the next run of the CLI
         return { err, msg };
       };
       const [bySource, byBundle] = await Promise.all([say({}), say({ entry })]);

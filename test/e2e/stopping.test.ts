@@ -92,12 +92,14 @@ test(
     const workspace = await workspaceFor(t);
     const cli = await hangingCli(t);
     const sidecar = await startSidecar(t, { workspace, cli: cli.path });
-    await cli.pids();
+    const pids = await cli.pids();
     const status = await readFile(`/proc/${sidecar.pid}/status`, 'utf8');
     const caught = BigInt(`0x${/^SigCgt:\s+(\w+)$/m.exec(status)![1]!}`);
     const isCaught = (name: NodeJS.Signals): boolean => ((caught >> BigInt(constants.signals[name] - 1)) & 1n) === 1n;
     assert.ok(isCaught('SIGTERM') && isCaught('SIGINT'));
     for (const name of ['SIGHUP', 'SIGQUIT', 'SIGALRM', 'SIGUSR2'] as const) assert.ok(!isCaught(name), name);
+    await sidecar.stop();
+    for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
   },
 );
 
