@@ -1,6 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Cancellable } from '../credential/ports.ts';
+import { unlessAborted } from '../credential/tasks.ts';
 import { systemClock } from './clock.ts';
 
 /** ConfigMap and Secret volumes swap this link; the files beside it are links through it and never change. */
@@ -22,9 +23,7 @@ export async function watchFile(path: string, onChange: () => void, { signal }: 
 }
 
 async function watchUntilStorm(path: string, onChange: () => void, { signal }: Cancellable): Promise<void> {
-  const { promise: ended, resolve } = Promise.withResolvers<void>();
-  const end = (): void => resolve();
-  signal.addEventListener('abort', end, { once: true });
+  const { promise: stormy, resolve: end } = Promise.withResolvers<void>();
   // Loaded here, after the first credential is written or could not be.
   const { watch } = await import('chokidar');
   const directory = await realpath(dirname(path)).catch(() => dirname(path));
@@ -57,8 +56,7 @@ async function watchUntilStorm(path: string, onChange: () => void, { signal }: C
   });
   // Not worth more than silence (too many watches, most likely): the keeper looks every second anyway.
   watcher.on('error', () => undefined);
-  await ended;
-  signal.removeEventListener('abort', end);
+  await unlessAborted(stormy, { signal }).catch(() => {}); // aborted
   await watcher.close();
 }
 
