@@ -7,7 +7,6 @@ import { META_FILE, outputsOf } from './bundle-meta.ts';
 import { recordBytecode } from './bytecode.ts';
 import { leaveOut } from './leave-out.ts';
 
-const { engines } = packageJson;
 const outdir = 'dist';
 const parts = join(outdir, 'parts');
 
@@ -93,7 +92,7 @@ await build({
   define: {
     'import.meta.dirname': '__dirname',
     'import.meta.filename': '__filename',
-    NEEDED_NODE: JSON.stringify(engines.node.replace('>=', '')),
+    NEEDED_NODE: JSON.stringify(packageJson.engines.node.replace('>=', '')),
   },
 });
 await writeFile(join(outdir, 'package.json'), '{ "type": "commonjs" }\n');

@@ -9,8 +9,8 @@ const USES_HTTPS = /[/\\](?:src[/\\]kubernetes|@kubernetes)[/\\]/;
 const IN_EXECA = /[/\\]execa[/\\]lib[/\\]([a-z]+[/\\][a-z-]+\.js)$/;
 /** What only one file of a package has no use for here. */
 const UNUSED_IN: readonly (readonly [importer: RegExp, path: RegExp])[] = [
-  // Messages to a child, what is printed about one if that is wished, and commands that hold up everything else.
-  [IN_EXECA, /^(?:node:v8|figures|yoctocolors|pretty-ms|\.\/main-sync\.js)$/],
+  // What is printed about a child if that is wished, and commands that hold up everything else.
+  [IN_EXECA, /^(?:figures|yoctocolors|pretty-ms|\.\/main-sync\.js)$/],
   // Logs go to standard output, and nowhere else.
   [/[/\\]pino[/\\](?:pino|lib[/\\]tools)\.js$/, /^\.\/(?:lib\/)?(?:transport|multistream)$/],
   // No metrics are pushed, gathered from several processes, or quantiles.
