@@ -1,9 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { readCpuMs } from './proc.ts';
-import { NODE, type Scene } from './scene.ts';
+import { NODE, QUIET_LIFETIME_SECONDS, type Scene } from './scene.ts';
 
-/** So long that nothing is due: the first refresh can come at any time of a token's first half. */
-const LIFETIME_SECONDS = 86_400;
 const SETTLE_MS = 10_000;
 const QUIET_MS = 60_000;
 const PROBE_MS = 10_000;
@@ -12,7 +10,7 @@ const AIM_MS = 60;
 
 /** Processor time of a minute in which nothing is due: the first one, in which V8 clears away once what the start has left, and a later one. */
 export async function measureCpu(scene: Scene): Promise<void> {
-  const identity = await scene.startWorkspace(LIFETIME_SECONDS);
+  const identity = await scene.startWorkspace(QUIET_LIFETIME_SECONDS);
   const bare = scene.spawn(NODE, ['-e', 'setInterval(()=>{},1e9)'], { stdio: 'ignore' }).pid!;
   const quiet = await scene.startInjected(identity, await scene.folder());
   const probed = await scene.startInjected(identity, await scene.folder());

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { descendantsOf, readMemory, readPeak, type Memory } from './proc.ts';
-import { credential, NODE, type Running, type Scene } from './scene.ts';
+import { credential, NODE, QUIET_LIFETIME_SECONDS, type Running, type Scene } from './scene.ts';
 import { mb, median, ratio } from './table.ts';
 
 const AIM = 1.5;
@@ -9,8 +9,6 @@ export const COPIES = 3;
 export const SETTLE_MS = 60_000;
 const LOOK_MS = 15;
 const LOOKS_MS = 12_000;
-/** So long that nothing is due: the first refresh can come at any time of a token's first half. */
-const LIFETIME_SECONDS = 86_400;
 /** Renewed every four seconds. */
 const SHORT_LIFETIME_SECONDS = 6;
 
@@ -18,7 +16,7 @@ export const row = (title: string, { rss, pss, own }: Memory): string[] => [titl
 
 /** Idle in a pod that the chart made, and while it mints, against a Node.js that does nothing. */
 export async function measureMemory(scene: Scene): Promise<void> {
-  const identity = await scene.startWorkspace(LIFETIME_SECONDS);
+  const identity = await scene.startWorkspace(QUIET_LIFETIME_SECONDS);
   const bare = idlers(scene, '');
   const sidecars: Running[] = [];
   const byFile: Running[] = [];

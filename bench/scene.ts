@@ -15,6 +15,8 @@ import { Report } from './report.ts';
 export const NODE = resolve('node_modules/.bin/node');
 export const BUNDLE = resolve('dist/main.js');
 export const RESOURCE = 'projects/backstage/branches/production/endpoints/';
+/** So long that nothing is due: the first refresh can come at any time of a token's first half. */
+export const QUIET_LIFETIME_SECONDS = 86_400;
 
 /** What the image sets. */
 const IMAGE_ENVIRONMENT = Object.fromEntries(

@@ -8,8 +8,8 @@ import { execa } from 'execa';
 import { bundleSizes } from '../support/bundle-sizes.ts';
 import { copyProject } from '../support/sidecar-copy.ts';
 import { configText } from '../support/sidecar-setup.ts';
-import { hangingCli, isRunning, scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
+import { allGone, hangingCli, scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
 import { NODE, runCommand, startSidecar } from '../support/sidecar.ts';
 
 const BUDGETS = join(import.meta.dirname, '../fixtures/bundle-sizes.json');
@@ -148,7 +148,7 @@ describe('the bundle', () => {
     const { code, durationMs } = await sidecar.stop('SIGINT');
     assert.equal(code, 0);
     assert.ok(durationMs < 1_000, `${durationMs} ms`);
-    for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
+    await allGone(pids);
     assert.deepEqual(await readdir(join(sidecar.directory, 'tmp')), []);
   });
 

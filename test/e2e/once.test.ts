@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { hangingCli, isRunning, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
+import { allGone, hangingCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
 import { runCommand, spawnRun } from '../support/sidecar.ts';
 
 testWithEachCli('once mints, writes every file, and ends with 0', async (t, cli) => {
@@ -56,7 +56,7 @@ test(
     const { code, stderr } = await running;
     assert.equal(code, 69);
     assert.match(stderr, /backstage: no answer/);
-    for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
+    await allGone(pids);
   },
 );
 
@@ -85,5 +85,5 @@ test('a signal ends once with 128 and its number', { timeout: 30_000 }, async (t
   const once = await spawnRun(t, { workspace, cli: cli.path }, 'once');
   const pids = await cli.pids();
   assert.equal((await once.stop('SIGTERM')).code, 143);
-  for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
+  await allGone(pids);
 });

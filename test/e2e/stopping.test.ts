@@ -4,8 +4,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { standInCli } from '../support/clis.ts';
-import { hangingCli, isRunning, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually } from '../support/sidecar-wait.ts';
+import { allGone, hangingCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { spawnRun, startSidecar } from '../support/sidecar.ts';
 
 const options = { timeout: 30_000 };
@@ -35,7 +34,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       const { code, durationMs } = await sidecar.stop(signal);
       assert.equal(code, 0);
       assert.ok(durationMs < 1_000, `${durationMs} ms`);
-      for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
+      await allGone(pids);
       assert.deepEqual(await readdir(join(sidecar.directory, 'tmp')), []);
     },
   );
@@ -81,7 +80,7 @@ for (const [signal, code] of [
     const exit = await sidecar.stop(signal);
     assert.equal(exit.code, code);
     assert.ok(exit.durationMs < 250, `${exit.durationMs} ms`);
-    for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
+    await allGone(pids);
   });
 }
 
@@ -99,7 +98,7 @@ test(
     assert.ok(isCaught('SIGTERM') && isCaught('SIGINT'));
     for (const name of ['SIGHUP', 'SIGQUIT', 'SIGALRM', 'SIGUSR2'] as const) assert.ok(!isCaught(name), name);
     await sidecar.stop();
-    for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
+    await allGone(pids);
   },
 );
 
@@ -110,5 +109,5 @@ test('a signal that comes before anything is set up ends the sidecar as well', o
   const pids = await cli.pids(); // the command runs before logging and probes are loaded
   const { code } = await sidecar.stop();
   assert.equal(code, 0);
-  for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
+  await allGone(pids);
 });

@@ -58,6 +58,10 @@ export async function isRunning(pid: number): Promise<boolean> {
   return stat !== '' && !/\) [ZX] /.test(stat);
 }
 
+export async function allGone(pids: readonly number[]): Promise<void> {
+  for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
+}
+
 export interface RecordedRun {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
