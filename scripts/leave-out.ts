@@ -10,7 +10,7 @@ const IN_EXECA = /[/\\]execa[/\\]lib[/\\]([a-z]+[/\\][a-z-]+\.js)$/;
 /** What only one file of a package has no use for here. */
 const UNUSED_IN: readonly (readonly [importer: RegExp, path: RegExp])[] = [
   // What is printed about a child if that is wished, and commands that hold up everything else.
-  [IN_EXECA, /^(?:figures|yoctocolors|pretty-ms|\.\/main-sync\.js)$/],
+  [IN_EXECA, /^(?:figures|yoctocolors|pretty-ms|node:tty|\.\/main-sync\.js)$/],
   // Logs go to standard output, and nowhere else.
   [/[/\\]pino[/\\](?:pino|lib[/\\]tools)\.js$/, /^\.\/(?:lib\/)?(?:transport|multistream)$/],
   // No metrics are pushed, gathered from several processes, or quantiles.
@@ -27,6 +27,9 @@ const NEVER_CALLED =
 /** Dependencies use no more than this of modules of Node.js that are some hundred KB of memory, and a millisecond, each. */
 const SMALLER: Readonly<Record<string, string>> = {
   assert: 'module.exports = (holds, message) => { if (!holds) throw new Error(message); };',
+  'fs/promises': `const fs = require('node:fs'); const { promisify } = require('node:util');
+    for (const name of ['lstat', 'readdir', 'readlink', 'stat']) exports[name] = promisify(fs[name]);
+    exports.realpath = promisify(fs.realpath.native);`,
   dns: "exports.lookup = (...args) => require('node:dns').lookup(...args);",
   worker_threads: 'exports.isMainThread = true;',
 };
@@ -42,6 +45,11 @@ const CHANGES_IN_EXECA: Readonly<Record<string, readonly (readonly [from: string
   'stdio/direction.js': [
     ['[0, process.stdin]', '[0]'],
     ['[1, 2, process.stdout, process.stderr]', '[1, 2]'],
+  ],
+  // Which makes a table of all signals, each of 65 by a search through all of them.
+  'terminate/signal.js': [
+    ["import {signalsByName} from 'human-signals';", ''],
+    ['signalsByName[signal].description', 'signal'],
   ],
   'verbose/default.js': [['process.stderr.isTTY === true', 'false']],
   'arguments/escape.js': [

@@ -1,5 +1,6 @@
-import { realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import type { Cancellable } from '../credential/ports.ts';
 import { unlessAborted } from '../credential/tasks.ts';
 import { systemClock } from './clock.ts';
@@ -26,7 +27,7 @@ async function watchUntilStorm(path: string, onChange: () => void, { signal }: C
   const { promise: stormy, resolve: end } = Promise.withResolvers<void>();
   // Loaded here, after the first credential is written or could not be.
   const { watch } = await import('chokidar');
-  const directory = await realpath(dirname(path)).catch(() => dirname(path));
+  const directory = await promisify(realpath.native)(dirname(path)).catch(() => dirname(path));
   const target = join(directory, basename(path));
   // The directory and not the file, because each replacement is a new inode. It stays shallow through `ignored`: with
   // `depth`, a directory that is removed and made again is not watched any more. `atomic` would hold back an `unlink`.

@@ -1,7 +1,7 @@
-import { constants, open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Cancellable } from '../credential/ports.ts';
 import { hasErrno } from './file-errors.ts';
+import { close, constants, fchmod, fsync, open, readdir, rename, unlink, writeFile } from './files.ts';
 
 /** Between `.<name>` and the end of a temporary's name; nothing else is ever swept. */
 const TEMPORARY_ENDING = /^\.[0-9a-f]{16}\.tmp$/;
@@ -46,7 +46,7 @@ export async function replaceFile(
     await removeAbandoned(directoryName);
     await syncDirectory(directory);
   } finally {
-    await directory.close();
+    await close(directory);
   }
 }
 
@@ -65,7 +65,7 @@ async function removeAbandoned(directory: string): Promise<void> {
 export async function probeDirectory(path: string): Promise<void> {
   const temporary = temporaryOf(path);
   const file = await open(temporary, 'wx', 0o600);
-  await file.close();
+  await close(file);
   await unlink(temporary);
 }
 
@@ -91,12 +91,12 @@ function temporaryOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.${digits.join('')}.tmp`);
 }
 
-async function fill(file: FileHandle, content: string, mode: number): Promise<void> {
+async function fill(file: number, content: string, mode: number): Promise<void> {
   try {
-    await both(file.chmod(mode), file.writeFile(content)); // open() applied the umask
-    await file.sync();
+    await both(fchmod(file, mode), writeFile(file, content)); // open() applied the umask
+    await fsync(file);
   } finally {
-    await file.close();
+    await close(file);
   }
 }
 
@@ -106,8 +106,8 @@ async function both(...work: readonly [first: Promise<void>, second: Promise<voi
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
-async function syncDirectory(directory: FileHandle): Promise<void> {
-  await directory.sync().catch((error: unknown) => {
+async function syncDirectory(directory: number): Promise<void> {
+  await fsync(directory).catch((error: unknown) => {
     // Some network and FUSE file systems know no fsync of a directory; there is nothing more to ask of them.
     if (!hasErrno(error, 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP')) throw error;
   });

@@ -1,6 +1,6 @@
-import { access, chmod, constants, mkdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { hasErrno } from './file-errors.ts';
+import { access, chmod, constants, mkdir, stat } from './files.ts';
 
 const DIRECTORY_MODE = 0o750;
 const SETGID = 0o2000;

@@ -1,8 +1,8 @@
 import type { Stats } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { getSystemErrorMessage } from 'node:util';
 import { SinkError, type SinkFailure } from '../credential/errors.ts';
+import { stat } from './files.ts';
 
 const FAILURE_BY_ERRNO: Readonly<Record<string, SinkFailure>> = {
   ENOSPC: 'no_space',

@@ -1,11 +1,11 @@
 import type { BigIntStats } from 'node:fs';
-import { lstat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SinkError } from '../credential/errors.ts';
 import type { Cancellable, Clock, Connection, Credential, Holding, Sink, SinkListener } from '../credential/ports.ts';
 import { probeDirectory, replaceFile, sweep } from './atomic-write.ts';
 import { findMissing, makeDirectory } from './directory.ts';
 import { hasErrno, octal, ownershipOf, toSinkError } from './file-errors.ts';
+import { lstat } from './files.ts';
 import { Glance } from './glance.ts';
 import { readRegularFile } from './read-file.ts';
 import { parseToken, render, type FileFormat } from './render.ts';

@@ -1,6 +1,6 @@
 import type { BigIntStats } from 'node:fs';
-import { lstat } from 'node:fs/promises';
 import type { Clock } from '../credential/ports.ts';
+import { lstat } from './files.ts';
 
 /** Each of them changes with whatever is done to a file, the last one whether or not somebody wants to hide it. */
 const FIELDS = ['dev', 'ino', 'mode', 'uid', 'gid', 'size', 'mtimeNs', 'ctimeNs'] as const;

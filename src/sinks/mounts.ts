@@ -1,6 +1,6 @@
-import { lstat, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { hasErrno } from './file-errors.ts';
+import { lstat, readFile, realpath, stat } from './files.ts';
 
 /** In proc_pid_mountinfo(5), the field with the mount point as this process sees it. */
 const MOUNT_POINT_FIELD = 4;

@@ -1,7 +1,7 @@
 import type { BigIntStats, Stats } from 'node:fs';
-import { lstat } from 'node:fs/promises';
 import { SinkError } from '../credential/errors.ts';
 import { hasErrno } from './file-errors.ts';
+import { lstat } from './files.ts';
 import { isMountPoint } from './mounts.ts';
 
 /** @throws SinkError where a rename could not put a file at `path`, or should not */

@@ -130,6 +130,34 @@ describe('the bundle', () => {
     assert.equal(sidecar.stderr, '');
   });
 
+  test('loads no more of Node.js than files, processes, HTTP and its own metrics need', options, async (t) => {
+    const workspace = await workspaceFor(t);
+    const directory = await temporaryDirectory(t);
+    const [preload, list] = [join(directory, 'list.cjs'), join(directory, 'list.json')];
+    await writeFile(
+      preload,
+      `process.on('exit', () => require('node:fs').writeFileSync(${JSON.stringify(list)}, JSON.stringify(process.moduleLoadList)))`,
+    );
+    const sidecar = await startSidecar(t, { workspace, entry, env: { NODE_OPTIONS: `--require=${preload}` } });
+    await (await sidecar.ready()).metrics();
+    await sidecar.stop();
+    const loaded = JSON.parse(await readFile(list, 'utf8')) as string[];
+    assert.ok(loaded.includes('NativeModule http'));
+    for (const name of [
+      'assert',
+      'fs/promises',
+      'http2',
+      'https',
+      'inspector',
+      'internal/repl/history',
+      'readline',
+      'tls',
+      'worker_threads',
+      'zlib',
+    ])
+      assert.ok(!loaded.includes(`NativeModule ${name}`), name);
+  });
+
   testWithEachCli('adopts after kill -9 what it had published', async (t, cli) => {
     const workspace = await workspaceFor(t);
     const killed = await (await startSidecar(t, { workspace, cli, entry })).ready();

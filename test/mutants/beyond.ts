@@ -228,7 +228,7 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'the file is not fsynced before it is in its place',
     file: 'src/sinks/atomic-write.ts',
-    from: '    await file.sync();\n',
+    from: '    await fsync(file);\n',
     to: '',
     test: ['sinks/atomic-write', 'a file and its directory are on the disk, in this order, before the end is told'],
   },

@@ -20,8 +20,8 @@ export const OF_CLASSES: readonly Mutant[] = [
     bugClass: 2,
     bug: 'the umask decides about the mode',
     file: 'src/sinks/atomic-write.ts',
-    from: 'await both(file.chmod(mode), file.writeFile(content)); // open() applied the umask',
-    to: 'await file.writeFile(content);',
+    from: 'await both(fchmod(file, mode), writeFile(file, content)); // open() applied the umask',
+    to: 'await writeFile(file, content);',
     test: ['sinks/atomic-write', 'a file gets exactly its mode, whatever the umask'],
   },
   {
@@ -33,10 +33,10 @@ export const OF_CLASSES: readonly Mutant[] = [
 ${WRITING}`,
     to: `'wx');
     try {
-      await both(first(), file.writeFile(content));
+      await both(first(), writeFile(file, content));
       await rename(temporary, path);
-      await file.chmod(mode);
-      await file.close();`,
+      await fchmod(file, mode);
+      await close(file);`,
     test: ['sinks/file-crash', 'a reader sees only whole tokens with the right mode during a thousand publications'],
   },
   {

@@ -1,23 +1,22 @@
 import assert from 'node:assert/strict';
-import {
-  chmod,
-  chown,
-  type FileHandle,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  stat,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
+import fs, { chmodSync, fstatSync, readFileSync } from 'node:fs';
+import { chmod, chown, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { probeDirectory, replaceFile, sweep } from '../../src/sinks/atomic-write.ts';
 import { makeTemporaryDirectory } from '../fixtures/sink-programs.ts';
 import { eventually } from '../support/sidecar-wait.ts';
 
 const NOBODY = 65_534;
+
+// Put in its place before that is loaded, which takes the functions as they are then.
+let afterSync: ((file: number) => void) | undefined;
+const { fsync } = fs;
+fs.fsync = ((file, done) =>
+  fsync(file, (error) => {
+    afterSync?.(file);
+    done(error);
+  })) as typeof fsync;
+const { probeDirectory, replaceFile, sweep } = await import('../../src/sinks/atomic-write.ts');
 
 test('a file gets exactly its mode, whatever the umask', async (t) => {
   const path = join(await makeTemporaryDirectory(t), 'token');
@@ -57,7 +56,7 @@ test('a temporary in a directory that was closed meanwhile goes with the next re
     t.after(() => process.seteuid!(0));
   }
   await replaceFile(path, 'old', 0o600);
-  const closing = await whenSynced(t, path, () => chmod(directory, 0o500));
+  const closing = whenSynced(t, () => chmodSync(directory, 0o500));
   await assert.rejects(replaceFile(path, 'never seen', 0o600), { code: 'EACCES' });
   closing.restore();
   assert.equal((await readdir(directory)).length, 2);
@@ -115,9 +114,9 @@ test('a file and its directory are on the disk, in this order, before the end is
   const path = join(await makeTemporaryDirectory(t), 'token');
   await replaceFile(path, 'old', 0o600);
   const synced: string[] = [];
-  await whenSynced(t, path, async (handle) => {
+  whenSynced(t, (file) => {
     synced.push(
-      `${(await handle.stat()).isDirectory() ? 'the directory' : 'a file'} while readers get the ${await readFile(path, 'utf8')} one`,
+      `${fstatSync(file).isDirectory() ? 'the directory' : 'a file'} while readers get the ${readFileSync(path, 'utf8')} one`,
     );
   });
   await replaceFile(path, 'new', 0o600);
@@ -155,15 +154,12 @@ test('a probe leaves nothing behind', async (t) => {
   assert.deepEqual(await readdir(directory), []);
 });
 
-/** Calls back after each fsync, of files and directories alike; `path` must be there. */
-async function whenSynced(t: TestContext, path: string, onSync: (handle: FileHandle) => Promise<void>) {
-  const file = await open(path);
-  const handles = Object.getPrototypeOf(file) as FileHandle;
-  await file.close();
-  const sync = Object.getOwnPropertyDescriptor(handles, 'sync')!.value as () => Promise<void>;
-  const { mock } = t.mock.method(handles, 'sync', async function (this: FileHandle) {
-    await sync.call(this);
-    await onSync(this);
-  });
-  return mock;
+/** Calls back after each fsync until the end of the test, of files and directories alike. */
+function whenSynced(t: TestContext, onSync: (file: number) => void) {
+  afterSync = onSync;
+  const restore = (): void => {
+    afterSync = undefined;
+  };
+  t.after(restore);
+  return { restore };
 }
