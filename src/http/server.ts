@@ -7,8 +7,6 @@ import { prefersHtml } from './accept.ts';
 import { answerInTurn, limitConnections, sharing } from './limits.ts';
 import { answerProbe, parseProbeQuery } from './probes.ts';
 import { reportStatus } from './status-json.ts';
-import { PAGE_SECURITY_POLICY } from './status-page-assets.ts';
-import { renderStatusPage } from './status-page.ts';
 
 export { listen } from './listen.ts';
 
@@ -93,6 +91,8 @@ export function createServer(options: ServerOptions): FastifyInstance {
     if (!prefersHtml(request.headers.accept)) {
       return answer(reply, 200, `${JSON.stringify(report, null, 2)}\n`, 'application/json; charset=utf-8');
     }
+    // Loaded for the first one who looks, which in most pods is nobody.
+    const { PAGE_SECURITY_POLICY, renderStatusPage } = await import('./status-page.ts');
     reply.header('content-security-policy', PAGE_SECURITY_POLICY).header('referrer-policy', 'no-referrer');
     return answer(reply.header('x-frame-options', 'DENY'), 200, renderStatusPage(report), 'text/html; charset=utf-8');
   });

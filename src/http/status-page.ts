@@ -2,6 +2,8 @@ import { type Html, html } from './html.ts';
 import { SCRIPT, STYLE } from './status-page-assets.ts';
 import type { CredentialReport, SinkReport, State, StatusReport } from './status-json.ts';
 
+export { PAGE_SECURITY_POLICY } from './status-page-assets.ts';
+
 const RELOAD_SECONDS = 5;
 const ICON =
   'data:image/svg+xml,%3Csvg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"%3E%3Ccircle cx="8" cy="8" r="6" fill="%2317784a"/%3E%3C/svg%3E';
