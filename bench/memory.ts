@@ -11,6 +11,10 @@ const LOOK_MS = 15;
 const LOOKS_MS = 12_000;
 /** Renewed every four seconds. */
 const SHORT_LIFETIME_SECONDS = 6;
+/** What a sidecar cannot do without of Node.js itself. */
+const NEEDED = `require('node:http').createServer().listen(0, '127.0.0.1');
+  require('node:child_process').spawn('/bin/true');
+  require('node:crypto').createHash('sha256').update('').digest();`;
 
 export const row = (title: string, { rss, pss, own }: Memory): string[] => [title, mb(rss), mb(pss), mb(own)];
 
@@ -18,6 +22,7 @@ export const row = (title: string, { rss, pss, own }: Memory): string[] => [titl
 export async function measureMemory(scene: Scene): Promise<void> {
   const identity = await scene.startWorkspace(QUIET_LIFETIME_SECONDS);
   const bare = idlers(scene, '');
+  const needed = idlers(scene, NEEDED);
   const sidecars: Running[] = [];
   const byFile: Running[] = [];
   for (let i = 0; i < COPIES; i += 1) {
@@ -39,6 +44,7 @@ export async function measureMemory(scene: Scene): Promise<void> {
     ['', 'RSS', 'PSS', 'private'],
     [
       row('bare Node', floor),
+      row('… that listens for HTTP, has run a command and made a hash', middle(needed.map(readMemory))),
       row('sidecar, idle', idle),
       ['ratio', ratio(idle.rss / floor.rss, AIM), ratio(idle.pss / floor.pss), ratio(idle.own / floor.own)],
       row('… with a configuration file', middle(byFile.map(({ pid }) => readMemory(pid)))),
