@@ -76,11 +76,11 @@ export class Publisher {
     return this.#firstWrite.promise;
   }
 
-  /** What was minted a moment ago no file can hold yet: to look first would only hold up the write. */
+  /** Ends a back-off, but not what a server has asked for. What is new no file can hold yet: to look first would only hold it up. */
   publish(credential: Credential, { isNew }: { readonly isNew: boolean }): void {
     this.#wanted = credential;
     this.#isNew = isNew;
-    this.#retryAt = 0;
+    this.#retryAt = this.#notBefore;
     this.#alarm.ring();
   }
 

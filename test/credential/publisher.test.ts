@@ -73,6 +73,27 @@ test('the next credential is tried at once, whatever the back-off, also one that
   }
 });
 
+test('the next credential waits, without turning a loop, where no write is worth trying yet', async (t) => {
+  const { clock, publish, sink, tries } = await startPublisher(t);
+  await publish('one');
+  let looks = 0;
+  const inspect = sink.inspect.bind(sink);
+  sink.inspect = async (...args) => {
+    looks += 1;
+    assert.ok(looks < 100, 'it looks all the time');
+    return await inspect(...args);
+  };
+  sink.failure = new SinkError('throttled', 'no time', { retryAfterMs: 30_000 });
+  await publish('two', undefined, false);
+  const [refusedAt] = tries.slice(-1);
+  sink.failure = undefined;
+  await publish('three', undefined, false);
+  await clock.advance(29_999);
+  assert.deepEqual(tries.slice(-1), [refusedAt]);
+  await clock.advance(1);
+  assert.equal(sink.content, 'three');
+});
+
 test('a failing write is tried at once when the watch fires, at most once a second', async (t) => {
   const { clock, gaps, meddle, publish, sink, tries } = await startPublisher(t, { dice: 0.999 });
   await publish('one');
