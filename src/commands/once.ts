@@ -48,7 +48,12 @@ export async function once({ config, timeout = TIMEOUT, signal }: OnceOptions): 
 
 function explain(statuses: readonly CredentialStatus[], timeout: string): StartupError | SinksError {
   const unpublished = statuses.flatMap(({ current, sinks }) =>
-    current === undefined ? [] : sinks.flatMap(({ holding }) => (holding.state === 'lacks' ? [holding.problem] : [])),
+    current === undefined
+      ? []
+      : sinks.flatMap(({ failure, holding }) => {
+          const problem = holding.state === 'lacks' ? holding.problem : undefined;
+          return failure?.error ?? problem ?? []; // why it could not be written says more than what it lacks
+        }),
   );
   if (unpublished.length > 0) return new SinksError(unpublished);
   const missing = statuses.filter(({ current }) => current === undefined);

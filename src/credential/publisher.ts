@@ -208,7 +208,10 @@ export class Publisher {
       return;
     }
     // Another writer of a shared sink may have been faster: then what to do about it is for the next look.
-    if (this.isShared && !(await this.#holds(wanted, { signal }))) return;
+    if (this.isShared && !(await this.#holds(wanted, { signal }))) {
+      this.#retryAt = this.#triedAt + INSPECTION_MS; // whoever is faster each time must not make this one hurry
+      return;
+    }
     this.#lastWriteAt = this.#clock.now();
     if (isRepair) this.#repairs.repaired(this.#clock.monotonic());
     this.#settled(wanted, wanted);
@@ -223,7 +226,7 @@ export class Publisher {
     const retryMs = Math.max(delayMs, error.retryAfterMs);
     this.#retryAt = this.#clock.monotonic() + retryMs;
     this.#notBefore = this.#clock.monotonic() + error.retryAfterMs;
-    this.#failure = { code: error.failure, remedy: error.remedy, at: now, retryAt: now + retryMs };
+    this.#failure = { error, at: now, retryAt: now + retryMs };
     observer.sinkFailed(credentialName, sink.name, error, now + retryMs);
     this.#firstTry.resolve();
   }

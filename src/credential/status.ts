@@ -1,4 +1,4 @@
-import type { MintFailure, SinkFailure } from './errors.ts';
+import type { MintFailure, SinkError } from './errors.ts';
 import type { Clock, Credential, Holding, Sink } from './ports.ts';
 import { expiresLater, isUsable, type RefreshPolicy, remainingMs } from './schedule.ts';
 
@@ -9,8 +9,7 @@ export interface SinkStatus {
   readonly holding: Holding;
   readonly lastWriteAt: number | undefined;
   /** The last write failed. */
-  readonly failure:
-    { readonly code: SinkFailure; readonly remedy: string; readonly at: number; readonly retryAt: number } | undefined;
+  readonly failure: { readonly error: SinkError; readonly at: number; readonly retryAt: number } | undefined;
 }
 
 export interface CredentialStatus {

@@ -116,8 +116,8 @@ function reportSink({ name, kind, holding, lastWriteAt, failure }: SinkStatus, c
   };
 }
 
-function reportFailure({ code, at, retryAt, remedy }: NonNullable<SinkStatus['failure']>): SinkReport['failure'] {
-  return { code, at: rfc3339(at), retryAt: rfc3339(retryAt), remedy };
+function reportFailure({ error, at, retryAt }: NonNullable<SinkStatus['failure']>): SinkReport['failure'] {
+  return { code: error.failure, at: rfc3339(at), retryAt: rfc3339(retryAt), remedy: error.remedy };
 }
 
 function stateOf({ current, consecutiveFailures }: CredentialStatus, clock: Clock): State {

@@ -79,6 +79,13 @@ const REQUESTS = {
 /** In which the token is found again. */
 const BEARING: ReadonlySet<FileFormat> = new Set(['token', 'json', 'pgpass']);
 
+/** Why no apply can ever make of it what is configured; undefined where one can. */
+export function whyUnfit(object: SecretObject, { type }: SecretSpec): string | undefined {
+  if (object.immutable === true) return 'is immutable';
+  if (object.type === undefined || object.type === type) return undefined;
+  return `has the type ${object.type}, and ${type} is configured; the type of a Secret never changes`;
+}
+
 /** What is applied, and nothing else of the Secret is ours. */
 export function renderSecret(credential: Credential, spec: SecretSpec, present: SecretObject | undefined) {
   const { annotations: others = {} } = present?.metadata ?? {};

@@ -15,6 +15,7 @@ import {
   type SecretSpec,
   versionOf,
   wasOurs,
+  whyUnfit,
 } from './secret-object.ts';
 
 export interface SecretSinkOptions extends SecretSpec {
@@ -99,7 +100,7 @@ export class SecretSink implements Sink {
     const body = renderSecret(credential, this.#options, this.#object);
     this.#unspeakable = [credential.token.reveal(), ...Object.values(body.data)];
     const answer = await this.#patch(body, force, { signal });
-    if (answer.status < 300) return this.#learn(answer);
+    if (answer.status < 300) return this.#learnApplied(answer, credential);
     if (answer.status !== 409) throw this.#explain(answer);
     await this.#get({ signal });
     // Without a conflict of managers somebody was faster, and `inspect` tells with what.
@@ -153,7 +154,7 @@ export class SecretSink implements Sink {
       conflicts.every(({ field, manager }) => wasOurs(field, object, this.#options) && !isApplier(manager, object));
     if (!isOurs) throw this.#conflict(conflicts);
     const forced = await this.#patch(renderSecret(credential, this.#options, object), true, { signal });
-    if (forced.status < 300) this.#learn(forced);
+    if (forced.status < 300) this.#learnApplied(forced, credential);
     else if (forced.status !== 409) throw this.#explain(forced);
   }
 
@@ -164,16 +165,11 @@ export class SecretSink implements Sink {
 
   /** @throws SinkError for what no apply can ever change */
   #refuseUnfit(): void {
-    const { type } = this.#options;
-    const object = this.#object;
-    const refuse = (reason: string): SinkError =>
-      new SinkError('refused', `${this.name} ${reason}`, {
-        remedy: 'delete the Secret, so that it is made again, or configure another one',
-      });
-    if (object?.immutable === true) throw refuse('is immutable');
-    if (object?.type !== undefined && object.type !== type) {
-      throw refuse(`has the type ${object.type}, and ${type} is configured; the type of a Secret never changes`);
-    }
+    const reason = this.#object && whyUnfit(this.#object, this.#options);
+    if (reason === undefined) return;
+    throw new SinkError('refused', `${this.name} ${reason}`, {
+      remedy: 'delete the Secret, so that it is made again, or configure another one',
+    });
   }
 
   async #patch(body: object, force: boolean, { signal }: Cancellable, more: Readonly<Record<string, string>> = {}) {
@@ -227,6 +223,19 @@ export class SecretSink implements Sink {
     if (object !== undefined) return this.#observe({ state: 'present', object });
     throw this.#stillUnknown(
       new SinkError('unreachable', `what answers (${status}) in the place of the API server knows no Secrets`),
+    );
+  }
+
+  /** @throws SinkError where the Secret is not what was applied: a webhook may change anything on its way */
+  #learnApplied(answer: ApiAnswer, credential: Credential): void {
+    this.#learn(answer);
+    if (this.#object === undefined || compare(this.#object, credential, this.#options) === 'same') return;
+    throw new SinkError(
+      'conflict',
+      `${this.name} was applied, but something in the cluster makes another thing of it`,
+      {
+        remedy: 'find the webhook or policy that changes Secrets on their way, and let it leave this one alone',
+      },
     );
   }
 

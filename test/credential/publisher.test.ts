@@ -177,8 +177,7 @@ test('the status says what a reader gets now, and why the last write failed', as
   await publish('two');
   const failing = await publisher.status(t);
   assert.deepEqual(failing.holding, { state: 'holds', credential: one }, 'the old one still is ours');
-  const { remedy } = FULL;
-  assert.deepEqual(failing.failure, { code: 'no_space', remedy, at: clock.now(), retryAt: clock.now() + 500 });
+  assert.deepEqual(failing.failure, { error: FULL, at: clock.now(), retryAt: clock.now() + 500 });
   await meddle('foreign');
   const { holding } = await publisher.status(t);
   assert.equal(holding.state === 'lacks' && holding.problem.failure, 'foreign_content');

@@ -76,6 +76,8 @@ test(
     assert.equal(code, 73, stderr);
     assert.match(stderr, /run\/pgpass/);
     assert.match(stderr, /run\/token/);
+    assert.match(stderr, /a file stands where a directory should/);
+    assert.doesNotMatch(stderr, /does not exist/);
   },
 );
 

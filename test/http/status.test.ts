@@ -56,7 +56,7 @@ describe('the report', () => {
 
   test('has the same keys where nothing is known', () => {
     const { remedy } = new SinkError('no_space', 'full');
-    const failure = { code: 'no_space', remedy, at: NOW, retryAt: NOW + 1_000 } as const;
+    const failure = { error: new SinkError('no_space', 'full', { remedy }), at: NOW, retryAt: NOW + 1_000 };
     const sinks = [{ ...lacking('missing', 'not there'), failure }];
     const pending = statusWith({ current: undefined, sinks, lastAttemptAt: undefined, lastSuccessAt: undefined });
     const [empty] = report(pending).credentials;
