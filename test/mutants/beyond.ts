@@ -57,9 +57,29 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'a new credential ends the wait that a server has asked for',
+    file: 'src/credential/publisher.ts',
+    from: '    this.#retryAt = this.#notBefore;\n    this.#alarm.ring();',
+    to: '    this.#retryAt = 0;\n    this.#alarm.ring();',
+    test: [
+      'credential/publisher',
+      'the next credential waits, without turning a loop, where no write is worth trying yet',
+    ],
+  },
+  {
+    bug: 'what the cluster made of a Secret is taken for what was applied',
+    file: 'src/sinks/secret.ts',
+    from: "=== 'same') return;",
+    to: "!== 'never') return;",
+    test: [
+      'sinks/secret-answers',
+      'what the cluster makes of a Secret on its way is no success, and says where to look',
+    ],
+  },
+  {
     bug: 'the next credential waits for the back-off of the one before',
     file: 'src/credential/publisher.ts',
-    from: '    this.#retryAt = 0;\n    this.#alarm.ring();',
+    from: '    this.#retryAt = this.#notBefore;\n    this.#alarm.ring();',
     to: '    this.#alarm.ring();',
     test: [
       'credential/publisher',
