@@ -21,11 +21,21 @@ export interface CliRun extends Cancellable {
   readonly timeoutMs: number;
 }
 
+export interface CliResult extends CommandResult {
+  /** What must not be in anything that it prints, as far as it is known: of this run, since a secret may be rotated meanwhile. */
+  readonly secrets: readonly Secret[];
+}
+
+interface Identity extends Pick<CliResult, 'secrets'> {
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+/** No secret has them, and no variable can hold the last. */
+const FOREIGN = ['\n', '\r', '\0'];
+
 /** The Databricks CLI, as one identity. It sees the variables it needs and no others. */
 export class DatabricksCli {
   readonly #options: CliOptions;
-  /** What must not be in anything that it prints, as far as it is known. */
-  #secrets: readonly Secret[] = [];
 
   constructor(options: CliOptions) {
     this.#options = options;
@@ -35,47 +45,57 @@ export class DatabricksCli {
     return this.#options.command;
   }
 
-  get secrets(): readonly Secret[] {
-    return this.#secrets;
-  }
-
-  async run(args: readonly string[], { slot, timeoutMs, signal }: CliRun): Promise<CommandResult> {
+  async run(args: readonly string[], { slot, timeoutMs, signal }: CliRun): Promise<CliResult> {
     const { clock, command, homes, passThrough } = this.#options;
-    const env = { ...passThrough, ...homes.variables(slot), ...this.#identity() };
-    return await runCommand({ file: command, args, env }, { signal, timeoutMs, clock });
+    const { variables, secrets } = this.#identity();
+    const env = { ...passThrough, ...homes.variables(slot), ...variables };
+    return { ...(await runCommand({ file: command, args, env }, { signal, timeoutMs, clock })), secrets };
   }
 
   /** `DATABRICKS_AUTH_TYPE` is always set, but with a profile: without it the CLI hides the real error, and refuses file-oidc. */
-  #identity(): Record<string, string> {
+  #identity(): Identity {
     const { auth } = this.#options;
     switch (auth.kind) {
       case 'file-oidc':
-        this.#secrets = readQuietly(auth.tokenFile);
         return {
-          DATABRICKS_HOST: auth.host,
-          DATABRICKS_AUTH_TYPE: auth.kind,
-          DATABRICKS_CLIENT_ID: auth.clientId,
-          DATABRICKS_OIDC_TOKEN_FILEPATH: auth.tokenFile,
+          variables: {
+            DATABRICKS_HOST: auth.host,
+            DATABRICKS_AUTH_TYPE: auth.kind,
+            DATABRICKS_CLIENT_ID: auth.clientId,
+            DATABRICKS_OIDC_TOKEN_FILEPATH: auth.tokenFile,
+          },
+          secrets: readQuietly(auth.tokenFile),
         };
       case 'oauth-m2m': {
         const secret = 'value' in auth.secret ? auth.secret.value : readSecret(auth.secret.file);
-        this.#secrets = [secret];
         return {
-          DATABRICKS_HOST: auth.host,
-          DATABRICKS_AUTH_TYPE: auth.kind,
-          DATABRICKS_CLIENT_ID: auth.clientId,
-          DATABRICKS_CLIENT_SECRET: secret.reveal(),
+          variables: {
+            DATABRICKS_HOST: auth.host,
+            DATABRICKS_AUTH_TYPE: auth.kind,
+            DATABRICKS_CLIENT_ID: auth.clientId,
+            DATABRICKS_CLIENT_SECRET: secret.reveal(),
+          },
+          secrets: [secret],
         };
       }
       case 'profile':
         return {
-          ...(auth.host === undefined ? {} : { DATABRICKS_HOST: auth.host }),
-          DATABRICKS_CONFIG_FILE: auth.configFile,
-          DATABRICKS_CONFIG_PROFILE: auth.profile,
+          variables: {
+            ...(auth.host === undefined ? {} : { DATABRICKS_HOST: auth.host }),
+            DATABRICKS_CONFIG_FILE: auth.configFile,
+            DATABRICKS_CONFIG_PROFILE: auth.profile,
+          },
+          secrets: [],
         };
       case 'pat':
-        this.#secrets = [auth.token];
-        return { DATABRICKS_HOST: auth.host, DATABRICKS_AUTH_TYPE: auth.kind, DATABRICKS_TOKEN: auth.token.reveal() };
+        return {
+          variables: {
+            DATABRICKS_HOST: auth.host,
+            DATABRICKS_AUTH_TYPE: auth.kind,
+            DATABRICKS_TOKEN: auth.token.reveal(),
+          },
+          secrets: [auth.token],
+        };
       default:
         return auth satisfies never;
     }
@@ -96,6 +116,11 @@ function readSecret(file: string): Secret {
   if (text === '') {
     throw new MintError('auth', `the client secret file ${file} is empty`, {
       remedy: 'put the OAuth secret of the service principal into the file',
+    });
+  }
+  if (FOREIGN.some((character) => text.includes(character))) {
+    throw new MintError('auth', `the client secret file ${file} holds more than one line of text`, {
+      remedy: 'put nothing but the OAuth secret of the service principal into the file, as plain text',
     });
   }
   return new Secret(text);

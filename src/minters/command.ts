@@ -1,9 +1,8 @@
 import { MintError } from '../credential/errors.ts';
 import type { Clock, Credential, Minter, MintOptions } from '../credential/ports.ts';
 import type { Secret } from '../credential/secret.ts';
-import type { DatabricksCli } from './cli.ts';
+import type { CliResult, DatabricksCli } from './cli.ts';
 import { diagnose } from './diagnose.ts';
-import type { CommandResult } from './process.ts';
 import { scrub } from './scrub.ts';
 
 /** Lakebase Autoscaling has endpoints, Lakebase Provisioned has instances and no ttl. */
@@ -42,10 +41,10 @@ export class CommandMinter implements Minter {
     return credential;
   }
 
-  #explain({ stderr, exitCode, killedBy }: CommandResult): MintError {
+  #explain({ stderr, exitCode, killedBy, secrets }: CliResult): MintError {
     if (exitCode === undefined) return new MintError('unknown', `the CLI was ended by ${killedBy ?? 'a signal'}`);
     const { failure, message, remedy } = diagnose(stderr);
-    const detail = scrub(stderr, [...this.#cli.secrets, ...this.#minted]);
+    const detail = scrub(stderr, [...secrets, ...this.#minted]);
     return new MintError(failure, message, remedy === undefined ? { detail } : { detail, remedy });
   }
 }

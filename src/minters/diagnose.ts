@@ -144,8 +144,11 @@ const RULES: readonly Rule[] = [
 /** What users choose: names of projects, addresses, the settings and paths that the CLI lists after its message. */
 const CHOSEN_BY_USERS = /\bprojects\/\S+|\bhttps?:\/\/[^\s"]+| Config: .*/g;
 
+/** More is not looked at, so that no text, however hostile, takes long. */
+const MAX_SCANNED = 8_000;
+
 export function diagnose(stderr: string): Diagnosis {
-  const words = stderr.replaceAll(CHOSEN_BY_USERS, '');
+  const words = stderr.slice(0, MAX_SCANNED).replaceAll(CHOSEN_BY_USERS, '');
   const { failure, message, remedy } = RULES.find(({ pattern }) => pattern.test(words)) ?? {
     failure: 'unknown' as const,
     message: 'the Databricks CLI failed',

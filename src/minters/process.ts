@@ -25,6 +25,8 @@ const MAX_OUTPUT = 256 * 1024;
 const GRACE_MS = 5_000;
 /** The same when this process stops: the end of a pod is not held up by a command. */
 const GRACE_AT_STOP_MS = 500;
+/** From the end of a command to that of its output, which somebody may hold open who has left its group. */
+const LINGER_MS = 1_000;
 
 /**
  * Ends with this process, where that ends by itself. Execa would also listen for two dozen signals during each run,
@@ -56,19 +58,32 @@ export async function runCommand(
     maxBuffer: MAX_OUTPUT,
     stripFinalNewline: false,
     cleanup: false, // see `running`
+    verbose: 'none', // else NODE_DEBUG=execa prints the token
   });
   running.add(child);
   const ended = new AbortController();
+  const after = (delayMs: number, act: () => void): void => {
+    clock.sleep(delayMs, ended).then(act, () => {}); // it ended by itself
+  };
+  const { nodeChildProcess } = child;
+  // What has come until then is read first.
+  const hangUp = (): void =>
+    void setImmediate(() => {
+      nodeChildProcess.stdout?.destroy();
+      nodeChildProcess.stderr?.destroy();
+    });
   const stop = (): void => {
     child.kill('SIGTERM');
-    clock.sleep(GRACE_AT_STOP_MS, ended).then(
-      () => child.kill('SIGKILL'),
-      () => {}, // it ended by itself
-    );
+    after(GRACE_AT_STOP_MS, () => {
+      child.kill('SIGKILL');
+      hangUp();
+    });
   };
   signal.addEventListener('abort', stop, { once: true });
-  // What the command left running in its group ends with it; until then it would also hold the pipes open.
-  child.nodeChildProcess.once('exit', () => child.kill('SIGKILL'));
+  nodeChildProcess.once('exit', () => {
+    child.kill('SIGKILL'); // what the command left running in its group ends with it, and would hold the pipes open
+    after(LINGER_MS, hangUp);
+  });
   const result = await child;
   running.delete(child);
   signal.removeEventListener('abort', stop);

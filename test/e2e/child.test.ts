@@ -112,6 +112,14 @@ test('where no private home can be made the CLI works without one', { timeout: 3
   assert.equal(workspace.minted.length, 1);
 });
 
+test('what the CLI prints is nowhere, whatever Node.js is asked to tell of itself', { timeout: 30_000 }, async (t) => {
+  const workspace = await workspaceFor(t);
+  const sidecar = await startSidecar(t, { workspace, env: { NODE_DEBUG: 'execa' } });
+  await sidecar.ready();
+  const { token } = workspace.minted[0]!;
+  for (const said of [sidecar.stdout, sidecar.stderr]) assert.ok(!said.includes(token));
+});
+
 test(
   'no more CLIs run at once than the configuration allows, and no two of them share a home',
   { timeout: 60_000 },

@@ -1,17 +1,30 @@
 import assert from 'node:assert/strict';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { MintError } from '../../src/credential/errors.ts';
 import { DatabricksCli } from '../../src/minters/cli.ts';
 import { CommandMinter } from '../../src/minters/command.ts';
 import { PrivateHomes } from '../../src/minters/homes.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { scriptedCli } from '../support/sidecar-clis.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
 import { join } from 'node:path';
 import { Secret } from '../../src/credential/secret.ts';
 
 const RESOURCE = { endpoint: 'projects/p/branches/b/endpoints/e', ttlMs: undefined };
+
+function minterOf(
+  t: TestContext,
+  command: string,
+  secret: { readonly value: Secret } | { readonly file: string },
+): CommandMinter {
+  const homes = new PrivateHomes(tmpdir());
+  t.after(() => homes.remove());
+  const auth = { kind: 'oauth-m2m', host: 'https://h', clientId: 'c', secret } as const;
+  const cli = new DatabricksCli({ command, auth, passThrough: { PATH: process.env['PATH'] ?? '' }, homes, clock });
+  return new CommandMinter(cli, RESOURCE, clock);
+}
 
 test('a token that was minted before is blotted out of the words of a CLI that mentions it, whatever its shape', async (t) => {
   const flag = join(await temporaryDirectory(t), 'second');
@@ -21,16 +34,7 @@ test('a token that was minted before is blotted out of the words of a CLI that m
     `if [ -e '${flag}' ]; then echo "Error: ${token} is still good" >&2; exit 1; fi
      touch '${flag}'; echo '{"token": "${token}", "expire_time": "2099-01-01T00:00:00Z"}'`,
   );
-  const homes = new PrivateHomes(tmpdir());
-  t.after(() => homes.remove());
-  const auth = {
-    kind: 'oauth-m2m',
-    host: 'https://h',
-    clientId: 'c',
-    secret: { value: new Secret('hidden') },
-  } as const;
-  const cli = new DatabricksCli({ command, auth, passThrough: { PATH: process.env['PATH'] ?? '' }, homes, clock });
-  const minter = new CommandMinter(cli, RESOURCE, clock);
+  const minter = minterOf(t, command, { value: new Secret('hidden') });
   const options = { signal: t.signal, slot: 0, timeoutMs: 5_000 };
   assert.equal((await minter.mint(options)).token.reveal(), token);
   await assert.rejects(minter.mint(options), (error) => {
@@ -38,4 +42,63 @@ test('a token that was minted before is blotted out of the words of a CLI that m
     assert.equal(error.detail, 'Error: [secret] is still good');
     return true;
   });
+});
+
+test('a secret that is rotated while the CLI runs is blotted out of what that run says', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const [file, gate] = [join(directory, 'secret'), join(directory, 'gate')];
+  const command = await scriptedCli(
+    t,
+    `while [ -e '${gate}' ]; do sleep 0.02; done; echo "Error: refused $DATABRICKS_CLIENT_SECRET" >&2; exit 1`,
+  );
+  const minter = minterOf(t, command, { file });
+  const complaint = async (slot: number): Promise<unknown> =>
+    await minter.mint({ signal: t.signal, slot, timeoutMs: 10_000 }).then(
+      () => assert.fail('it minted'),
+      (error: unknown) => (error as MintError).detail,
+    );
+  await writeFile(gate, '');
+  await writeFile(file, 'the-first-value');
+  const first = complaint(0);
+  await writeFile(file, 'its-successor');
+  const second = complaint(1);
+  await rm(gate);
+  assert.deepEqual(await Promise.all([first, second]), ['Error: refused [secret]', 'Error: refused [secret]']);
+});
+
+test('what is no line of text is no secret, and the file is to blame and not the CLI', async (t) => {
+  const file = join(await temporaryDirectory(t), 'secret');
+  const minter = minterOf(t, '/bin/false', { file });
+  for (const text of ['a\0b', 'one\ntwo']) {
+    await writeFile(file, text);
+    await assert.rejects(minter.mint({ signal: t.signal, slot: 0, timeoutMs: 5_000 }), {
+      failure: 'auth',
+      message: `the client secret file ${file} holds more than one line of text`,
+    });
+  }
+});
+
+test('who has left the group of the CLI, and holds its output open, holds up neither the answer nor the stop', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const pidFile = join(directory, 'pid');
+  const answer = '{"token": "opaque", "expire_time": "2099-01-01T00:00:00Z"}';
+  const command = await scriptedCli(
+    t,
+    `setsid sh -c 'echo $$ > ${pidFile}; exec sleep 60' & while [ ! -s ${pidFile} ]; do sleep 0.01; done; echo '${answer}'; [ -e ${directory}/hang ] && exec sleep 60; exit 0`,
+  );
+  const leftOver = async (): Promise<number> =>
+    await eventually('it runs', async () => Number(await readFile(pidFile, 'utf8').catch(() => '')) || undefined);
+  const minter = minterOf(t, command, { value: new Secret('hidden') });
+  const { token } = await minter.mint({ signal: t.signal, slot: 0, timeoutMs: 30_000 });
+  assert.equal(token.reveal(), 'opaque');
+  process.kill(await leftOver(), 'SIGKILL');
+
+  await rm(pidFile);
+  await writeFile(join(directory, 'hang'), '');
+  const stop = new AbortController();
+  const minting = minter.mint({ signal: stop.signal, slot: 0, timeoutMs: 30_000 });
+  const pid = await leftOver();
+  stop.abort(new Error('stopped'));
+  await assert.rejects(minting, { message: 'stopped' });
+  process.kill(pid, 'SIGKILL');
 });
