@@ -194,6 +194,7 @@ function typeOf({ type, enum: values, pattern, minimum, maximum }: JsonSchema): 
   if (type === 'integer' || type === 'number') return `${type}, ${minimum} to ${maximum}`;
   if (type === 'object') return 'mapping';
   if (type === 'array') return 'list';
+  if (type === 'boolean') return '`true` or `false`';
   return pattern?.endsWith('(s|m|h)$') ? 'duration' : 'string';
 }
 

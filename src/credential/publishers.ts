@@ -49,8 +49,8 @@ export class Publishers {
 
   /** The best of what an earlier process, or another writer, has left. */
   async recover(options: Cancellable): Promise<Credential | undefined> {
-    this.#lookedAt = this.#clock.monotonic();
     const found = await Promise.all(this.#all.map(async (publisher) => await publisher.recover(options)));
+    this.#lookedAt = this.#clock.monotonic(); // its end, because where nobody answers it takes longer than it counts
     const best = chooseRecovered(found, this.#clock);
     this.#doubted = best === undefined ? found : [];
     return best;

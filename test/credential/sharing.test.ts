@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { MintError } from '../../src/credential/errors.ts';
+import type { Sink } from '../../src/credential/ports.ts';
 import { expiresLater } from '../../src/credential/schedule.ts';
 import { isBetter, mayStay } from '../../src/credential/sharing.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -257,4 +258,15 @@ test('one that adopts nothing, as once does, mints whatever is there, and replac
   const shorter = await startWriters(t, 1, { clock, place, adopts: false, minted: { lifetimeMs: 40 * MINUTE_MS } });
   assert.equal(shorter.mints(), 1);
   assert.equal(place.content, best);
+});
+
+test('where nobody answers, the first mint waits for one look and not for two', async (t) => {
+  const world = new World();
+  const minter = new ScriptedMinter(world.clock, [{}], 'a');
+  const sink: Sink = new SharedPlace().sink();
+  sink.look = async (options) => await world.clock.sleep(2_000, options);
+  world.add(minter, { sinks: [sink], refresh: REFRESH });
+  world.run(t);
+  await world.clock.advance(2_000);
+  assert.equal(minter.calls.length, 1);
 });

@@ -166,6 +166,13 @@ describe('listening', () => {
     });
   });
 
+  test('an address that is none by itself, of a link or a group, is a startup error', async (t) => {
+    for (const host of ['fe80::1', 'ff02::1']) {
+      const failure = listen(serverWith(t), { host, port: 0 });
+      await assert.rejects(failure, { name: 'StartupError', message: /: nothing can listen on .* \(EINVAL\)/ });
+    }
+  });
+
   test('a name without an address is a startup error', async (t) => {
     const failure = listen(serverWith(t), { host: 'no-such-name.invalid', port: 0 });
     await assert.rejects(failure, { name: 'StartupError', message: /no-such-name\.invalid:0: the name .* http\.host/ });
