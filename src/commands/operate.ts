@@ -59,10 +59,14 @@ class Operation {
   get tasks(): Task[] {
     const { auth, configFile } = this.#config;
     const watched: Task[] = [];
-    const watch = (path: string, onChange: () => Promise<void>): void => {
-      watched.push(async (options) => await watchContent(path, onChange, { ...options, clock }));
+    const watch = (path: string, onChange: () => Promise<void>, isOutdated?: () => Promise<boolean>): void => {
+      const more = isOutdated === undefined ? { clock } : { clock, isOutdated };
+      watched.push(async (options) => await watchContent(path, onChange, { ...options, ...more }));
     };
-    if (configFile !== undefined) watch(configFile, async () => await this.#reconfigure());
+    if (configFile !== undefined) {
+      const isOutdated = async (): Promise<boolean> => await this.#isOutdated();
+      watch(configFile, async () => await this.#reconfigure(), isOutdated);
+    }
     if (auth.kind === 'file-oidc') watch(auth.tokenFile, async () => this.#app.secretChanged());
     if (auth.kind === 'oauth-m2m' && 'file' in auth.secret)
       watch(auth.secret.file, async () => this.#app.secretChanged());
@@ -109,6 +113,15 @@ class Operation {
       options.signal.throwIfAborted();
       if (!(error instanceof MintError)) throw error; // else the first attempt to mint says the same
     }
+  }
+
+  /** The first credential came before the watch: until then the file may have changed, or gone wrong. */
+  async #isOutdated(): Promise<boolean> {
+    const present = await this.#reload().catch((error: unknown) => {
+      if (error instanceof AppError) return undefined;
+      throw error;
+    });
+    return JSON.stringify(present) !== JSON.stringify(this.#config);
   }
 
   /** A configuration in which anything is wrong changes nothing. */

@@ -8,15 +8,22 @@ const QUIET_MS = 100;
 /** Watches can be missing (limits of the kernel, network file systems); a change is then seen this late. */
 const LOOK_MS = 5_000;
 
+export interface WatchOptions extends Cancellable {
+  readonly clock: Clock;
+  /** Whether the file says something else by now than what was read of it before. */
+  readonly isOutdated?: () => Promise<boolean>;
+}
+
 /** Calls back, one call at a time, whenever the content of the file has changed; a file that is away has not. */
 export async function watchContent(
   path: string,
   onChange: () => Promise<void>,
-  { signal, clock }: Cancellable & { readonly clock: Clock },
+  { signal, clock, isOutdated = async () => await Promise.resolve(false) }: WatchOptions,
 ): Promise<void> {
   let seen = digest(path);
   let touched = Promise.withResolvers<void>();
   const watching = watchFile(path, () => touched.resolve(), { signal });
+  if (await isOutdated()) await onChange();
   while (!signal.aborted) {
     const look = new AbortController();
     const stop = (): void => look.abort();

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdir, readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { configText, credential } from '../support/sidecar-setup.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
-import { startSidecar } from '../support/sidecar.ts';
+import { spawnRun, startSidecar } from '../support/sidecar.ts';
 
 const BACKSTAGE = 'projects/backstage/branches/production/endpoints/primary';
 const REPORTS = 'projects/reports/branches/production/endpoints/primary';
@@ -200,3 +202,39 @@ testWithEachCli('a new OIDC token, swapped in by the kubelet, heals a failing cr
   await sidecar.logged('minted again after failures', { withinMs: 5_000 });
   assert.ok(Date.now() < Date.parse(failed['retryAt'] as string), 'it was due anyway');
 });
+
+test(
+  'a change while the start waits for an API server that says nothing is not lost',
+  { timeout: 30_000 },
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const directory = await temporaryDirectory(t);
+    const silent = createServer().listen(0, '127.0.0.1');
+    t.after(() => silent.close());
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const kubeconfig = join(directory, 'kubeconfig');
+    const cluster = { name: 'c', cluster: { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true } };
+    const context = { name: 'c', context: { cluster: 'c', user: 'u' } };
+    const users = [{ name: 'u', user: { token: 'of-nobody' } }];
+    const kube = {
+      apiVersion: 'v1',
+      kind: 'Config',
+      'current-context': 'c',
+      clusters: [cluster],
+      contexts: [context],
+      users,
+    };
+    await writeFile(kubeconfig, JSON.stringify(kube));
+    const secret = { secret: { namespace: 'a', name: 'b', data: { password: 'token' } } };
+    const credentials = [credential(directory, { sinks: [secret] })];
+    const connected = once(silent, 'connection');
+    const env = { KUBECONFIG: kubeconfig };
+    const sidecar = await spawnRun(t, { workspace, directory, env, config: { credentials } });
+    const [socket] = (await connected) as [Socket];
+    t.after(() => socket.destroy());
+    await writeFile(sidecar.configFile, configText(directory));
+    assert.deepEqual((await sidecar.logged('configuration reloaded'))['changed'], ['backstage']);
+    await (await sidecar.started()).ready();
+  },
+);

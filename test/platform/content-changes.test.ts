@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { Clock } from '../../src/credential/ports.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
-import { watchContent } from '../../src/platform/content-changes.ts';
+import { watchContent, type WatchOptions } from '../../src/platform/content-changes.ts';
 
 function directoryFor(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'content-'));
@@ -17,7 +17,7 @@ function directoryFor(t: TestContext): string {
 const withoutLooks: Clock = { ...clock, sleep: (ms, options) => clock.sleep(ms > 1_000 ? 60_000 : ms, options) };
 
 /** Tells of changes until the test ends; `next` settles at the next one. */
-function follow(t: TestContext, path: string) {
+function follow(t: TestContext, path: string, more: Pick<WatchOptions, 'isOutdated'> = {}) {
   const stop = new AbortController();
   let count = 0;
   let changed = Promise.withResolvers<void>();
@@ -27,7 +27,7 @@ function follow(t: TestContext, path: string) {
     changed = Promise.withResolvers<void>();
     await Promise.resolve();
   };
-  const watching = watchContent(path, onChange, { signal: stop.signal, clock: withoutLooks });
+  const watching = watchContent(path, onChange, { signal: stop.signal, clock: withoutLooks, ...more });
   t.after(async () => {
     stop.abort();
     await watching;
@@ -43,6 +43,16 @@ function swapVolume(directory: string, version: string, content: string): void {
   symlinkSync(`..${version}`, join(directory, '..data_tmp'));
   renameSync(join(directory, '..data_tmp'), join(directory, '..data'));
 }
+
+test('what has changed between the first reading and the watch is told at once', { timeout: 30_000 }, async (t) => {
+  const path = join(directoryFor(t), 'config.yaml');
+  writeFileSync(path, 'two');
+  const { next, count } = follow(t, path, { isOutdated: async () => await Promise.resolve(true) });
+  await next();
+  writeFileSync(path, 'three');
+  await next();
+  assert.equal(count(), 2);
+});
 
 test('a file that is replaced or edited in place is noticed', { timeout: 30_000 }, async (t) => {
   const path = join(directoryFor(t), 'config.yaml');
