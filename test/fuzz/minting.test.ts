@@ -169,7 +169,8 @@ property(
       { ...FINE, stdout: good },
       { ...result, stderr: `${result.stderr}${open}${token}` },
     ];
-    const cli = { command: 'databricks', secrets: [], run: () => Promise.resolve(results.shift()!) };
+    const run = () => Promise.resolve({ ...results.shift()!, secrets: [] });
+    const cli = { command: 'databricks', run };
     const minter = new CommandMinter(cli as unknown as DatabricksCli, { endpoint: 'e', ttlMs: undefined }, clock);
     const options = { signal: new AbortController().signal, slot: 0, timeoutMs: 1_000 };
     await minter.mint(options);
