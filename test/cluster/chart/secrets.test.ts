@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { parseAllDocuments } from 'yaml';
+import { ENDPOINT } from '../../support/sidecar-setup.ts';
 import { workspaceFor } from '../../support/sidecar-clis.ts';
 import { eventually } from '../../support/sidecar-wait.ts';
 import type { Workspace } from '../../support/workspace.ts';
 import { whyNoHelm } from '../programs.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
 import { KeptSecret, SECRET } from './kept-secret.ts';
-import { ChartWorld, HELMS, type Pod } from './world.ts';
+import { CHART, ChartWorld, HELMS, type Pod } from './world.ts';
 
 const PREVIOUS = join(import.meta.dirname, '../../fixtures/lakebase-credential-sidecar-0.1.0.tgz');
 const OWNER = 'meta.helm.sh/release-name';
@@ -114,13 +116,40 @@ describe('Secrets of the chart, and the program that writes them', { skip }, () 
       await kept.helmTest('one', async (pod) => {
         const where = ['pod', pod, '--namespace', kept.releases];
         const stored = JSON.parse(await world.api.kubectl(['get', ...where, '-o', 'json'])) as Pod;
-        assert.deepEqual(stored.spec.containers[0]!['args'], ['check', '--config', '/etc/lakebase/config.yaml']);
+        assert.deepEqual(stored.spec.containers[0]!['args'], ['check']);
         const done = JSON.stringify({ status: { phase: 'Succeeded' } });
         await world.api.kubectl(['patch', ...where, '--subresource=status', '--type=merge', '-p', done]);
       });
       assert.deepEqual(await world.everything(), before);
     });
   }
+
+  test('names that YAML would read as numbers or truths are names', async () => {
+    const kept = new KeptSecret(world, 'helm4', workspace, 'numbers');
+    const secret = { namespace: '2024', name: '1e3', type: '1', data: { password: 'token' } };
+    const values = kept.values([SECRET], {
+      config: { credentials: [{ name: SECRET, endpoint: ENDPOINT, sinks: [{ secret }] }] },
+      imagePullSecrets: ['0x10'],
+      serviceAccount: { name: 'true' },
+      identity: { workspaceHost: 'https://w.example.com', clientId: '1', clientSecretName: '1.5' },
+    });
+    const all = { ...values, fullnameOverride: '123' };
+    for (const helm of HELMS) {
+      const rendered = await world.helm(helm, ['template', '7', CHART, '--namespace', '2025'], all);
+      const objects = parseAllDocuments(rendered).map((document) => document.toJS() as unknown);
+      const strings = new Set<string>();
+      JSON.stringify(objects, (key, value: unknown) => {
+        if (/^(?:name|namespace|type|serviceAccountName|app\.kubernetes\.io\/instance)$/.test(key)) {
+          assert.equal(typeof value, 'string', `${key}: ${String(value)}`);
+          strings.add(value as string);
+        }
+        if (key === 'resourceNames') assert.deepEqual(value, ['1e3']);
+        return value;
+      });
+      for (const name of ['2024', '1e3', '1', '0x10', 'true', '1.5', '123', '7', '2025'])
+        assert.ok(strings.has(name), name);
+    }
+  });
 
   test('a namespace that is not there is named before anything is installed', async () => {
     for (const helm of HELMS) {

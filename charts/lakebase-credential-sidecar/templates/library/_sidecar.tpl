@@ -76,7 +76,7 @@
   projected:
     sources:
       {{- if index $settings "client-secret-name" }}
-      - secret: { name: {{ index $settings "client-secret-name" }} }
+      - secret: { name: {{ index $settings "client-secret-name" | quote }} }
       {{- else }}
       - serviceAccountToken:
           audience: {{ $settings.audience | quote }}

@@ -1,14 +1,14 @@
 {{/* What the pods of the Deployment and that of `helm test` have in common. */}}
 {{- define "lakebase.secretSync.pod" -}}
 {{- with .Values.secretSync -}}
-serviceAccountName: {{ include "lakebase.serviceAccountName" $ }}
+serviceAccountName: {{ include "lakebase.serviceAccountName" $ | quote }}
 # For the API server, which the roles let it ask for its own Secrets only.
 automountServiceAccountToken: true
 enableServiceLinks: false
 {{- with .imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 securityContext:
@@ -16,14 +16,14 @@ securityContext:
   seccompProfile: { type: RuntimeDefault }
 volumes:
   - name: config
-    configMap: { name: {{ include "lakebase.fullname" $ }} }
+    configMap: { name: {{ include "lakebase.fullname" $ | quote }} }
   - name: tmp
     emptyDir: { medium: Memory, sizeLimit: 16Mi }
   - name: identity
     projected:
       sources:
         {{- if .identity.clientSecretName }}
-        - secret: { name: {{ .identity.clientSecretName }} }
+        - secret: { name: {{ .identity.clientSecretName | quote }} }
         {{- else }}
         - serviceAccountToken:
             audience: {{ .identity.audience | quote }}
@@ -50,8 +50,10 @@ affinity: {{- toYaml . | nindent 2 }}
 name: lakebase-credential
 image: {{ include "lakebase.image" $root }}
 imagePullPolicy: {{ $root.Values.image.pullPolicy }}
-args: [{{ $command }}, --config, /etc/lakebase/config.yaml]
+args: [{{ $command }}]
 env:
+  # Also for whoever runs the program in the pod, such as `check`.
+  - { name: LAKEBASE_CREDENTIAL_CONFIG, value: /etc/lakebase/config.yaml }
   - { name: DATABRICKS_HOST, value: {{ .identity.workspaceHost | quote }} }
   - { name: DATABRICKS_CLIENT_ID, value: {{ .identity.clientId | quote }} }
   {{- if .identity.clientSecretName }}
