@@ -74,8 +74,8 @@ export class SecretSink implements Sink {
     if (!isThere && denied.length > 0) throw missingRule(denied, this.#target);
     const answer = await this.#patch(renderTrial(this.#options), force, { signal }, { dryRun: 'All' });
     const conflicts = conflictsIn(answer);
-    if (conflicts.length > 0) throw this.#conflict(conflicts);
-    if (answer.status >= 300) throw this.#explain(answer);
+    if (conflicts.length > 0) this.#refuseForeign(conflicts);
+    else if (answer.status >= 300) throw this.#explain(answer);
     if (!isThere) return 'does not exist yet and can be made';
     return `can be written${denied.length > 0 ? ', but not made again if it is deleted: the role lacks the verb create' : ''}`;
   }
@@ -147,20 +147,21 @@ export class SecretSink implements Sink {
 
   /** Somebody who once changed what was ours gets it taken back; a manager that applies it too is left in peace. */
   async #takeBack(credential: Credential, answer: ApiAnswer, { signal }: Cancellable): Promise<void> {
-    const object = this.#object;
-    const conflicts = conflictsIn(answer);
-    const isOurs =
-      object !== undefined &&
-      conflicts.every(({ field, manager }) => wasOurs(field, object, this.#options) && !isApplier(manager, object));
-    if (!isOurs) throw this.#conflict(conflicts);
-    const forced = await this.#patch(renderSecret(credential, this.#options, object), true, { signal });
+    this.#refuseForeign(conflictsIn(answer));
+    const forced = await this.#patch(renderSecret(credential, this.#options, this.#object), true, { signal });
     if (forced.status < 300) this.#learnApplied(forced, credential);
     else if (forced.status !== 409) throw this.#explain(forced);
   }
 
-  #conflict(conflicts: readonly Conflict[]): SinkError {
+  /** @throws SinkError where what others own was never ours, or is meant to stay theirs */
+  #refuseForeign(conflicts: readonly Conflict[]): void {
+    const object = this.#object;
+    const isOurs =
+      object !== undefined &&
+      conflicts.every(({ field, manager }) => wasOurs(field, object, this.#options) && !isApplier(manager, object));
+    if (isOurs) return;
     const owners = conflicts.map(({ field, manager }) => `${field} belongs to the field manager "${manager}"`);
-    return new SinkError('conflict', `cannot apply ${this.name}: ${owners.join(', ')}`);
+    throw new SinkError('conflict', `cannot apply ${this.name}: ${owners.join(', ')}`);
   }
 
   /** @throws SinkError for what no apply can ever change */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ApiAnswer, ApiServer } from '../../src/kubernetes/api-server.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
+import { renderSecret } from '../../src/sinks/secret-object.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
 import { connection, credentialOf, identity } from '../fixtures/sink-credentials.ts';
 
@@ -22,6 +23,30 @@ function sinkAt(answerTo: (applied: Applied) => object): SecretSink {
   const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
   return new SecretSink({ ...spec, api, clock, force: false, credentialName: 'backstage', connection, identity });
 }
+
+test('a check finds nothing wrong with a key of ours that somebody has edited, as a write would not', async (t) => {
+  const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
+  const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
+  const { metadata, ...rest } = renderSecret(credentialOf(0), options, undefined);
+  const check = async (operation: 'Apply' | 'Update', present: object): Promise<string> => {
+    const managedFields = [{ manager: 'kubectl-edit', operation }];
+    const stored = { ...rest, metadata: { ...metadata, ...present, resourceVersion: '7', managedFields } };
+    const cause = { reason: 'FieldManagerConflict', field: '.data.password', message: 'conflict with "kubectl-edit"' };
+    const answers: Readonly<Record<string, object>> = {
+      GET: { status: 200, body: stored },
+      POST: { status: 201, body: { status: { allowed: true } } },
+      PATCH: { status: 409, body: { kind: 'Status', details: { causes: [cause] } } },
+    };
+    const request = async ({ method }: { readonly method: string }): Promise<unknown> =>
+      await Promise.resolve({ ...answers[method], retryAfterMs: 0 });
+    const api = { prepare: async () => {}, request } as unknown as ApiServer;
+    return await new SecretSink({ ...options, api }).examine(t);
+  };
+  assert.equal(await check('Update', {}), 'can be written');
+  const foreign = { failure: 'conflict', message: /\.data\.password belongs to the field manager "kubectl-edit"/ };
+  await assert.rejects(check('Apply', {}), foreign);
+  await assert.rejects(check('Update', { annotations: {} }), foreign);
+});
 
 test('what the cluster makes of a Secret on its way is no success, and says where to look', async (t) => {
   for (const change of [
