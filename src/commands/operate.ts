@@ -101,9 +101,10 @@ class Operation {
   /** For the metric, and for a warning about one that is too old. */
   async #askVersion(options: Cancellable): Promise<void> {
     await Promise.race([this.#app.published(), clock.sleep(VERSION_WAIT_MS, options)]);
+    const build = { version, nodeVersion: process.versions.node };
     try {
       const cliVersion = await this.#app.cliVersion(this.#config, options);
-      this.#metrics.setBuildInfo({ version, cliVersion: cliVersion ?? 'unknown', nodeVersion: process.versions.node });
+      this.#metrics.setBuildInfo({ ...build, cliVersion: cliVersion ?? 'unknown' });
       const hasTtl = this.#config.credentials.some(({ ttl }) => ttl !== undefined);
       const complaint =
         cliVersion === undefined ? 'the CLI does not tell its version' : complaintAbout(cliVersion, hasTtl);
@@ -111,7 +112,8 @@ class Operation {
       else this.#log.warn({ cliVersion, complaint }, 'this Databricks CLI may not work');
     } catch (error) {
       options.signal.throwIfAborted();
-      if (!(error instanceof MintError)) throw error; // else the first attempt to mint says the same
+      if (!(error instanceof MintError)) throw error;
+      this.#metrics.setBuildInfo({ ...build, cliVersion: 'unknown' }); // why is what the first attempt to mint says
     }
   }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFile, rm } from 'node:fs/promises';
+import { copyFile, rm, writeFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { MINT_REMEDIES, type MintFailure } from '../../src/credential/failures.ts';
 import { scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
@@ -110,5 +110,13 @@ describe('a failure to mint', { concurrency: 3 }, () => {
     const { err } = await sidecar.logged('mint failed');
     assert.equal((err as { failure: string }).failure, 'bad_response');
     assert.ok(!sidecar.stdout.includes(workspace.clientSecret));
+  });
+
+  test('of a CLI that is no program leaves the metric of the versions without one', { timeout: 30_000 }, async (t) => {
+    const workspace = await workspaceFor(t);
+    const path = await scriptedCli(t, '');
+    await writeFile(path, '#!/nonexistent/interpreter\n');
+    const sidecar = await startSidecar(t, { workspace, cli: path });
+    await eventually('build_info', async () => (await sidecar.get('/metrics')).body.includes('cli_version="unknown"'));
   });
 });
