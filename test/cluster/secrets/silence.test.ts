@@ -17,7 +17,9 @@ test('a watch of a Secret that has died without a word is renewed within two min
   const { tokenFile } = account;
   const { caFile } = world.api;
   await writeFile(account.kubeconfig, kubeconfigFor({ url: way.url, caFile }, { tokenFile }));
-  const sidecar = await (await world.start(t, { account })).ready();
+  // Nothing is due meanwhile: the first refresh would be drawn from the time after its floor.
+  const config = { refresh: { floor: '20m' } };
+  const sidecar = await (await world.start(t, { account, config })).ready();
   const { token } = world.workspace.minted[0]!;
   await world.kubectl(['delete', 'secret', SECRET]);
   await world.holds(token);
