@@ -135,7 +135,11 @@ describe('Secrets of the chart, and the program that writes them', { skip }, () 
     });
     const all = { ...values, fullnameOverride: '123' };
     for (const helm of HELMS) {
-      const rendered = await world.helm(helm, ['template', '7', CHART, '--namespace', '2025'], all);
+      const rendered = await world.helm(
+        helm,
+        ['template', '7', CHART, '--namespace', '2025', '--kube-version', '1.36.1'],
+        all,
+      );
       const objects = parseAllDocuments(rendered).map((document) => document.toJS() as unknown);
       const strings = new Set<string>();
       JSON.stringify(objects, (key, value: unknown) => {
