@@ -124,10 +124,9 @@ export class Keeper {
 
   async #adopt({ signal }: Cancellable): Promise<void> {
     const { adopts, inherited } = this.#options;
-    const found = await this.#publishers.recover({ signal });
-    const adopted = inherited !== undefined && remainingMs(inherited, this.#clock) > 0 ? inherited : found;
-    // A watch may have told of it already.
-    if (adopted !== undefined && adopts && adopted.fingerprint !== this.#current?.fingerprint) this.#use(adopted);
+    // Before the look at the sinks: one that does not answer must not make the others look as if they held nothing.
+    if (adopts && inherited !== undefined && remainingMs(inherited, this.#clock) > 0) this.#use(inherited);
+    this.#takeOver(await this.#publishers.recover({ signal }));
   }
 
   /** What another process has put into a sink, if that is better than what is held, or about to be. */

@@ -1,4 +1,4 @@
-import { localise } from './acceptance.ts';
+import { isPlausible, localise } from './acceptance.ts';
 import { SinkError } from './errors.ts';
 import type { Cancellable, Clock, Credential, Holding, Inspection, Observer, Recovered, Sink } from './ports.ts';
 import { RepairLimit } from './repair-limit.ts';
@@ -88,7 +88,11 @@ export class Publisher {
   async recover({ signal }: Cancellable): Promise<Credential | undefined> {
     const shared = await this.look({ signal });
     const recovered = await this.sink.recover({ signal });
-    return recovered === undefined ? shared : this.#localise(recovered);
+    if (recovered === undefined) return shared;
+    const credential = this.#localise(recovered);
+    // Readers can use it for as long as it stands there, also where a better one is wanted and cannot be written.
+    if (isPlausible(credential, this.#clock)) this.#held ??= credential;
+    return credential;
   }
 
   /** What a shared sink holds, asked for before a mint. */

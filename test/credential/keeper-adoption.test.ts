@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { SinkError } from '../../src/credential/errors.ts';
 import type { Recovered } from '../../src/credential/ports.ts';
 import { remainingMs } from '../../src/credential/schedule.ts';
+import { isValid, readinessChecks } from '../../src/credential/status.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { credentialAt, HOUR_MS, MemorySink, MINUTE_MS } from '../support/fakes.ts';
 import { startKeeper } from '../support/keeping.ts';
@@ -162,6 +164,37 @@ test('what a predecessor held is gone on with, also where the sinks are new', as
   const { minter, sink } = await startKeeper(t, { clock, inherited });
   assert.equal(minter.calls.length, 0);
   assert.equal(sink.content, 'inherited');
+});
+
+test('what a predecessor held is served at once, also while a sink does not tell what it holds', async (t) => {
+  const clock = new FakeClock();
+  const inherited = credentialAt(clock, 'inherited');
+  const silent = new MemorySink('secret:ns/silent', 'secret');
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  silent.recover = async () => await promise;
+  t.after(() => resolve(undefined));
+  const sinks = [new MemorySink(), silent];
+  const { keeper } = await startKeeper(t, { clock, inherited, sinks });
+  assert.equal(keeper.current, inherited);
+  assert.deepEqual(contentsOf(sinks), ['inherited', 'inherited']);
+  assert.ok(isValid(await keeper.status(new AbortController()), clock));
+});
+
+test('an older credential that a sink cannot be rid of still counts for as long as it lives', async (t) => {
+  const clock = new FakeClock();
+  const older = credentialAt(clock, 'older');
+  await clock.advance(10 * MINUTE_MS);
+  const [stuck, good] = [sinkWith(older, 'stuck'), sinkWith(credentialAt(clock, 'newer'), 'good')];
+  stuck.failure = new SinkError('no_space', 'no space left');
+  const { keeper } = await startKeeper(t, { clock, sinks: [stuck, good] });
+  const readiness = async () =>
+    readinessChecks([await keeper.status(new AbortController())], clock).map(({ isOk }) => isOk);
+  assert.equal(keeper.current?.token.reveal(), 'newer');
+  assert.deepEqual(contentsOf([stuck, good]), ['older', 'newer']);
+  assert.deepEqual(await readiness(), [true, true]);
+  await clock.advance(50 * MINUTE_MS);
+  assert.equal(stuck.content, 'older');
+  assert.deepEqual(await readiness(), [false, true]);
 });
 
 test('what a predecessor held is not gone on with once expired', async (t) => {
