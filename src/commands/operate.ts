@@ -4,7 +4,7 @@ import { formatDuration } from '../config/duration.ts';
 import { type Config, labelOf } from '../config/load.ts';
 import { AppError, MintError } from '../credential/errors.ts';
 import type { Cancellable } from '../credential/ports.ts';
-import { runAll, type Task } from '../credential/tasks.ts';
+import { runAll, type Task, unlessAborted } from '../credential/tasks.ts';
 import { createServer, listen } from '../http/server.ts';
 import { complaintAbout } from '../minters/version.ts';
 import { systemClock as clock } from '../platform/clock.ts';
@@ -46,11 +46,15 @@ class Operation {
   readonly #reload: () => Promise<Config>;
   readonly #log: Logger;
   readonly #metrics: Metrics;
+  /** What it listens with, until a restart. */
+  readonly #http: Config['http'];
   #config: Config;
+  #cliMayDiffer = Promise.withResolvers<void>();
 
   constructor(app: App, config: Config, reload: () => Promise<Config>, log: Logger, metrics: Metrics) {
     this.#app = app;
     this.#config = config;
+    this.#http = config.http;
     this.#reload = reload;
     this.#log = log;
     this.#metrics = metrics;
@@ -59,20 +63,21 @@ class Operation {
   get tasks(): Task[] {
     const { auth, configFile } = this.#config;
     const watched: Task[] = [];
-    const watch = (path: string, onChange: () => Promise<void>, isOutdated?: () => Promise<boolean>): void => {
-      const more = isOutdated === undefined ? { clock } : { clock, isOutdated };
-      watched.push(async (options) => await watchContent(path, onChange, { ...options, ...more }));
-    };
     if (configFile !== undefined) {
       const isOutdated = async (): Promise<boolean> => await this.#isOutdated();
-      watch(configFile, async () => await this.#reconfigure(), isOutdated);
+      watched.push(async (options) => {
+        await watchContent(configFile, async () => await this.#reconfigure(options), { ...options, clock, isOutdated });
+      });
     }
-    if (auth.kind === 'file-oidc') watch(auth.tokenFile, async () => this.#app.secretChanged());
-    if (auth.kind === 'oauth-m2m' && 'file' in auth.secret)
-      watch(auth.secret.file, async () => this.#app.secretChanged());
+    const watchSecret = (path: string): void => {
+      const onChange = async (): Promise<void> => this.#app.secretChanged();
+      watched.push(async (options) => await watchContent(path, onChange, { ...options, clock }));
+    };
+    if (auth.kind === 'file-oidc') watchSecret(auth.tokenFile);
+    if (auth.kind === 'oauth-m2m' && 'file' in auth.secret) watchSecret(auth.secret.file);
     return [
       async (options) => await this.#serve(options),
-      async (options) => await this.#askVersion(options),
+      async (options) => await this.#knowVersion(options),
       ...watched,
     ];
   }
@@ -88,9 +93,8 @@ class Operation {
     });
     const { promise: stopped, resolve: stop } = Promise.withResolvers<unknown>();
     signal.addEventListener('abort', stop, { once: true });
-    const { credentials, http } = this.#config;
-    const address = await listen(server, http);
-    const names = credentials.map(({ name }) => name);
+    const address = await listen(server, this.#http);
+    const names = this.#config.credentials.map(({ name }) => name);
     this.#warnOfShortLives(this.#config);
     this.#log.info({ ...address, credentials: names, uid: process.getuid?.(), node: process.versions.node }, 'started');
     if (!signal.aborted) await stopped;
@@ -99,6 +103,14 @@ class Operation {
   }
 
   /** For the metric, and for a warning about one that is too old. */
+  async #knowVersion(options: Cancellable): Promise<never> {
+    for (;;) {
+      this.#cliMayDiffer = Promise.withResolvers();
+      await this.#askVersion(options);
+      await unlessAborted(this.#cliMayDiffer.promise, options);
+    }
+  }
+
   async #askVersion(options: Cancellable): Promise<void> {
     await Promise.race([this.#app.published(), clock.sleep(VERSION_WAIT_MS, options)]);
     const build = { version, nodeVersion: process.versions.node };
@@ -127,17 +139,18 @@ class Operation {
   }
 
   /** A configuration in which anything is wrong changes nothing. */
-  async #reconfigure(): Promise<void> {
+  async #reconfigure(options: Cancellable): Promise<void> {
     try {
       const config = await this.#reload();
       findCommand(config.minter.cli.command, config.childEnvironment['PATH'] ?? '');
-      const changed = await this.#app.configure(config, { signal: AbortSignal.timeout(60_000) });
+      const changed = await this.#app.configure(config, options);
       this.#warnOfRest(config);
       this.#warnOfShortLives(config);
       this.#config = config;
       this.#log.level = config.log.level;
       this.#metrics.track(this.#app.sinkNames);
       this.#metrics.configReloaded(true);
+      if (changed.length > 0) this.#cliMayDiffer.resolve();
       this.#log.info({ changed }, 'configuration reloaded');
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
@@ -147,7 +160,7 @@ class Operation {
   }
 
   #warnOfRest(config: Config): void {
-    if (JSON.stringify(config.http) !== JSON.stringify(this.#config.http)) {
+    if (JSON.stringify(config.http) !== JSON.stringify(this.#http)) {
       this.#log.warn({ http: config.http }, 'a change of http needs a restart');
     }
     const kept = new Set(sinksOf(config));

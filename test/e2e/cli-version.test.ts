@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { standInCli } from '../support/clis.ts';
+import { workspaceFor } from '../support/sidecar-clis.ts';
+import { configText } from '../support/sidecar-setup.ts';
+import { eventually, undoAfter } from '../support/sidecar-wait.ts';
+import { startSidecar } from '../support/sidecar.ts';
+
+test(
+  'the version of the CLI is known, also of another one that a new configuration names',
+  { timeout: 30_000 },
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const sidecar = await (await startSidecar(t, { workspace })).ready();
+    const knows = async (version: string): Promise<void> => {
+      const label = `cli_version="${version}"`;
+      await eventually(label, async () => (await sidecar.get('/metrics')).body.includes(label));
+    };
+    await knows('1.13.0');
+    const old = await standInCli({ version: '0.297.0' });
+    undoAfter(t, () => old.remove());
+    await writeFile(sidecar.configFile, configText(sidecar.directory, old.path));
+    const warning = await sidecar.logged('this Databricks CLI may not work');
+    assert.equal(warning['complaint'], 'Databricks CLI 0.297.0 is too old: 0.298.0 or newer is needed');
+    await knows('0.297.0');
+  },
+);
