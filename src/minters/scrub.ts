@@ -15,6 +15,7 @@ const SHAPES: readonly RegExp[] = [
   /eyJ[\w-]*(?:\.[\w-]*)*/g, // JSON Web Token, also a torn one
   /\b(?:bearer|basic)\s+(?!(?:auth\w*|tokens?|credentials?)\b)[^\s"',]+/gi,
   /\b(?:dapi|dose|dkea)[0-9a-f]{8,}\S*/gi, // Databricks access tokens and OAuth secrets
+  /(\b[a-z][a-z\d+.-]{0,15}:\/\/[^\s:/@]*:)[^\s/"'@]+(?=@)/gi, // of a proxy, which Go repeats where it cannot parse its URL
   /(\b\w*(?:secret|token|password|assertion)["']?\s*[:=]\s*)(?:"(?:[^"\\]|\\.)*(?:"|\\?$)|'[^']*(?:'|$))/gi,
   /(\b\w*(?:secret|token|password|assertion)\s*=\s*)(?!\*\*\*)[^\s"',&}]+/gi,
   // After a colon an ordinary word or an HTTP status may follow: "error getting token: Post …".

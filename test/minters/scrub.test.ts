@@ -93,6 +93,7 @@ for (const text of [
   `DATABRICKS_TOKEN=dapi${noise('pat', 'hex').slice(0, 32)}`,
   `found dapi${noise('pat', 'hex').slice(0, 32)}-2 in it`,
   `postgresql://user:${CLIENT_SECRET}@host/db`,
+  `parse "http://user:abc^def@proxy:3128": net/url: invalid userinfo`,
   `subject_token=abcdefghi&scope=x`,
   `"assertion": "abcdefghi"`,
 ]) {
@@ -117,6 +118,7 @@ for (const text of [
   'please check https://docs.databricks.com/en/dev-tools/auth.html#databricks-client-unified-authentication',
   'Env: DATABRICKS_HOST, DATABRICKS_CLIENT_ID, DATABRICKS_OIDC_TOKEN_FILEPATH',
   'Error: subject_token is not a JWT',
+  'proxyconnect tcp: dial tcp: lookup http://proxy:3128/ failed, ask admin@example.com',
   'Error: error getting token: 503 Service Unavailable',
 ]) {
   test(`ordinary words stay readable: ${text.slice(0, 60)}`, () => {
