@@ -4,6 +4,8 @@ import { join, relative } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { execa } from 'execa';
 import { parseAllDocuments } from 'yaml';
+import { childEnvironment, VARIABLES } from '../../src/config/environment.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import { temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
 import { useCluster, whyNoCluster, type Cluster } from './cluster.ts';
 import { makeNamespace, nameLike, SIDECAR } from './support/pods.ts';
@@ -18,10 +20,23 @@ interface Mount {
   readonly readOnly?: boolean;
 }
 
+interface Variable {
+  readonly name: string;
+  readonly value?: string;
+  readonly valueFrom?: { readonly configMapKeyRef: { readonly name: string; readonly key: string } };
+}
+
 interface Container {
   readonly name: string;
-  readonly env?: readonly { readonly name: string; readonly value?: string }[];
+  readonly env?: readonly Variable[];
+  readonly envFrom?: readonly { readonly configMapRef: { readonly name: string } }[];
   readonly volumeMounts?: readonly Mount[];
+}
+
+interface ConfigMap {
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+  readonly data: Readonly<Record<string, string>>;
 }
 
 interface Workload {
@@ -94,6 +109,29 @@ describe('the manifests', { skip }, () => {
     await cluster.kubectl(['apply', '--dry-run=server', '--warnings-as-errors', '--kustomize', directory]);
   });
 
+  test('pass all settings on beside a configuration file with the component secret-sink, but what describes a credential', async (t) => {
+    const settings = { HTTPS_PROXY: 'http://proxy.example:3128', NO_PROXY: '.example', SSL_CERT_FILE: '/etc/ca.pem' };
+    const literals = Object.entries({ ...DESCRIPTION, ...settings, LAKEBASE_CREDENTIAL_LOG_LEVEL: 'debug' });
+    const directory = await kustomization(t, {
+      namespace,
+      resources: [join(manifests, 'examples/libpq')],
+      components: [join(manifests, 'components/secret-sink')],
+      configMapGenerator: [
+        { name: SIDECAR, behavior: 'merge', literals: literals.map(([name, value]) => `${name}=${value}`) },
+        { name: 'lakebase-credential-config', files: ['config.yaml'] },
+      ],
+    });
+    const sinks = [{ secret: { namespace, name: 'orders-lakebase', data: { password: 'token' } } }];
+    const config = join(directory, 'config.yaml');
+    await writeFile(config, JSON.stringify({ credentials: [{ name: 'orders', instance: 'orders', sinks }] }));
+    const env = environmentOf(await render(cluster, directory));
+    assert.equal(env['LAKEBASE_CREDENTIAL_CONFIG'], '/etc/lakebase/config.yaml');
+    const { credentials, log } = await loadConfig({ env, flags: { config } });
+    assert.deepEqual([credentials.map(({ name }) => name), log.level], [['orders'], 'debug']);
+    assert.deepEqual(childEnvironment(env), settings);
+    await cluster.kubectl(['apply', '--dry-run=server', '--warnings-as-errors', '--kustomize', directory]);
+  });
+
   test('and the values for the Helm chart of Backstage describe the same sidecar', async () => {
     const text = await render(cluster, join(manifests, 'examples/backstage'));
     const [deployment] = workloadsIn(text);
@@ -110,6 +148,25 @@ describe('the manifests', { skip }, () => {
     assert.deepEqual(comparable(theirs!), comparable(ours as unknown as SidecarContainer));
   });
 });
+
+/** Every variable that is for the mode without a file. */
+const DESCRIPTION = Object.fromEntries(
+  VARIABLES.filter(({ group }) => group === 'credential').map(({ name }) => [name, 'of-the-environment']),
+);
+
+/** As the kubelet makes it: what a container says itself beats its ConfigMaps. */
+function environmentOf(text: string): Readonly<Record<string, string>> {
+  const [sidecar] = workloadsIn(text)[0]!.spec.template.spec.initContainers;
+  const maps = parseAllDocuments(text).map((document) => document.toJS() as ConfigMap);
+  const dataOf = (name: string): ConfigMap['data'] =>
+    maps.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === name)!.data;
+  const from = (sidecar?.envFrom ?? []).map(({ configMapRef }) => dataOf(configMapRef.name));
+  const own = (sidecar?.env ?? []).map(({ name, value = '', valueFrom }) => {
+    const reference = valueFrom?.configMapKeyRef;
+    return [name, reference === undefined ? value : dataOf(reference.name)[reference.key]!] as const;
+  });
+  return Object.assign({}, ...from, Object.fromEntries(own)) as Record<string, string>;
+}
 
 interface SidecarContainer {
   readonly env: readonly object[];
