@@ -28,7 +28,12 @@ const WORKSPACE = '^https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?/?$';
 const CLIENT_ID = '^[A-Za-z0-9-]{1,64}$';
 /** 5m to 1h; the program's own schema says only that it is a duration. */
 const TTL = '^([5-9]m|[1-5][0-9]m|60m|1h|[3-9][0-9]{2}s|[12][0-9]{3}s|3[0-5][0-9]{2}s|3600s)$';
-const QUANTITY = { ...named('^[0-9]+(\\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$') };
+/** As Kubernetes reads amounts, but none below zero, and none without a digit, which it takes for zero. */
+const QUANTITY = {
+  type: ['number', 'string'],
+  minimum: 0,
+  pattern: '^[+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$',
+};
 
 /** Draft 7, as Helm reads it: its values, with the program's own configuration where the two are the same. */
 export function chartValuesSchema(): object {
@@ -97,7 +102,7 @@ function podSettings(config: Schema): Readonly<Record<string, Schema>> {
 }
 
 function secretSync(config: Schema): Schema {
-  const amounts = object({ cpu: QUANTITY, memory: QUANTITY });
+  const amounts = object({ cpu: QUANTITY, memory: QUANTITY, 'ephemeral-storage': QUANTITY });
   const port = { type: 'integer', minimum: 1, maximum: 65_535 };
   return object({
     enabled: { type: 'boolean' },

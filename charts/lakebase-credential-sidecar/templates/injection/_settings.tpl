@@ -84,5 +84,5 @@ least never look at ConfigMaps again until they are restarted (kubernetes/kubern
 
 {{/* Helm has numbers as floating-point ones, and would write large users with an exponent. */}}
 {{- define "lakebase.settingText" -}}
-{{- if kindIs "string" . }}{{ . }}{{ else }}{{ int64 . }}{{ end -}}
+{{- if or (kindIs "string" .) (ne (float64 .) (floor .)) }}{{ . }}{{ else }}{{ int64 . }}{{ end -}}
 {{- end -}}
