@@ -85,6 +85,11 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
   ],
 ];
 
+/** Of settings, as the templates have them. */
+const SHAPES = parse(/"lakebase\.shapes" -\}\}\n(.*)\{\{- end/s.exec(read('templates/_shapes.tpl'))![1]!) as Record<
+  string,
+  { readonly pattern: string; readonly write: string; readonly default?: string }
+>;
 const validate = new Ajv({ allErrors: true, strict: false }).compile(JSON.parse(read('values.schema.json')) as object);
 
 function problemsOf(values: object): string {
@@ -105,14 +110,30 @@ describe('the chart', () => {
     test(`refuses ${JSON.stringify(values)}, and names the key`, () => assert.match(problemsOf(values), message));
   }
 
-  test('takes every lifetime from five minutes to an hour, and refuses the same ones in its templates', () => {
+  test('takes every lifetime from five minutes to an hour', () => {
     for (const ttl of ['5m', '9m', '10m', '59m', '60m', '1h', '300s', '999s', '1000s', '3599s', '3600s'])
       assert.equal(problemsOf(defaults({ ttl })), '', ttl);
     for (const ttl of ['0h', '4m', '61m', '2h', '299s', '3601s', '9999s'])
       assert.notEqual(problemsOf(defaults({ ttl })), '');
-    const schema = JSON.parse(read('values.schema.json')) as Schema;
-    const { pattern } = schema.properties!['injection']!.properties!['defaults']!.properties!['ttl']!;
-    assert.ok(read('templates/library/_settings.tpl').includes(`"${pattern}"`));
+  });
+
+  test('has in its templates the patterns of its schema, and where it has defaults there, those of its values', () => {
+    const { injection } = parse(read('values.yaml')) as { injection: { defaults: Record<string, string> } };
+    const { properties } = (JSON.parse(read('values.schema.json')) as Schema).properties!['injection']!;
+    const settings = properties!['defaults']!.properties!;
+    const patterns = Object.entries(settings).filter(
+      ([name, { pattern }]) => pattern !== undefined && name !== 'containers',
+    );
+    assert.deepEqual(
+      Object.fromEntries(Object.entries(SHAPES).map(([name, { pattern }]) => [name, pattern])),
+      Object.fromEntries(patterns.map(([name, { pattern }]) => [name, pattern!.replaceAll('\\/', '/')])),
+    );
+    for (const [name, { default: value }] of Object.entries(SHAPES))
+      if (value !== undefined) assert.equal(value, injection.defaults[name], name);
+  });
+
+  test('has no apostrophe and no quote in what stands in the expressions of its policies', () => {
+    for (const shape of Object.values(SHAPES)) assert.doesNotMatch(Object.values(shape).join(), /['"`]/);
   });
 
   test('has no pattern that Helm cannot read', () => {
@@ -180,9 +201,9 @@ describe('the chart', () => {
   test('refuses in a pod what the program would refuse, by the same patterns', () => {
     const schema = JSON.parse(readFileSync(join(root, 'docs/configuration.schema.json'), 'utf8')) as Schema;
     const { endpoint, instance } = schema.properties!['credentials']!.items!.properties!;
-    for (const option of [endpoint, instance]) {
-      const pattern = option!.pattern!.replaceAll('\\/', '/');
-      assert.ok(read('templates/injection/validating.yaml').includes(`'${pattern}'`), pattern);
+    for (const [name, option] of Object.entries({ endpoint, instance })) {
+      assert.equal(SHAPES[name]!.pattern, option!.pattern!.replaceAll('\\/', '/'));
+      assert.ok(read('templates/injection/validating.yaml').includes(`.matches(r'{{ $shapes.${name}.pattern }}')`));
     }
   });
 });

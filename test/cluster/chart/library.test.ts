@@ -31,14 +31,55 @@ const everything = {
   'memory-limit': '300Mi',
 };
 
+function withDefaults(defaults: object): object {
+  return { injection: { enabled: false, defaults: { ...DEFAULTS, ...defaults } } };
+}
+
 /** Settings, what differs in the values of the dependency, and what is said. */
 const REFUSED: readonly (readonly [object, object, RegExp])[] = [
   [{}, {}, /set endpoint to projects\/PROJECT\/branches\/BRANCH\/endpoints\/ENDPOINT, or instance to the name/],
   [{ ...good, instance: 'orders' }, {}, /endpoint and instance exclude each other: remove one of them/],
   [{ ...good, 'end-point': 'x' }, {}, /no such setting: end-point; there are audience, client-id/],
   [{ ...good, containers: 'orders' }, {}, /no such setting: containers/],
-  [{ ...good, 'workspace-host': 'my-workspace' }, {}, /set workspace-host to https:\/\//],
+  [{ endpoint: 'projects/orders' }, {}, /endpoint is projects\/orders: write projects\/PROJECT\/branches\/BRANCH\//],
+  [{ instance: '-x' }, {}, /instance is -x: write the name of a Lakebase Provisioned instance/],
+  [{ ...good, 'workspace-host': '' }, {}, /set workspace-host to https:\/\//],
+  [{ ...good, 'workspace-host': 'my-workspace' }, {}, /workspace-host is my-workspace: write https:\/\//],
+  [{ ...good, 'workspace-host': 'https://a/b' }, {}, /workspace-host is https:\/\/a\/b: write https:\/\//],
   [{ ...good, 'client-id': '' }, {}, /set client-id to the application id/],
+  [{ ...good, 'client-id': 'a b' }, {}, /client-id is a b: write the application id/],
+  [{ ...good, audience: '' }, {}, /set audience to what the federation policy names/],
+  [{ ...good, 'client-secret-name': 'My_Secret' }, {}, /client-secret-name is My_Secret: write the name of a Secret/],
+  [{ ...good, files: 'pgpass,password' }, {}, /files is pgpass,password: write one or more of pgpass, token, json,/],
+  [{ ...good, files: 'pgpass token' }, {}, /files is pgpass token: write .*with commas between them/],
+  [{ ...good, files: ['pgpass', 'token'] }, {}, /files is \["pgpass","token"\]: write .*with commas between them/],
+  [{ ...good, files: 'token,token' }, {}, /files is token,token: write .* each once/],
+  [{ ...good, files: '' }, {}, /set files to one or more of pgpass/],
+  [
+    { ...good, directory: 'run/lakebase' },
+    {},
+    /directory is run\/lakebase: write an absolute path, as \/run\/lakebase/,
+  ],
+  [{ ...good, directory: '/tmp' }, {}, /directory is \/tmp: write .*none in \/tmp/],
+  [{ ...good, directory: '/run/../etc' }, {}, /directory is \/run\/\.\.\/etc: write an absolute path/],
+  [{ ...good, directory: '' }, {}, /set directory to an absolute path/],
+  [{ ...good, 'pg-host': 'a b' }, {}, /pg-host is a b: write a host name without port/],
+  [{ ...good, 'pg-host': '*', files: 'uri' }, {}, /pg-host is \*: write a host name without port/],
+  [
+    { ...good, 'pg-host': 'ep-1-pooler.example.com' },
+    {},
+    /pg-host is ep-1-pooler\S+: a pooler takes no OAuth login; write/,
+  ],
+  [{ ...good, 'pg-database': 'a b' }, {}, /pg-database is a b: write the name of the database/],
+  [{ ...good, 'pg-database': '', files: 'uri' }, {}, /set pg-database to the name of the database/],
+  [{ ...good, 'pg-user': 'a b' }, {}, /pg-user is a b: write the Postgres role/],
+  [{ ...good, 'run-as-user': 0 }, {}, /run-as-user is 0: write the number of a user that is not root/],
+  [{ ...good, 'run-as-user': 'node' }, {}, /run-as-user is node: write the number of a user/],
+  [{ ...good, 'cpu-request': 'much' }, {}, /cpu-request is much: write a quantity, as 50m of cpu/],
+  [good, withDefaults({ files: null }), /set files to one or more of pgpass/],
+  [good, withDefaults({ directory: null }), /set directory to an absolute path/],
+  [good, withDefaults({ audience: null }), /set audience to what the federation policy names/],
+  [good, { injection: { enabled: false, defaults: null, namespaceDefaults: null } }, /set workspace-host to https/],
   [{ ...good, 'pg-host': '' }, {}, /set pg-host to the host of the endpoint/],
   [{ ...good, ttl: '2h' }, {}, /ttl is 2h: write 5m to 1h/],
   [{ ...good, ttl: '4m' }, {}, /ttl is 4m: write 5m to 1h/],
@@ -89,6 +130,16 @@ describe('charts that place the sidecar themselves', { skip }, () => {
       assertSame(placed, injected);
       assert.equal(sidecarOf(placed)!.securityContext!['runAsUser'], 1_000_650_000);
       assert.equal(variablesOf(sidecarOf(placed)!)['LAKEBASE_CREDENTIAL_FILES'], 'pgpass,token');
+    });
+
+    test(`${helm}: null is no setting: that of a default counts, or what injection has where there is none`, async () => {
+      const none = { ttl: null, directory: null, 'run-as-user': null, instance: null };
+      const values = withDefaults({ 'cpu-request': null, 'memory-request': null, 'memory-limit': null });
+      const [usual, placed] = await Promise.all([
+        place(helm, podOf().spec, good),
+        render(helm, podOf().spec, { ...good, ...none }, values).then((text) => parse(text) as Pod),
+      ]);
+      assert.deepEqual(placed, usual);
     });
 
     test(`${helm}: the dependency installs nothing of its own where its parts are off`, async () => {

@@ -42,7 +42,7 @@
 - name: user
   expression: "variables.userSetting != '' ? (variables.userSetting.matches('^[0-9]{1,10}$') ? int(variables.userSetting) : -1) : variables.users.size() > 0 ? variables.users[0] : variables.defaultUser.matches('^[0-9]{1,10}$') ? int(variables.defaultUser) : -1"
 - name: mountPath
-  expression: "variables.directory.matches('^(/[A-Za-z0-9._-]+)+$') ? variables.directory : '/run/lakebase'"
+  expression: "variables.directory.matches(r'{{ (include "lakebase.shapes" . | fromYaml).directory.pattern }}') ? variables.directory : '/run/lakebase'"
 {{- end -}}
 
 {{- define "lakebase.settingKeys" -}}
@@ -69,7 +69,9 @@ least never look at ConfigMaps again until they are restarted (kubernetes/kubern
 {{- define "lakebase.literal" -}}
 {{- $entries := list -}}
 {{- range $key, $value := . -}}
+{{- if not (kindIs "invalid" $value) -}}
 {{- $entries = append $entries (printf "%s: %s" ($key | toJson) (include "lakebase.settingText" $value | toJson)) -}}
+{{- end -}}
 {{- end -}}
 { {{- join ", " $entries -}} }
 {{- end -}}
@@ -84,5 +86,8 @@ least never look at ConfigMaps again until they are restarted (kubernetes/kubern
 
 {{/* Helm has numbers as floating-point ones, and would write large users with an exponent. */}}
 {{- define "lakebase.settingText" -}}
-{{- if or (kindIs "string" .) (ne (float64 .) (floor .)) }}{{ . }}{{ else }}{{ int64 . }}{{ end -}}
+{{- if kindIs "string" . }}{{ . }}
+{{- else if not (has (kindOf .) (list "int" "int64" "float64")) }}{{ toJson . }}
+{{- else if eq (float64 .) (floor .) }}{{ int64 . }}
+{{- else }}{{ . }}{{ end -}}
 {{- end -}}

@@ -13,34 +13,64 @@ For charts that have this one as a dependency, and place the sidecar themselves.
 {{- if not (has $key $known) -}}
 {{- fail (printf "lakebase-credential-sidecar: no such setting: %s; there are %s" $key (join ", " $known)) -}}
 {{- end -}}
-{{- $_ := set $own $key (include "lakebase.settingText" $value) -}}
+{{- /* Null is what the values of another chart have for what nobody has set. */ -}}
+{{- if not (kindIs "invalid" $value) -}}{{- $_ := set $own $key (include "lakebase.settingText" $value) -}}{{- end -}}
 {{- end -}}
 {{- $all := dict -}}
-{{- range $settings := list $chart.Values.injection.defaults (get $chart.Values.injection.namespaceDefaults $chart.Release.Namespace | default dict) $own -}}
+{{- $defaults := $chart.Values.injection.defaults | default dict -}}
+{{- $ofNamespace := get ($chart.Values.injection.namespaceDefaults | default dict) $chart.Release.Namespace | default dict -}}
+{{- range $settings := list $defaults $ofNamespace $own -}}
 {{- /* Endpoint and instance exclude each other, so both come from one place. */ -}}
 {{- if or $settings.endpoint $settings.instance -}}{{- $all = omit $all "endpoint" "instance" -}}{{- end -}}
-{{- range $key, $value := $settings -}}{{- $_ := set $all $key (include "lakebase.settingText" $value) -}}{{- end -}}
+{{- range $key, $value := $settings -}}
+{{- if not (kindIs "invalid" $value) -}}{{- $_ := set $all $key (include "lakebase.settingText" $value) -}}{{- end -}}
 {{- end -}}
-{{- $_ := set $all "files" ($all.files | replace " " "") -}}
+{{- end -}}
+{{- range $key, $shape := include "lakebase.shapes" . | fromYaml -}}
+{{- if not (get $all $key) -}}{{- $_ := set $all $key ($shape.default | default "") -}}{{- end -}}
+{{- end -}}
+{{- $_ := set $all "files" (regexReplaceAll " *, *" (trim $all.files) ",") -}}
 {{- include "lakebase.library.check" $all -}}
 {{- $all | toJson -}}
 {{- end -}}
 
+{{/* What the validating policy refuses in the settings of a pod. */}}
 {{- define "lakebase.library.check" -}}
 {{- $name := "lakebase-credential-sidecar" -}}
+{{- $settings := . -}}
+{{- $shapes := include "lakebase.shapes" . | fromYaml -}}
+{{- $formats := splitList "," .files -}}
+{{- $host := index . "pg-host" -}}
+{{- $isUrl := or (has "env" $formats) (has "uri" $formats) -}}
 {{- if and .endpoint .instance -}}
 {{- fail (printf "%s: endpoint and instance exclude each other: remove one of them" $name) -}}
 {{- else if not (or .endpoint .instance) -}}
-{{- fail (printf "%s: set endpoint to projects/PROJECT/branches/BRANCH/endpoints/ENDPOINT, or instance to the name of a Lakebase Provisioned instance" $name) -}}
-{{- else if not (regexMatch "^https://" (index . "workspace-host" | default "")) -}}
-{{- fail (printf "%s: set workspace-host to https:// and the host of the workspace" $name) -}}
-{{- else if not (index . "client-id") -}}
-{{- fail (printf "%s: set client-id to the application id of the service principal" $name) -}}
-{{- else if and (not (index . "pg-host")) (regexMatch "pgpass|env|uri" .files) -}}
-{{- fail (printf "%s: set pg-host to the host of the endpoint; only the files token and json need none" $name) -}}
+{{- fail (printf "%s: set endpoint to %s, or instance to the name of a Lakebase Provisioned instance" $name $shapes.endpoint.write) -}}
+{{- end -}}
+{{- range $key := list "workspace-host" "client-id" "files" "directory" -}}
+{{- if not (get $settings $key) -}}
+{{- fail (printf "%s: set %s to %s" $name $key (get $shapes $key).write) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $shape := $shapes -}}
+{{- $value := get $settings $key -}}
+{{- if and $value (or (not (regexMatch $shape.pattern $value)) (and $shape.refused (regexMatch $shape.refused $value))) -}}
+{{- fail (printf "%s: %s is %s: write %s" $name $key $value $shape.write) -}}
+{{- end -}}
+{{- end -}}
+{{- if ne (len $formats) (len (uniq $formats)) -}}
+{{- fail (printf "%s: files is %s: write %s" $name .files $shapes.files.write) -}}
+{{- else if not (or .audience (index . "client-secret-name")) -}}
+{{- fail (printf "%s: set audience to what the federation policy names" $name) -}}
 {{- else if and .ttl .instance -}}
 {{- fail (printf "%s: an instance has no ttl: set ttl to nothing" $name) -}}
-{{- else if and .ttl (not (regexMatch "^([5-9]m|[1-5][0-9]m|60m|1h|[3-9][0-9]{2}s|[12][0-9]{3}s|3[0-5][0-9]{2}s|3600s)$" .ttl)) -}}
-{{- fail (printf "%s: ttl is %s: write 5m to 1h, as 300s, 15m or 1h" $name .ttl) -}}
+{{- else if and (not $host) (or $isUrl (has "pgpass" $formats)) -}}
+{{- fail (printf "%s: set pg-host to the host of the endpoint; only the files token and json need none" $name) -}}
+{{- else if and (eq $host "*") $isUrl -}}
+{{- fail (printf "%s: pg-host is *: write %s; only a pgpass line may be good for any server" $name (index $shapes "pg-host" "write")) -}}
+{{- else if regexMatch (index $shapes "pg-host" "pooler") $host -}}
+{{- fail (printf "%s: pg-host is %s: a pooler takes no OAuth login; write the host without -pooler" $name $host) -}}
+{{- else if and (not (index . "pg-database")) $isUrl -}}
+{{- fail (printf "%s: set pg-database to %s" $name (index $shapes "pg-database" "write")) -}}
 {{- end -}}
 {{- end -}}

@@ -1,0 +1,52 @@
+{{/*
+What a setting must look like, and what to write else: for the policies, and for the templates of other charts. The schema of
+the values has the same patterns, a test says. No apostrophes and no quotes in `write`: it stands in an expression.
+*/}}
+{{- define "lakebase.shapes" -}}
+endpoint:
+  pattern: '^projects/[A-Za-z0-9][A-Za-z0-9._-]{0,127}/branches/[A-Za-z0-9][A-Za-z0-9._-]{0,127}/endpoints/[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'
+  write: projects/PROJECT/branches/BRANCH/endpoints/ENDPOINT
+instance:
+  pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'
+  write: the name of a Lakebase Provisioned instance, letters, digits, - and _
+workspace-host:
+  pattern: '^https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?/?$'
+  write: https:// and the host of the workspace
+client-id:
+  pattern: '^[A-Za-z0-9-]{1,64}$'
+  write: the application id of the service principal
+client-secret-name:
+  pattern: '^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$'
+  write: the name of a Secret with the key client-secret
+ttl:
+  pattern: '^([5-9]m|[1-5][0-9]m|60m|1h|[3-9][0-9]{2}s|[12][0-9]{3}s|3[0-5][0-9]{2}s|3600s)$'
+  write: 5m to 1h, as 300s, 15m or 1h
+files:
+  pattern: '^(pgpass|token|json|env|uri)(,(pgpass|token|json|env|uri))*$'
+  write: one or more of pgpass, token, json, env and uri, each once, with commas between them
+directory:
+  pattern: '^(/[A-Za-z0-9._-]+)+$'
+  # What the container has of its own.
+  refused: '/[.]{1,2}(/|$)|^/(tmp|var/run/secrets|dev|proc|sys)(/|$)'
+  write: an absolute path, as /run/lakebase, and none in /tmp, /var/run/secrets, /dev, /proc or /sys
+pg-host:
+  pattern: '^([A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9.])?|[0-9A-Fa-f:.]{2,45})$|^\*$'
+  write: a host name without port
+  pooler: '(?i)-pooler([.]|$)'
+pg-database:
+  pattern: &word '^[^\s\x00-\x1f\x7f-\x9f]{1,255}$'
+  write: the name of the database
+pg-user:
+  pattern: *word
+  write: the Postgres role
+run-as-user:
+  pattern: '^[1-9][0-9]{0,9}$'
+  write: the number of a user that is not root
+cpu-request:
+  pattern: &quantity '^[+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$'
+  write: &aQuantity a quantity, as 50m of cpu or 64Mi of memory
+  # Where there is none, or no such.
+  default: 10m
+memory-request: { pattern: *quantity, write: *aQuantity, default: 64Mi }
+memory-limit: { pattern: *quantity, write: *aQuantity, default: 256Mi }
+{{- end -}}
