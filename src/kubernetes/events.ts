@@ -10,7 +10,7 @@ export const EVENT_REASONS = ['CredentialPublished', 'CredentialExpired', 'MintF
 export type EventReason = (typeof EVENT_REASONS)[number];
 
 export interface EventsOptions {
-  readonly api: ApiServer;
+  readonly api: Pick<ApiServer, 'request'>;
   readonly clock: Clock;
   readonly credential: string;
   /** The Secrets that the events are about. */
@@ -23,13 +23,23 @@ export interface EventsOptions {
 const FAILURES = 3;
 /** No reason is told sooner again, however often the state changes. */
 const INTERVAL_MS = 60_000;
+/** A namespace whose rule is missing is asked again after this: somebody may have added it. */
+const REFUSED_MS = 3_600_000;
+/** The longest name of an object, less the random rest. */
+const MAX_PREFIX = 253 - 17;
 const COMPONENT = 'lakebase-credential-sidecar';
+
+/** No label of a name may end with what is no letter or digit. */
+function prefixOf(name: string): string {
+  return name.slice(0, MAX_PREFIX).replace(/[.-]+$/, '');
+}
 
 /** Passes everything on, and tells the cluster, as events of the Secrets, what a person should see. Never the token. */
 export function createEvents({ api, clock, credential, secrets, observer }: EventsOptions): Observer {
   const toldAt = new Map<string, number>();
   const published = new Set<string>();
-  let isRefused = false;
+  /** By namespace, on the monotonic clock. */
+  const refusedAt = new Map<string, number>();
 
   const post = async (secret: EventsOptions['secrets'][number], reason: EventReason, message: string) => {
     const { namespace, name } = secret;
@@ -40,7 +50,7 @@ export function createEvents({ api, clock, credential, secrets, observer }: Even
       body: {
         apiVersion: 'v1',
         kind: 'Event',
-        metadata: { namespace, name: `${name}.${randomBytes(8).toString('hex')}` },
+        metadata: { namespace, name: `${prefixOf(name)}.${randomBytes(8).toString('hex')}` },
         involvedObject: { apiVersion: 'v1', kind: 'Secret', namespace, name },
         reason,
         message: `credential ${credential}: ${message}`,
@@ -59,13 +69,15 @@ export function createEvents({ api, clock, credential, secrets, observer }: Even
   const tell = (secret: EventsOptions['secrets'][number], reason: EventReason, message: string): void => {
     const key = `${reason} ${secret.namespace}/${secret.name}`;
     const now = clock.monotonic();
-    if (isRefused || now - (toldAt.get(key) ?? -Infinity) < INTERVAL_MS) return;
+    if (now - (refusedAt.get(secret.namespace) ?? -Infinity) < REFUSED_MS) return;
+    if (now - (toldAt.get(key) ?? -Infinity) < INTERVAL_MS) return;
     toldAt.set(key, now);
     // Nobody waits for it, and it is not tried again: an event is a courtesy.
     void post(secret, reason, message).catch((error: unknown) => {
-      if (!(error instanceof SinkError) || error.failure !== 'forbidden' || isRefused) return;
-      isRefused = true;
-      observer.eventsRefused(credential, error);
+      if (!(error instanceof SinkError) || error.failure !== 'forbidden') return;
+      const isNews = !refusedAt.has(secret.namespace);
+      refusedAt.set(secret.namespace, clock.monotonic());
+      if (isNews) observer.eventsRefused(credential, error);
     });
   };
   const tellAll = (reason: EventReason, message: string): void => {
