@@ -15,6 +15,8 @@ const FIRST_DELAY_MS = 1_000;
 const MAX_DELAY_MS = 15_000;
 /** Between a watch that the server ended in good order and the next one. */
 const PAUSE_MS = 200;
+/** One that ends sooner has not shown that watching works: some proxies answer a watch and end it at once. */
+const PROOF_MS = 2_000;
 /** The first failure may be a restart of the server. */
 const TROUBLE = 2;
 
@@ -29,20 +31,27 @@ export async function watchForEver(
   { signal, clock }: Cancellable & { readonly clock: Clock },
 ): Promise<void> {
   let failures = 0;
-  const onOpen = (): void => {
-    if (failures >= TROUBLE) onTrouble(undefined);
-    failures = 0;
-    void catchUp();
-  };
   const onEvent = (event: WatchEvent): void => {
-    if (event.type === 'ERROR') throw explain({ status: 410, body: event.object, retryAfterMs: 0 });
+    if (event.type === 'ERROR') throw explain({ status: codeOf(event.object), body: event.object, retryAfterMs: 0 });
     take(event);
   };
   while (!signal.aborted) {
+    const ended = new AbortController();
+    let isProven = false;
+    const prove = (): void => {
+      if (failures >= TROUBLE) onTrouble(undefined);
+      failures = 0;
+      isProven = true;
+    };
+    const onOpen = (): void => {
+      void clock.sleep(PROOF_MS, ended).then(prove, () => {}); // it ended sooner
+      void catchUp();
+    };
     let delayMs = PAUSE_MS;
     try {
       const refusal = await api.watch(path, query, { onOpen, onEvent }, { signal });
       if (refusal !== undefined) throw explain(refusal);
+      if (!isProven) throw endedAtOnce();
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof SinkError)) throw error;
@@ -51,7 +60,21 @@ export async function watchForEver(
       const ceilingMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (failures - 1));
       delayMs = Math.max(ceilingMs * (0.5 + Math.random() / 2), error.retryAfterMs);
       await catchUp(); // seen late is better than not at all
+    } finally {
+      ended.abort();
     }
     await clock.sleep(delayMs, { signal }).catch(() => {}); // the loop looks at the signal
   }
+}
+
+/** Of the status that an event says the watch failed with. */
+function codeOf(status: unknown): number {
+  const code = (status as { readonly code?: unknown } | null | undefined)?.code;
+  return typeof code === 'number' ? code : 410;
+}
+
+function endedAtOnce(): SinkError {
+  return new SinkError('unreachable', 'the API server ends each watch as soon as it has begun', {
+    remedy: 'look for a proxy or load balancer before the API server that cannot pass on watches',
+  });
 }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
-import type { ApiAnswer, WatchHandlers } from '../../src/kubernetes/api-server.ts';
+import type { ApiAnswer, WatchEvent, WatchHandlers } from '../../src/kubernetes/api-server.ts';
 import { watchForEver } from '../../src/kubernetes/watch.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
-type Act = (handlers: WatchHandlers) => ApiAnswer | undefined;
+type Act = (handlers: WatchHandlers, clock: FakeClock) => ApiAnswer | undefined | Promise<undefined>;
 
 const EXPIRED = { code: 410, reason: 'Expired', message: 'too old resource version' };
 
@@ -24,7 +24,7 @@ async function startWatching(t: TestContext, script: readonly Act[]) {
     ) => {
       const act = script[startedAt.length];
       startedAt.push(clock.monotonic());
-      if (act !== undefined) return await Promise.resolve(act(handlers));
+      if (act !== undefined) return await act(handlers, clock);
       handlers.onOpen();
       const { promise, resolve } = Promise.withResolvers<undefined>();
       signal.addEventListener('abort', () => resolve(undefined), { once: true });
@@ -57,18 +57,46 @@ const refuse =
   (status: number, retryAfterMs = 0): Act =>
   () => ({ status, body: undefined, retryAfterMs });
 
-test('a watch that the server ends is followed by the next one at once, which looks at everything afresh', async (t) => {
-  const end: Act = ({ onOpen, onEvent }) => {
+test('a watch that the server ends after its time is followed by the next one at once, which looks at everything afresh', async (t) => {
+  const end: Act = async ({ onOpen, onEvent }, clock) => {
     onOpen();
     onEvent({ type: 'ADDED', object: {} });
+    await clock.sleep(5_000, new AbortController());
     return undefined;
   };
-  const { clock, log, startedAt } = await startWatching(t, [end]);
-  await clock.advance(1_000);
-  assert.equal(startedAt.length, 2);
-  assert.ok(startedAt[1]! - startedAt[0]! < 500);
-  assert.deepEqual(log, ['caught up', 'ADDED', 'caught up']);
+  const { clock, log, startedAt } = await startWatching(t, [end, end, end]);
+  await clock.advance(20_000);
+  const gaps = startedAt.slice(1).map((at, index) => at - startedAt[index]!);
+  assert.equal(gaps.length, 3);
+  for (const gap of gaps) assert.ok(gap < 5_500, `${gap}`);
+  const each = ['caught up', 'ADDED'];
+  assert.deepEqual(log, [...each, ...each, ...each, 'caught up']);
 });
+
+for (const [what, last] of Object.entries({
+  'end as soon as they have begun': undefined,
+  'fail as soon as they have begun': { type: 'ERROR', object: { code: 500, message: 'etcd is away' } },
+} satisfies Record<string, WatchEvent | undefined>)) {
+  test(`watches that ${what} are trouble, and are tried again later and later, until one lasts`, async (t) => {
+    const begin: Act = ({ onOpen, onEvent }) => {
+      onOpen();
+      onEvent({ type: 'ADDED', object: {} });
+      if (last !== undefined) onEvent(last);
+      return undefined;
+    };
+    const { clock, log, startedAt } = await startWatching(
+      t,
+      Array.from({ length: 9 }, () => begin),
+    );
+    await clock.advance(120_000);
+    assert.equal(startedAt.length, 10);
+    const gaps = startedAt.slice(1).map((at, index) => at - startedAt[index]!);
+    for (const [index, gap] of gaps.entries()) assert.ok(gap >= Math.min(15_000, 1_000 * 2 ** index) / 2, `${gap}`);
+    const said = log.filter((line) => !['caught up', 'ADDED'].includes(line));
+    const problem = last === undefined ? 'the API server ends each watch as soon as it has begun' : '500';
+    assert.deepEqual(said, [`trouble ${problem}`, 'fine']);
+  });
+}
 
 test('an event that says that the server has forgotten where we were (410) costs a second', async (t) => {
   const forget: Act = ({ onOpen, onEvent }) => {
