@@ -84,21 +84,21 @@ async function dispatch({ command, values }: Invocation, terminal: Terminal & Ca
   };
   switch (command) {
     case 'help':
-      streams.stdout.write(HELP);
+      stdoutOf(streams).write(HELP);
       return 0;
     case 'schema': {
       const { configJsonSchema } = await import('./config/json-schema.ts');
-      streams.stdout.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`);
+      stdoutOf(streams).write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`);
       return 0;
     }
     case 'version': {
       const { printVersions } = await import('./commands/version.ts');
-      await printVersions({ load, env, stdout: streams.stdout, signal });
+      await printVersions({ load, env, stdout: stdoutOf(streams), signal });
       return 0;
     }
     case 'check': {
       const { check } = await import('./commands/check.ts');
-      return (await check({ load, stdout: streams.stdout, signal })) ? 0 : EXIT_CODES.startup;
+      return (await check({ load, stdout: stdoutOf(streams), signal })) ? 0 : EXIT_CODES.startup;
     }
     case 'once': {
       const { once } = await import('./commands/once.ts');
@@ -112,6 +112,13 @@ async function dispatch({ command, values }: Invocation, terminal: Terminal & Ca
     default:
       return command satisfies never;
   }
+}
+
+/** Whoever reads it may have seen enough, as `head` does: that is no failure. */
+function stdoutOf({ stdout }: Terminal['streams']): NodeJS.WriteStream {
+  return stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
 }
 
 /** Being stopped is how a sidecar ends well. */

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { execa } from 'execa';
 import { bundleSizes } from '../support/bundle-sizes.ts';
@@ -60,6 +61,15 @@ describe('the bundle', () => {
     );
     const found = JSON.stringify(sizes, (_, value: unknown) => (typeof value === 'number' ? kib(value) : value));
     assert.deepEqual(grown, [], `if that is worth it, let test/fixtures/bundle-sizes.json be ${found}`);
+  });
+
+  test('a reader that has seen enough, as head has, is no failure of what it read', options, async () => {
+    for (const command of ['help', 'schema']) {
+      const child = spawn(NODE, [entry, command], { stdio: ['ignore', 'pipe', 'pipe'] });
+      child.stdout.destroy();
+      const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'close')]);
+      assert.deepEqual([code, stderr], [0, ''], command);
+    }
   });
 
   test('the list of what the bundle is made of has each package, with its licence and the hash that is locked, and no other', async () => {
