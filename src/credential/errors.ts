@@ -79,12 +79,13 @@ export class StartupError extends AppError {
   override readonly code = 'startup';
 }
 
-/** Sinks that cannot be used as configured; all of them are listed. Exit code 73. */
+/** Sinks that cannot be used as configured; all of them are listed, each with what to do. Exit code 73. */
 export class SinksError extends AppError {
   override readonly name = 'SinksError';
   override readonly code = 'sinks';
 
   constructor(problems: readonly SinkError[]) {
-    super([...new Set(problems.map(({ message }) => message))].join('\n'), { cause: problems[0] });
+    const texts = problems.map(({ message, remedy }) => `${message}\n→ ${remedy}`);
+    super([...new Set(texts)].join('\n'), { cause: problems[0] });
   }
 }

@@ -43,7 +43,7 @@ export async function openConnection(kubeconfig: string | undefined): Promise<Co
 function loadServiceAccount(config: KubeConfig): void {
   config.loadFromCluster();
   if (config.getCurrentCluster()?.server.includes('undefined')) {
-    throw refuse('this is no pod (KUBERNETES_SERVICE_HOST is not set), and KUBECONFIG is not set either');
+    throw refusePod('this is no pod (KUBERNETES_SERVICE_HOST is not set), and KUBECONFIG is not set either');
   }
 }
 
@@ -52,17 +52,17 @@ function loadFile(config: KubeConfig, path: string): void {
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    throw refuse(`the kubeconfig ${path} cannot be read (${codeOf(error)})`, error);
+    throw refuseFile(path, `cannot be read (${codeOf(error)})`, error);
   }
   try {
     config.loadFromFile(path);
   } catch {
     // The parser's words would quote the file, which may hold keys.
-    throw refuse(`the kubeconfig ${path} ${text.trim() === '' ? 'is empty' : 'does not parse'}`);
+    throw refuseFile(path, text.trim() === '' ? 'is empty' : 'does not parse');
   }
   const [cluster, user] = [config.getCurrentCluster(), config.getCurrentUser()];
   if (cluster === null || user === null) {
-    throw refuse(`the kubeconfig ${path} has no current-context, or one without its cluster and user`);
+    throw refuseFile(path, 'has no current-context, or one without its cluster and user');
   }
   const tokenFile = readTokenFile(text, user.name);
   // The library knows this key by another name than kubectl, and would read the file once only.
@@ -72,10 +72,10 @@ function loadFile(config: KubeConfig, path: string): void {
       config: { tokenFile: resolve(dirname(path), tokenFile) },
     };
   }
-  if (cluster.proxyUrl !== undefined) throw refuse(`the kubeconfig ${path} asks for a proxy, which is not supported`);
+  if (cluster.proxyUrl !== undefined) throw refuseFile(path, 'asks for a proxy, which is not supported');
   const provider = (user.authProvider as { readonly name?: string } | null)?.name;
   if (provider !== undefined && !AUTH_PROVIDERS.has(provider)) {
-    throw refuse(`the kubeconfig ${path} logs in with the provider ${provider}, which is not supported: use exec`);
+    throw refuseFile(path, `logs in with the provider ${provider}, which is not supported: use exec`);
   }
 }
 
@@ -93,17 +93,27 @@ async function tryOut(connect: Connect, kubeconfig: string | undefined): Promise
   } catch (error) {
     const path = (error as NodeJS.ErrnoException).path ?? '';
     throw kubeconfig === undefined
-      ? refuse(`no service account is mounted in this pod (${path} ${codeOf(error)})`, error)
-      : refuse(`the kubeconfig ${kubeconfig} cannot be used: ${path} ${codeOf(error)}`, error);
+      ? refusePod(`no service account is mounted in this pod (${path} ${codeOf(error)})`, error)
+      : refuseFile(kubeconfig, `cannot be used: ${path} ${codeOf(error)}`, error);
   }
 }
 
-function refuse(reason: string, cause?: unknown): SinkError {
-  return new SinkError('refused', `the API server cannot be found: ${reason}`, {
-    remedy:
-      'let the pod mount the token of its service account (automountServiceAccountToken: true), or set KUBECONFIG',
-    ...(cause === undefined ? {} : { cause }),
-  });
+/** Where there is a kubeconfig nobody asks the pod, whatever that mounts. */
+function refuseFile(path: string, problem: string, cause?: unknown): SinkError {
+  const remedy =
+    'mend the file that KUBECONFIG names: `kubectl --kubeconfig FILE get secrets` must work from here with nothing else; or unset KUBECONFIG to use the service account of the pod';
+  return refusal(`the kubeconfig ${path} ${problem}`, remedy, cause);
+}
+
+function refusePod(reason: string, cause?: unknown): SinkError {
+  const remedy =
+    'let the pod mount the token of its service account (automountServiceAccountToken: true), or set KUBECONFIG';
+  return refusal(reason, remedy, cause);
+}
+
+function refusal(reason: string, remedy: string, cause: unknown): SinkError {
+  const options = cause === undefined ? { remedy } : { remedy, cause };
+  return new SinkError('refused', `the API server cannot be found: ${reason}`, options);
 }
 
 function codeOf(error: unknown): string {

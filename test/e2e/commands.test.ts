@@ -135,32 +135,38 @@ for (const command of ['run', 'once']) {
     );
   });
 
-  test(`${command} lists every sink that cannot be written, ends with 73, and mints nothing`, options, async (t) => {
-    const workspace = await workspaceFor(t);
-    const directory = await temporaryDirectory(t);
-    await writeFile(join(directory, 'file'), '');
-    const file = (path: string) => ({ file: { path, format: 'token' } });
-    await symlink('file', join(directory, 'link'));
-    await mkdir(join(directory, 'folder'));
-    const fine = { name: 'fine', endpoint: 'projects/a/branches/b/endpoints/c', sinks: [file(`${directory}/fine`)] };
-    const bad = {
-      ...fine,
-      name: 'bad',
-      sinks: ['file/below', 'link', 'folder'].map((name) => file(`${directory}/${name}`)),
-    };
-    const proc = { ...fine, name: 'proc', sinks: [file('/proc/nothing/token')] };
-    const config = { credentials: [fine, bad, proc] };
-    refused(
-      await runCommand(t, command, { workspace, config }),
-      73,
-      `cannot write ${directory}/file/below: `,
-      `${directory}/link is a symbolic link`,
-      `${directory}/folder is a directory`,
-      'cannot write /proc/nothing/token: ',
-    );
-    assert.equal(workspace.requests.length, 0);
-    await assert.rejects(stat(`${directory}/fine`), { code: 'ENOENT' });
-  });
+  test(
+    `${command} lists every sink that cannot be written and what to do, ends with 73, and mints nothing`,
+    options,
+    async (t) => {
+      const workspace = await workspaceFor(t);
+      const directory = await temporaryDirectory(t);
+      await writeFile(join(directory, 'file'), '');
+      const file = (path: string) => ({ file: { path, format: 'token' } });
+      await symlink('file', join(directory, 'link'));
+      await mkdir(join(directory, 'folder'));
+      const fine = { name: 'fine', endpoint: 'projects/a/branches/b/endpoints/c', sinks: [file(`${directory}/fine`)] };
+      const bad = {
+        ...fine,
+        name: 'bad',
+        sinks: ['file/below', 'link', 'folder'].map((name) => file(`${directory}/${name}`)),
+      };
+      const proc = { ...fine, name: 'proc', sinks: [file('/proc/nothing/token')] };
+      const config = { credentials: [fine, bad, proc] };
+      const outcome = await runCommand(t, command, { workspace, config });
+      refused(
+        outcome,
+        73,
+        `cannot write ${directory}/file/below: `,
+        `${directory}/link is a symbolic link`,
+        `${directory}/folder is a directory`,
+        'cannot write /proc/nothing/token: ',
+      );
+      assert.equal(outcome.stderr.match(/^ {2}→ \w/gm)?.length, 4, `what to do about each: ${outcome.stderr}`);
+      assert.equal(workspace.requests.length, 0);
+      await assert.rejects(stat(`${directory}/fine`), { code: 'ENOENT' });
+    },
+  );
 }
 
 test('run ends with 69 where its port is taken, and says what to do', options, async (t) => {

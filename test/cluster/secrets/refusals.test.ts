@@ -245,6 +245,7 @@ describe('a Secret that cannot be written', { skip, concurrency: 4 }, () => {
       const run = await base.run(t, 'run', { account, workspace });
       assert.equal(run.code, 73, run.stderr);
       assert.match(run.stderr, expected);
+      assert.match(run.stderr, /mend the file that KUBECONFIG names/);
       assert.deepEqual(workspace.requests, []);
     });
   }
