@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { VARIABLES } from '../src/config/environment.ts';
 import { configJsonSchema } from '../src/config/json-schema.ts';
 
 interface Schema {
@@ -49,11 +50,22 @@ export function chartValuesSchema(): object {
         digest: maybe('^sha256:[0-9a-f]{64}$'),
         pullPolicy: { enum: ['Always', 'IfNotPresent', 'Never'] },
       }),
+      env: environment(config),
       injection: injection(config),
       secretSync: secretSync(config),
       monitoring: monitoring(),
     }),
   };
+}
+
+/** What is the same for all: what is passed on to the CLI, but where it is, which the image knows. */
+function environment(config: Schema): Schema {
+  const passedOn = VARIABLES.filter(({ group, name }) => group === 'child' && name !== 'PATH');
+  const line = named('^[^\\x00-\\x1f\\x7f]*$');
+  return object({
+    ...Object.fromEntries(passedOn.map(({ name }) => [name, line])),
+    LAKEBASE_CREDENTIAL_LOG_LEVEL: config.properties!['log']!.properties!['level']!,
+  });
 }
 
 function injection(config: Schema): Schema {

@@ -77,6 +77,10 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
     sync({ sinks: [{ file: { path: '/run/a', format: 'token' } }] }),
     /\/credentials\/0\/sinks\/0: .*additional.*"file"/,
   ],
+  [{ env: { LANG: 'C' } }, /\/env: .*LANG/],
+  [{ env: { PATH: '/bin' } }, /\/env: .*PATH/],
+  [{ env: { LAKEBASE_CREDENTIAL_LOG_LEVEL: 'loud' } }, /\/env\/LAKEBASE_CREDENTIAL_LOG_LEVEL: .*allowed values/],
+  [{ env: { HTTPS_PROXY: 'http://a\nb' } }, /\/env\/HTTPS_PROXY: .*pattern/],
   [sync({ sinks: [{ secret: { ...secret, name: 'A' } }] }), /\/sinks\/0\/secret\/name: .*pattern/],
   [sync({ sinks: [{ secret: { ...secret, data: { '..a': 'token' } } }] }), /\/sinks\/0\/secret\/data: .*\.\.a/],
   [

@@ -48,3 +48,12 @@ true
 true
 {{- end -}}
 {{- end -}}
+
+{{/* Entries of the container's `env`. */}}
+{{- define "lakebase.environment" -}}
+{{- $entries := list -}}
+{{- range $name, $value := .Values.env -}}
+{{- $entries = append $entries (printf "- { name: %s, value: %s }" $name ($value | quote)) -}}
+{{- end -}}
+{{- join "\n" $entries -}}
+{{- end -}}

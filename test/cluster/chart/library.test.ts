@@ -13,7 +13,14 @@ import { ChartWorld, containerOf, DEFAULTS, ENDPOINT, podOf, sidecarOf, variable
 
 const NAME = 'lakebase-credential-sidecar';
 const IMAGE = { repository: 'registry.example.com/lakebase-credential-sidecar' };
-const OFF = { injection: { enabled: false, defaults: DEFAULTS }, monitoring: { enabled: false }, image: IMAGE };
+/** With what YAML, JSON and CEL each write in ways of their own. */
+const ENV = { HTTPS_PROXY: 'http://proxy.example.com:3128/?a="1"&b=<2>\\', NO_PROXY: '.svc,10.0.0.0/8' };
+const OFF = {
+  injection: { enabled: false, defaults: DEFAULTS },
+  monitoring: { enabled: false },
+  image: IMAGE,
+  env: ENV,
+};
 const good = { endpoint: ENDPOINT };
 const everything = {
   instance: 'orders-db',
@@ -104,6 +111,7 @@ describe('charts that place the sidecar themselves', { skip }, () => {
     await world.api.kubectl(['create', 'serviceaccount', 'backstage', '--namespace', 'backstage']);
     await world.helm('helm4', ['install', 'lakebase', CHART, '--namespace', 'lakebase', '--create-namespace'], {
       image: IMAGE,
+      env: ENV,
       injection: { defaults: DEFAULTS },
     });
     await world.injects();
@@ -129,7 +137,9 @@ describe('charts that place the sidecar themselves', { skip }, () => {
       assert.deepEqual(comparable(placed.spec), comparable(injected.spec));
       assertSame(placed, injected);
       assert.equal(sidecarOf(placed)!.securityContext!['runAsUser'], 1_000_650_000);
-      assert.equal(variablesOf(sidecarOf(placed)!)['LAKEBASE_CREDENTIAL_FILES'], 'pgpass,token');
+      const { LAKEBASE_CREDENTIAL_FILES, ...variables } = variablesOf(sidecarOf(placed)!);
+      assert.equal(LAKEBASE_CREDENTIAL_FILES, 'pgpass,token');
+      assert.deepEqual({ ...variables, ...ENV }, variables);
     });
 
     test(`${helm}: null is no setting: that of a default counts, or what injection has where there is none`, async () => {

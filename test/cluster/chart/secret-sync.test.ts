@@ -46,6 +46,15 @@ describe('secretSync as the chart installs it', { skip }, () => {
     assert.ok(expiresAt > Date.now());
   });
 
+  chapter('has the environment that the values give it', {}, async () => {
+    const [pod] = await stage.namespace.pods(PODS);
+    await eventually(
+      'a line of debug',
+      async () => (await stage.namespace.logs(pod!.metadata.name, 'lakebase-credential')).includes('"level":"debug"'),
+      BY_KUBECTL,
+    );
+  });
+
   chapter('passes `helm test`', {}, async (t) => {
     t.diagnostic(await release.test());
   });
@@ -113,6 +122,7 @@ describe('secretSync as the chart installs it', { skip }, () => {
     return {
       image: imageOf(stage),
       injection: { enabled: false },
+      env: { LAKEBASE_CREDENTIAL_LOG_LEVEL: 'debug', NO_PROXY: '*' },
       secretSync: {
         enabled: true,
         identity: { workspaceHost: workspace.url, clientId },

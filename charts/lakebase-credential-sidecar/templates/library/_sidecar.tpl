@@ -35,6 +35,9 @@
     {{- with index . "pg-user" }}
     - { name: PGUSER, value: {{ . | quote }} }
     {{- end }}
+    {{- with include "lakebase.environment" $.chart }}
+    {{- . | nindent 4 }}
+    {{- end }}
   ports:
     - { name: lakebase-http, containerPort: 9467 }
   startupProbe:

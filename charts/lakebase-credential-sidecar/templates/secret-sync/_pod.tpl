@@ -61,6 +61,9 @@ env:
   {{- else }}
   - { name: DATABRICKS_OIDC_TOKEN_FILEPATH, value: /var/run/secrets/databricks/token }
   {{- end }}
+  {{- with include "lakebase.environment" $root }}
+  {{- . | nindent 2 }}
+  {{- end }}
 resources: {{- toYaml .resources | nindent 2 }}
 securityContext:
   allowPrivilegeEscalation: false
