@@ -34,6 +34,8 @@ export class Publisher {
   readonly #clock: Clock;
   readonly #alarm: Alarm;
   readonly #firstWrite = Promise.withResolvers<void>();
+  /** Settles once what an earlier process, or another writer, has left is known, as far as it can be. */
+  readonly #recovered = Promise.withResolvers<void>();
   /** Settles with the first write, or with its failure. */
   readonly #firstTry = Promise.withResolvers<void>();
   readonly #repairs = new RepairLimit();
@@ -88,10 +90,11 @@ export class Publisher {
   async recover({ signal }: Cancellable): Promise<Credential | undefined> {
     const shared = await this.look({ signal });
     const recovered = await this.sink.recover({ signal });
+    this.#recovered.resolve();
     if (recovered === undefined) return shared;
     const credential = this.#localise(recovered);
     // Readers can use it for as long as it stands there, also where a better one is wanted and cannot be written.
-    if (isPlausible(credential, this.#clock)) this.#held ??= credential;
+    if (!this.isShared && isPlausible(credential, this.#clock)) this.#held ??= credential;
     return credential;
   }
 
@@ -131,6 +134,8 @@ export class Publisher {
   }
 
   async #keep({ signal }: Cancellable): Promise<never> {
+    // What a shared sink holds may be better than what is wanted, or just that.
+    if (this.isShared) await unlessAborted(this.#recovered.promise, { signal });
     for (;;) {
       // Whole milliseconds, because an instant of the wall clock does not carry much smaller ones: the wait would be none.
       const retryMs = this.#failures > 0 ? Math.max(0, Math.ceil(this.#retryAt - this.#clock.monotonic())) : Infinity;

@@ -5,8 +5,9 @@ import type { Recovered } from '../../src/credential/ports.ts';
 import { remainingMs } from '../../src/credential/schedule.ts';
 import { isValid, readinessChecks } from '../../src/credential/status.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { credentialAt, HOUR_MS, MemorySink, MINUTE_MS } from '../support/fakes.ts';
-import { startKeeper } from '../support/keeping.ts';
+import { credentialAt, HOUR_MS, MemorySink, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
+import { startKeeper, World } from '../support/keeping.ts';
+import { SharedPlace } from '../support/shared-sink.ts';
 
 function sinkWith(recovered: Recovered | undefined, name: string): MemorySink {
   const sink = new MemorySink(`file:/${name}`);
@@ -178,6 +179,23 @@ test('what a predecessor held is served at once, also while a sink does not tell
   assert.equal(keeper.current, inherited);
   assert.deepEqual(contentsOf(sinks), ['inherited', 'inherited']);
   assert.ok(isValid(await keeper.status(new AbortController()), clock));
+});
+
+test('what a predecessor held is not said to be written again where the shared sink, once looked at, holds it', async (t) => {
+  const world = new World();
+  const place = new SharedPlace();
+  const inherited = credentialAt(world.clock, 'inherited');
+  place.put(inherited);
+  const sink = place.sink();
+  const [look, watch] = [sink.look.bind(sink), sink.watch.bind(sink)];
+  const answer = async (): Promise<void> => await world.clock.sleep(500, new AbortController());
+  sink.look = async () => await answer().then(look);
+  sink.watch = async (listener, options) => await answer().then(() => watch(listener, options));
+  const keeper = world.add(new ScriptedMinter(world.clock), { sinks: [sink], inherited });
+  world.run(t);
+  await world.clock.advance(5_000);
+  await keeper.published();
+  assert.deepEqual(world.recorder.of('sinkWritten'), []);
 });
 
 test('an older credential that a sink cannot be rid of still counts for as long as it lives', async (t) => {

@@ -311,4 +311,34 @@ export const BEYOND: readonly Mutant[] = [
     to: 'return value as unknown as SecretObject;',
     test: ['kubernetes/strangers', 'what a proxy answers in the place of the API server is no Secret, whatever it is'],
   },
+  {
+    bug: 'a watch that ends at once is a good one',
+    file: 'src/kubernetes/watch.ts',
+    from: 'if (!isProven) throw endedAtOnce();',
+    to: '',
+    test: ['kubernetes/watch', 'watches that … are trouble, and are tried again later and later, until one lasts'],
+  },
+  {
+    bug: 'an older token of ours that cannot be replaced is none',
+    file: 'src/credential/publisher.ts',
+    from: 'if (!this.isShared && isPlausible(credential, this.#clock)) this.#held ??= credential;',
+    to: '',
+    test: [
+      'credential/keeper-adoption',
+      'an older credential that a sink cannot be rid of still counts for as long as it lives',
+    ],
+  },
+  {
+    bug: 'what a predecessor held waits for a sink that says nothing',
+    file: 'src/credential/keeper.ts',
+    from: `if (adopts && inherited !== undefined && remainingMs(inherited, this.#clock) > 0) this.#use(inherited);
+    this.#takeOver(await this.#publishers.recover({ signal }));`,
+    to: `const found = await this.#publishers.recover({ signal });
+    if (adopts && inherited !== undefined && remainingMs(inherited, this.#clock) > 0) this.#use(inherited);
+    this.#takeOver(found);`,
+    test: [
+      'credential/keeper-adoption',
+      'what a predecessor held is served at once, also while a sink does not tell what it holds',
+    ],
+  },
 ];
