@@ -134,8 +134,8 @@ export class Publisher {
   }
 
   async #keep({ signal }: Cancellable): Promise<never> {
-    // What a shared sink holds may be better than what is wanted, or just that.
-    if (this.isShared) await unlessAborted(this.#recovered.promise, { signal });
+    // Nothing is written where nobody has looked: what is there may be what is wanted, or better.
+    await unlessAborted(this.#recovered.promise, { signal });
     for (;;) {
       // Whole milliseconds, because an instant of the wall clock does not carry much smaller ones: the wait would be none.
       const retryMs = this.#failures > 0 ? Math.max(0, Math.ceil(this.#retryAt - this.#clock.monotonic())) : Infinity;

@@ -5,7 +5,9 @@ import { close, constants, fchmod, fsync, open, readdir, rename, unlink, writeFi
 
 /** Between `.<name>` and the end of a temporary's name; nothing else is ever swept. */
 const TEMPORARY_ENDING = /^\.[0-9a-f]{16}\.tmp$/;
-/** Temporaries of this process that could not be removed yet: their directory was closed between two steps. */
+/** Temporaries that this process is writing. */
+const unfinished = new Set<string>();
+/** Those that could not be removed yet: their directory was closed between two steps. */
 const abandoned = new Set<string>();
 
 export interface ReplaceOptions extends Partial<Cancellable> {
@@ -29,8 +31,9 @@ export async function replaceFile(
   // Opened before anything is written: a directory that cannot be fsynced should fail while nothing has changed.
   const directoryName = dirname(path);
   const directory = await open(directoryName, constants.O_RDONLY | constants.O_DIRECTORY);
+  const temporary = temporaryOf(path);
+  unfinished.add(temporary);
   try {
-    const temporary = temporaryOf(path);
     // Exclusive: never follows nor truncates what may wait at that name.
     const file = await open(temporary, 'wx', mode);
     try {
@@ -46,6 +49,7 @@ export async function replaceFile(
     await removeAbandoned(directoryName);
     await syncDirectory(directory);
   } finally {
+    unfinished.delete(temporary);
     await close(directory);
   }
 }
@@ -69,13 +73,15 @@ export async function probeDirectory(path: string): Promise<void> {
   await unlink(temporary);
 }
 
-/** Removes the temporaries that killed processes left of exactly this target. Not while another one writes it. */
+/** Removes the temporaries that killed processes left of exactly this target. Not while another process writes it. */
 export async function sweep(path: string): Promise<void> {
   const directory = dirname(path);
   const prefix = `.${basename(path)}`;
   for (const name of await readdir(directory)) {
     if (!name.startsWith(prefix) || !TEMPORARY_ENDING.test(name.slice(prefix.length))) continue;
-    await unlink(join(directory, name)).catch((error: unknown) => {
+    const temporary = join(directory, name);
+    if (unfinished.has(temporary)) continue;
+    await unlink(temporary).catch((error: unknown) => {
       if (!hasErrno(error, 'ENOENT')) throw error;
     });
   }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
+import type { Keeper } from '../../src/credential/keeper.ts';
 import type { Recovered } from '../../src/credential/ports.ts';
 import { remainingMs } from '../../src/credential/schedule.ts';
-import { isValid, readinessChecks } from '../../src/credential/status.ts';
+import { readinessChecks } from '../../src/credential/status.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { credentialAt, HOUR_MS, MemorySink, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
 import { startKeeper, World } from '../support/keeping.ts';
@@ -17,6 +18,10 @@ function sinkWith(recovered: Recovered | undefined, name: string): MemorySink {
 
 function contentsOf(sinks: readonly MemorySink[]): (string | undefined)[] {
   return sinks.map(({ content }) => content);
+}
+
+async function readinessOf(keeper: Keeper, clock: FakeClock): Promise<boolean[]> {
+  return readinessChecks([await keeper.status(new AbortController())], clock).map(({ isOk }) => isOk);
 }
 
 test('a matching unexpired credential is adopted, not minted again, and written to the sinks that lack it', async (t) => {
@@ -177,8 +182,11 @@ test('what a predecessor held is served at once, also while a sink does not tell
   const sinks = [new MemorySink(), silent];
   const { keeper } = await startKeeper(t, { clock, inherited, sinks });
   assert.equal(keeper.current, inherited);
-  assert.deepEqual(contentsOf(sinks), ['inherited', 'inherited']);
-  assert.ok(isValid(await keeper.status(new AbortController()), clock));
+  assert.deepEqual(contentsOf(sinks), ['inherited', undefined]);
+  assert.deepEqual(await readinessOf(keeper, clock), [true, false]);
+  resolve(undefined);
+  await clock.idle();
+  assert.deepEqual(await readinessOf(keeper, clock), [true, true]);
 });
 
 test('what a predecessor held is not said to be written again where the shared sink, once looked at, holds it', async (t) => {
@@ -205,14 +213,12 @@ test('an older credential that a sink cannot be rid of still counts for as long 
   const [stuck, good] = [sinkWith(older, 'stuck'), sinkWith(credentialAt(clock, 'newer'), 'good')];
   stuck.failure = new SinkError('no_space', 'no space left');
   const { keeper } = await startKeeper(t, { clock, sinks: [stuck, good] });
-  const readiness = async () =>
-    readinessChecks([await keeper.status(new AbortController())], clock).map(({ isOk }) => isOk);
   assert.equal(keeper.current?.token.reveal(), 'newer');
   assert.deepEqual(contentsOf([stuck, good]), ['older', 'newer']);
-  assert.deepEqual(await readiness(), [true, true]);
+  assert.deepEqual(await readinessOf(keeper, clock), [true, true]);
   await clock.advance(50 * MINUTE_MS);
   assert.equal(stuck.content, 'older');
-  assert.deepEqual(await readiness(), [false, true]);
+  assert.deepEqual(await readinessOf(keeper, clock), [false, true]);
 });
 
 test('what a predecessor held is not gone on with once expired', async (t) => {

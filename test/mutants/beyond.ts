@@ -341,4 +341,14 @@ export const BEYOND: readonly Mutant[] = [
       'what a predecessor held is served at once, also while a sink does not tell what it holds',
     ],
   },
+  {
+    bug: 'a sweep takes what is being written',
+    file: 'src/sinks/atomic-write.ts',
+    from: 'if (unfinished.has(temporary)) continue;',
+    to: '',
+    test: [
+      'sinks/atomic-write',
+      'a sweep leaves alone what this process is writing, such as the record that the files of a credential share',
+    ],
+  },
 ];

@@ -148,6 +148,12 @@ test('a sweep removes the left-overs of exactly its target', async (t) => {
   assert.deepEqual((await readdir(directory)).toSorted(), others.toSorted());
 });
 
+test('a sweep leaves alone what this process is writing, such as the record that the files of a credential share', async (t) => {
+  const path = join(await makeTemporaryDirectory(t), 'token');
+  await replaceFile(path, 'whole', 0o600, { first: () => sweep(path) });
+  assert.equal(await readFile(path, 'utf8'), 'whole');
+});
+
 test('a probe leaves nothing behind', async (t) => {
   const directory = await makeTemporaryDirectory(t);
   await probeDirectory(join(directory, 'token'));

@@ -27,6 +27,7 @@ export async function startPublisher(t: TestContext, { dice = 0 } = {}) {
     skewMs: () => 0,
     onFound: () => {},
   });
+  await publisher.recover(new AbortController());
   world.run(t, publisher);
   await clock.idle();
   const publish = async (token: string, minted?: Minted, isNew = true) => {
