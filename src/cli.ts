@@ -45,8 +45,9 @@ Options:
   --timeout DURATION  how long once may take, such as 90s; 60s without it
 
 Exit codes:
-  0 done, or stopped by a signal   64 wrong usage   69 not available: the CLI, the workspace, or the port
-  73 a sink cannot be written      78 bad configuration   1 a bug in this program
+  0 done; run also when a signal has stopped it, the others then end with 128 and its number
+  64 wrong usage   69 not available: the CLI, the workspace, or the port; check, if anything fails
+  73 a sink cannot be written   78 bad configuration   1 a bug in this program
 `;
 
 export interface Terminal {
