@@ -5,7 +5,7 @@ import { formatDuration } from '../config/duration.ts';
 import type { Config, CredentialConfig } from '../config/load.ts';
 import { skewOf } from '../credential/acceptance.ts';
 import type { Auth } from '../credential/auth.ts';
-import { AppError, ConfigError, MintError, SinkError } from '../credential/errors.ts';
+import { CliError, ConfigError, MintError, SinkError } from '../credential/errors.ts';
 import type { Cancellable, Credential } from '../credential/ports.ts';
 import { lifetimeMs } from '../credential/schedule.ts';
 import { DatabricksCli } from '../minters/cli.ts';
@@ -122,12 +122,9 @@ async function checkCli({ minter, childEnvironment, credentials }: Config, optio
       return { isOk: false, text: `${command}: ${complaint}`, remedy: 'install a newer Databricks CLI' };
     return { isOk: true, text: `${command} ${version}` };
   } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    return {
-      isOk: false,
-      text: error.message,
-      remedy: 'install the Databricks CLI, or set minter.cli.command to its path',
-    };
+    if (error instanceof CliError) return { isOk: false, text: error.problem, remedy: error.remedy };
+    if (error instanceof MintError) return { isOk: false, text: error.message, remedy: error.remedy };
+    throw error;
   }
 }
 

@@ -79,6 +79,18 @@ export class StartupError extends AppError {
   override readonly code = 'startup';
 }
 
+/** The Databricks CLI cannot be started as configured. */
+export class CliError extends StartupError {
+  readonly problem: string;
+  readonly remedy: string;
+
+  constructor(problem: string, remedy: string) {
+    super(`${problem}\n→ ${remedy}`);
+    this.problem = problem;
+    this.remedy = remedy;
+  }
+}
+
 /** Sinks that cannot be used as configured; all of them are listed, each with what to do. Exit code 73. */
 export class SinksError extends AppError {
   override readonly name = 'SinksError';

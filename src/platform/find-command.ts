@@ -1,8 +1,11 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { StartupError } from '../credential/errors.ts';
+import { CliError } from '../credential/errors.ts';
 
-/** The path of a program that can be started, looked up as the system would. @throws StartupError */
+const INSTALL = 'install the Databricks CLI, or set minter.cli.command to its path';
+const PERMIT = 'make it executable for the user the sidecar runs as, or set minter.cli.command to another one';
+
+/** The path of a program that can be started, looked up as the system would. @throws CliError */
 export function findCommand(command: string, searchPath: string): string {
   const candidates = command.includes('/')
     ? [command]
@@ -11,10 +14,12 @@ export function findCommand(command: string, searchPath: string): string {
   const [path] = found;
   if (path === undefined) {
     const where = command.includes('/') ? 'there is no such file' : `not on the PATH (${searchPath})`;
-    throw new StartupError(`the Databricks CLI "${command}" is missing: ${where}`);
+    throw new CliError(`the Databricks CLI "${command}" is missing: ${where}`, INSTALL);
   }
   const executable = found.find(isExecutable);
-  if (executable === undefined) throw new StartupError(`the Databricks CLI ${path} is not executable by this user`);
+  if (executable === undefined) {
+    throw new CliError(`the Databricks CLI ${path} is not executable by this user`, PERMIT);
+  }
   return executable;
 }
 

@@ -112,28 +112,32 @@ for (const command of ['run', 'once']) {
     refused(await runCommand(t, command, {}), 78, 'no identity to mint with', 'DATABRICKS_HOST: is missing');
   });
 
-  test(`${command} ends with 69 where the CLI is missing, or is not executable, and names it`, options, async (t) => {
-    const workspace = await workspaceFor(t);
-    const directory = await temporaryDirectory(t);
-    const file = join(directory, 'databricks');
-    const none = { workspace, env: { PATH: directory } };
-    refused(
-      await runCommand(t, command, { ...none, cli: 'databricks' }),
-      69,
-      `the Databricks CLI "databricks" is missing: not on the PATH (${directory})`,
-    );
-    refused(
-      await runCommand(t, command, { ...none, cli: file }),
-      69,
-      `the Databricks CLI "${file}" is missing: there is no such file`,
-    );
-    await writeFile(file, '#!/bin/sh\n', { mode: 0o644 });
-    refused(
-      await runCommand(t, command, { ...none, cli: 'databricks' }),
-      69,
-      `the Databricks CLI ${file} is not executable by this user`,
-    );
-  });
+  test(
+    `${command} ends with 69 where the CLI is missing, or is not executable, names it and says what to do`,
+    options,
+    async (t) => {
+      const workspace = await workspaceFor(t);
+      const directory = await temporaryDirectory(t);
+      const file = join(directory, 'databricks');
+      const none = { workspace, env: { PATH: directory } };
+      refused(
+        await runCommand(t, command, { ...none, cli: 'databricks' }),
+        69,
+        `the Databricks CLI "databricks" is missing: not on the PATH (${directory})\n  → install the Databricks CLI`,
+      );
+      refused(
+        await runCommand(t, command, { ...none, cli: file }),
+        69,
+        `the Databricks CLI "${file}" is missing: there is no such file`,
+      );
+      await writeFile(file, '#!/bin/sh\n', { mode: 0o644 });
+      refused(
+        await runCommand(t, command, { ...none, cli: 'databricks' }),
+        69,
+        `the Databricks CLI ${file} is not executable by this user\n  → make it executable`,
+      );
+    },
+  );
 
   test(
     `${command} lists every sink that cannot be written and what to do, ends with 73, and mints nothing`,

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { StartupError } from '../../src/credential/errors.ts';
+import { CliError } from '../../src/credential/errors.ts';
 import { findCommand } from '../../src/platform/find-command.ts';
 
 function folders(t: TestContext): { first: string; second: string } {
@@ -33,7 +33,10 @@ test('an absolute path is not looked up on the PATH', (t) => {
   const path = join(first, 'cli');
   assert.throws(
     () => findCommand(path, first),
-    new StartupError(`the Databricks CLI "${path}" is missing: there is no such file`),
+    new CliError(
+      `the Databricks CLI "${path}" is missing: there is no such file`,
+      'install the Databricks CLI, or set minter.cli.command to its path',
+    ),
   );
   writeFileSync(path, '', { mode: 0o755 });
   assert.equal(findCommand(path, ''), path);
@@ -43,5 +46,8 @@ test('what is missing and what is not executable are told apart', (t) => {
   const { first } = folders(t);
   assert.throws(() => findCommand('databricks', first), /"databricks" is missing: not on the PATH/);
   writeFileSync(join(first, 'databricks'), '', { mode: 0o644 });
-  assert.throws(() => findCommand('databricks', first), /databricks is not executable by this user/);
+  assert.throws(
+    () => findCommand('databricks', first),
+    /databricks is not executable by this user\n→ make it executable/,
+  );
 });
