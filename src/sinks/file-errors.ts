@@ -21,6 +21,14 @@ const FAILURE_BY_ERRNO: Readonly<Record<string, SinkFailure>> = {
   EISDIR: 'refused',
 };
 
+const IN_THE_WAY = 'remove the file that stands where the directory should be, or configure another path';
+/** Where something more exact can be said than for the failure in general: to permit more would not help. */
+const REMEDY_BY_ERRNO: Readonly<Record<string, string>> = {
+  EROFS: 'mount a volume there that the sidecar may write: this file system is read-only',
+  ENOTDIR: IN_THE_WAY,
+  EEXIST: IN_THE_WAY,
+};
+
 /** An error of the operating system: its text holds paths, never content, so it may travel as a `cause`. */
 type SystemError = Error & { readonly code: string; readonly errno: number };
 
@@ -37,7 +45,11 @@ export async function toSinkError(error: unknown, doing: 'read' | 'write', path:
     ? 'a file stands where a directory should'
     : getSystemErrorMessage(error.errno);
   const where = failure === 'unwritable' ? `; ${await ownershipOf(doing === 'read' ? path : dirname(path))}` : '';
-  return new SinkError(failure, `cannot ${doing} ${path}: ${reason} (${error.code})${where}`, { cause: error });
+  const remedy = REMEDY_BY_ERRNO[error.code];
+  return new SinkError(failure, `cannot ${doing} ${path}: ${reason} (${error.code})${where}`, {
+    cause: error,
+    ...(remedy !== undefined && { remedy }),
+  });
 }
 
 export function octal(mode: number): string {

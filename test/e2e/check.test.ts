@@ -200,7 +200,7 @@ test(
     const config = { credentials: [credential(directory, { sinks })] };
     const { code, stdout } = await runCommand(t, 'check', { workspace, directory, config });
     assert.equal(code, 69);
-    assert.match(stdout, /✗ fail backstage file:\S+\/file\/token: cannot write .*\n {7}→ make the directory writable/);
+    assert.match(stdout, /✗ fail backstage file:\S+\/file\/token: cannot write .*\n {7}→ remove the file that stands/);
     assert.match(stdout, /✗ fail backstage file:\S+\/link: .* is a symbolic link.*\n {7}→ mount the directory/);
     assert.match(stdout, /^2 of 6 checks failed$/m);
   },

@@ -26,12 +26,13 @@ test('a target that is mounted as a single file is refused, its neighbour is not
   assert.deepEqual(rest, { kept: true, beside: 'done' });
 });
 
-test('a read-only volume is unwritable before anything is minted', async (t) => {
+test('a read-only volume is unwritable before anything is minted, and another one is asked for', async (t) => {
   const result = await isolated(t, 'read-only mount');
   if (result === undefined) return;
-  const { failure, message } = result['prepared'] as { failure: string; message: string };
+  const { failure, message, remedy } = result['prepared'] as Record<'failure' | 'message' | 'remedy', string>;
   assert.equal(failure, 'unwritable');
   assert.match(message, /read-only file system \(EROFS\)/);
+  assert.match(remedy, /^mount a volume/);
 });
 
 test('a watch beyond the limits of the kernel stays silent until it is ended', async (t) => {
