@@ -26,23 +26,25 @@ const MAX_CAUSES = 5;
 
 /** JSON lines on standard output, written before the call returns: a crash loses none. */
 export function createLogger({ level, version }: LoggerOptions, destination?: DestinationStream): Logger {
-  const isDetailed = level === 'debug' || level === 'trace';
-  return pino(
+  // What was foreseen has none, nor has its cause: a server that is away for an hour would fill the log with them.
+  const hasStack = (error: unknown): boolean => logger.isLevelEnabled('debug') || !(error instanceof AppError);
+  const logger = pino(
     {
       level,
       base: { version },
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: SECRET_KEYS.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]), censor: CENSOR },
-      serializers: { err: (error: unknown) => serializeError(error, isDetailed) },
+      serializers: { err: (error: unknown) => serializeError(error, hasStack(error)) },
       hooks: { streamWrite: (line) => line.replaceAll(JWT, CENSOR) },
     },
     destination ?? pino.destination({ dest: 1, sync: true }),
   );
+  return logger;
 }
 
 /** Only what is known to be harmless: libraries hang whole requests and command lines on their errors. */
-function serializeError(error: unknown, isDetailed: boolean, depth = 0): SerializedError {
+function serializeError(error: unknown, hasStack: boolean, depth = 0): SerializedError {
   if (!(error instanceof Error)) return { name: typeof error, message: 'something that is no error was thrown' };
   const { code, failure } = error as { code?: unknown; failure?: unknown };
   return {
@@ -50,8 +52,7 @@ function serializeError(error: unknown, isDetailed: boolean, depth = 0): Seriali
     ...(typeof code === 'string' && { code }),
     ...(typeof failure === 'string' && { failure }),
     message: error.message,
-    ...((isDetailed || !(error instanceof AppError)) && error.stack !== undefined && { stack: error.stack }),
-    ...(error.cause !== undefined &&
-      depth < MAX_CAUSES && { cause: serializeError(error.cause, isDetailed, depth + 1) }),
+    ...(hasStack && error.stack !== undefined && { stack: error.stack }),
+    ...(error.cause !== undefined && depth < MAX_CAUSES && { cause: serializeError(error.cause, hasStack, depth + 1) }),
   };
 }

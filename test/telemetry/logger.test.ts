@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ConfigError, MintError } from '../../src/credential/errors.ts';
+import { ConfigError, MintError, SinkError } from '../../src/credential/errors.ts';
 import { Secret } from '../../src/credential/secret.ts';
 import { createLogger, type Logger } from '../../src/telemetry/logger.ts';
 import { CANARY } from '../support/statuses.ts';
@@ -59,6 +59,17 @@ describe('an error in a log line', () => {
     assert.deepEqual(err, { name: 'MintError', code: 'mint', failure: 'auth', message: 'the workspace refuses' });
   });
 
+  test('that was foreseen has no stack of what caused it either', () => {
+    const cause = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+    const error = new SinkError('unreachable', 'the API server cannot be reached', { cause });
+    assert.deepEqual(logged((log) => log.warn({ err: error })).err['cause'], {
+      name: 'Error',
+      code: 'ECONNREFUSED',
+      message: 'connect ECONNREFUSED',
+    });
+    assert.match(logged((log) => log.warn({ err: error }), 'debug').text, /logger\.test\.ts/);
+  });
+
   test('shows its chain of causes with their codes', () => {
     const cause = Object.assign(new Error('listen EADDRINUSE'), { code: 'EADDRINUSE' });
     const { err } = logged((log) => log.error({ err: new Error('cannot listen', { cause }) }));
@@ -75,8 +86,13 @@ describe('an error in a log line', () => {
     assert.match(String(logged((log) => log.error({ err: new TypeError('a bug') })).err['stack']), /logger\.test\.ts/);
   });
 
-  test('has a stack in any case at debug', () => {
+  test('has a stack in any case at debug, also where that comes later', () => {
     const error = new ConfigError([{ path: 'http.port', message: 'must be a port' }]);
+    const later = logged((log) => {
+      log.level = 'debug';
+      log.child({ credential: 'backstage' }).error({ err: error });
+    });
+    assert.ok(later.err['stack']);
     const { err } = logged((log) => log.error({ err: error }), 'debug');
     assert.equal(err['message'], 'http.port: must be a port');
     assert.ok(err['stack']);
