@@ -128,6 +128,7 @@ const RULES: readonly Rule[] = [
     pattern: /Check your (?:service principal|personal access token|identity)|is revoked|Unauthenticated/i,
     failure: 'auth',
     message: 'the workspace did not accept the access token',
+    remedy: 'check that the identity is active in this workspace; a DATABRICKS_TOKEN may have expired or been revoked',
   },
   {
     pattern: /failed to unmarshal|received HTML response|<html/i,

@@ -32,7 +32,7 @@ const EXPECTED: Readonly<Record<string, readonly [failure: MintFailure, message:
   'endpoint left out': ['unknown', /does not know the command/, /1\.7\.0/],
   'unknown flag': ['unknown', /does not know the command/, /1\.7\.0/],
   'HTTP 400 on minting': ['unknown', /CLI failed/],
-  'HTTP 401 on minting': ['auth', /did not accept the access token/],
+  'HTTP 401 on minting': ['auth', /did not accept the access token/, /active in this workspace.*DATABRICKS_TOKEN/],
   'HTTP 500 on minting': ['unknown', /CLI failed/],
   'HTTP 502 HTML page on minting': ['bad_response', /not the API/],
   'HTTP 200 HTML page on minting': ['bad_response', /not the API/],
