@@ -32,6 +32,7 @@ export async function once({ config, timeout = TIMEOUT, signal }: OnceOptions): 
     log: createLogger({ level: config.log.level, version }),
     metrics: createMetrics(clock),
     clock,
+    refreshes: false,
   });
   // A token that is left over may be nearly dead, and what comes after this run wants a whole lifetime.
   const app = new App({ clock, observer, temporaryDirectory: tmpdir(), adopts: false });
@@ -57,6 +58,8 @@ function explain(statuses: readonly CredentialStatus[], timeout: string): Startu
   );
   if (unpublished.length > 0) return new SinksError(unpublished);
   const missing = statuses.filter(({ current }) => current === undefined);
-  const reasons = missing.map(({ name, lastFailure }) => `${name}: ${lastFailure?.code ?? 'no answer'}`);
+  const reasons = missing.map(({ name, lastFailure }) =>
+    lastFailure === undefined ? `${name}: no answer` : `${name}: ${lastFailure.code}\n→ ${lastFailure.remedy}`,
+  );
   return new StartupError(`not every credential was minted within ${timeout}\n${reasons.join('\n')}`);
 }

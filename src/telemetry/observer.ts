@@ -10,10 +10,12 @@ export interface ObserverOptions {
   readonly clock: Clock;
   /** Told of each problem in one line that a person can act on. */
   readonly onProblem?: ((text: string) => void) | undefined;
+  /** Whether anybody will be there when a refresh is due; true unless it says otherwise. */
+  readonly refreshes?: boolean;
 }
 
 /** Each event becomes a line in the log and a count. A steady hour has one line per refresh at `info`. */
-export function createObserver({ clock, log, metrics, onProblem }: ObserverOptions): Observer {
+export function createObserver({ clock, log, metrics, onProblem, refreshes = true }: ObserverOptions): Observer {
   const children = new Map<string, Logger>();
   const logOf = (credential: string): Logger => {
     const child = children.get(credential) ?? log.child({ credential });
@@ -30,7 +32,11 @@ export function createObserver({ clock, log, metrics, onProblem }: ObserverOptio
 
     minted(credential, minted, { dueAt, durationMs, failuresBefore, isOvertaken }) {
       metrics.minted(credential, minted, durationMs);
-      const fields = { ...describe(minted, clock), nextRefreshAt: rfc3339(dueAt), durationMs: Math.round(durationMs) };
+      const fields = {
+        ...describe(minted, clock),
+        nextRefreshAt: refreshes ? rfc3339(dueAt) : undefined,
+        durationMs: Math.round(durationMs),
+      };
       if (isOvertaken) logOf(credential).info(fields, 'minted in vain: another writer was faster');
       else if (failuresBefore === 0) logOf(credential).info(fields, 'minted');
       else logOf(credential).info({ ...fields, failuresBefore }, 'minted again after failures');

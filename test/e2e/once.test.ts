@@ -6,10 +6,12 @@ import { allGone, hangingCli, testWithEachCli, workspaceFor } from '../support/s
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
 import { runCommand, spawnRun } from '../support/sidecar.ts';
 
-testWithEachCli('once mints, writes every file, and ends with 0', async (t, cli) => {
+testWithEachCli('once mints, writes every file, promises no refresh, and ends with 0', async (t, cli) => {
   const workspace = await workspaceFor(t);
-  const { code, stderr, directory } = await runCommand(t, 'once', { workspace, cli });
+  const { code, stdout, stderr, directory } = await runCommand(t, 'once', { workspace, cli });
   assert.equal(code, 0, stderr);
+  assert.match(stdout, /"msg":"minted"/);
+  assert.doesNotMatch(stdout, /nextRefreshAt/, 'a refresh is promised');
   assert.equal(workspace.minted.length, 1);
   assert.deepEqual((await readdir(join(directory, 'run'))).toSorted(), ['.backstage.state.json', 'pgpass', 'token']);
   assert.deepEqual(await readdir(join(directory, 'tmp')), []);
@@ -25,7 +27,7 @@ testWithEachCli('once goes on after failures until it has the credential', async
   assert.equal(code, 0, stderr);
 });
 
-testWithEachCli('once ends with 69 after its time-out and says why', async (t, cli) => {
+testWithEachCli('once ends with 69 after its time-out and says why, and what to do', async (t, cli) => {
   const workspace = await workspaceFor(t);
   workspace.fail('credential', { status: 403, body: { message: 'User does not have CAN_USE' } });
   const startedAt = performance.now();
@@ -38,7 +40,8 @@ testWithEachCli('once ends with 69 after its time-out and says why', async (t, c
   assert.equal(code, 69);
   assert.equal(
     stderr,
-    'lakebase-credential-sidecar: not every credential was minted within 2s\n  backstage: permission\n',
+    'lakebase-credential-sidecar: not every credential was minted within 2s\n  backstage: permission\n' +
+      '  → give the service principal CAN USE on the Lakebase project or instance\n',
   );
   assert.ok(endedAt - startedAt > 2_000, `${endedAt - startedAt} ms`);
   // Not from the start of the process, which is not what is told of here, and takes a busy machine long.
