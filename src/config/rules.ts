@@ -32,9 +32,13 @@ const BEARING = ['token', 'json', 'pgpass'];
 /** The service's own, where none is asked for. */
 const DEFAULT_TTL_MS = 3_600_000;
 
-/** What one option alone cannot show. Runs on drafts too, so that every problem is listed at once. */
-export function* brokenRules(draft: Draft<Options>): Generator<BrokenRule> {
-  yield* timing(draft);
+/**
+ * What one option alone cannot show. Runs on drafts too, so that every problem is listed at once.
+ *
+ * @param isWrong whether an option is wrong by itself: a number without a unit is no duration, and none to compare with.
+ */
+export function* brokenRules(draft: Draft<Options>, isWrong: (path: Path) => boolean): Generator<BrokenRule> {
+  yield* timing(draft, isWrong);
   const credentials = list(draft?.credentials);
   for (const [i, credential] of credentials) {
     const at: Path = ['credentials', i];
@@ -48,19 +52,22 @@ export function* brokenRules(draft: Draft<Options>): Generator<BrokenRule> {
   yield* uniqueSecrets(credentials);
 }
 
-function* timing(draft: Draft<Options>): Generator<BrokenRule> {
-  const { at, jitter, floor } = draft?.refresh ?? {};
+function* timing(draft: Draft<Options>, isWrong: (path: Path) => boolean): Generator<BrokenRule> {
+  const { jitter, floor } = draft?.refresh ?? {};
+  const at = isWrong(['refresh', 'at']) ? undefined : draft?.refresh?.at;
   if (isNumber(at) && isNumber(jitter) && jitter >= at) {
     yield { path: ['refresh', 'jitter'], message: `must be below refresh.at, which is ${at}` };
   }
   const { initial, max } = draft?.backoff ?? {};
-  if (isNumber(initial) && isNumber(max) && initial > max) {
+  if (isNumber(initial) && isNumber(max) && initial > max && !isWrong(['backoff', 'initial'])) {
     yield {
       path: ['backoff', 'max'],
       message: `must be at least backoff.initial, which is ${formatDuration(initial)}`,
     };
   }
-  const ttls = list(draft?.credentials).map(([, credential]) => credential?.ttl ?? DEFAULT_TTL_MS);
+  const ttls = list(draft?.credentials).flatMap(([i, credential]) =>
+    isWrong(['credentials', i, 'ttl']) ? [] : [credential?.ttl ?? DEFAULT_TTL_MS],
+  );
   const latestFloor = Math.min(...ttls.filter(isNumber)) * (isNumber(at) ? at : Number.NaN);
   if (isNumber(floor) && floor > latestFloor) {
     yield {

@@ -6,7 +6,9 @@ import { brokenRules } from './rules.ts';
 export const configSchema = options.check(
   z.superRefine(
     (draft, context) => {
-      for (const { path, message } of brokenRules(draft)) context.addIssue({ code: 'custom', path, message });
+      const wrong = new Set(context.issues.map(({ path }) => JSON.stringify(path)));
+      const rules = brokenRules(draft, (path) => wrong.has(JSON.stringify(path)));
+      for (const { path, message } of rules) context.addIssue({ code: 'custom', path, message });
     },
     { when: () => true }, // also when an option is wrong by itself, so that every problem is listed at once
   ),

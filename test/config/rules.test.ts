@@ -197,3 +197,12 @@ test('what is wrong by itself hides no problem between options', async (t) => {
     ],
   );
 });
+
+test('with a number that is wrong by itself, as one without its unit is, nothing is compared', async (t) => {
+  const file = { credentials: [credential({ ttl: 900 })], refresh: { at: 0 }, backoff: { initial: 90_000 } };
+  const found = await problems(load(t, file));
+  assert.deepEqual(
+    found.map((line) => line.slice(0, line.indexOf(': '))),
+    ['credentials[0].ttl', 'refresh.at', 'backoff.initial'],
+  );
+});
