@@ -163,7 +163,7 @@ const IDENTITY = `Who mints is said the way the Databricks CLI understands it, b
 - **a profile**: \`DATABRICKS_CONFIG_PROFILE\`, and \`DATABRICKS_CONFIG_FILE\` where it is not in the home directory. No other variable of the identity but \`DATABRICKS_HOST\` is passed on; that one beats the profile's host, as in the CLI;
 - **a personal access token**, only with \`DATABRICKS_AUTH_TYPE=pat\`: \`DATABRICKS_HOST\` and \`DATABRICKS_TOKEN\`.
 
-More than one of the first three without \`DATABRICKS_AUTH_TYPE\` is a problem. Paths are absolute, because the CLI runs in \`/\`. White space around secrets and tokens is removed.`;
+More than one of the first three without \`DATABRICKS_AUTH_TYPE\` is a problem. Paths are absolute, because the CLI runs in \`/\`. White space around secrets and tokens is removed, but in the file of the OIDC token: the CLI reads that itself, and sends a line break at its end, too.`;
 
 function section(name: string, schema: JsonSchema): string {
   return [
