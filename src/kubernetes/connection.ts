@@ -52,17 +52,20 @@ function loadFile(config: KubeConfig, path: string): void {
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    throw refuseFile(path, `cannot be read (${codeOf(error)})`, error);
+    const remedy = 'let KUBECONFIG name one file, not a list of them, that this process may read';
+    throw refuseFile(path, `cannot be read (${codeOf(error)})`, remedy, error);
   }
   try {
     config.loadFromFile(path);
   } catch {
     // The parser's words would quote the file, which may hold keys.
-    throw refuseFile(path, text.trim() === '' ? 'is empty' : 'does not parse');
+    const remedy = 'put one there, such as `kubectl config view --minify --flatten` prints where kubectl works';
+    throw refuseFile(path, text.trim() === '' ? 'is empty' : 'does not parse', remedy);
   }
   const [cluster, user] = [config.getCurrentCluster(), config.getCurrentUser()];
   if (cluster === null || user === null) {
-    throw refuseFile(path, 'has no current-context, or one without its cluster and user');
+    const remedy = 'let its current-context name one of its contexts, and that a cluster and a user of the same file';
+    throw refuseFile(path, 'has no current-context, or one without its cluster and user', remedy);
   }
   const tokenFile = readTokenFile(text, user.name);
   // The library knows this key by another name than kubectl, and would read the file once only.
@@ -72,10 +75,14 @@ function loadFile(config: KubeConfig, path: string): void {
       config: { tokenFile: resolve(dirname(path), tokenFile) },
     };
   }
-  if (cluster.proxyUrl !== undefined) throw refuseFile(path, 'asks for a proxy, which is not supported');
+  if (cluster.proxyUrl !== undefined) {
+    const remedy = 'remove proxy-url from its cluster, and let the API server be reached from here without a proxy';
+    throw refuseFile(path, 'asks for a proxy, which is not supported', remedy);
+  }
   const provider = (user.authProvider as { readonly name?: string } | null)?.name;
   if (provider !== undefined && !AUTH_PROVIDERS.has(provider)) {
-    throw refuseFile(path, `logs in with the provider ${provider}, which is not supported: use exec`);
+    const remedy = 'let its user log in with exec, tokenFile, token or a client certificate instead of auth-provider';
+    throw refuseFile(path, `logs in with the provider ${provider}, which is not supported`, remedy);
   }
 }
 
@@ -91,18 +98,18 @@ async function tryOut(connect: Connect, kubeconfig: string | undefined): Promise
   try {
     await connect();
   } catch (error) {
-    const path = (error as NodeJS.ErrnoException).path ?? '';
-    throw kubeconfig === undefined
-      ? refusePod(`no service account is mounted in this pod (${path} ${codeOf(error)})`, error)
-      : refuseFile(kubeconfig, `cannot be used: ${path} ${codeOf(error)}`, error);
+    const problem = `${(error as NodeJS.ErrnoException).path ?? ''} ${codeOf(error)}`.trim();
+    if (kubeconfig === undefined) throw refusePod(`no service account is mounted in this pod (${problem})`, error);
+    const remedy =
+      'mend what it names: files that this process may read, or a program that it can run and that succeeds';
+    throw refuseFile(kubeconfig, `cannot be used: ${problem}`, remedy, error);
   }
 }
 
 /** Where there is a kubeconfig nobody asks the pod, whatever that mounts. */
-function refuseFile(path: string, problem: string, cause?: unknown): SinkError {
-  const remedy =
-    'mend the file that KUBECONFIG names: `kubectl --kubeconfig FILE get secrets` must work from here with nothing else; or unset KUBECONFIG to use the service account of the pod';
-  return refusal(`the kubeconfig ${path} ${problem}`, remedy, cause);
+function refuseFile(path: string, problem: string, remedy: string, cause?: unknown): SinkError {
+  const all = `${remedy}; or unset KUBECONFIG to use the service account of the pod`;
+  return refusal(`the kubeconfig ${path} ${problem}`, all, cause);
 }
 
 function refusePod(reason: string, cause?: unknown): SinkError {

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { SinkError } from '../../src/credential/errors.ts';
+import { openConnection } from '../../src/kubernetes/connection.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
+
+const SERVER = { server: 'https://127.0.0.1:1' };
+
+/** JSON is YAML, too. */
+function kubeconfig(user: object, cluster: object = SERVER): string {
+  return JSON.stringify({
+    'current-context': 'c',
+    contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+    clusters: [{ name: 'c', cluster }],
+    users: [{ name: 'u', user }],
+  });
+}
+
+const REFUSED: Readonly<Record<string, readonly [content: string | undefined, problem: RegExp, remedy: RegExp]>> = {
+  'is not there': [undefined, /cannot be read \(ENOENT\)$/, /^let KUBECONFIG name one file/],
+  'is empty': ['\n', /is empty$/, /^put one there/],
+  'does not parse': ['{"users": [', /does not parse$/, /^put one there/],
+  'has no current context': ['{"users": []}', /has no current-context/, /^let its current-context name/],
+  'asks for a proxy': [
+    kubeconfig({ token: 'x' }, { ...SERVER, 'proxy-url': 'http://127.0.0.1:1' }),
+    /asks for a proxy, which is not supported$/,
+    /^remove proxy-url from its cluster/,
+  ],
+  'logs in with what kubectl has dropped': [
+    kubeconfig({ 'auth-provider': { name: 'gcp', config: {} } }),
+    /logs in with the provider gcp, which is not supported$/,
+    /^let its user log in with exec/,
+  ],
+  'names a file that is not there': [
+    kubeconfig({ tokenFile: 'nothing' }),
+    /cannot be used: \/.*\/nothing ENOENT$/,
+    /^mend what it names: files/,
+  ],
+  'names a program that is not there': [
+    kubeconfig({ exec: { apiVersion: 'client.authentication.k8s.io/v1', command: '/nowhere/login' } }),
+    /cannot be used: \/nowhere\/login ENOENT$/,
+    /^mend what it names: .*program/,
+  ],
+};
+
+for (const [what, [content, problem, remedy]] of Object.entries(REFUSED)) {
+  test(`a kubeconfig that ${what} is refused with what to do about it, and nothing about pods`, async (t) => {
+    const path = join(await temporaryDirectory(t), 'kubeconfig');
+    if (content !== undefined) await writeFile(path, content);
+    await assert.rejects(openConnection(path), (error) => {
+      assert.ok(error instanceof SinkError);
+      assert.ok(error.message.includes(`the kubeconfig ${path} `), error.message);
+      assert.match(error.message, problem);
+      assert.match(error.remedy, remedy);
+      assert.doesNotMatch(error.remedy, /mount/);
+      return true;
+    });
+  });
+}
