@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { execa } from 'execa';
 import { bundleSizes } from '../support/bundle-sizes.ts';
 import { copyProject } from '../support/sidecar-copy.ts';
-import { configText } from '../support/sidecar-setup.ts';
+import { configText, sidecarSetup } from '../support/sidecar-setup.ts';
 import { allGone, hangingCli, scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
 import { NODE, runCommand, startSidecar } from '../support/sidecar.ts';
@@ -63,9 +63,10 @@ describe('the bundle', () => {
     assert.deepEqual(grown, [], `if that is worth it, let test/fixtures/bundle-sizes.json be ${found}`);
   });
 
-  test('a reader that has seen enough, as head has, is no failure of what it read', options, async () => {
-    for (const command of ['help', 'schema']) {
-      const child = spawn(NODE, [entry, command], { stdio: ['ignore', 'pipe', 'pipe'] });
+  test('a reader that has seen enough, as head has, is no failure of what it read', options, async (t) => {
+    const { env, flags } = await sidecarSetup(t, { workspace: await workspaceFor(t) });
+    for (const command of ['help', 'schema', 'version', 'check']) {
+      const child = spawn(NODE, [entry, command, ...flags], { env, stdio: ['ignore', 'pipe', 'pipe'] });
       child.stdout.destroy();
       const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'close')]);
       assert.deepEqual([code, stderr], [0, ''], command);
