@@ -196,8 +196,8 @@ function onlySecrets({ properties }: Schema): Readonly<Record<string, Schema>> {
         properties: { ...others, ttl: { ...ttl!, pattern: TTL }, sinks: { ...sinks!, items: sink } },
       },
     },
-    // A probe needs a port that is known.
-    http: { ...http!, properties: { host: host!, port: { ...port!, minimum: 1 } } },
+    // A probe comes from outside of the pod, to whatever address that gets, and needs a port that is known.
+    http: { ...http!, properties: { host: { ...host!, enum: ['::', '0.0.0.0'] }, port: { ...port!, minimum: 1 } } },
     ...rest,
   };
 }

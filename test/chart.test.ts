@@ -68,6 +68,10 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
   [config({ backoff: { maximum: '1m' } }), /\/secretSync\/config\/backoff: .*additional.*maximum/],
   [config({ log: { level: 'loud' } }), /\/secretSync\/config\/log\/level: .*allowed values/],
   [config({ http: { port: 0 } }), /\/secretSync\/config\/http\/port: .*>= 1/],
+  ...['127.0.0.1', 'localhost', '::1', '10.0.0.7'].map(
+    (host) =>
+      [config({ http: { host } }), /\/secretSync\/config\/http\/host: .*allowed values.*"::","0\.0\.0\.0"/] as const,
+  ),
   [config({ minter: { cli: { concurrency: 0 } } }), /\/secretSync\/config\/minter\/cli\/concurrency: .*>= 1/],
   [sync({ endpoint: 'projects/a/branches/b/endpoints/c' }), /\/secretSync\/config\/credentials\/0: .*oneOf/],
   [sync({ instance: undefined, endpoint: 'projects/a/branches/b/endpoints/c', ttl: '61m' }), /\/0\/ttl: .*pattern/],
@@ -113,6 +117,10 @@ describe('the chart', () => {
   for (const [values, message] of REJECTED) {
     test(`refuses ${JSON.stringify(values)}, and names the key`, () => assert.match(problemsOf(values), message));
   }
+
+  test('takes the addresses at which probes can reach a pod', () => {
+    for (const host of ['::', '0.0.0.0']) assert.equal(problemsOf(config({ http: { host } })), '', host);
+  });
 
   test('takes every lifetime from five minutes to an hour', () => {
     for (const ttl of ['5m', '9m', '10m', '59m', '60m', '1h', '300s', '999s', '1000s', '3599s', '3600s'])
