@@ -78,7 +78,7 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
       metrics.sinkFailed(credential, sink);
       const fields = { sink, err: error, remedy: error.remedy, retryAt: rfc3339(retryAt) };
       logOf(credential).warn(fields, 'sink not written');
-      report(credential, sink, error.message);
+      report(credential, sink, error.message, error.remedy);
     },
 
     sinkRepairsLimited(credential, sink, resumeAt) {
@@ -93,7 +93,7 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
     },
 
     eventsRefused(credential, problem) {
-      logOf(credential).warn({ err: problem, remedy: problem.remedy }, 'no events; this is not said again');
+      logOf(credential).warn({ err: problem, remedy: problem.remedy }, 'no events; tried again in an hour, and not said again');
     },
 
     clockJumped(byMs) {

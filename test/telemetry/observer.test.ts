@@ -146,7 +146,7 @@ const rows: {
       remedy: 'make room on the volume, or give it a larger size limit',
       retryAt: '2026-11-23T12:00:00.000Z',
     },
-    problem: `backstage: ${SINK}: the volume is full`,
+    problem: `backstage: ${SINK}: the volume is full: make room on the volume, or give it a larger size limit`,
     sample: /^lakebase_credential_sink_writes_total\{.*result="failure"\} 1$/m,
   },
   {
@@ -171,7 +171,7 @@ const rows: {
     event: 'events that nobody will see',
     fire: (observer) => observer.eventsRefused('backstage', new SinkError('forbidden', 'not allowed')),
     level: 'warn',
-    msg: 'no events; this is not said again',
+    msg: 'no events; tried again in an hour, and not said again',
     fields: {
       err: { name: 'SinkError', code: 'sink', failure: 'forbidden', message: 'not allowed' },
       remedy: new SinkError('forbidden', '').remedy,

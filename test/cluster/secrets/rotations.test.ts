@@ -101,7 +101,7 @@ describe('a Secret that is rotated', { skip }, () => {
     await world.allow(account, [ruleFor()]);
     await world.kubectl(['delete', 'secret', SECRET]);
     const silent = await (await world.start(shared, { account })).ready();
-    const { err } = await silent.logged('no events; this is not said again');
+    const { err } = await silent.logged('no events; tried again in an hour, and not said again');
     assert.match(
       (err as { message: string }).message,
       /^cannot create events in namespace "apps": system:serviceaccount:apps:backstage lacks the rule - \{apiGroups: \[""\], resources: \[events\], verbs: \[create\]\}$/,
