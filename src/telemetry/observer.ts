@@ -93,7 +93,10 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
     },
 
     eventsRefused(credential, problem) {
-      logOf(credential).warn({ err: problem, remedy: problem.remedy }, 'no events; tried again in an hour, and not said again');
+      logOf(credential).warn(
+        { err: problem, remedy: problem.remedy },
+        'no events; tried again in an hour, and not said again',
+      );
     },
 
     clockJumped(byMs) {
