@@ -36,7 +36,7 @@ export async function measureCpu(scene: Scene): Promise<void> {
   const share = (ms = 0): string => `${((ms / QUIET_MS) * 100).toFixed(2)} %`;
   scene.report.quote('processor time of a quiet minute', `${later[1]} ms`);
   scene.report.table(
-    'processor time in a quiet minute (counted in steps of 10 ms)',
+    'processor time in a quiet minute',
     ['', 'first after the start', 'later', 'of one CPU'],
     titles.map((title, i) => [title, `${first[i]} ms`, `${later[i]} ms`, share(later[i])]),
   );
@@ -48,7 +48,7 @@ export async function measureCpu(scene: Scene): Promise<void> {
 async function useOfAMinute(pids: readonly number[]): Promise<number[]> {
   const before = pids.map(readCpuMs);
   await delay(QUIET_MS);
-  return pids.map((pid, i) => readCpuMs(pid) - (before[i] ?? 0));
+  return pids.map((pid, i) => Math.round(readCpuMs(pid) - (before[i] ?? 0)));
 }
 
 async function ask(url: string, everyMs: number, { signal }: AbortController): Promise<void> {

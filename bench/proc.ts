@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 export interface Memory {
   /** All pages, those of the Node.js executable included that other processes use too. */
@@ -8,9 +8,6 @@ export interface Memory {
   /** What would be free if the process ended. */
   readonly own: number;
 }
-
-/** Linux counts the CPU time in /proc in hundredths of a second. */
-const MS_PER_TICK = 10;
 
 export function readMemory(pid: number): Memory {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
@@ -27,12 +24,11 @@ export function readPeak(pid: number): number {
   return kilobytes(readFileSync(`/proc/${pid}/status`, 'utf8'), 'VmHWM');
 }
 
-/** User and system time, without that of children. */
+/** Of the threads that run now, without children; the times in `stat` are rounded to 10 ms, those of the scheduler are not. */
 export function readCpuMs(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  // The second field is the name, in brackets, and may hold anything.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
+  const tasks = readdirSync(`/proc/${pid}/task`);
+  const times = tasks.map((task) => Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]));
+  return times.reduce((sum, ns) => sum + ns, 0) / 1e6;
 }
 
 /** And theirs. */
