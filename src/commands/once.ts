@@ -2,7 +2,7 @@ import { tmpdir } from 'node:os';
 import { App } from '../app.ts';
 import { parseDuration } from '../config/duration.ts';
 import type { Config } from '../config/load.ts';
-import { SinksError, StartupError, UsageError } from '../credential/errors.ts';
+import { SinksError, StartupError, UsageError, withRemedy } from '../credential/errors.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import type { CredentialStatus } from '../credential/status.ts';
 import { runAll } from '../credential/tasks.ts';
@@ -59,7 +59,7 @@ function explain(statuses: readonly CredentialStatus[], timeout: string): Startu
   if (unpublished.length > 0) return new SinksError(unpublished);
   const missing = statuses.filter(({ current }) => current === undefined);
   const reasons = missing.map(({ name, lastFailure }) =>
-    lastFailure === undefined ? `${name}: no answer` : `${name}: ${lastFailure.code}\n→ ${lastFailure.remedy}`,
+    lastFailure === undefined ? `${name}: no answer` : withRemedy(`${name}: ${lastFailure.code}`, lastFailure.remedy),
   );
   return new StartupError(`not every credential was minted within ${timeout}\n${reasons.join('\n')}`);
 }

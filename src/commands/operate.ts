@@ -102,7 +102,7 @@ class Operation {
     await server.close();
   }
 
-  /** For the metric, and for a warning about one that is too old. */
+  /** Asks at the start, and again after a reload that may have brought another CLI. */
   async #knowVersion(options: Cancellable): Promise<never> {
     for (;;) {
       this.#cliMayDiffer = Promise.withResolvers();
@@ -111,6 +111,7 @@ class Operation {
     }
   }
 
+  /** For the metric, and for a warning about one that is too old. */
   async #askVersion(options: Cancellable): Promise<void> {
     await Promise.race([this.#app.published(), clock.sleep(VERSION_WAIT_MS, options)]);
     const build = { version, nodeVersion: process.versions.node };

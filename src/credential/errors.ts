@@ -73,6 +73,11 @@ export class SinkError extends AppError {
   }
 }
 
+/** A problem and, in a line of its own, what to do about it. */
+export function withRemedy(problem: string, remedy: string): string {
+  return `${problem}\n→ ${remedy}`;
+}
+
 /** The process cannot start as configured: a taken port, a missing command. Exit code 69. */
 export class StartupError extends AppError {
   override readonly name = 'StartupError';
@@ -85,7 +90,7 @@ export class CliError extends StartupError {
   readonly remedy: string;
 
   constructor(problem: string, remedy: string) {
-    super(`${problem}\n→ ${remedy}`);
+    super(withRemedy(problem, remedy));
     this.problem = problem;
     this.remedy = remedy;
   }
@@ -97,7 +102,7 @@ export class SinksError extends AppError {
   override readonly code = 'sinks';
 
   constructor(problems: readonly SinkError[]) {
-    const texts = problems.map(({ message, remedy }) => `${message}\n→ ${remedy}`);
+    const texts = problems.map(({ message, remedy }) => withRemedy(message, remedy));
     super([...new Set(texts)].join('\n'), { cause: problems[0] });
   }
 }
