@@ -8,13 +8,11 @@ For charts that have this one as a dependency, and place the sidecar themselves.
 {{- $chart := required "lakebase-credential-sidecar: give the templates `chart`: (index .Subcharts \"lakebase-credential-sidecar\")" .chart -}}
 {{- $known := concat (values (include "lakebase.settingKeys" $chart | fromYaml)) (list "endpoint" "instance" "run-as-user") | sortAlpha -}}
 {{- $known = without $known "containers" -}}
-{{- $own := dict -}}
-{{- range $key, $value := omit . "chart" -}}
+{{- $own := omit . "chart" -}}
+{{- range $key := keys $own | sortAlpha -}}
 {{- if not (has $key $known) -}}
 {{- fail (printf "lakebase-credential-sidecar: no such setting: %s; there are %s" $key (join ", " $known)) -}}
 {{- end -}}
-{{- /* Null is what the values of another chart have for what nobody has set. */ -}}
-{{- if not (kindIs "invalid" $value) -}}{{- $_ := set $own $key (include "lakebase.settingText" $value) -}}{{- end -}}
 {{- end -}}
 {{- $all := dict -}}
 {{- $defaults := $chart.Values.injection.defaults | default dict -}}
@@ -23,6 +21,7 @@ For charts that have this one as a dependency, and place the sidecar themselves.
 {{- /* Endpoint and instance exclude each other, so both come from one place. */ -}}
 {{- if or $settings.endpoint $settings.instance -}}{{- $all = omit $all "endpoint" "instance" -}}{{- end -}}
 {{- range $key, $value := $settings -}}
+{{- /* Null is what the values of another chart have for what nobody has set. */ -}}
 {{- if not (kindIs "invalid" $value) -}}{{- $_ := set $all $key (include "lakebase.settingText" $value) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
