@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { rfc3339 } from '../credential/display.ts';
-import { SinkError } from '../credential/errors.ts';
 import type { Clock, Observer } from '../credential/ports.ts';
 import { toSinkError } from './api-errors.ts';
-import type { ApiServer } from './api-server.ts';
+import type { ApiAnswer, ApiServer } from './api-server.ts';
 
 /** The reasons of our events: the list is closed and documented. */
 export const EVENT_REASONS = ['CredentialPublished', 'CredentialExpired', 'MintFailing'] as const;
@@ -23,7 +22,7 @@ export interface EventsOptions {
 const FAILURES = 3;
 /** No reason is told sooner again, however often the state changes. */
 const INTERVAL_MS = 60_000;
-/** A namespace whose rule is missing is asked again after this: somebody may have added it. */
+/** A namespace that refuses events is asked again after this: somebody may have added the rule. */
 const REFUSED_MS = 3_600_000;
 /** The longest name of an object, less the random rest. */
 const MAX_PREFIX = 253 - 17;
@@ -44,7 +43,7 @@ export function createEvents({ api, clock, credential, secrets, observer }: Even
   const post = async (secret: EventsOptions['secrets'][number], reason: EventReason, message: string) => {
     const { namespace, name } = secret;
     const time = rfc3339(clock.now());
-    const answer = await api.request({
+    return await api.request({
       method: 'POST',
       path: `/api/v1/namespaces/${namespace}/events`,
       body: {
@@ -63,7 +62,15 @@ export function createEvents({ api, clock, credential, secrets, observer }: Even
       },
       signal: new AbortController().signal,
     });
-    if (answer.status >= 300) throw toSinkError('create', { resource: 'events', namespace }, answer);
+  };
+
+  const hear = (namespace: string, answer: ApiAnswer): void => {
+    if (answer.status < 300) refusedAt.delete(namespace);
+    // No other answer says anything about the next event: an expired token of ours is a 401.
+    if (answer.status !== 403) return;
+    const isNews = !refusedAt.has(namespace);
+    refusedAt.set(namespace, clock.monotonic());
+    if (isNews) observer.eventsRefused(credential, toSinkError('create', { resource: 'events', namespace }, answer));
   };
 
   const tell = (secret: EventsOptions['secrets'][number], reason: EventReason, message: string): void => {
@@ -73,12 +80,10 @@ export function createEvents({ api, clock, credential, secrets, observer }: Even
     if (now - (toldAt.get(key) ?? -Infinity) < INTERVAL_MS) return;
     toldAt.set(key, now);
     // Nobody waits for it, and it is not tried again: an event is a courtesy.
-    void post(secret, reason, message).catch((error: unknown) => {
-      if (!(error instanceof SinkError) || error.failure !== 'forbidden') return;
-      const isNews = !refusedAt.has(secret.namespace);
-      refusedAt.set(secret.namespace, clock.monotonic());
-      if (isNews) observer.eventsRefused(credential, error);
-    });
+    void post(secret, reason, message).then(
+      (answer) => hear(secret.namespace, answer),
+      () => {},
+    );
   };
   const tellAll = (reason: EventReason, message: string): void => {
     for (const secret of secrets) tell(secret, reason, message);

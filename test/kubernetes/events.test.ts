@@ -15,11 +15,11 @@ function startTelling(secrets: readonly { readonly namespace: string; readonly n
   const clock = new FakeClock();
   const recorder = new RecordingObserver();
   const posted: Posted[] = [];
-  const refusing = new Set<string>();
+  const answering = new Map<string, number>();
   const request = async ({ body }: ApiRequest): Promise<ApiAnswer> => {
     const event = body as Posted;
     posted.push(event);
-    const status = refusing.has(event.metadata.namespace) ? 403 : 201;
+    const status = answering.get(event.metadata.namespace) ?? 201;
     return await Promise.resolve({ status, body: undefined, retryAfterMs: 0 });
   };
   const observer = createEvents({
@@ -39,26 +39,40 @@ function startTelling(secrets: readonly { readonly namespace: string; readonly n
     await clock.idle();
     return posted.map(({ metadata }) => metadata.namespace);
   };
-  return { clock, posted, publish, recorder, refusing };
+  return { answering, clock, posted, publish, recorder };
 }
 
 test('a namespace that takes no events silences no other one, and is asked again after an hour', async () => {
-  const { clock, publish, recorder, refusing } = startTelling([
+  const { answering, clock, publish, recorder } = startTelling([
     { namespace: 'closed', name: 'a' },
     { namespace: 'open', name: 'a' },
   ]);
-  refusing.add('closed');
+  answering.set('closed', 403);
   assert.deepEqual(await publish(), ['closed', 'open']);
   await clock.advance(MINUTE_MS);
   assert.deepEqual(await publish(), ['open']);
   await clock.advance(HOUR_MS);
   assert.deepEqual(await publish(), ['closed', 'open']);
   assert.equal(recorder.of('eventsRefused').length, 1, 'which is said once');
-  refusing.clear();
+  answering.clear();
   await clock.advance(HOUR_MS);
   assert.deepEqual(await publish(), ['closed', 'open']);
   await clock.advance(MINUTE_MS);
   assert.deepEqual(await publish(), ['closed', 'open']);
+  answering.set('closed', 403);
+  await clock.advance(MINUTE_MS);
+  await publish();
+  assert.equal(recorder.of('eventsRefused').length, 2, 'and again where events were taken meanwhile');
+});
+
+test('an answer that is no refusal silences nothing: a token that just expired, an API server in trouble', async () => {
+  const { answering, clock, publish, recorder } = startTelling([{ namespace: 'apps', name: 'a' }]);
+  for (const status of [401, 429, 500]) {
+    answering.set('apps', status);
+    await clock.advance(MINUTE_MS);
+    assert.deepEqual(await publish(), ['apps'], `after ${status}`);
+  }
+  assert.deepEqual(recorder.of('eventsRefused'), []);
 });
 
 test('the name of an event is one that Kubernetes takes, however long that of the Secret is', async () => {
