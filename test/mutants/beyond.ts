@@ -351,4 +351,24 @@ export const BEYOND: readonly Mutant[] = [
       'a sweep leaves alone what this process is writing, such as the record that the files of a credential share',
     ],
   },
+  {
+    bug: 'a namespace that takes no events silences all',
+    file: 'src/kubernetes/events.ts',
+    from: 'if (now - (refusedAt.get(secret.namespace) ?? -Infinity) < REFUSED_MS) return;',
+    to: 'if (refusedAt.size > 0) return;',
+    test: [
+      'kubernetes/events',
+      'a namespace that takes no events silences no other one, and is asked again after an hour',
+    ],
+  },
+  {
+    bug: 'whatever is no success silences the events of a namespace',
+    file: 'src/kubernetes/events.ts',
+    from: 'if (answer.status !== 403) return;',
+    to: 'if (answer.status < 300) return;',
+    test: [
+      'kubernetes/events',
+      'an answer that is no refusal silences nothing: a token that just expired, an API server in trouble',
+    ],
+  },
 ];
