@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { labelOf, loadConfig } from '../src/config/load.ts';
 
 const root = join(import.meta.dirname, '..');
-const documents = ['README.md', 'CONTRIBUTING.md', ...globSync('docs/*.md', { cwd: root })];
+const documents = globSync(['*.md', '{charts,docs,manifests}/**/*.md'], { cwd: root });
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 
 for (const document of ['README.md', 'docs/security.md']) {
@@ -33,12 +33,29 @@ for (const document of ['README.md', 'docs/security.md']) {
   });
 }
 
+/** The anchors that GitHub makes of a page's headings. */
+function anchorsOf(path: string): string[] {
+  const prose = read(path).replaceAll(/^```.*?^```/gms, '');
+  return [...prose.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
 test('every link within the project leads somewhere', () => {
-  const broken = documents.flatMap((path) =>
-    [...read(path).matchAll(/\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)/g)]
-      .map(([, target = '']) => join(dirname(path), target))
-      .filter((target) => !existsSync(join(root, target)))
-      .map((target) => `${path} → ${target}`),
+  const links = documents.flatMap((path) =>
+    [...read(path).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)].map(([, target = '', anchor]) => ({
+      path,
+      target: target === '' ? path : join(dirname(path), target),
+      anchor,
+    })),
+  );
+  assert.ok(links.length > 50, `${links.length} links`);
+  const broken = links.filter(
+    ({ target, anchor }) =>
+      !existsSync(join(root, target)) || (anchor !== undefined && !anchorsOf(target).includes(anchor)),
   );
   assert.deepEqual(broken, []);
 });
