@@ -135,6 +135,8 @@ function readArguments(argv: readonly string[]): Invocation {
   if (values.version === true) return { command: 'version', values };
   if (!isCommand(command)) throw new UsageError(`unknown command "${command}": one of ${COMMANDS.join(', ')}`);
   if (rest.length > 0) throw new UsageError(`unexpected argument "${rest[0]}" after ${command}`);
+  const empty = Object.entries(values).find(([, value]) => value === '')?.[0];
+  if (empty !== undefined) throw new UsageError(`--${empty} is empty: give it a value, or leave it out`);
   if (values.timeout !== undefined && command !== 'once') throw new UsageError('--timeout is for once only');
   return { command, values };
 }

@@ -64,6 +64,7 @@ for (const { command, flags, words } of [
   { command: 'run', flags: ['--nonsense'], words: ["'--nonsense'", 'see lakebase-credential-sidecar help'] },
   { command: 'run', flags: ['--timeout', '5s'], words: ['--timeout is for once only'] },
   { command: 'run', flags: ['--http-port'], words: ['--http-port'] },
+  { command: 'run', flags: ['--log-level='], words: ['--log-level is empty: give it a value, or leave it out'] },
   { command: 'once', flags: ['--timeout', 'soon'], words: ['--timeout "soon" is no duration such as 90s, 15m or 1h'] },
 ]) {
   test(`${command} ${flags.join(' ')} is wrong usage: 64`, options, async (t) => {
