@@ -13,11 +13,6 @@ export class Attempts {
     return this.#failures;
   }
 
-  /** The last one failed, or there never was one: the next one may hang. */
-  get areTroubled(): boolean {
-    return this.#failures > 0 || this.#lastAttemptAt === undefined;
-  }
-
   get summary(): Pick<CredentialStatus, 'consecutiveFailures' | 'lastAttemptAt' | 'lastFailure' | 'lastSuccessAt'> {
     return {
       lastAttemptAt: this.#lastAttemptAt,

@@ -162,7 +162,8 @@ export class Keeper {
     const { slots } = this.#options;
     const request = {
       expiresAt: this.#current?.service.expiresAt ?? -Infinity,
-      isTroubled: this.#attempts.areTroubled,
+      // One that was adopted has been minted before: it must not wait behind those that never were.
+      isTroubled: this.#attempts.failures > 0 || this.#current === undefined,
     };
     const held = this.#current;
     this.#isMinting = true;

@@ -3,7 +3,7 @@ import type { Cancellable } from './ports.ts';
 export interface SlotRequest {
   /** Expiry of the present credential by the service's clock; -Infinity where there is none. */
   readonly expiresAt: number;
-  /** The last attempt failed, or there never was one: it may hang. */
+  /** The last attempt failed, or there is no credential yet: it may hang. */
   readonly isTroubled: boolean;
 }
 
