@@ -1,6 +1,7 @@
 import { LONGEST_LIFETIME_MS, requireBetter, skewOf } from './acceptance.ts';
 import { Attempts } from './attempts.ts';
 import { MintError } from './errors.ts';
+import { Expiry } from './expiry.ts';
 import type { Cancellable, Clock, Credential } from './ports.ts';
 import type { KeeperOptions } from './keeper-options.ts';
 import { Publishers } from './publishers.ts';
@@ -26,8 +27,8 @@ export class Keeper {
   readonly #alarm: Alarm;
   readonly #publishers: Publishers;
   readonly #attempts = new Attempts();
+  readonly #expiry: Expiry;
   #current: Credential | undefined;
-  #hasExpired = false;
   #isMinting = false;
   /** `refreshSoon` was called since the running attempt began. */
   #isDueAgain = false;
@@ -41,6 +42,7 @@ export class Keeper {
     this.#options = options;
     this.#clock = ticker.clock;
     this.#alarm = new Alarm(ticker);
+    this.#expiry = new Expiry(ticker, () => observer.expired(name));
     this.#wakeAt = this.#clock.now();
     this.#publishers = new Publishers(sinks, {
       credentialName: name,
@@ -75,7 +77,12 @@ export class Keeper {
   }
 
   async run({ signal }: Cancellable): Promise<void> {
-    await runAll([(options) => this.#keep(options), ...this.#publishers.tasks], { signal });
+    await runAll(
+      [(options) => this.#keep(options), (options) => this.#expiry.run(options), ...this.#publishers.tasks],
+      {
+        signal,
+      },
+    );
   }
 
   /** Something happened after which the present credential cannot be trusted to last. */
@@ -117,7 +124,7 @@ export class Keeper {
   async #keep({ signal }: Cancellable): Promise<never> {
     await this.#adopt({ signal });
     for (;;) {
-      await this.#waitUntilDue({ signal });
+      while (this.#clock.now() < this.#wakeAt) await this.#alarm.until(this.#wakeAt, { signal });
       await this.#attempt({ signal });
     }
   }
@@ -138,24 +145,12 @@ export class Keeper {
 
   #use(adopted: Credential): void {
     const { observer, random, refresh } = this.#options;
-    this.#current = adopted;
-    this.#hasExpired = false;
+    this.#hold(adopted);
     // By its age, which a clock that was set back does not lessen: another keeper may have minted it before that.
     const dueAgeMs = refreshAt(adopted, refresh, random) - adopted.local.issuedAt;
     this.#wakeAt = this.#clock.now() + dueAgeMs - ageMs(adopted, this.#clock);
     observer.adopted(this.name, adopted, this.#wakeAt);
     this.#publishers.publish(adopted, { isNew: false });
-  }
-
-  async #waitUntilDue({ signal }: Cancellable): Promise<void> {
-    for (;;) {
-      this.#noticeExpiry();
-      if (this.#clock.now() >= this.#wakeAt) return;
-      // Expiry is an event of its own: a person wants to know of it when it happens, not at the next attempt.
-      const leftMs =
-        this.#hasExpired || this.#current === undefined ? Infinity : remainingMs(this.#current, this.#clock);
-      await this.#alarm.until(Math.min(this.#wakeAt, this.#clock.now() + Math.ceil(leftMs)), { signal });
-    }
   }
 
   async #attempt({ signal }: Cancellable): Promise<void> {
@@ -216,8 +211,7 @@ export class Keeper {
     const failuresBefore = this.#attempts.failures;
     this.#attempts.succeeded(this.#clock.now());
     this.#skewMs = skewOf(credential);
-    if (!isOvertaken) this.#current = credential;
-    this.#hasExpired = false;
+    if (!isOvertaken) this.#hold(credential);
     const dueAt = leftMs <= 0 ? firstRefreshAt : failuresBefore > 0 ? refreshAfterFailuresAt : refreshAt;
     this.#wakeAt = dueAt(this.#current ?? credential, refresh, random);
     if (this.#isDueAgain) this.refreshSoon(); // the clock jumped while the command ran: its times cannot be trusted
@@ -239,17 +233,14 @@ export class Keeper {
       consecutiveFailures: failures,
       remainingMs: this.#leftMs(),
     });
-    this.#noticeExpiry();
+  }
+
+  #hold(credential: Credential): void {
+    this.#current = credential;
+    this.#expiry.hold(credential);
   }
 
   #leftMs(): number | undefined {
     return this.#current && remainingMs(this.#current, this.#clock);
-  }
-
-  #noticeExpiry(): void {
-    const leftMs = this.#leftMs();
-    if (this.#hasExpired || leftMs === undefined || leftMs > 0) return;
-    this.#hasExpired = true;
-    this.#options.observer.expired(this.name);
   }
 }

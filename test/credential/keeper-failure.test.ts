@@ -76,10 +76,14 @@ test('a failure is reported with when the next attempt comes and what life is le
   assert.equal(later.remainingMs, HOUR_MS - 10_000);
 });
 
-test('a credential that expires while its command hangs is reported as expired when that ends', async (t) => {
-  const { clock, recorder } = await startKeeper(t, { dice: 0, script: [{ lifetimeMs: 12_000 }, 'hang'] });
-  await clock.advance(10_000 + 5_000);
+test('a credential that expires while its command hangs is reported as expired when it is', async (t) => {
+  const { clock, minter, recorder } = await startKeeper(t, { dice: 0, script: [{ lifetimeMs: 12_000 }, 'hang'] });
+  await clock.advance(11_900);
+  assert.equal(minter.calls.length, 2);
+  assert.equal(recorder.of('expired').length, 0);
+  await clock.advance(100);
   assert.equal(recorder.of('expired').length, 1);
+  assert.equal(recorder.of('mintFailed').length, 0, 'while the command still runs');
 });
 
 test('an attempt gets its deadline from the life left when its slot is taken', async (t) => {

@@ -41,9 +41,9 @@ export const BEYOND: readonly Mutant[] = [
   },
   {
     bug: 'only the first expiry is told of',
-    file: 'src/credential/keeper.ts',
-    from: '    this.#hasExpired = false;\n    const dueAt',
-    to: '    const dueAt',
+    file: 'src/credential/expiry.ts',
+    from: 'this.#onExpired();',
+    to: 'this.#onExpired();\n        await new Promise(() => {});',
     test: ['credential/keeper-failure', 'each expiry is reported'],
   },
   {
@@ -369,6 +369,16 @@ export const BEYOND: readonly Mutant[] = [
     test: [
       'kubernetes/events',
       'an answer that is no refusal silences nothing: a token that just expired, an API server in trouble',
+    ],
+  },
+  {
+    bug: 'what was adopted waits for its turn behind what was never minted',
+    file: 'src/credential/keeper.ts',
+    from: 'this.#attempts.failures > 0 || this.#current === undefined',
+    to: 'this.#attempts.failures > 0 || this.#attempts.summary.lastAttemptAt === undefined',
+    test: [
+      'credential/isolation',
+      'nor after a restart, when all of them are adopted and due while three hang from the beginning',
     ],
   },
 ];
