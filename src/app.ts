@@ -96,7 +96,7 @@ export class App {
   async cliVersion({ minter, childEnvironment }: Config, { signal }: Cancellable): Promise<string | undefined> {
     const { clock } = this.#options;
     const installed = { command: minter.cli.command, passThrough: childEnvironment, clock };
-    const request = { expiresAt: Infinity, isTroubled: true };
+    const request = { wantedAt: Infinity, isTroubled: true };
     return await this.#slots.with(request, async () => await readCliVersion(installed, { signal }), { signal });
   }
 

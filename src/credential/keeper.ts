@@ -14,6 +14,7 @@ import {
   refreshAt,
   remainingMs,
   retryDelayMs,
+  turnWithinMs,
 } from './schedule.ts';
 import { isBetter } from './sharing.ts';
 import type { CredentialStatus, Vitals } from './status.ts';
@@ -156,7 +157,7 @@ export class Keeper {
   async #attempt({ signal }: Cancellable): Promise<void> {
     const { slots } = this.#options;
     const request = {
-      expiresAt: this.#current?.service.expiresAt ?? -Infinity,
+      wantedAt: this.#clock.monotonic() + turnWithinMs(this.#leftMs()),
       // One that was adopted has been minted before: it must not wait behind those that never were.
       isTroubled: this.#attempts.failures > 0 || this.#current === undefined,
     };

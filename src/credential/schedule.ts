@@ -101,6 +101,14 @@ export function retryDelayMs(
   return Math.max(MIN_RETRY_MS, ceilingMs * (0.5 + random() / 2));
 }
 
+/**
+ * How long an attempt can do without its turn, while others have theirs: a part of the life left, so that the shortest
+ * goes first. Were it by expiry alone, commands that hang and have no credential would go first each time they retry.
+ */
+export function turnWithinMs(leftMs: number | undefined): number {
+  return isAlive(leftMs) ? leftMs / 4 : 0;
+}
+
 export function attemptTimeoutMs(timeoutMs: number, leftMs: number | undefined): number {
   return isAlive(leftMs) ? Math.min(timeoutMs, Math.max(MIN_ATTEMPT_MS, leftMs / 3)) : timeoutMs;
 }

@@ -1,8 +1,8 @@
 import type { Cancellable } from './ports.ts';
 
 export interface SlotRequest {
-  /** Expiry of the present credential by the service's clock; -Infinity where there is none. */
-  readonly expiresAt: number;
+  /** When its turn should have come, by a clock on which whoever asks later has later ones: none waits for ever. */
+  readonly wantedAt: number;
   /** The last attempt failed, or there is no credential yet: it may hang. */
   readonly isTroubled: boolean;
 }
@@ -12,8 +12,8 @@ interface Waiter extends SlotRequest {
 }
 
 /**
- * At most `size` commands run at once, the earliest expiry first. Troubled credentials never hold all slots, so that
- * commands that hang cannot keep a healthy credential from its refresh.
+ * At most `size` commands run at once, first the one that is wanted soonest. Troubled credentials never hold all slots, so
+ * that commands that hang cannot keep a healthy credential from its refresh.
  */
 export class Slots {
   readonly size: number;
@@ -50,7 +50,7 @@ export class Slots {
     };
     signal.addEventListener('abort', leave, { once: true });
     this.#waiters.push(waiter);
-    this.#waiters.sort((a, b) => a.expiresAt - b.expiresAt || 0);
+    this.#waiters.sort((a, b) => a.wantedAt - b.wantedAt || 0);
     this.#grant();
     try {
       return await promise;

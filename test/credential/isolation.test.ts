@@ -44,6 +44,35 @@ test('with a single slot a hanging command delays others by no more than its dea
   assert.deepEqual(recorder.of('expired'), []);
 });
 
+for (const concurrency of [1, 4]) {
+  test(`six commands that always hang keep nobody from the next token who hung with them for a while, with slots: ${concurrency}`, async (t) => {
+    const world = new World({ concurrency });
+    const { clock, recorder } = world;
+    const random = seeded(3);
+    const hang: Answer = ({ timeoutMs, signal }) =>
+      clock.sleep(timeoutMs, { signal }).then(() => Promise.reject(new MintError('timeout', 'too slow')));
+    let isDown = false;
+    const answer: Answer = async (options) => {
+      if (isDown) return await hang(options);
+      await clock.sleep(1_000, options);
+      return credentialAt(clock, `token ${clock.monotonic()}`);
+    };
+    for (let i = 0; i < 6; i += 1)
+      world.add(new ScriptedMinter(clock, [hang]), { name: `hangs ${i}`, random, sinks: [] });
+    const keepers = Array.from({ length: 10 }, (_, i) =>
+      world.add(new ScriptedMinter(clock, [answer]), { name: `${i}`, random, sinks: [] }),
+    );
+    world.run(t);
+    await clock.advance(25 * MINUTE_MS);
+    isDown = true;
+    await clock.advance(7 * MINUTE_MS);
+    isDown = false;
+    await clock.advance(2 * HOUR_MS);
+    assert.deepEqual(recorder.of('expired'), []);
+    assert.ok(keepers.every((keeper) => leftOf(keeper, clock) > 20 * MINUTE_MS));
+  });
+}
+
 test('a sink that fails keeps no other from its credential, and is no reason to mint', async (t) => {
   const [bad, good] = [new MemorySink('file:/bad'), new MemorySink('file:/good')];
   bad.failure = new SinkError('no_space', 'no space left');

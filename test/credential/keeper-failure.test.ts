@@ -97,7 +97,7 @@ test('an attempt gets its deadline from the life left when its slot is taken', a
   world.run(t);
   await clock.idle();
   assert.equal(minter.calls[0]?.timeoutMs, 30_000, 'all of it without a credential');
-  const blocker = slots.with({ expiresAt: 0, isTroubled: false }, () => blocked.promise, t);
+  const blocker = slots.with({ wantedAt: 0, isTroubled: false }, () => blocked.promise, t);
   await clock.advance(30_000); // due at 10 s, when 50 s were left
   assert.equal(minter.calls.length, 1);
   assert.equal(keeper.vitals().isMinting, true, 'waiting for a slot counts');

@@ -25,7 +25,7 @@ class Jobs {
   add(name: string, request: Partial<SlotRequest> = {}): Job {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const abort = new AbortController();
-    const full = { expiresAt: 0, isTroubled: false, ...request };
+    const full = { wantedAt: 0, isTroubled: false, ...request };
     const work = async (slot: number): Promise<void> => {
       job.slot = slot;
       this.started.push(name);
@@ -67,15 +67,15 @@ test('at most so many commands run at once, each with a number that no other has
   assert.equal(jobs.started.length, 10);
 });
 
-test('the earliest expiry goes first, none at all before any, and equals in the order they came', async () => {
+test('what is wanted soonest goes first, and equals in the order they came', async () => {
   const jobs = new Jobs(1);
-  const first = jobs.add('running', { expiresAt: 9 });
+  const first = jobs.add('running', { wantedAt: 9 });
   const waiting = [
-    jobs.add('late', { expiresAt: 30 }),
-    jobs.add('early', { expiresAt: 10 }),
-    jobs.add('none', { expiresAt: -Infinity }),
-    jobs.add('none, later', { expiresAt: -Infinity }),
-    jobs.add('early, later', { expiresAt: 10 }),
+    jobs.add('late', { wantedAt: 30 }),
+    jobs.add('early', { wantedAt: 10 }),
+    jobs.add('none', { wantedAt: -Infinity }),
+    jobs.add('none, later', { wantedAt: -Infinity }),
+    jobs.add('early, later', { wantedAt: 10 }),
   ];
   for (const job of [first, ...waiting]) job.finish();
   await Promise.all(waiting.map((job) => job.done));
@@ -86,11 +86,11 @@ test('troubled credentials never hold all slots, even while nobody else waits', 
   for (const size of [2, 3, 4, 8]) {
     const jobs = new Jobs(size);
     const troubled = Array.from({ length: 20 }, (_, n) =>
-      jobs.add(`troubled ${n}`, { isTroubled: true, expiresAt: -1 }),
+      jobs.add(`troubled ${n}`, { isTroubled: true, wantedAt: -1 }),
     );
     await settle();
     assert.equal(jobs.running, size - 1);
-    jobs.add('healthy', { expiresAt: 1e12 });
+    jobs.add('healthy', { wantedAt: 1e12 });
     await settle();
     assert.equal(jobs.started.at(-1), 'healthy');
     troubled[0]!.finish();
@@ -99,11 +99,11 @@ test('troubled credentials never hold all slots, even while nobody else waits', 
   }
 });
 
-test('a troubled credential with the earliest expiry does not keep back a healthy one that may run', async () => {
+test('a troubled credential that is wanted soonest does not keep back a healthy one that may run', async () => {
   const jobs = new Jobs(2);
-  jobs.add('hangs', { isTroubled: true, expiresAt: -Infinity });
-  jobs.add('hangs too', { isTroubled: true, expiresAt: -Infinity });
-  jobs.add('healthy', { expiresAt: 10 });
+  jobs.add('hangs', { isTroubled: true, wantedAt: -Infinity });
+  jobs.add('hangs too', { isTroubled: true, wantedAt: -Infinity });
+  jobs.add('healthy', { wantedAt: 10 });
   await settle();
   assert.deepEqual(jobs.started, ['hangs', 'healthy']);
 });
@@ -111,7 +111,7 @@ test('a troubled credential with the earliest expiry does not keep back a health
 test('with a single slot the troubled ones run too, after the healthy ones that wait', async () => {
   const jobs = new Jobs(1);
   const running = jobs.add('running', { isTroubled: true });
-  const waiting = [jobs.add('troubled', { isTroubled: true, expiresAt: -1 }), jobs.add('healthy', { expiresAt: 50 })];
+  const waiting = [jobs.add('troubled', { isTroubled: true, wantedAt: -1 }), jobs.add('healthy', { wantedAt: 50 })];
   for (const job of [running, ...waiting]) job.finish();
   await Promise.all(waiting.map((job) => job.done));
   assert.deepEqual(jobs.started, ['running', 'healthy', 'troubled']);
@@ -120,7 +120,7 @@ test('with a single slot the troubled ones run too, after the healthy ones that 
 test('whoever stops waiting leaves no trace', async () => {
   const jobs = new Jobs(1);
   const running = jobs.add('running');
-  const leaving = jobs.add('leaving', { expiresAt: -1 });
+  const leaving = jobs.add('leaving', { wantedAt: -1 });
   const reason = new Error('stopped');
   leaving.abort(reason);
   await assert.rejects(leaving.done, reason);
@@ -173,5 +173,5 @@ test('whoever comes with a signal that has fired already gets no slot', async ()
   const reason = new Error('stopped');
   const task = () => Promise.reject(new Error('ran'));
   const signal = AbortSignal.abort(reason);
-  await assert.rejects(slots.with({ expiresAt: 0, isTroubled: false }, task, { signal }), reason);
+  await assert.rejects(slots.with({ wantedAt: 0, isTroubled: false }, task, { signal }), reason);
 });

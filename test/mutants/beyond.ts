@@ -381,4 +381,14 @@ export const BEYOND: readonly Mutant[] = [
       'nor after a restart, when all of them are adopted and due while three hang from the beginning',
     ],
   },
+  {
+    bug: 'who has no credential always goes first',
+    file: 'src/credential/keeper.ts',
+    from: 'wantedAt: this.#clock.monotonic() + turnWithinMs(this.#leftMs())',
+    to: 'wantedAt: this.#leftMs() ?? -Infinity + turnWithinMs(0)',
+    test: [
+      'credential/isolation',
+      'six commands that always hang keep nobody from the next token who hung with them for a while, with slots: …',
+    ],
+  },
 ];
