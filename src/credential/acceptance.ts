@@ -62,6 +62,12 @@ export function skewOf({ local, service }: Credential): number {
   return service.issuedAt - local.issuedAt;
 }
 
+/** The same now, where this machine's clock was set back since. Forward it also goes while the machine is suspended. */
+export function presentSkewMs(minted: Credential, clock: Clock): number {
+  const aheadMs = minted.local.issuedAt - minted.monotonicAt;
+  return skewOf(minted) + Math.max(0, aheadMs - (clock.now() - clock.monotonic()));
+}
+
 /** As this machine sees it, whose clock is `skewMs` behind the service's. */
 export function localise({ local, ...found }: Recovered, skewMs: number, clock: Clock): Credential {
   const issuedAt = found.service.issuedAt - skewMs;
@@ -81,12 +87,16 @@ export function relocalise(
   return localise({ token, service, fingerprint, subject }, skewMs, clock);
 }
 
+export function isPlausible(credential: Credential, clock: Clock): boolean {
+  return !isFromFuture(credential, clock) && remainingMs(credential, clock) > 0;
+}
+
 /**
  * One issued in the future is not to be trusted: this clock was set back since, or nobody knows yet how far it is off,
  * or somebody wrote what is not true.
  */
-export function isPlausible(credential: Credential, clock: Clock): boolean {
-  return credential.local.issuedAt <= clock.now() + FUTURE_TOLERANCE_MS && remainingMs(credential, clock) > 0;
+export function isFromFuture({ local }: Credential, clock: Clock): boolean {
+  return local.issuedAt > clock.now() + FUTURE_TOLERANCE_MS;
 }
 
 /** The latest-expiring of what earlier processes and other writers left that is still valid. */

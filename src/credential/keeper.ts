@@ -1,4 +1,4 @@
-import { LONGEST_LIFETIME_MS, requireBetter, skewOf } from './acceptance.ts';
+import { LONGEST_LIFETIME_MS, presentSkewMs, requireBetter, skewOf } from './acceptance.ts';
 import { Attempts } from './attempts.ts';
 import { MintError } from './errors.ts';
 import { Expiry } from './expiry.ts';
@@ -35,8 +35,8 @@ export class Keeper {
   #isDueAgain = false;
   #attemptDeadline: number | undefined;
   #wakeAt: number;
-  /** The service's clock minus this machine's, at the last mint. */
-  #skewMs = 0;
+  /** The last one that was minted here: it tells the service's time. */
+  #minted: Credential | undefined;
 
   constructor(options: KeeperOptions) {
     const { name, sinks, ticker, backoff, random, observer, refresh } = options;
@@ -52,7 +52,7 @@ export class Keeper {
       random,
       observer,
       refresh,
-      skewMs: () => this.#skewMs,
+      skewMs: () => this.#minted && presentSkewMs(this.#minted, this.#clock),
       onFound: (found) => {
         if (this.#takeOver(found)) this.#alarm.ring();
       },
@@ -211,7 +211,7 @@ export class Keeper {
     const leftMs = this.#leftMs() ?? 0;
     const failuresBefore = this.#attempts.failures;
     this.#attempts.succeeded(this.#clock.now());
-    this.#skewMs = skewOf(credential);
+    this.#minted = credential;
     if (!isOvertaken) this.#hold(credential);
     const dueAt = leftMs <= 0 ? firstRefreshAt : failuresBefore > 0 ? refreshAfterFailuresAt : refreshAt;
     this.#wakeAt = dueAt(this.#current ?? credential, refresh, random);

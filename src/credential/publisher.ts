@@ -20,8 +20,8 @@ export interface PublisherOptions {
   readonly observer: Observer;
   /** When what another writer has put into a shared sink is due. */
   readonly refresh: RefreshPolicy;
-  /** The service's clock minus this machine's, as far as it is known. */
-  readonly skewMs: () => number;
+  /** The service's clock minus this machine's; undefined before the first mint. */
+  readonly skewMs: () => number | undefined;
   /** Told of what stands in a shared sink, which may be another writer's and better. */
   readonly onFound: (found: Credential) => void;
 }
@@ -160,7 +160,7 @@ export class Publisher {
 
   /** With the monotonic reading of the first time that it was seen: looking again makes it no younger. */
   #localise(found: Recovered): Credential {
-    const credential = localise(found, this.#options.skewMs(), this.#clock);
+    const credential = localise(found, this.#options.skewMs() ?? 0, this.#clock);
     const isKnown = this.#shared?.fingerprint === found.fingerprint;
     this.#shared = isKnown ? { ...credential, monotonicAt: this.#shared!.monotonicAt } : credential;
     return this.#shared;
@@ -186,8 +186,9 @@ export class Publisher {
   }
 
   #mayStay(held: Credential, wanted: Credential): boolean {
-    const { refresh } = this.#options;
-    return this.isShared && mayStay(held, wanted, { heldBefore: this.#heldBefore, refresh }, this.#clock);
+    const { refresh, skewMs } = this.#options;
+    const situation = { heldBefore: this.#heldBefore, refresh, isTimeKnown: skewMs() !== undefined };
+    return this.isShared && mayStay(held, wanted, situation, this.#clock);
   }
 
   #settled(wanted: Credential, held: Credential): void {

@@ -1,4 +1,4 @@
-import { isForSomebodyElse, isPlausible } from './acceptance.ts';
+import { isForSomebodyElse, isFromFuture, isPlausible } from './acceptance.ts';
 import type { Clock, Credential } from './ports.ts';
 import { expiresLater, latestRefreshAt, type RefreshPolicy, remainingMs } from './schedule.ts';
 
@@ -15,20 +15,22 @@ export interface Situation {
   /** Fingerprint of what the sink held when it was looked at before the last mint. */
   readonly heldBefore: string | undefined;
   readonly refresh: RefreshPolicy;
+  /** The service has told its time, by a mint of ours. */
+  readonly isTimeKnown: boolean;
 }
 
 /**
- * Whether another writer's credential may stand where ours is wanted. What expires later is never replaced. Neither, for
- * now, is what came after the look before our mint: those that minted at once, or while nobody could write, then write
+ * Whether another writer's credential may stand where ours is wanted. What expires later is never replaced, unless it
+ * cannot be true: whoever cannot mint, on a clock that is off, must not put an old one in its place. Neither, for now, is what came after the look before our mint: those that minted at once, or while nobody could write, then write
  * once together, and not each in turn what is hardly newer. Ours takes its place when nobody has refreshed it in time.
  */
 export function mayStay(
   held: Credential,
   wanted: Credential,
-  { heldBefore, refresh }: Situation,
+  { heldBefore, refresh, isTimeKnown }: Situation,
   clock: Clock,
 ): boolean {
-  if (!isPlausible(held, clock) || isForSomebodyElse(held, wanted)) return false;
-  if (!expiresLater(wanted, held)) return true;
-  return held.fingerprint !== heldBefore && clock.now() < latestRefreshAt(held, refresh);
+  if (isForSomebodyElse(held, wanted)) return false;
+  if (!expiresLater(wanted, held)) return !isTimeKnown || !isFromFuture(held, clock);
+  return isPlausible(held, clock) && held.fingerprint !== heldBefore && clock.now() < latestRefreshAt(held, refresh);
 }

@@ -2,8 +2,6 @@ import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { MintError } from '../../src/credential/errors.ts';
 import type { Sink } from '../../src/credential/ports.ts';
-import { expiresLater } from '../../src/credential/schedule.ts';
-import { isBetter, mayStay } from '../../src/credential/sharing.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { credentialAt, HOUR_MS, MemorySink, type Minted, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
 import { World } from '../support/keeping.ts';
@@ -51,56 +49,6 @@ interface Options {
   readonly minted?: Minted;
   readonly adopts?: boolean;
 }
-
-test('what expires later by the service is better, and so is anything valid when nothing valid is held', () => {
-  const clock = new FakeClock();
-  const [older, newer] = [credentialAt(clock, 'a'), credentialAt(clock, 'b', { lifetimeMs: HOUR_MS + 1 })];
-  const dead = credentialAt(clock, 'c', { lifetimeMs: 0 });
-  const slow = credentialAt(clock, 'd', { skewMs: -MINUTE_MS });
-  assert.ok(expiresLater(newer, older) && !expiresLater(older, newer) && !expiresLater(older, older));
-  assert.ok(expiresLater(older, slow), 'by the service, whatever the local clocks say');
-  for (const [title, found, present, expected] of [
-    ['later', newer, older, true],
-    ['sooner', older, newer, false],
-    ['the same', older, older, false],
-    ['nothing held', older, undefined, true],
-    ['a dead one held', older, dead, true],
-    ['a dead one found', dead, undefined, false],
-    ['for somebody else', { ...newer, subject: 'somebody' }, { ...older, subject: 'me' }, false],
-    ['for nobody knows whom', newer, { ...older, subject: 'me' }, true],
-    [
-      'issued in the future',
-      { ...newer, local: { issuedAt: clock.now() + MINUTE_MS, expiresAt: clock.now() + HOUR_MS } },
-      older,
-      false,
-    ],
-  ] as const) {
-    assert.equal(isBetter(found, present, clock), expected, title);
-  }
-});
-
-test('what another writer has put there may stay if it lives longer, or if it is new and not overdue', async () => {
-  const clock = new FakeClock();
-  const other = credentialAt(clock, 'other');
-  await clock.advance(1_000);
-  const ours = credentialAt(clock, 'ours');
-  const stays = (heldBefore?: string) => mayStay(other, ours, { heldBefore, refresh: REFRESH }, clock);
-  assert.ok(mayStay(ours, other, { heldBefore: ours.fingerprint, refresh: REFRESH }, clock), 'it lives longer');
-  assert.ok(mayStay(other, { ...other, fingerprint: 'x' }, { heldBefore: other.fingerprint, refresh: REFRESH }, clock));
-  assert.ok(stays(), 'it came after our look');
-  const [mine, somebodys] = [
-    { ...ours, subject: 'me' },
-    { ...other, subject: 'somebody' },
-  ];
-  assert.ok(!mayStay(somebodys, mine, { heldBefore: undefined, refresh: REFRESH }, clock), 'it is for somebody else');
-  assert.ok(!stays(other.fingerprint), 'it is what our mint was to replace');
-  await clock.advance(0.667 * HOUR_MS - 1_000 - 1);
-  assert.ok(stays());
-  await clock.advance(1);
-  assert.ok(!stays(), 'nobody has refreshed it in time');
-  await clock.advance(HOUR_MS);
-  assert.ok(!mayStay(other, ours, { heldBefore: undefined, refresh: REFRESH }, clock), 'it is dead');
-});
 
 test('a writer that finds a valid credential mints nothing, and puts it into its files', async (t) => {
   const clock = new FakeClock();
@@ -269,4 +217,36 @@ test('where nobody answers, the first mint waits for one look and not for two', 
   world.run(t);
   await world.clock.advance(2_000);
   assert.equal(minter.calls.length, 1);
+});
+
+for (const [byMs, title] of [
+  [-20 * MINUTE_MS, 'back'],
+  [2 * HOUR_MS, 'forward'],
+] as const) {
+  test(`who can no longer mint puts no older credential in the place of another writer's, also when its clock is set ${title}`, async (t) => {
+    const { world, place, minters } = await startWriters(t, 1);
+    await world.clock.advance(MINUTE_MS);
+    minters[0]!.script(new MintError('permission', 'no'));
+    world.clock.setWallClock(byMs);
+    await world.clock.advance(MINUTE_MS);
+    const theirs = credentialAt(world.clock, 'theirs', { skewMs: -byMs });
+    place.put(theirs);
+    await world.clock.advance(10 * MINUTE_MS);
+    assert.deepEqual([place.content, place.history.length], [theirs, 2]);
+  });
+}
+
+test('nor after a start on a clock that is slow, before the service has told its time', async (t) => {
+  const clock = new FakeClock();
+  const place = new SharedPlace();
+  const skewMs = 20 * MINUTE_MS;
+  place.put(credentialAt(clock, 'theirs'));
+  const { world, minters } = await startWriters(t, 1, { clock, place });
+  minters[0]!.script(new MintError('permission', 'no'));
+  await clock.advance(MINUTE_MS);
+  assert.equal(world.keepers[0]!.current?.token.reveal(), 'theirs');
+  const next = credentialAt(clock, 'next', { skewMs });
+  place.put(next);
+  await clock.advance(10 * MINUTE_MS);
+  assert.deepEqual([place.content, place.history.length], [next, 2]);
 });

@@ -49,7 +49,7 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'the skew of the clock is forgotten',
     file: 'src/credential/keeper.ts',
-    from: 'this.#skewMs = skewOf(credential);',
+    from: 'this.#minted = credential;',
     to: '',
     test: [
       'credential/sharing',
@@ -133,7 +133,7 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'a credential from the future is adopted',
     file: 'src/credential/acceptance.ts',
-    from: 'credential.local.issuedAt <= clock.now() + FUTURE_TOLERANCE_MS && ',
+    from: '!isFromFuture(credential, clock) && ',
     to: '',
     test: [
       'credential/acceptance',
@@ -390,5 +390,32 @@ export const BEYOND: readonly Mutant[] = [
       'credential/isolation',
       'six commands that always hang keep nobody from the next token who hung with them for a while, with slots: …',
     ],
+  },
+  {
+    bug: 'a clock that was set back since the last mint is not allowed for',
+    file: 'src/credential/acceptance.ts',
+    from: 'Math.max(0, aheadMs - (clock.now() - clock.monotonic()))',
+    to: 'Math.min(0, aheadMs)',
+    test: [
+      'credential/sharing',
+      "who can no longer mint puts no older credential in the place of another writer's, also when its clock is set …",
+    ],
+  },
+  {
+    bug: 'what seems to have expired is replaced by what expired sooner',
+    file: 'src/credential/sharing.ts',
+    from: 'if (!expiresLater(wanted, held)) return',
+    to: 'if (isPlausible(held, clock) && !expiresLater(wanted, held)) return',
+    test: [
+      'credential/sharing',
+      "who can no longer mint puts no older credential in the place of another writer's, also when its clock is set …",
+    ],
+  },
+  {
+    bug: 'whoever does not know the time takes the later one for a forgery',
+    file: 'src/credential/sharing.ts',
+    from: '!isTimeKnown || !isFromFuture(held, clock)',
+    to: '!isFromFuture(held, clock)',
+    test: ['credential/sharing', 'nor after a start on a clock that is slow, before the service has told its time'],
   },
 ];
