@@ -26,25 +26,24 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- define "lakebase.image" -}}
-{{- with .Values.image -}}
-{{- $repository := required "image.repository: set it to where your clusters pull the image from (docs/images.md)" .repository -}}
-{{- if .digest -}}
-{{- printf "%s@%s" $repository .digest -}}
+{{- $image := .Values.image | default dict -}}
+{{- $repository := required "image.repository: set it to where your clusters pull the image from (docs/images.md)" $image.repository -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $repository $image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" $repository (.tag | default $.Chart.AppVersion) -}}
-{{- end -}}
+{{- printf "%s:%s" $repository ($image.tag | default .Chart.AppVersion) -}}
 {{- end -}}
 {{- end -}}
 
 {{/* "true" or empty: `auto` is on where the API server has the policies. */}}
 {{- define "lakebase.injects" -}}
 {{- $has := semverCompare ">=1.36.0-0" .Capabilities.KubeVersion.Version -}}
-{{- if eq (toString .Values.injection.enabled) "true" -}}
+{{- if eq (toString (.Values.injection).enabled) "true" -}}
 {{- if not $has -}}
 {{- fail (printf "injection.enabled: injection needs Kubernetes 1.36 or newer, this is %s: set it to false, and add the kustomize component manifests/components/sidecar to your applications instead (docs/kubernetes.md)" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
 true
-{{- else if and $has (eq (toString .Values.injection.enabled) "auto") -}}
+{{- else if and $has (eq (toString (.Values.injection).enabled) "auto") -}}
 true
 {{- end -}}
 {{- end -}}

@@ -87,11 +87,13 @@ const REFUSED: readonly (readonly [object, object, RegExp])[] = [
   [good, withDefaults({ directory: null }), /set directory to an absolute path/],
   [good, withDefaults({ audience: null }), /set audience to what the federation policy names/],
   [good, { injection: { enabled: false, defaults: null, namespaceDefaults: null } }, /set workspace-host to https/],
+  [good, { injection: null }, /set workspace-host to https/],
   [{ ...good, 'pg-host': '' }, {}, /set pg-host to the host of the endpoint/],
   [{ ...good, ttl: '2h' }, {}, /ttl is 2h: write 5m to 1h/],
   [{ ...good, ttl: '4m' }, {}, /ttl is 4m: write 5m to 1h/],
   [{ instance: 'orders', ttl: '30m' }, {}, /an instance has no ttl/],
   [good, { image: {} }, /image\.repository: set it to where your clusters pull/],
+  [good, { image: null }, /image\.repository: set it to where your clusters pull/],
   [good, { injection: { enabled: false, defaults: { ttl: 'an hour' } } }, /ttl/],
 ];
 

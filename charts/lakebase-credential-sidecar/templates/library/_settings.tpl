@@ -15,8 +15,8 @@ For charts that have this one as a dependency, and place the sidecar themselves.
 {{- end -}}
 {{- end -}}
 {{- $all := dict -}}
-{{- $defaults := $chart.Values.injection.defaults | default dict -}}
-{{- $ofNamespace := get ($chart.Values.injection.namespaceDefaults | default dict) $chart.Release.Namespace | default dict -}}
+{{- $defaults := ($chart.Values.injection).defaults | default dict -}}
+{{- $ofNamespace := get (($chart.Values.injection).namespaceDefaults | default dict) $chart.Release.Namespace | default dict -}}
 {{- range $settings := list $defaults $ofNamespace $own -}}
 {{- /* Endpoint and instance exclude each other, so both come from one place. */ -}}
 {{- if or $settings.endpoint $settings.instance -}}{{- $all = omit $all "endpoint" "instance" -}}{{- end -}}

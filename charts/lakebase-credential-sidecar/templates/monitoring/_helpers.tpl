@@ -2,7 +2,7 @@
 {{- define "lakebase.monitors" -}}
 {{- $root := index . 0 -}}
 {{- $part := index . 1 -}}
-{{- if $root.Values.monitoring.enabled -}}
+{{- if ($root.Values.monitoring).enabled -}}
 {{- if eq (toString $part.enabled) "true" -}}
 true
 {{- else if and (eq (toString $part.enabled) "auto") ($root.Capabilities.APIVersions.Has "monitoring.coreos.com/v1") -}}

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { parse } from 'yaml';
+import { chartValues } from '../../../scripts/chart-readme.ts';
+import { whyNoHelm } from '../programs.ts';
+import { SharedCleanup } from '../support/pods-story.ts';
+import { CHART, HELMS, HelmClient, type Helm } from './helm.ts';
+
+interface Values {
+  readonly [key: string]: unknown;
+}
+
+const valuesOf = (name: string): Values => parse(readFileSync(join(CHART, `ci/${name}-values.yaml`), 'utf8')) as Values;
+const isOn = { enabled: true };
+/** With all that the chart has. */
+const EVERYTHING = {
+  ...valuesOf('secret-sync'),
+  ...valuesOf('injection'),
+  monitoring: { podMonitor: isOn, prometheusRule: isOn, dashboard: isOn },
+};
+const WORKSPACE = /secretSync\.identity\.workspaceHost: set it to https:\/\//;
+const REPOSITORY = /image\.repository: set it to where your clusters pull/;
+const CREDENTIALS = /secretSync\.config\.credentials: list what is to be kept fresh/;
+/** What cannot be without, and what is said then; of those that have no default, null is a value of the wrong type. */
+const NEEDED: Readonly<Record<string, RegExp>> = {
+  image: REPOSITORY,
+  'image.repository': REPOSITORY,
+  'secretSync.identity': WORKSPACE,
+  'secretSync.identity.workspaceHost': WORKSPACE,
+  'secretSync.identity.clientId': /secretSync\.identity\.clientId: set it to the application id/,
+  'secretSync.identity.audience': /secretSync\.identity: set audience, or clientSecretName/,
+  'secretSync.config': CREDENTIALS,
+};
+/** The kinds of what is gone with them. */
+const SWITCHED_OFF: Readonly<Record<string, RegExp>> = {
+  injection: /AdmissionPolicy/,
+  secretSync: /Deployment|ServiceAccount|Role|Secret|NetworkPolicy|Pod$/,
+  'secretSync.networkPolicy': /NetworkPolicy/,
+  monitoring: /PodMonitor|PrometheusRule/,
+  'monitoring.podMonitor': /PodMonitor/,
+};
+
+const skip = await whyNoHelm();
+
+describe('a value that is null', { skip }, () => {
+  const shared = new SharedCleanup();
+  let client: HelmClient;
+
+  before(async () => {
+    client = await HelmClient.of(shared, '');
+  });
+  after(() => shared.undo());
+
+  for (const helm of HELMS) {
+    test(`${helm}: is one without its default, or the refusal says what to write: never an error of the templates' own`, async () => {
+      for (const { path } of chartValues()) {
+        const said = render(helm, without(EVERYTHING, path.split('.')));
+        if (NEEDED[path] === undefined) await said.catch((error: unknown) => assert.fail(`${path}: ${String(error)}`));
+        else await assert.rejects(said, NEEDED[path], path);
+      }
+    });
+
+    test(`${helm}: switches off the part that it is of`, async () => {
+      const all = kindsOf(await render(helm, EVERYTHING));
+      for (const [path, gone] of Object.entries(SWITCHED_OFF)) {
+        const kinds = kindsOf(await render(helm, without(EVERYTHING, path.split('.'))));
+        assert.deepEqual(kinds, new Set([...all].filter((kind) => !gone.test(kind))), path);
+      }
+    });
+  }
+
+  async function render(helm: Helm, values: object): Promise<string> {
+    return await client.run(helm, ['template', 'x', CHART, '--kube-version', '1.36.1'], values);
+  }
+});
+
+function without(values: Values, [key, ...rest]: readonly string[]): Values {
+  return { ...values, [key!]: rest.length === 0 ? null : without((values[key!] ?? {}) as Values, rest) };
+}
+
+function kindsOf(manifests: string): ReadonlySet<string> {
+  return new Set([...manifests.matchAll(/^kind: (\w+)$/gm)].map(([, kind]) => kind!));
+}
