@@ -22,11 +22,13 @@ const EVERYTHING = {
 };
 const WORKSPACE = /secretSync\.identity\.workspaceHost: set it to https:\/\//;
 const REPOSITORY = /image\.repository: set it to where your clusters pull/;
+const NAMESPACES = /injection\.namespaceSelector: .*every namespace.*: leave the default as it is, or write/;
 const CREDENTIALS = /secretSync\.config\.credentials: list what is to be kept fresh/;
 /** What cannot be without, and what is said then; of those that have no default, null is a value of the wrong type. */
 const NEEDED: Readonly<Record<string, RegExp>> = {
   image: REPOSITORY,
   'image.repository': REPOSITORY,
+  'injection.namespaceSelector': NAMESPACES,
   'secretSync.identity': WORKSPACE,
   'secretSync.identity.workspaceHost': WORKSPACE,
   'secretSync.identity.clientId': /secretSync\.identity\.clientId: set it to the application id/,
@@ -68,6 +70,13 @@ describe('a value that is null', { skip }, () => {
         const kinds = kindsOf(await render(helm, without(EVERYTHING, path.split('.'))));
         assert.deepEqual(kinds, new Set([...all].filter((kind) => !gone.test(kind))), path);
       }
+    });
+
+    test(`${helm}: selects no namespace that the default leaves out, unless it is said that all are meant`, async () => {
+      const select = (namespaceSelector: object): Promise<string> =>
+        render(helm, { ...EVERYTHING, injection: { enabled: true, namespaceSelector } });
+      await assert.rejects(select({ matchExpressions: null }), NAMESPACES);
+      assert.match(await select({ matchExpressions: [] }), /namespaceSelector:\s+matchExpressions: \[\]/);
     });
   }
 

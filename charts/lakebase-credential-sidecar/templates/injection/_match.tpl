@@ -7,6 +7,9 @@ objectSelector:
 {{- end -}}
 
 {{- define "lakebase.binding" -}}
+{{- if not .Values.injection.namespaceSelector -}}
+{{- fail "injection.namespaceSelector: nothing is left of it, which would select every namespace, kube-system too: leave the default as it is, or write matchExpressions: [] if every namespace is meant" -}}
+{{- end -}}
 policyName: {{ include "lakebase.clusterName" . }}
 matchResources:
   namespaceSelector: {{- toYaml .Values.injection.namespaceSelector | nindent 4 }}
