@@ -65,6 +65,9 @@ const REFUSALS: readonly Refusal[] = [
   bad('pg-user', 'a\u007Fb', /^pg-user has a space or a control character in it/),
   bad('cpu-request', 'much', /^cpu-request: write a quantity, as 50m of cpu or 64Mi of memory, into the annotation/),
   bad('memory-limit', '1 Gi', /^memory-limit: write a quantity/),
+  bad('cpu-request', '-1', /^cpu-request: write a quantity/),
+  bad('memory-request', '-64Mi', /^memory-request: write a quantity/),
+  bad('memory-limit', '.', /^memory-limit: write a quantity/),
   bad('run-as-user', 'node', /^run-as-user is node: write the number of a user into the annotation .*\/run-as-user/),
   bad(
     'run-as-user',
