@@ -47,6 +47,21 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
     /the Secret backstage\/backstage-lakebase is listed twice, and can hold one credential only/,
   ],
   ['a value that there is none of', { injection: { on: true } }, /injection.*'?on'?/],
+  [
+    'a pooler among the defaults of injection',
+    withDefaults({ defaults: { 'pg-host': 'ep-1-Pooler.example.com' } }),
+    /injection\.defaults: pg-host is ep-1-Pooler\.example\.com: a pooler takes no OAuth login; write the host without/,
+  ],
+  [
+    'a directory that the sidecar has for itself',
+    withDefaults({ namespaceDefaults: { orders: { directory: '/tmp/lakebase' } } }),
+    /injection\.namespaceDefaults\.orders: directory is \/tmp\/lakebase: write an absolute path, .* none in \/tmp/,
+  ],
+  [
+    'one file twice',
+    withDefaults({ defaults: { files: 'token,pgpass,token' } }),
+    /injection\.defaults: files is token,pgpass,token: write one or more .*, each once/,
+  ],
 ];
 
 const skip = await whyNoHelm();
@@ -178,6 +193,10 @@ describe('releases of the chart', { skip }, () => {
       .filter((manifest) => manifest !== null);
   }
 });
+
+function withDefaults(changes: object): object {
+  return { ...injection, injection: changes };
+}
 
 function withSync(changes: object): object {
   return { ...secretSync, secretSync: { ...secretSync.secretSync, ...changes } };

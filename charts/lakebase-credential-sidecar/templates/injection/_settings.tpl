@@ -12,6 +12,10 @@
 
 {{/* The variables of both policies: what is injected is what is validated. */}}
 {{- define "lakebase.settings" -}}
+{{- include "lakebase.checkEach" (list "injection.defaults" (.Values.injection.defaults | default dict)) -}}
+{{- range $namespace, $own := .Values.injection.namespaceDefaults -}}
+{{- include "lakebase.checkEach" (list (printf "injection.namespaceDefaults.%s" $namespace) $own) -}}
+{{- end -}}
 - name: annotations
   expression: "has(object.metadata.annotations) ? object.metadata.annotations : {}"
 - name: defaults
@@ -90,4 +94,20 @@ least never look at ConfigMaps again until they are restarted (kubernetes/kubern
 {{- else if not (has (kindOf .) (list "int" "int64" "float64")) }}{{ toJson . }}
 {{- else if eq (float64 .) (floor .) }}{{ int64 . }}
 {{- else }}{{ . }}{{ end -}}
+{{- end -}}
+
+{{/* What each of these settings alone shows to be wrong, also where the schema of the values cannot. Whose they are begins the message. */}}
+{{- define "lakebase.checkEach" -}}
+{{- $whose := index . 0 -}}
+{{- $settings := index . 1 -}}
+{{- range $key, $shape := include "lakebase.shapes" . | fromYaml -}}
+{{- with include "lakebase.settingText" (get $settings $key | default "") -}}
+{{- $parts := splitList "," . -}}
+{{- if or (not (regexMatch $shape.pattern .)) (and $shape.refused (regexMatch $shape.refused .)) (and (eq $key "files") (ne (len $parts) (len (uniq $parts)))) -}}
+{{- fail (printf "%s: %s is %s: write %s" $whose $key . $shape.write) -}}
+{{- else if and $shape.pooler (regexMatch $shape.pooler .) -}}
+{{- fail (printf "%s: %s is %s: a pooler takes no OAuth login; write the host without -pooler" $whose $key .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}

@@ -51,15 +51,8 @@ For charts that have this one as a dependency, and place the sidecar themselves.
 {{- fail (printf "%s: set %s to %s" $name $key (get $shapes $key).write) -}}
 {{- end -}}
 {{- end -}}
-{{- range $key, $shape := $shapes -}}
-{{- $value := get $settings $key -}}
-{{- if and $value (or (not (regexMatch $shape.pattern $value)) (and $shape.refused (regexMatch $shape.refused $value))) -}}
-{{- fail (printf "%s: %s is %s: write %s" $name $key $value $shape.write) -}}
-{{- end -}}
-{{- end -}}
-{{- if ne (len $formats) (len (uniq $formats)) -}}
-{{- fail (printf "%s: files is %s: write %s" $name .files $shapes.files.write) -}}
-{{- else if not (or .audience (index . "client-secret-name")) -}}
+{{- include "lakebase.checkEach" (list $name .) -}}
+{{- if not (or .audience (index . "client-secret-name")) -}}
 {{- fail (printf "%s: set audience to what the federation policy names" $name) -}}
 {{- else if and .ttl .instance -}}
 {{- fail (printf "%s: an instance has no ttl: set ttl to nothing" $name) -}}
@@ -67,8 +60,6 @@ For charts that have this one as a dependency, and place the sidecar themselves.
 {{- fail (printf "%s: set pg-host to the host of the endpoint; only the files token and json need none" $name) -}}
 {{- else if and (eq $host "*") $isUrl -}}
 {{- fail (printf "%s: pg-host is *: write %s; only a pgpass line may be good for any server" $name (index $shapes "pg-host" "write")) -}}
-{{- else if regexMatch (index $shapes "pg-host" "pooler") $host -}}
-{{- fail (printf "%s: pg-host is %s: a pooler takes no OAuth login; write the host without -pooler" $name $host) -}}
 {{- else if and (not (index . "pg-database")) $isUrl -}}
 {{- fail (printf "%s: set pg-database to %s" $name (index $shapes "pg-database" "write")) -}}
 {{- end -}}
