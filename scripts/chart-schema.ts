@@ -69,7 +69,11 @@ function environment(config: Schema): Schema {
 }
 
 function injection(config: Schema): Schema {
-  const settings = { ...object(podSettings(config)), not: { required: ['endpoint', 'instance'] } };
+  const settings = {
+    ...object(podSettings(config)),
+    // Of `not` Helm says that it failed. No instance has such a name.
+    dependencies: { endpoint: { properties: { instance: { const: 'left out beside an endpoint' } } } },
+  };
   return object({
     enabled: { enum: [true, false, 'auto'] },
     defaults: settings,

@@ -34,7 +34,10 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
   [defaults({ ttl: 'an hour' }), /\/injection\/defaults\/ttl: .*pattern/],
   [defaults({ ttl: '2h' }), /\/injection\/defaults\/ttl: .*pattern/],
   [defaults({ ttl: '299s' }), /\/injection\/defaults\/ttl: .*pattern/],
-  [defaults({ endpoint: 'projects/a/branches/b/endpoints/c', instance: 'a' }), /\/injection\/defaults: .*NOT be valid/],
+  [
+    defaults({ endpoint: 'projects/a/branches/b/endpoints/c', instance: 'a' }),
+    /\/injection\/defaults\/instance: .*left out beside an endpoint/,
+  ],
   [defaults({ files: 'pgpass;token' }), /\/injection\/defaults\/files: .*pattern/],
   [defaults({ directory: 'run/lakebase' }), /\/injection\/defaults\/directory: .*pattern/],
   [defaults({ 'run-as-user': 0 }), /\/injection\/defaults\/run-as-user: .*>= 1/],
