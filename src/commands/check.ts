@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { styleText } from 'node:util';
 import { identityOf, toResource } from '../app.ts';
@@ -5,6 +6,7 @@ import { formatDuration } from '../config/duration.ts';
 import type { Config, CredentialConfig } from '../config/load.ts';
 import { skewOf } from '../credential/acceptance.ts';
 import type { Auth } from '../credential/auth.ts';
+import { readClaims } from '../credential/claims.ts';
 import { CliError, ConfigError, MintError, SinkError } from '../credential/errors.ts';
 import type { Cancellable, Credential } from '../credential/ports.ts';
 import { lifetimeMs } from '../credential/schedule.ts';
@@ -46,7 +48,7 @@ export async function check({ load, stdout, signal }: CheckOptions): Promise<boo
     isOk: true,
     text: `${configFile ?? 'from the environment'}: ${credentials.map(({ name }) => name).join(', ')}`,
   });
-  report.add('identity', { isOk: true, text: describeIdentity(config.auth) });
+  report.add('identity', { isOk: true, text: await describeIdentity(config.auth) });
   const cli = await checkCli(config, { signal });
   report.add('cli', cli);
   for (const credential of credentials) {
@@ -89,10 +91,10 @@ class Report {
   }
 }
 
-function describeIdentity(auth: Auth): string {
+async function describeIdentity(auth: Auth): Promise<string> {
   switch (auth.kind) {
     case 'file-oidc':
-      return `workload identity of client ${auth.clientId} with the token in ${auth.tokenFile}, at ${auth.host}`;
+      return `workload identity of client ${auth.clientId} with the token in ${auth.tokenFile}${await describeToken(auth.tokenFile)}, at ${auth.host}`;
     case 'oauth-m2m':
       return `client ${auth.clientId} with a secret ${'file' in auth.secret ? `in ${auth.secret.file}` : 'by variable'}, at ${auth.host}`;
     case 'profile':
@@ -102,6 +104,13 @@ function describeIdentity(auth: Auth): string {
     default:
       return auth satisfies never;
   }
+}
+
+/** What a federation policy has to name. What is wrong with the file itself, the mint says. */
+async function describeToken(file: string): Promise<string> {
+  const { issuer, subject, audience } = readClaims(await readFile(file, 'utf8').catch(() => ''));
+  const isWhole = issuer !== undefined && subject !== undefined && audience !== undefined;
+  return isWhole ? ` (issuer ${issuer}, subject ${subject}, audience ${audience})` : '';
 }
 
 async function checkCli({ minter, childEnvironment, credentials }: Config, options: Cancellable): Promise<Finding> {

@@ -3,6 +3,9 @@ export interface Claims {
   readonly issuedAt?: number | undefined;
   readonly expiresAt?: number | undefined;
   readonly subject?: string | undefined;
+  readonly issuer?: string | undefined;
+  /** Where there are several, with commas. */
+  readonly audience?: string | undefined;
 }
 
 /** A token that is no JWT has no claims; that is no error, since only the server has to understand it. */
@@ -11,11 +14,13 @@ export function readClaims(token: string): Claims {
   if (parts.length !== 3) return {};
   const payload = parseObject(Buffer.from(parts[1] ?? '', 'base64url').toString());
   if (payload === undefined) return {};
-  const { iat, exp, sub } = payload;
+  const { iat, exp, sub, iss, aud } = payload;
   return {
     issuedAt: secondsToMs(iat),
     expiresAt: secondsToMs(exp),
-    subject: typeof sub === 'string' ? sub : undefined,
+    subject: textOf(sub),
+    issuer: textOf(iss),
+    audience: Array.isArray(aud) ? aud.join(', ') : textOf(aud),
   };
 }
 
@@ -28,6 +33,10 @@ export function parseObject(text: string): Record<string, unknown> | undefined {
   } catch {
     return undefined;
   }
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
 }
 
 /** Undefined for what no Date can show: a time that cannot be written out is none. */

@@ -82,7 +82,8 @@ const RULES: readonly Rule[] = [
       /federation policy|file-oidc auth: .*(?:invalid_grant|invalid_request|invalid_client|access_denied|audience|issuer|subject)/,
     failure: 'auth',
     message: 'the workspace refused the OIDC token',
-    remedy: 'give the service principal a federation policy with this token’s issuer, subject and audience',
+    remedy:
+      'check DATABRICKS_CLIENT_ID, and give it a federation policy with this token’s issuer, subject and audience, which `check` shows',
   },
   {
     pattern: /IP address|IP ACL|ip access list/i,

@@ -105,7 +105,7 @@ const CASES: readonly Case[] = [
     provoke: async (workspace, t) =>
       await withOidc(workspace, t, await workspace.serviceAccountToken({ issuer: 'https://other.example' })),
     line: /mint: the workspace refused the OIDC token \(auth\)/,
-    remedy: /federation policy with this token’s issuer, subject and audience/,
+    remedy: /check DATABRICKS_CLIENT_ID, and .*federation policy with this token’s issuer, subject and audience/,
   },
   {
     trouble: 'no permission',
@@ -161,6 +161,16 @@ for (const { trouble, provoke, line, remedy } of CASES) {
     for (const secret of workspace.clientSecrets) assert.ok(!stdout.includes(secret));
   });
 }
+
+test('check shows what a federation policy has to name', { timeout: 30_000 }, async (t) => {
+  const workspace = await workspaceFor(t);
+  const token = await workspace.serviceAccountToken({ issuer: 'https://other.example', audience: 'lakebase' });
+  const { stdout } = await runCommand(t, 'check', { workspace, ...(await withOidc(workspace, t, token)) });
+  const policy =
+    /issuer https:\/\/other\.example, subject system:serviceaccount:backstage:backstage, audience lakebase/;
+  assert.match(stdout, new RegExp(`identity: workload identity of .* \\(${policy.source}\\), at http`));
+  assert.ok(!token.split('.').some((part) => stdout.includes(part)));
+});
 
 test('check finds a CLI that is too old for a ttl', { timeout: 30_000 }, async (t) => {
   const workspace = await workspaceFor(t);

@@ -100,7 +100,7 @@ describe('secretSync as the chart installs it', { skip }, () => {
     const failure = await release.test().catch(String);
     assert.match(
       failure,
-      /✗ fail orders mint: the workspace refused the OIDC token \(auth\)\n +→ give the service principal a/,
+      /✗ fail orders mint: the workspace refused the OIDC token \(auth\)\n +→ check DATABRICKS_CLIENT_ID, and give it a/,
     );
     t.diagnostic(failure);
   });
