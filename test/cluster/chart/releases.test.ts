@@ -36,34 +36,6 @@ interface SyncValues {
   };
 }
 
-/** Besides what the schema refuses, which test/chart.test.ts has. */
-const REFUSED: readonly (readonly [string, object, RegExp])[] = [
-  ['an image without a name', { ...both, image: {} }, /image\.repository: set it to where your clusters pull/],
-  ['no workspace', withSync({ identity: {} }), /secretSync\.identity\.workspaceHost: set it to https/],
-  ['no credentials', withSync({ config: {} }), /secretSync\.config\.credentials: list what is to be kept fresh/],
-  [
-    'one Secret for two credentials',
-    withSync({ config: { credentials: [0, 0].map((index) => secretSync.secretSync.config.credentials[index]) } }),
-    /the Secret backstage\/backstage-lakebase is listed twice, and can hold one credential only/,
-  ],
-  ['a value that there is none of', { injection: { on: true } }, /injection.*'?on'?/],
-  [
-    'a pooler among the defaults of injection',
-    withDefaults({ defaults: { 'pg-host': 'ep-1-Pooler.example.com' } }),
-    /injection\.defaults: pg-host is ep-1-Pooler\.example\.com: a pooler takes no OAuth login; write the host without/,
-  ],
-  [
-    'a directory that the sidecar has for itself',
-    withDefaults({ namespaceDefaults: { orders: { directory: '/tmp/lakebase' } } }),
-    /injection\.namespaceDefaults\.orders: directory is \/tmp\/lakebase: write an absolute path, .* none in \/tmp/,
-  ],
-  [
-    'one file twice',
-    withDefaults({ defaults: { files: 'token,pgpass,token' } }),
-    /injection\.defaults: files is token,pgpass,token: write one or more .*, each once/,
-  ],
-];
-
 const skip = await whyNoHelm();
 
 describe('releases of the chart', { skip }, () => {
@@ -85,12 +57,6 @@ describe('releases of the chart', { skip }, () => {
         );
       }
     });
-
-    for (const [title, values, message] of REFUSED) {
-      test(`${helm} refuses ${title}, and names the key`, async () => {
-        await assert.rejects(render(helm, values), message);
-      });
-    }
 
     test(`${helm} refuses injection below 1.36, names the component, and leaves it off unless it is asked for`, async () => {
       const old = ['--kube-version', '1.30.0'];
@@ -193,10 +159,6 @@ describe('releases of the chart', { skip }, () => {
       .filter((manifest) => manifest !== null);
   }
 });
-
-function withDefaults(changes: object): object {
-  return { ...injection, injection: changes };
-}
 
 function withSync(changes: object): object {
   return { ...secretSync, secretSync: { ...secretSync.secretSync, ...changes } };

@@ -2,7 +2,7 @@
 {{- (.Values.secretSync.serviceAccount).name | default (include "lakebase.fullname" .) -}}
 {{- end -}}
 
-{{/* What no schema can say: each Secret once, and an identity. */}}
+{{/* What no schema can say, so that it is said at the install and not by pods that end: an identity, names and Secrets once, and what the formats need. */}}
 {{- define "lakebase.checkSecretSync" -}}
 {{- with .Values.secretSync -}}
 {{- $_ := required "secretSync.identity.workspaceHost: set it to https:// and the host of the workspace" (.identity).workspaceHost -}}
@@ -12,8 +12,25 @@
 {{- fail "secretSync.identity: set audience, or clientSecretName" -}}
 {{- end -}}
 {{- $seen := dict -}}
+{{- $names := dict -}}
 {{- range .config.credentials -}}
+{{- $name := printf "secretSync.config.credentials: %s" .name -}}
+{{- $connection := .connection | default dict -}}
+{{- if regexMatch (index (include "lakebase.shapes" . | fromYaml) "pg-host" "pooler") ($connection.host | default "") -}}
+{{- fail (printf "%s: connection.host is %s: a pooler takes no OAuth login; write the host without -pooler" $name $connection.host) -}}
+{{- end -}}
 {{- range .sinks -}}
+{{- $formats := values .secret.data -}}
+{{- if not (or (has "token" $formats) (has "json" $formats) (has "pgpass" $formats)) -}}
+{{- fail (printf "%s: give %s/%s a key that holds token, json or pgpass: there the program finds the token again" $name .secret.namespace .secret.name) -}}
+{{- end -}}
+{{- range $field, $needing := dict "host" (list "pgpass" "env" "uri") "database" (list "env" "uri") -}}
+{{- range $needing -}}
+{{- if and (has . $formats) (not (get $connection $field)) -}}
+{{- fail (printf "%s: set connection.%s, which the format %s needs" $name $field .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $secret := printf "%s/%s" .secret.namespace .secret.name -}}
 {{- if hasKey $seen $secret -}}
 {{- fail (printf "secretSync.config.credentials: the Secret %s is listed twice, and can hold one credential only" $secret) -}}
@@ -21,6 +38,10 @@
 {{- $_ := set $seen $secret true -}}
 {{- include "lakebase.checkNamespace" (list $ .secret.namespace) -}}
 {{- end -}}
+{{- if hasKey $names .name -}}
+{{- fail (printf "%s is the name of two credentials: give each its own" $name) -}}
+{{- end -}}
+{{- $_ := set $names .name true -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

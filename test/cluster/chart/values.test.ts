@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { parse } from 'yaml';
+import { whyNoHelm } from '../programs.ts';
+import { SharedCleanup } from '../support/pods-story.ts';
+import { CHART, HELMS, HelmClient } from './helm.ts';
+
+interface SyncValues {
+  readonly secretSync: { readonly config: { readonly credentials: readonly object[] } };
+}
+
+const valuesOf = (name: string): object => parse(readFileSync(join(CHART, `ci/${name}-values.yaml`), 'utf8')) as object;
+const injection = valuesOf('injection');
+const secretSync = valuesOf('secret-sync') as SyncValues;
+const both = { ...secretSync, ...injection };
+const CONNECTION = { host: 'db.example.com', database: 'orders' };
+
+/** Besides what the schema refuses, which test/chart.test.ts has. */
+const REFUSED: readonly (readonly [string, object, RegExp])[] = [
+  ['an image without a name', { ...both, image: {} }, /image\.repository: set it to where your clusters pull/],
+  ['no workspace', withSync({ identity: {} }), /secretSync\.identity\.workspaceHost: set it to https/],
+  ['no credentials', withSync({ config: {} }), /secretSync\.config\.credentials: list what is to be kept fresh/],
+  [
+    'one Secret for two credentials',
+    withSync({ config: { credentials: [0, 0].map((index) => secretSync.secretSync.config.credentials[index]) } }),
+    /the Secret backstage\/backstage-lakebase is listed twice, and can hold one credential only/,
+  ],
+  [
+    'two credentials of one name',
+    withCredential({}, {}),
+    /credentials: orders is the name of two credentials: give each/,
+  ],
+  [
+    'a pooler',
+    withCredential({ connection: { host: 'ep-1-pooler.example.com' } }),
+    /credentials: orders: connection\.host is ep-1-pooler\.example\.com: a pooler takes no OAuth login; write the host/,
+  ],
+  [
+    'a Secret in which no token is found again',
+    withCredential({ connection: CONNECTION, data: { uri: 'uri' } }),
+    /credentials: orders: give apps\/orders-0 a key that holds token, json or pgpass/,
+  ],
+  [
+    'a format without its host',
+    withCredential({ data: { pgpass: 'pgpass' } }),
+    /credentials: orders: set connection\.host, which the format pgpass needs/,
+  ],
+  [
+    'a format without its database',
+    withCredential({ connection: { host: 'db.example.com' }, data: { password: 'token', uri: 'uri' } }),
+    /credentials: orders: set connection\.database, which the format uri needs/,
+  ],
+  ['a value that there is none of', { injection: { on: true } }, /injection.*'?on'?/],
+  [
+    'a pooler among the defaults of injection',
+    withDefaults({ defaults: { 'pg-host': 'ep-1-Pooler.example.com' } }),
+    /injection\.defaults: pg-host is ep-1-Pooler\.example\.com: a pooler takes no OAuth login; write the host without/,
+  ],
+  [
+    'a directory that the sidecar has for itself',
+    withDefaults({ namespaceDefaults: { orders: { directory: '/tmp/lakebase' } } }),
+    /injection\.namespaceDefaults\.orders: directory is \/tmp\/lakebase: write an absolute path, .* none in \/tmp/,
+  ],
+  [
+    'one file twice',
+    withDefaults({ defaults: { files: 'token,pgpass,token' } }),
+    /injection\.defaults: files is token,pgpass,token: write one or more .*, each once/,
+  ],
+];
+
+const skip = await whyNoHelm();
+
+describe('values of the chart', { skip }, () => {
+  const shared = new SharedCleanup();
+  let client: HelmClient;
+
+  before(async () => {
+    client = await HelmClient.of(shared, '');
+  });
+  after(() => shared.undo());
+
+  for (const helm of HELMS) {
+    for (const [title, values, message] of REFUSED) {
+      test(`${helm} refuses ${title}, and names the key`, async () => {
+        await assert.rejects(client.run(helm, ['template', 'x', CHART, '--kube-version', '1.36.1'], values), message);
+      });
+    }
+  }
+});
+
+function withCredential(...credentials: readonly { readonly connection?: object; readonly data?: object }[]): object {
+  return withSync({
+    config: {
+      credentials: credentials.map(({ connection = {}, data = { password: 'token' } }, index) => ({
+        name: 'orders',
+        instance: 'orders',
+        connection,
+        sinks: [{ secret: { namespace: 'apps', name: `orders-${index}`, data } }],
+      })),
+    },
+  });
+}
+
+function withDefaults(changes: object): object {
+  return { ...injection, injection: changes };
+}
+
+function withSync(changes: object): object {
+  return { ...secretSync, secretSync: { ...secretSync.secretSync, ...changes } };
+}
