@@ -28,6 +28,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- define "lakebase.image" -}}
 {{- $image := .Values.image | default dict -}}
 {{- $repository := required "image.repository: set it to where your clusters pull the image from (docs/images.md)" $image.repository -}}
+{{- if regexMatch ":[^/]*$" $repository -}}
+{{- fail (printf "image.repository: %s has a tag: write it into image.tag" $repository) -}}
+{{- end -}}
 {{- if $image.digest -}}
 {{- printf "%s@%s" $repository $image.digest -}}
 {{- else -}}

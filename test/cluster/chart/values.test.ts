@@ -20,6 +20,11 @@ const CONNECTION = { host: 'db.example.com', database: 'orders' };
 /** Besides what the schema refuses, which test/chart.test.ts has. */
 const REFUSED: readonly (readonly [string, object, RegExp])[] = [
   ['an image without a name', { ...both, image: {} }, /image\.repository: set it to where your clusters pull/],
+  [
+    'an image whose name has the tag',
+    { ...both, image: { repository: 'registry.example.com:5000/sidecar:0.2.0' } },
+    /image\.repository: registry\.example\.com:5000\/sidecar:0\.2\.0 has a tag: write it into image\.tag/,
+  ],
   ['no workspace', withSync({ identity: {} }), /secretSync\.identity\.workspaceHost: set it to https/],
   ['no credentials', withSync({ config: {} }), /secretSync\.config\.credentials: list what is to be kept fresh/],
   [
