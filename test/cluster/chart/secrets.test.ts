@@ -167,4 +167,19 @@ describe('Secrets of the chart, and the program that writes them', { skip }, () 
       assert.deepEqual(await world.everything(), before);
     }
   });
+
+  test('so is one that is being deleted, in which nothing can be made any more', async () => {
+    for (const helm of HELMS) {
+      const kept = await KeptSecret.prepare(world, helm, workspace, 'going');
+      await world.api.kubectl(['delete', 'namespace', kept.apps, '--wait=false']);
+      const before = await world.everything();
+      await assert.rejects(
+        kept.install('one', kept.values()),
+        new RegExp(
+          `secretSync\\.config\\.credentials: the namespace ${kept.apps} is being deleted: wait until it is gone`,
+        ),
+      );
+      assert.deepEqual(await world.everything(), before);
+    }
+  });
 });

@@ -51,8 +51,11 @@
 {{- $root := index . 0 -}}
 {{- $namespace := index . 1 -}}
 {{- if ne $namespace $root.Release.Namespace -}}
-{{- if and (not (lookup "v1" "Namespace" "" $namespace)) (lookup "v1" "Namespace" "" "default") -}}
+{{- $found := lookup "v1" "Namespace" "" $namespace -}}
+{{- if and (not $found) (lookup "v1" "Namespace" "" "default") -}}
 {{- fail (printf "secretSync.config.credentials: there is no namespace %s: make it first, or correct the name" $namespace) -}}
+{{- else if ($found.metadata).deletionTimestamp -}}
+{{- fail (printf "secretSync.config.credentials: the namespace %s is being deleted: wait until it is gone and make it anew, or leave its Secrets out" $namespace) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
