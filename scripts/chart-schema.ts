@@ -70,9 +70,10 @@ function environment(config: Schema): Schema {
 
 function injection(config: Schema): Schema {
   const settings = {
-    ...object(podSettings(config)),
-    // Of `not` Helm says that it failed. No instance has such a name.
-    dependencies: { endpoint: { properties: { instance: { const: 'left out beside an endpoint' } } } },
+    ...orNull(object(podSettings(config))),
+    // Of `not` alone Helm says that it failed. No instance has such a name.
+    if: { not: { required: ['endpoint', 'instance'], properties: { endpoint: text, instance: text } } },
+    else: { properties: { instance: { const: 'left out beside an endpoint' } } },
   };
   return object({
     enabled: { enum: [true, false, 'auto'] },
@@ -92,11 +93,16 @@ function injection(config: Schema): Schema {
   });
 }
 
+/** Null takes away what earlier values have given. What the chart's own have, Helm takes away itself. */
+function orNull(schema: Schema): Schema {
+  return { ...schema, type: [schema['type'], 'null'].flat() };
+}
+
 /** By the name of their annotation. */
 function podSettings(config: Schema): Readonly<Record<string, Schema>> {
   const credential = config.properties!['credentials']!.items!.properties!;
   const connection = credential['connection']!.properties!;
-  return {
+  const settings: Readonly<Record<string, Schema>> = {
     endpoint: credential['endpoint']!,
     instance: credential['instance']!,
     ttl: { ...credential['ttl']!, pattern: TTL },
@@ -115,6 +121,7 @@ function podSettings(config: Schema): Readonly<Record<string, Schema>> {
     'memory-request': QUANTITY,
     'memory-limit': QUANTITY,
   };
+  return Object.fromEntries(Object.entries(settings).map(([name, schema]) => [name, orNull(schema)]));
 }
 
 function secretSync(config: Schema): Schema {

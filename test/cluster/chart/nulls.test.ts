@@ -72,6 +72,15 @@ describe('a value that is null', { skip }, () => {
       }
     });
 
+    test(`${helm}: takes away a setting of injection that other values have given`, async () => {
+      const gone = 'injection.defaults.ttl=null,injection.namespaceDefaults.orders=null';
+      const policies = await render(helm, EVERYTHING, ['--set', gone]);
+      const [, defaults = '', ofNamespace = ''] =
+        /name: defaults\s+expression: (.*)\s+- name: ofNamespace\s+expression: (.*)/.exec(policies)!;
+      assert.match(defaults, /client-id/);
+      assert.doesNotMatch(`${defaults} ${ofNamespace}`, /ttl|endpoint/);
+    });
+
     test(`${helm}: selects no namespace that the default leaves out, unless it is said that all are meant`, async () => {
       const select = (namespaceSelector: object): Promise<string> =>
         render(helm, { ...EVERYTHING, injection: { enabled: true, namespaceSelector } });
@@ -80,8 +89,8 @@ describe('a value that is null', { skip }, () => {
     });
   }
 
-  async function render(helm: Helm, values: object): Promise<string> {
-    return await client.run(helm, ['template', 'x', CHART, '--kube-version', '1.36.1'], values);
+  async function render(helm: Helm, values: object, flags: readonly string[] = []): Promise<string> {
+    return await client.run(helm, ['template', 'x', CHART, '--kube-version', '1.36.1', ...flags], values);
   }
 });
 
