@@ -23,6 +23,8 @@ const SECRET_KEYS = ['token', 'password', 'secret', 'clientSecret', 'client_secr
 const JWT = /eyJ[\w-]{6,}(?:\.[\w-]*){0,2}/g;
 const CENSOR = '[redacted]';
 const MAX_CAUSES = 5;
+/** What could not be written, as on a full disk, waits for the next line up to this length. */
+const MAX_UNWRITTEN = 256 * 1024;
 
 /** JSON lines on standard output, written before the call returns: a crash loses none. */
 export function createLogger({ level, version }: LoggerOptions, destination?: DestinationStream): Logger {
@@ -38,9 +40,17 @@ export function createLogger({ level, version }: LoggerOptions, destination?: De
       serializers: { err: (error: unknown) => serializeError(error, hasStack(error)) },
       hooks: { streamWrite: (line) => line.replaceAll(JWT, CENSOR) },
     },
-    destination ?? pino.destination({ dest: 1, sync: true }),
+    destination ?? standardOutput(),
   );
   return logger;
+}
+
+/** A log that cannot be written is no reason to let a credential expire. */
+function standardOutput(): DestinationStream {
+  // With no minimum `flush` would do nothing; `flushSync` never returns from a full disk.
+  const output = pino.destination({ dest: 1, sync: true, minLength: 1, maxLength: MAX_UNWRITTEN });
+  // Once no more may wait, nothing else tries again what does.
+  return output.on('error', () => {}).on('drop', () => output.flush());
 }
 
 /** Only what is known to be harmless: libraries hang whole requests and command lines on their errors. */
