@@ -3,6 +3,7 @@ import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from
 import { Agent, request as requestHttps, type RequestOptions } from 'node:https';
 import { SinkError } from '../credential/errors.ts';
 import type { Cancellable } from '../credential/ports.ts';
+import { unlessAborted } from '../credential/tasks.ts';
 import { type Access, type Connect, openConnection } from './connection.ts';
 
 export interface Query {
@@ -60,12 +61,9 @@ export class ApiServer {
   }
 
   /** Without a request: whether it is known where the server is and who we are. @throws SinkError */
-  async prepare(): Promise<void> {
-    this.#connect ??= openConnection(this.#kubeconfig);
-    await this.#connect.catch((error: unknown) => {
-      this.#connect = undefined;
-      throw error;
-    });
+  async prepare({ signal }: Cancellable): Promise<void> {
+    signal.throwIfAborted();
+    await unlessAborted(this.#open(), { signal });
   }
 
   /** @throws SinkError */
@@ -120,9 +118,7 @@ export class ApiServer {
   }
 
   async #send(request: ApiRequest, isSecond = false): Promise<IncomingMessage> {
-    await this.prepare();
-    const connect = await this.#connect!;
-    const { sent, answered } = this.#start(await connect(), request);
+    const { sent, answered } = this.#start(await this.#access(request), request);
     try {
       return await answered;
     } catch (error) {
@@ -130,6 +126,21 @@ export class ApiServer {
       if (isSecond || !sent.reusedSocket || codeOf(error) !== 'ECONNRESET') throw error;
       return await this.#send(request, true);
     }
+  }
+
+  /** Logging in may take a program that hangs: nobody waits for it longer than for an answer. */
+  async #access({ signal }: Cancellable): Promise<Access> {
+    signal.throwIfAborted();
+    const access = this.#open().then(async (connect) => await connect());
+    return await unlessAborted(access, { signal });
+  }
+
+  async #open(): Promise<Connect> {
+    this.#connect ??= openConnection(this.#kubeconfig);
+    return await this.#connect.catch((error: unknown) => {
+      this.#connect = undefined;
+      throw error;
+    });
   }
 
   #dropIdleConnections(): void {

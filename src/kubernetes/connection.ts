@@ -5,6 +5,7 @@ import type { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import type { User } from '@kubernetes/client-node/dist/config_types.js';
 import { load } from 'js-yaml';
 import { SinkError } from '../credential/errors.ts';
+import { startLogin } from './login-program.ts';
 
 /** How to reach the API server for one request, read afresh: certificates and tokens are rotated on disk. */
 export interface Access {
@@ -27,6 +28,8 @@ const AUTH_PROVIDERS = new Set(['tokenFile', 'exec']);
 export async function openConnection(kubeconfig: string | undefined): Promise<Connect> {
   const { KubeConfig } = await import('@kubernetes/client-node/dist/config.js');
   const config = new KubeConfig();
+  const { authenticators } = config as unknown as { readonly authenticators: readonly { execFn?: unknown }[] };
+  for (const authenticator of authenticators) if ('execFn' in authenticator) authenticator.execFn = startLogin;
   if (kubeconfig === undefined) loadServiceAccount(config);
   else loadFile(config, kubeconfig);
   const connect = async (): Promise<Access> => {

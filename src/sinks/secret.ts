@@ -59,13 +59,12 @@ export class SecretSink implements Sink {
 
   /** Nothing about the Secret itself: trouble with it must not hold back an application that reads files. */
   async prepare({ signal }: Cancellable): Promise<void> {
-    signal.throwIfAborted();
-    await this.#options.api.prepare();
+    await this.#options.api.prepare({ signal });
   }
 
   async examine({ signal }: Cancellable): Promise<string> {
     const { api, force } = this.#options;
-    await api.prepare();
+    await api.prepare({ signal });
     const denied = await deniedVerbs(api, this.#target, { signal });
     if (denied.some((verb) => verb !== 'create')) throw missingRule(denied, this.#target);
     await this.#get({ signal });

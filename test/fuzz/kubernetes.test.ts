@@ -62,7 +62,7 @@ async function before(t: TestContext): Promise<void> {
     }),
   );
   api = new ApiServer(kubeconfig, 'fuzz');
-  await api.prepare();
+  await api.prepare(t);
 }
 
 function answer(response: ServerResponse, { status, headers, body, isCut }: Scripted): void {

@@ -1,0 +1,44 @@
+import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
+
+/** As long as whoever asks waits for an answer of the API server. */
+const DEADLINE_MS = 10_000;
+
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) end(child);
+});
+
+/**
+ * Starts what a kubeconfig logs in with, in the place of `spawn`: the client library waits for it without end. It has
+ * nobody to ask, and ends in time, or with this process, and with it all that it has started.
+ */
+export function startLogin(
+  command: string,
+  args: readonly string[] = [],
+  options: SpawnOptions = {},
+  deadlineMs = DEADLINE_MS,
+): ChildProcess {
+  const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const deadline = AbortSignal.timeout(deadlineMs);
+  const expire = (): void => {
+    child.emit('error', new Error(`${command} did not end within ${deadlineMs / 1_000} s`));
+    end(child);
+  };
+  running.add(child);
+  deadline.addEventListener('abort', expire, { once: true });
+  child.once('close', () => {
+    deadline.removeEventListener('abort', expire);
+    running.delete(child);
+  });
+  return child;
+}
+
+function end({ pid, stderr, stdout }: ChildProcess): void {
+  if (pid === undefined) return; // it was never there
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // it has ended, and whoever it has left behind is of another group
+  }
+  for (const pipe of [stdout, stderr]) pipe?.destroy();
+}

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { chmod, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ApiServer } from '../../src/kubernetes/api-server.ts';
+import { startLogin } from '../../src/kubernetes/login-program.ts';
+import { credential } from '../support/sidecar-setup.ts';
+import { allGone, hangingCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { spawnRun } from '../support/sidecar.ts';
+import { temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
+
+/** Of a cluster that is not there. */
+async function kubeconfigWith(t: Cleanup, command: string): Promise<string> {
+  const path = join(await temporaryDirectory(t), 'kubeconfig');
+  const exec = { apiVersion: 'client.authentication.k8s.io/v1', command };
+  const config = {
+    'current-context': 'c',
+    contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+    clusters: [{ name: 'c', cluster: { server: 'https://127.0.0.1:1' } }],
+    users: [{ name: 'u', user: { exec } }],
+  };
+  await writeFile(path, JSON.stringify(config));
+  return path;
+}
+
+test('a program that a kubeconfig logs in with is ended in time, with what it has started', async (t) => {
+  const hanging = await hangingCli(t);
+  const child = startLogin(hanging.path, [], {}, 2_000);
+  const failed = once(child, 'close');
+  const [pids] = await Promise.all([
+    hanging.pids(),
+    assert.rejects(failed, { message: `${hanging.path} did not end within 2 s` }),
+  ]);
+  await allGone(pids);
+});
+
+test('a program that hangs at a later login holds up no request for longer than that may take', async (t) => {
+  const hanging = await hangingCli(t);
+  const directory = await temporaryDirectory(t);
+  const program = join(directory, 'login');
+  const expired = { status: { token: 'x', expirationTimestamp: '2020-01-01T00:00:00Z' } };
+  const once = `mkdir '${directory}/asked' 2>/dev/null && echo '${JSON.stringify(expired)}'`;
+  await writeFile(program, `#!/bin/sh\n${once} || exec '${hanging.path}'\n`);
+  await chmod(program, 0o755);
+  const api = new ApiServer(await kubeconfigWith(t, program), 'test');
+  await api.prepare(t);
+  await assert.rejects(api.request({ method: 'GET', path: '/api', timeoutMs: 100, signal: t.signal }), {
+    failure: 'unreachable',
+    message: 'the API server cannot be reached: no answer within 0.1 s',
+  });
+  for (const pid of await hanging.pids()) process.kill(pid, 'SIGKILL');
+});
+
+test(
+  'SIGTERM ends the sidecar with 0 within a second while such a program hangs at the start, and all that it started',
+  { timeout: 30_000 },
+  async (t) => {
+    const hanging = await hangingCli(t);
+    const secret = { namespace: 'apps', name: 'lakebase', data: { password: 'token' } };
+    const sidecar = await spawnRun(t, {
+      workspace: await workspaceFor(t),
+      config: { credentials: [credential('/nowhere', { sinks: [{ secret }] })] },
+      env: { KUBECONFIG: await kubeconfigWith(t, hanging.path) },
+    });
+    const pids = await hanging.pids();
+    const { code, durationMs } = await sidecar.stop();
+    assert.equal(code, 0);
+    assert.ok(durationMs < 1_000, `${durationMs} ms`);
+    assert.equal(sidecar.stderr, '');
+    await allGone(pids);
+  },
+);
