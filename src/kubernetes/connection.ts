@@ -34,7 +34,9 @@ export async function openConnection(kubeconfig: string | undefined): Promise<Co
   else loadFile(config, kubeconfig);
   const connect = async (): Promise<Access> => {
     const options: RequestOptions = {};
-    await config.applyToHTTPSOptions(options);
+    await config.applyToHTTPSOptions(options).catch((error: unknown) => {
+      throw inWords(error);
+    });
     // The library's agent remembers the first certificates for ever.
     delete options.agent;
     return { server: config.getCurrentCluster()?.server ?? '', options };
@@ -124,6 +126,15 @@ function refusePod(reason: string, cause?: unknown): SinkError {
 function refusal(reason: string, remedy: string, cause: unknown): SinkError {
   const options = cause === undefined ? { remedy } : { remedy, cause };
   return new SinkError('refused', `the API server cannot be found: ${reason}`, options);
+}
+
+/** Of what a program printed nothing is told, as the parser of JSON would: it may be the token. */
+function inWords(error: unknown): unknown {
+  if (error instanceof SyntaxError || error instanceof TypeError) {
+    return new Error('the program that logs in printed no ExecCredential');
+  }
+  const isSilent = error instanceof Error && error.message.trim() === '';
+  return isSilent ? new Error('the program that logs in failed without a word') : error;
 }
 
 function codeOf(error: unknown): string {

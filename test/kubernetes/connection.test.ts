@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { inspect } from 'node:util';
 import { SinkError } from '../../src/credential/errors.ts';
 import { openConnection } from '../../src/kubernetes/connection.ts';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
@@ -43,6 +44,21 @@ const REFUSED: Readonly<Record<string, readonly [content: string | undefined, pr
     /cannot be used: \/nowhere\/login ENOENT$/,
     /^mend what it names: .*program/,
   ],
+  'names a program that prints nothing but a token': [
+    kubeconfig({ exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'echo', args: ['canary.f395accd'] } }),
+    /cannot be used: the program that logs in printed no ExecCredential$/,
+    /^mend what it names: .*program/,
+  ],
+  'names a program that prints another object': [
+    kubeconfig({ exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'echo', args: ['{}'] } }),
+    /cannot be used: the program that logs in printed no ExecCredential$/,
+    /^mend what it names: .*program/,
+  ],
+  'names a program that fails without a word': [
+    kubeconfig({ exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'false' } }),
+    /cannot be used: the program that logs in failed without a word$/,
+    /^mend what it names: .*program/,
+  ],
 };
 
 for (const [what, [content, problem, remedy]] of Object.entries(REFUSED)) {
@@ -55,6 +71,7 @@ for (const [what, [content, problem, remedy]] of Object.entries(REFUSED)) {
       assert.match(error.message, problem);
       assert.match(error.remedy, remedy);
       assert.doesNotMatch(error.remedy, /mount/);
+      assert.doesNotMatch(inspect(error, { depth: 9 }), /canary/);
       return true;
     });
   });
