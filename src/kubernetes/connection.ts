@@ -39,7 +39,12 @@ export async function openConnection(kubeconfig: string | undefined): Promise<Co
     });
     // The library's agent remembers the first certificates for ever.
     delete options.agent;
-    return { server: config.getCurrentCluster()?.server ?? '', options };
+    // The line break at the end of a token's file may stand in no header.
+    const headers = Object.entries(options.headers ?? {}).map(([name, value]) => [name, String(value).trim()]);
+    return {
+      server: config.getCurrentCluster()?.server ?? '',
+      options: { ...options, headers: Object.fromEntries(headers) },
+    };
   };
   await tryOut(connect, kubeconfig);
   return connect;

@@ -76,3 +76,12 @@ for (const [what, [content, problem, remedy]] of Object.entries(REFUSED)) {
     });
   });
 }
+
+test('a line break at the end of a token file is not sent', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await writeFile(join(directory, 'token'), 'x\n');
+  const path = join(directory, 'kubeconfig');
+  await writeFile(path, kubeconfig({ tokenFile: 'token' }));
+  const { options } = await (await openConnection(path))();
+  assert.deepEqual(options.headers, { Authorization: 'Bearer x' });
+});
