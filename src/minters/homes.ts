@@ -31,6 +31,10 @@ export class PrivateHomes {
   }
 
   remove(): void {
-    if (this.#root !== undefined) rmSync(this.#root, { recursive: true, force: true });
+    try {
+      if (this.#root !== undefined) rmSync(this.#root, { recursive: true, force: true });
+    } catch {
+      // Read-only by now, or somebody whom the CLI has left behind writes there: no reason to end otherwise than well.
+    }
   }
 }
