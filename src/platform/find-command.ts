@@ -1,5 +1,5 @@
 import { accessSync, constants, statSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, isAbsolute, resolve } from 'node:path';
 import { CliError } from '../credential/errors.ts';
 
 const INSTALL = 'install the Databricks CLI, or set minter.cli.command to its path';
@@ -7,13 +7,14 @@ const PERMIT = 'make it executable for the user the sidecar runs as, or set mint
 
 /** The path of a program that can be started, looked up as the system would. @throws CliError */
 export function findCommand(command: string, searchPath: string): string {
-  const candidates = command.includes('/')
-    ? [command]
-    : searchPath.split(delimiter).map((folder) => join(folder, command));
+  const folders = searchPath.split(delimiter);
+  // The command runs in `/`, and what is relative counts from there.
+  const candidates = command.includes('/') ? [command] : folders.map((folder) => resolve('/', folder, command));
   const found = candidates.filter(isFile);
   const [path] = found;
   if (path === undefined) {
-    const where = command.includes('/') ? 'there is no such file' : `not on the PATH (${searchPath})`;
+    const hint = folders.every((folder) => isAbsolute(folder)) ? '' : ', where a folder must be an absolute path';
+    const where = command.includes('/') ? 'there is no such file' : `not on the PATH (${searchPath})${hint}`;
     throw new CliError(`the Databricks CLI "${command}" is missing: ${where}`, INSTALL);
   }
   const executable = found.find(isExecutable);

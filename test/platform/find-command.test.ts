@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { CliError } from '../../src/credential/errors.ts';
 import { findCommand } from '../../src/platform/find-command.ts';
@@ -50,4 +50,15 @@ test('what is missing and what is not executable are told apart', (t) => {
     () => findCommand('databricks', first),
     /databricks is not executable by this user\n→ make it executable/,
   );
+});
+
+test('a relative folder on the PATH counts from where the CLI runs, and is named where that is nowhere', (t) => {
+  const { first } = folders(t);
+  writeFileSync(join(first, 'databricks'), '', { mode: 0o755 });
+  const here = process.cwd();
+  t.after(() => process.chdir(here));
+  process.chdir(dirname(first));
+  assert.throws(() => findCommand('databricks', 'first:/nowhere'), /, where a folder must be an absolute path\n/);
+  assert.throws(() => findCommand('databricks', '/nowhere'), /on the PATH \(\/nowhere\)\n/);
+  assert.equal(findCommand('databricks', relative('/', first)), join(first, 'databricks'));
 });
