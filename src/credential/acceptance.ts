@@ -70,11 +70,12 @@ export function presentSkewMs(minted: Credential, clock: Clock): number {
 
 /** As this machine sees it, whose clock is `skewMs` behind the service's. */
 export function localise({ local, ...found }: Recovered, skewMs: number, clock: Clock): Credential {
-  const issuedAt = found.service.issuedAt - skewMs;
+  const issuedAt = local?.issuedAt ?? found.service.issuedAt - skewMs;
   const lifetimeMs = Math.min(found.service.expiresAt - found.service.issuedAt, LONGEST_LIFETIME_MS);
-  const lifespan = local ?? { issuedAt, expiresAt: issuedAt + lifetimeMs };
+  // Also where its local times are on record: whoever can write that could make a token live for ever.
+  const lifespan = { issuedAt, expiresAt: Math.min(local?.expiresAt ?? Infinity, issuedAt + lifetimeMs) };
   // As if it had been seen when it was issued: a clock that is set back later does not make it younger than it is now.
-  const monotonicAt = clock.monotonic() - Math.max(0, clock.now() - lifespan.issuedAt);
+  const monotonicAt = clock.monotonic() - Math.max(0, clock.now() - issuedAt);
   return { ...found, local: lifespan, monotonicAt };
 }
 
