@@ -97,7 +97,8 @@ function isTerminating({ body }: ApiAnswer): boolean {
 
 function remedyOf(answer: ApiAnswer): string | undefined {
   if (isTerminating(answer)) return 'wait until the namespace is gone, then create it again';
-  if (answer.status === 403) return 'find out what refuses it: an admission policy or webhook of the cluster';
+  if ([403, 409].includes(answer.status))
+    return 'find out what refuses it: an admission policy or webhook of the cluster';
   if (answer.status === 401) return 'check the token of the service account, or the user of the kubeconfig';
   if (answer.status === 413 || answer.status === 422) {
     return 'do what the API server says; a Secret takes 1 MiB in all, and its type and what is immutable never change';

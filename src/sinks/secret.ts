@@ -96,14 +96,16 @@ export class SecretSink implements Sink {
     // Never blindly: what is there may be another writer's, and better.
     if (this.#observed.state === 'unknown') return await this.#get({ signal });
     this.#refuseUnfit();
-    const body = renderSecret(credential, this.#options, this.#object);
+    const present = this.#object;
+    const body = renderSecret(credential, this.#options, present);
     this.#unspeakable = [credential.token.reveal(), ...Object.values(body.data)];
     const answer = await this.#patch(body, force, { signal });
     if (answer.status < 300) return this.#learnApplied(answer, credential);
     if (answer.status !== 409) throw this.#explain(answer);
     await this.#get({ signal });
-    // Without a conflict of managers somebody was faster, and `inspect` tells with what.
-    if (conflictsIn(answer).length > 0) await this.#takeBack(credential, answer, { signal });
+    if (conflictsIn(answer).length > 0) return await this.#takeBack(credential, answer, { signal });
+    // Without a conflict of managers somebody was faster, and `inspect` tells with what; or something refuses it so.
+    if (present?.metadata.resourceVersion === this.#object?.metadata.resourceVersion) throw this.#explain(answer);
   }
 
   async inspect(known: readonly Credential[], { signal }: Cancellable): Promise<Inspection> {

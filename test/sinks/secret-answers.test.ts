@@ -67,3 +67,27 @@ test('what the cluster makes of a Secret on its way is no success, and says wher
   await sink.write(credentialOf(0), t);
   assert.equal((await sink.inspect([credentialOf(0)], t)).state, 'holds');
 });
+
+test('a 409 is somebody who was faster only if the Secret is another one since', async (t) => {
+  const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
+  const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
+  let resourceVersion = '7';
+  let then = '7';
+  const request = async ({ method }: { readonly method: string }): Promise<ApiAnswer> => {
+    if (method === 'GET') {
+      return await Promise.resolve({ status: 200, body: { metadata: { resourceVersion } }, retryAfterMs: 0 });
+    }
+    resourceVersion = then;
+    return await Promise.resolve({ status: 409, body: { message: 'not today' }, retryAfterMs: 0 });
+  };
+  const sink = new SecretSink({ ...options, api: { prepare: async () => {}, request } as unknown as ApiServer });
+  await sink.look(t);
+  await assert.rejects(sink.write(credentialOf(0), t), {
+    failure: 'conflict',
+    message: 'cannot patch secrets "lakebase" in namespace "apps": not today (409)',
+    remedy: /admission policy or webhook/,
+  });
+  then = '8';
+  await sink.write(credentialOf(0), t);
+  assert.equal((await sink.inspect([credentialOf(0)], t)).state, 'lacks');
+});
