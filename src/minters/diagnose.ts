@@ -42,6 +42,13 @@ const RULES: readonly Rule[] = [
     remedy: 'check DATABRICKS_HOST and the name resolution of this network',
   },
   {
+    pattern: /x509: certificate has expired or is not yet valid/,
+    failure: 'network',
+    message: 'the certificate of the workspace is not valid at the time of this machine',
+    remedy:
+      'check the clock of this machine, and until when the certificate of DATABRICKS_HOST, or of a proxy, is valid',
+  },
+  {
     pattern: /x509:|tls: /,
     failure: 'network',
     message: 'the certificate of the workspace was not accepted',

@@ -71,6 +71,11 @@ for (const [stderr, failure, message] of [
     'network',
     /certificate/,
   ],
+  [
+    'Error: Get "https://h/oidc": tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2020-01-01T00:00:00Z is before 2026-01-01T00:00:00Z',
+    'network',
+    /not valid at the time of this machine/,
+  ],
   ['Error: Get "https://h/": net/http: TLS handshake timeout', 'network', /certificate|connection/],
   ['Error: Get "https://h/": dial tcp 10.0.0.1:443: connect: connection refused', 'network', /connection/],
   ['Error: Get "https://h/": dial tcp: lookup h on 10.0.0.1:53: server misbehaving', 'network', /connection/],
