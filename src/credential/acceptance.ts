@@ -53,7 +53,9 @@ export function requireBetter(
     );
   }
   if (isShared && !seemsExpired && !outlives) {
-    throw new MintError('short_lived', 'the new token expires no later than the one in the Secret, which stays');
+    throw new MintError('short_lived', 'the new token expires no later than the one in the Secret, which stays', {
+      remedy: 'nothing where the ttl has just been made shorter; else find out who writes the Secret with a longer one',
+    });
   }
 }
 

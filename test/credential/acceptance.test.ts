@@ -147,6 +147,7 @@ test('where writers share a sink, a token must outlive the present one, by the s
   const short = withLeft(40 * MINUTE_MS);
   assert.throws(() => requireBetter(short, withLeft(50 * MINUTE_MS, HOUR_MS), shared, clock), {
     failure: 'short_lived',
+    remedy: /the ttl/, // and not the clock, which has no part in it
   });
   assert.throws(() => requireBetter(short, short, shared, clock), { failure: 'short_lived' });
   requireBetter(short, withLeft(39 * MINUTE_MS, HOUR_MS), shared, clock);
