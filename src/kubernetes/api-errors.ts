@@ -47,7 +47,7 @@ export function toSinkError(
 ): SinkError {
   const { status, retryAfterMs } = answer;
   const words = wordsOf(answer, unspeakable);
-  const failure = FAILURES[status] ?? (status >= 500 ? 'unreachable' : 'unknown');
+  const failure = FAILURES[status] ?? (status >= 500 || isRedirection(answer) ? 'unreachable' : 'unknown');
   const message = `cannot ${verb} ${describe(target)}: `;
   const [, user, denied] = /User "([^"]*)" cannot (\w+) resource/.exec(words) ?? [];
   if (status === 403 && denied !== undefined) return missingRule([denied], target, user);
@@ -95,11 +95,18 @@ function isTerminating({ body }: ApiAnswer): boolean {
   return statusOf(body).causes.some(({ reason }) => reason === 'NamespaceTerminating');
 }
 
+/** No API server sends elsewhere. */
+function isRedirection({ status }: ApiAnswer): boolean {
+  return status >= 300 && status < 400;
+}
+
 function remedyOf(answer: ApiAnswer): string | undefined {
   if (isTerminating(answer)) return 'wait until the namespace is gone, then create it again';
   if ([403, 409].includes(answer.status))
     return 'find out what refuses it: an admission policy or webhook of the cluster';
   if (answer.status === 401) return 'check the token of the service account, or the user of the kubeconfig';
+  if (isRedirection(answer))
+    return 'let the server of the kubeconfig be the API server: a login page answers in its place';
   if (answer.status === 413 || answer.status === 422) {
     return 'do what the API server says; a Secret takes 1 MiB in all, and its type and what is immutable never change';
   }

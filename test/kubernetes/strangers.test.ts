@@ -44,3 +44,9 @@ test('a refusal in any shape is put into words', () => {
     }
   }
 });
+
+test('who sends elsewhere, as to a login page, is not the API server, and that is said', () => {
+  const { failure, remedy } = toSinkError('get', TARGET, { status: 302, body: undefined, retryAfterMs: 0 });
+  assert.equal(failure, 'unreachable');
+  assert.match(remedy, /kubeconfig.*login page/);
+});
