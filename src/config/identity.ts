@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import type { Auth, SecretSource } from '../credential/auth.ts';
+import { shortFingerprint } from '../credential/display.ts';
 import type { ConfigIssue } from '../credential/errors.ts';
 import { Secret } from '../credential/secret.ts';
 import { CONTROL, CONTROLS } from './control.ts';
@@ -23,12 +24,17 @@ const AUTH_TYPES: readonly Kind[] = ['file-oidc', 'oauth-m2m', 'pat'];
 /** The principal in the identity of a credential: tokens of one principal never replace those of another. */
 export function principalOf(auth: Auth): string {
   if ('clientId' in auth) return auth.clientId;
-  return auth.kind === 'profile' ? `profile ${auth.profile}` : 'pat';
+  return auth.kind === 'profile' ? `profile ${auth.profile}` : `pat ${shortFingerprint(sha256(auth.token))}`;
 }
 
 /** A profile's own host is known to the CLI only; there the file stands for it. */
 export function workspaceOf(auth: Auth): string {
   return auth.kind === 'profile' ? (auth.host ?? auth.configFile) : auth.host;
+}
+
+/** Nothing else tells two people apart. Loaded here, because no other identity needs it. */
+function sha256(token: Secret): string {
+  return process.getBuiltinModule('node:crypto').hash('sha256', token.reveal());
 }
 
 /** Reads who mints from the environment, the way the CLI does, but refuses what the CLI would guess at. */

@@ -38,7 +38,7 @@ export interface Identity {
   readonly workspace: string;
   /** `projects/…/branches/…/endpoints/…` or the name of a Provisioned instance. */
   readonly resource: string;
-  /** Client id, or what else names the principal (`profile NAME`, `pat`). */
+  /** Client id, or what else names the principal (`profile NAME`, `pat` with the first digits of its SHA-256). */
   readonly principal: string;
 }
 

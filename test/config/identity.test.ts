@@ -184,7 +184,8 @@ test('a credential belongs to a workspace and a principal', () => {
     [{ ...CLIENT, DATABRICKS_CLIENT_SECRET: 'x' }, 'https://workspace.example', 'client-1'],
     [PROFILE, '/etc/databrickscfg', 'profile sp'],
     [{ ...PROFILE, ...HOST }, 'https://workspace.example', 'profile sp'],
-    [{ ...HOST, DATABRICKS_TOKEN: 'x', DATABRICKS_AUTH_TYPE: 'pat' }, 'https://workspace.example', 'pat'],
+    [{ ...HOST, DATABRICKS_TOKEN: 'x', DATABRICKS_AUTH_TYPE: 'pat' }, 'https://workspace.example', 'pat 2d711642b726'],
+    [{ ...HOST, DATABRICKS_TOKEN: 'y', DATABRICKS_AUTH_TYPE: 'pat' }, 'https://workspace.example', 'pat a1fce4363854'],
   ];
   for (const [env, workspace, principal] of cases) {
     const auth = resolved(env);
