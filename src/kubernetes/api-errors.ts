@@ -87,7 +87,12 @@ function wordsOf({ body, status }: ApiAnswer, unspeakable: readonly string[]): s
   const { message } = statusOf(body);
   const words = message === '' ? `the API server answered ${status}` : message;
   const spoken = unspeakable.reduce((text, secret) => text.replaceAll(secret, '[redacted]'), words);
-  return spoken.replaceAll(TOKEN, '[redacted]').replaceAll(/\s+/g, ' ').slice(0, MAX_WORDS);
+  return quotable(spoken);
+}
+
+/** Somebody else's words, on one line, short, and without what looks like a token. */
+export function quotable(words: string): string {
+  return words.replaceAll(TOKEN, '[redacted]').replaceAll(/\s+/g, ' ').trim().slice(0, MAX_WORDS);
 }
 
 /** A namespace that is being deleted takes nothing new, and says so as if it were about permission. */

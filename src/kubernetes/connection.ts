@@ -5,6 +5,7 @@ import type { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import type { User } from '@kubernetes/client-node/dist/config_types.js';
 import { load } from 'js-yaml';
 import { SinkError } from '../credential/errors.ts';
+import { quotable } from './api-errors.ts';
 import { startLogin } from './login-program.ts';
 
 /** How to reach the API server for one request, read afresh: certificates and tokens are rotated on disk. */
@@ -133,13 +134,14 @@ function refusal(reason: string, remedy: string, cause: unknown): SinkError {
   return new SinkError('refused', `the API server cannot be found: ${reason}`, options);
 }
 
-/** Of what a program printed nothing is told, as the parser of JSON would: it may be the token. */
+/** Of what a program printed nothing is told, as the parser of JSON would: it may be the token. Its own complaints are. */
 function inWords(error: unknown): unknown {
   if (error instanceof SyntaxError || error instanceof TypeError) {
     return new Error('the program that logs in printed no ExecCredential');
   }
-  const isSilent = error instanceof Error && error.message.trim() === '';
-  return isSilent ? new Error('the program that logs in failed without a word') : error;
+  if (!(error instanceof Error) || 'code' in error) return error;
+  const words = quotable(error.message);
+  return new Error(words === '' ? 'the program that logs in failed without a word' : words);
 }
 
 function codeOf(error: unknown): string {

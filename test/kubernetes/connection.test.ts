@@ -54,6 +54,17 @@ const REFUSED: Readonly<Record<string, readonly [content: string | undefined, pr
     /cannot be used: the program that logs in printed no ExecCredential$/,
     /^mend what it names: .*program/,
   ],
+  'names a program that complains at length, with a token in it': [
+    kubeconfig({
+      exec: {
+        apiVersion: 'client.authentication.k8s.io/v1',
+        command: 'sh',
+        args: ['-c', `echo "no session for eyJjYW5hcnkiOiJmMzk1YWNjZCJ9.e30.x:\n see $(printf %0999d 0)" >&2; exit 1`],
+      },
+    }),
+    /cannot be used: no session for \[redacted\]: see 0{400,480}$/,
+    /^mend what it names: .*program/,
+  ],
   'names a program that fails without a word': [
     kubeconfig({ exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'false' } }),
     /cannot be used: the program that logs in failed without a word$/,
