@@ -18,7 +18,7 @@ import {
 } from './schedule.ts';
 import { isBetter } from './sharing.ts';
 import type { CredentialStatus, Vitals } from './status.ts';
-import { runAll } from './tasks.ts';
+import { runAll, type Task } from './tasks.ts';
 import { Alarm } from './ticker.ts';
 
 /** Keeps one credential fresh: mints it, hands it to its sinks, waits until it is due, and never gives up. */
@@ -78,12 +78,8 @@ export class Keeper {
   }
 
   async run({ signal }: Cancellable): Promise<void> {
-    await runAll(
-      [(options) => this.#keep(options), (options) => this.#expiry.run(options), ...this.#publishers.tasks],
-      {
-        signal,
-      },
-    );
+    const own: Task[] = [(options) => this.#keep(options), (options) => this.#expiry.run(options)];
+    await runAll([...own, ...this.#publishers.tasks], { signal });
   }
 
   /** Something happened after which the present credential cannot be trusted to last. */

@@ -21,8 +21,9 @@ export interface Situation {
 
 /**
  * Whether another writer's credential may stand where ours is wanted. What expires later is never replaced, unless it
- * cannot be true: whoever cannot mint, on a clock that is off, must not put an old one in its place. Neither, for now, is what came after the look before our mint: those that minted at once, or while nobody could write, then write
- * once together, and not each in turn what is hardly newer. Ours takes its place when nobody has refreshed it in time.
+ * cannot be true: whoever cannot mint, on a clock that is off, must not put an old one in its place. Neither, for now,
+ * is what came after the look before our mint: those that minted at once, or while nobody could write, then write once
+ * together, and not each in turn what is hardly newer. Ours takes its place when nobody has refreshed it in time.
  */
 export function mayStay(
   held: Credential,
