@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import * as fc from 'fast-check';
+import { MintError } from '../../src/credential/errors.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { type Answer, credentialAt, MemorySink, ScriptedMinter } from '../support/fakes.ts';
+import { property } from '../support/fuzz.ts';
+import { World } from '../support/keeping.ts';
+import { SharedPlace } from '../support/shared-sink.ts';
+
+const START = Date.UTC(2030, 0, 1);
+const TTL_MS = 300_000;
+const STEP_MS = 5_000;
+const REFRESH = { at: 0.667, jitter: 0.1, floorMs: 10_000 };
+
+/** A process on a machine of its own, that knows the service's time by its mints only. */
+class Writer {
+  readonly #name: string;
+  readonly #place: SharedPlace;
+  readonly #serviceNow: () => number;
+  readonly #random: () => number;
+  #clock: FakeClock;
+  #stop: (() => Promise<void>)[] = [];
+  #mints = 0;
+  isBarred = false;
+
+  constructor(name: string, place: SharedPlace, offMs: number, serviceNow: () => number, random: () => number) {
+    this.#name = name;
+    this.#place = place;
+    this.#serviceNow = serviceNow;
+    this.#random = random;
+    this.#clock = new FakeClock(serviceNow() + offMs);
+  }
+
+  start(): void {
+    const world = new World({ clock: this.#clock });
+    const mint: Answer = async ({ signal }) => {
+      const skewMs = this.#serviceNow() - this.#clock.now();
+      const minted = credentialAt(this.#clock, `${this.#name} ${(this.#mints += 1)}`, { lifetimeMs: TTL_MS, skewMs });
+      await this.#clock.sleep(1_000, { signal });
+      if (this.isBarred) throw new MintError('permission', 'no');
+      return minted;
+    };
+    const sinks = [new MemorySink(), this.#place.sink()];
+    world.add(new ScriptedMinter(this.#clock, [mint]), {
+      sinks,
+      refresh: REFRESH,
+      ttlMs: TTL_MS,
+      random: this.#random,
+    });
+    world.run({ after: (one: () => Promise<void>) => this.#stop.push(one) } as never);
+  }
+
+  async stop(): Promise<void> {
+    for (const one of this.#stop) await one();
+    this.#stop = [];
+  }
+
+  /** The monotonic clock goes on over a restart of the process. */
+  async restart(): Promise<void> {
+    await this.stop();
+    this.start();
+  }
+
+  setClock(byMs: number): void {
+    this.#clock.setWallClock(byMs);
+  }
+
+  async advance(ms: number): Promise<void> {
+    await this.#clock.advance(ms);
+  }
+}
+
+const kinds = fc.constantFrom('wait', 'wait', 'wait', 'clock', 'restart', 'bar', 'away');
+const events = fc.array(
+  fc.record({
+    kind: kinds,
+    who: fc.nat(2),
+    waitMs: fc.integer({ min: 0, max: 120_000 }),
+    byMs: fc.integer({ min: -400_000, max: 400_000 }),
+  }),
+  { minLength: 1, maxLength: 15 },
+);
+
+property(
+  'whatever clocks, outages and restarts do to the writers of a Secret, none replaces what expires later, and none fights',
+  fc.record({
+    offsetsMs: fc.array(fc.integer({ min: -400_000, max: 400_000 }), { minLength: 1, maxLength: 3 }),
+    events,
+    seed: fc.nat(),
+  }),
+  async ({ offsetsMs, events, seed }) => {
+    let elapsedMs = 0;
+    let state = seed;
+    const random = (): number => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
+    const place = new SharedPlace();
+    const writers = offsetsMs.map((offMs, i) => new Writer(`w${i}`, place, offMs, () => START + elapsedMs, random));
+    for (const writer of writers) writer.start();
+    for (const { kind, who, waitMs, byMs } of events) {
+      const writer = writers[who % writers.length]!;
+      if (kind === 'clock') writer.setClock(byMs);
+      if (kind === 'restart') await writer.restart();
+      if (kind === 'bar') writer.isBarred = !writer.isBarred;
+      if (kind === 'away') {
+        place.isAway = !place.isAway;
+        place.tell();
+      }
+      for (const endMs = elapsedMs + waitMs; elapsedMs < endMs; elapsedMs += STEP_MS) {
+        for (const one of writers) await one.advance(STEP_MS);
+      }
+    }
+    for (const writer of writers) await writer.stop();
+
+    const expiries = place.history.map(({ service }) => service.expiresAt);
+    for (const [i, expiresAt] of expiries.entries()) {
+      assert.ok(i === 0 || expiresAt > expiries[i - 1]!, `${i}: ${expiries.join(' ')}`);
+    }
+    // The first is spread over the whole period, and what failed comes in its second half.
+    const refreshes = 2 + events.length + elapsedMs / (TTL_MS * 0.3);
+    assert.ok(expiries.length <= writers.length * refreshes, `${expiries.length} publications`);
+  },
+  { costs: 20 },
+);
