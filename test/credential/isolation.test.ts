@@ -6,17 +6,9 @@ import { remainingMs } from '../../src/credential/schedule.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { type Answer, credentialAt, HOUR_MS, MemorySink, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
 import { startKeeper, World } from '../support/keeping.ts';
+import { seeded } from '../support/random.ts';
 
 const LIFETIME_MS = 5 * MINUTE_MS;
-
-/** Numbers in [0, 1) that are the same in each run. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 test('credentials whose commands hang for ever delay no other, even where they are as many as the slots', async (t) => {
   const world = new World({ concurrency: 2 });

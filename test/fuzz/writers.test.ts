@@ -5,6 +5,7 @@ import { FakeClock } from '../support/fake-clock.ts';
 import { type Answer, credentialAt, MemorySink, ScriptedMinter } from '../support/fakes.ts';
 import { property } from '../support/fuzz.ts';
 import { World } from '../support/keeping.ts';
+import { seeded } from '../support/random.ts';
 import { SharedPlace } from '../support/shared-sink.ts';
 
 const START = Date.UTC(2030, 0, 1);
@@ -18,7 +19,7 @@ class Writer {
   readonly #place: SharedPlace;
   readonly #serviceNow: () => number;
   readonly #random: () => number;
-  #clock: FakeClock;
+  readonly clock: FakeClock;
   #stop: (() => Promise<void>)[] = [];
   #mints = 0;
   isBarred = false;
@@ -28,20 +29,20 @@ class Writer {
     this.#place = place;
     this.#serviceNow = serviceNow;
     this.#random = random;
-    this.#clock = new FakeClock(serviceNow() + offMs);
+    this.clock = new FakeClock(serviceNow() + offMs);
   }
 
   start(): void {
-    const world = new World({ clock: this.#clock });
+    const world = new World({ clock: this.clock });
     const mint: Answer = async ({ signal }) => {
-      const skewMs = this.#serviceNow() - this.#clock.now();
-      const minted = credentialAt(this.#clock, `${this.#name} ${(this.#mints += 1)}`, { lifetimeMs: TTL_MS, skewMs });
-      await this.#clock.sleep(1_000, { signal });
+      const skewMs = this.#serviceNow() - this.clock.now();
+      const minted = credentialAt(this.clock, `${this.#name} ${(this.#mints += 1)}`, { lifetimeMs: TTL_MS, skewMs });
+      await this.clock.sleep(1_000, { signal });
       if (this.isBarred) throw new MintError('permission', 'no');
       return minted;
     };
     const sinks = [new MemorySink(), this.#place.sink()];
-    world.add(new ScriptedMinter(this.#clock, [mint]), {
+    world.add(new ScriptedMinter(this.clock, [mint]), {
       sinks,
       refresh: REFRESH,
       ttlMs: TTL_MS,
@@ -59,14 +60,6 @@ class Writer {
   async restart(): Promise<void> {
     await this.stop();
     this.start();
-  }
-
-  setClock(byMs: number): void {
-    this.#clock.setWallClock(byMs);
-  }
-
-  async advance(ms: number): Promise<void> {
-    await this.#clock.advance(ms);
   }
 }
 
@@ -90,14 +83,13 @@ property(
   }),
   async ({ offsetsMs, events, seed }) => {
     let elapsedMs = 0;
-    let state = seed;
-    const random = (): number => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
+    const random = seeded(seed);
     const place = new SharedPlace();
     const writers = offsetsMs.map((offMs, i) => new Writer(`w${i}`, place, offMs, () => START + elapsedMs, random));
     for (const writer of writers) writer.start();
     for (const { kind, who, waitMs, byMs } of events) {
       const writer = writers[who % writers.length]!;
-      if (kind === 'clock') writer.setClock(byMs);
+      if (kind === 'clock') writer.clock.setWallClock(byMs);
       if (kind === 'restart') await writer.restart();
       if (kind === 'bar') writer.isBarred = !writer.isBarred;
       if (kind === 'away') {
@@ -105,7 +97,7 @@ property(
         place.tell();
       }
       for (const endMs = elapsedMs + waitMs; elapsedMs < endMs; elapsedMs += STEP_MS) {
-        for (const one of writers) await one.advance(STEP_MS);
+        for (const one of writers) await one.clock.advance(STEP_MS);
       }
     }
     for (const writer of writers) await writer.stop();

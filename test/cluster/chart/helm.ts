@@ -39,4 +39,9 @@ export class HelmClient {
     });
     return stdout;
   }
+
+  /** The chart's manifests, for a cluster that can have all of them. */
+  async template(version: Helm, values: object, flags: readonly string[] = []): Promise<string> {
+    return await this.run(version, ['template', 'x', CHART, '--kube-version', '1.36.1', ...flags], values);
+  }
 }

@@ -1,23 +1,20 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { parse } from 'yaml';
 import { chartValues } from '../../../scripts/chart-readme.ts';
 import { whyNoHelm } from '../programs.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
-import { CHART, HELMS, HelmClient, type Helm } from './helm.ts';
+import { injection, secretSync } from './ci-values.ts';
+import { HELMS, HelmClient } from './helm.ts';
 
 interface Values {
   readonly [key: string]: unknown;
 }
 
-const valuesOf = (name: string): Values => parse(readFileSync(join(CHART, `ci/${name}-values.yaml`), 'utf8')) as Values;
 const isOn = { enabled: true };
 /** With all that the chart has. */
 const EVERYTHING = {
-  ...valuesOf('secret-sync'),
-  ...valuesOf('injection'),
+  ...secretSync,
+  ...injection,
   monitoring: { podMonitor: isOn, prometheusRule: isOn, dashboard: isOn },
 };
 const WORKSPACE = /secretSync\.identity\.workspaceHost: set it to https:\/\//;
@@ -58,23 +55,23 @@ describe('a value that is null', { skip }, () => {
   for (const helm of HELMS) {
     test(`${helm}: is one without its default, or the refusal says what to write: never an error of the templates' own`, async () => {
       for (const { path } of chartValues()) {
-        const said = render(helm, without(EVERYTHING, path.split('.')));
+        const said = client.template(helm, without(EVERYTHING, path.split('.')));
         if (NEEDED[path] === undefined) await said.catch((error: unknown) => assert.fail(`${path}: ${String(error)}`));
         else await assert.rejects(said, NEEDED[path], path);
       }
     });
 
     test(`${helm}: switches off the part that it is of`, async () => {
-      const all = kindsOf(await render(helm, EVERYTHING));
+      const all = kindsOf(await client.template(helm, EVERYTHING));
       for (const [path, gone] of Object.entries(SWITCHED_OFF)) {
-        const kinds = kindsOf(await render(helm, without(EVERYTHING, path.split('.'))));
+        const kinds = kindsOf(await client.template(helm, without(EVERYTHING, path.split('.'))));
         assert.deepEqual(kinds, new Set([...all].filter((kind) => !gone.test(kind))), path);
       }
     });
 
     test(`${helm}: takes away a setting of injection that other values have given`, async () => {
       const gone = 'injection.defaults.ttl=null,injection.namespaceDefaults.orders=null';
-      const policies = await render(helm, EVERYTHING, ['--set', gone]);
+      const policies = await client.template(helm, EVERYTHING, ['--set', gone]);
       const [, defaults = '', ofNamespace = ''] =
         /name: defaults\s+expression: (.*)\s+- name: ofNamespace\s+expression: (.*)/.exec(policies)!;
       assert.match(defaults, /client-id/);
@@ -83,14 +80,10 @@ describe('a value that is null', { skip }, () => {
 
     test(`${helm}: selects no namespace that the default leaves out, unless it is said that all are meant`, async () => {
       const select = (namespaceSelector: object): Promise<string> =>
-        render(helm, { ...EVERYTHING, injection: { enabled: true, namespaceSelector } });
+        client.template(helm, { ...EVERYTHING, injection: { enabled: true, namespaceSelector } });
       await assert.rejects(select({ matchExpressions: null }), NAMESPACES);
       assert.match(await select({ matchExpressions: [] }), /namespaceSelector:\s+matchExpressions: \[\]/);
     });
-  }
-
-  async function render(helm: Helm, values: object, flags: readonly string[] = []): Promise<string> {
-    return await client.run(helm, ['template', 'x', CHART, '--kube-version', '1.36.1', ...flags], values);
   }
 });
 

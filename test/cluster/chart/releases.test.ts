@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parse, parseAllDocuments } from 'yaml';
 import { whyNoHelm } from '../programs.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
+import { injection, secretSync, withSync } from './ci-values.ts';
 import { CHART, ChartWorld, HELMS, type Container, type Helm, type PodSpec } from './world.ts';
 
 type Texts = Readonly<Record<string, string>>;
@@ -23,18 +23,8 @@ interface Manifest {
 }
 
 const manifests = join(import.meta.dirname, '../../../manifests');
-const valuesOf = (name: string): object => parse(readFileSync(join(CHART, `ci/${name}-values.yaml`), 'utf8')) as object;
-const injection = valuesOf('injection');
-const secretSync = valuesOf('secret-sync') as SyncValues;
 const both = { ...secretSync, ...injection };
 const LONGEST = 'r'.repeat(53);
-
-interface SyncValues {
-  readonly secretSync: {
-    readonly config: { readonly credentials: readonly object[]; readonly http?: object };
-    readonly identity: object;
-  };
-}
 
 const skip = await whyNoHelm();
 
@@ -159,10 +149,6 @@ describe('releases of the chart', { skip }, () => {
       .filter((manifest) => manifest !== null);
   }
 });
-
-function withSync(changes: object): object {
-  return { ...secretSync, secretSync: { ...secretSync.secretSync, ...changes } };
-}
 
 function configOf(all: readonly Manifest[]): unknown {
   return parse(all.map(({ data }) => data?.['config.yaml']).find((text) => text !== undefined)!);
