@@ -32,6 +32,7 @@ export function mayStay(
   clock: Clock,
 ): boolean {
   if (isForSomebodyElse(held, wanted)) return false;
-  if (!expiresLater(wanted, held)) return !isTimeKnown || !isFromFuture(held, clock);
+  // What expires with ours is no forgery that gains anything; it may have been read by a clock that was set back since.
+  if (!expiresLater(wanted, held)) return !isTimeKnown || !isFromFuture(held, clock) || !expiresLater(held, wanted);
   return isPlausible(held, clock) && held.fingerprint !== heldBefore && clock.now() < latestRefreshAt(held, refresh);
 }

@@ -67,5 +67,7 @@ test('what seems to be issued in the future may stay only as long as nobody know
     const situation = { heldBefore: undefined, refresh: REFRESH, isTimeKnown };
     assert.equal(mayStay(theirs, ours, situation, clock), !isTimeKnown);
     assert.equal(mayStay(ours, theirs, situation, clock), true, 'what expires sooner, but is new, in any case');
+    const equal = { ...theirs, service: ours.service };
+    assert.ok(mayStay(equal, ours, situation, clock), 'nothing is gained by replacing it');
   }
 });
