@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { execa } from 'execa';
+import { type Stopped, stopSignal } from '../src/platform/signals.ts';
 import {
   digestOf,
   type Fate,
@@ -33,8 +34,7 @@ const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: { pods: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
 });
-const stop = new AbortController();
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort(name));
+const signal = stopSignal();
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -61,10 +61,10 @@ async function runTest(copy: string, mutant: Mutant): Promise<Outcome> {
     }
   };
   const timer = setTimeout(end, PATIENCE_MS);
-  stop.signal.addEventListener('abort', end);
+  signal.addEventListener('abort', end);
   const [output] = await Promise.all([text(child.stdout), once(child, 'close')]);
   clearTimeout(timer);
-  stop.signal.removeEventListener('abort', end);
+  signal.removeEventListener('abort', end);
   end();
   const lines = output.matchAll(new RegExp(`^\\s*([✔✖﹣]) .*${pattern}`, 'gmu'));
   const marks = new Set([...lines].map(([, mark]) => mark));
@@ -137,9 +137,9 @@ async function main(): Promise<number> {
   };
   try {
     for (const mutant of MUTANTS.filter(isWanted)) {
-      if (stop.signal.aborted) break;
+      if (signal.aborted) break;
       const fate = await tryOut(copy, mutant, isSound);
-      if (stop.signal.aborted) break;
+      if (signal.aborted) break;
       print(`${fate.padEnd(8)}  ${mutant.bugClass ?? 'beyond'}: ${mutant.bug} (${mutant.file})`);
       if (fate === 'caught' || fate === 'survived') await record(mutant, fate);
       if (fate !== 'caught') others.push(mutant.bug);
@@ -147,7 +147,7 @@ async function main(): Promise<number> {
   } finally {
     await rm(copy, { recursive: true, force: true, maxRetries: 3 });
   }
-  if (stop.signal.aborted) return 128 + constants.signals[stop.signal.reason as NodeJS.Signals];
+  if (signal.aborted) return 128 + constants.signals[(signal.reason as Stopped).signal];
   print(others.length === 0 ? 'all caught' : `not caught: ${others.join('; ')}`);
   return others.length === 0 ? 0 : 1;
 }

@@ -5,6 +5,7 @@ import { constants, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { median } from '../bench/table.ts';
+import { type Stopped, stopSignal } from '../src/platform/signals.ts';
 import { useCluster, whyNoPods, whyNotOwn } from '../test/cluster/cluster.ts';
 import { runMain } from '../test/cluster/failure.ts';
 import { down, status } from '../test/cluster/lifecycle.ts';
@@ -44,13 +45,6 @@ interface Running {
 
 function report(line: string): void {
   process.stderr.write(`${new Date().toISOString().slice(11, 19)} ==> ${line}\n`);
-}
-
-/** Aborted with the name of the first signal; a second one ends this process at once. */
-function interruption(): AbortSignal {
-  const controller = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort(name));
-  return controller.signal;
 }
 
 async function bearable(files: number): Promise<number> {
@@ -136,15 +130,20 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  const signal = interruption();
+  const signal = stopSignal();
   if (values.install && whyNotOwn === undefined) await requireTools({ installs: true });
   const all = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.test.ts'));
   const files = positionals.length > 0 ? positionals : all.map((name) => join(folder, name));
   const why = await whyNoPods();
   // Where there can be none, each file says why.
   if (why !== undefined) report(`tests are skipped: ${why}`);
-  const code = await (why === undefined ? runInCluster : runFiles)(files, { signal });
-  return signal.aborted ? 128 + constants.signals[signal.reason as NodeJS.Signals] : code;
+  try {
+    const code = await (why === undefined ? runInCluster : runFiles)(files, { signal });
+    if (!signal.aborted) return code;
+  } catch (error) {
+    if (!signal.aborted) throw error; // else Ctrl-C has ended what was running, too
+  }
+  return 128 + constants.signals[(signal.reason as Stopped).signal];
 }
 
 await runMain(main);

@@ -19,6 +19,7 @@ export function stopSignal(): AbortSignal {
     if (stop.signal.aborted) process.exit(128 + constants.signals[name]);
     stop.abort(new Stopped(name));
   };
+  // Not `once`: execa ends a process at a signal for which nobody listens any more.
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
   return stop.signal;

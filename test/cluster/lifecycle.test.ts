@@ -187,6 +187,17 @@ describe('a cluster of its own', { skip, concurrency: false }, () => {
     await assert.rejects(readdir(state()), { code: 'ENOENT' });
     assert.equal((await run('down')).exitCode, 0);
   });
+
+  test('is stopped by a run of its tests that is interrupted while it loads images', async () => {
+    const args = ['scripts/test-cluster.ts', 'test/cluster/commands.test.ts'];
+    const running = execa(process.execPath, args, { cwd: repository, reject: false, timeout: 120_000 });
+    for await (const line of running.iterable({ from: 'stderr' })) {
+      if (line.endsWith('loading images')) process.kill(running.pid!, 'SIGTERM');
+    }
+    const { exitCode, stderr } = await running;
+    assert.equal(exitCode, 143, stderr);
+    assert.deepEqual(await traces(), untouched);
+  });
 });
 
 interface PodStatus {
