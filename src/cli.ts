@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { Config } from './config/load.ts';
-import { AppError, UsageError } from './credential/errors.ts';
+import { AppError, StartupError, UsageError } from './credential/errors.ts';
 import type { Cancellable } from './credential/ports.ts';
 import { Stopped } from './platform/signals.ts';
 import { writeTerminationLog } from './platform/termination-log.ts';
@@ -46,7 +46,7 @@ Options:
 
 Exit codes:
   0 done; run also when a signal has stopped it, the others then end with 128 and its number
-  64 wrong usage   69 not available: the CLI, the workspace, or the port; check, if anything fails
+  64 wrong usage   69 not available: the CLI, the workspace, the port, or standard output; check, if anything fails
   73 a sink cannot be written   78 bad configuration   1 a bug in this program
 `;
 
@@ -85,21 +85,22 @@ async function dispatch({ command, values }: Invocation, terminal: Terminal & Ca
   };
   switch (command) {
     case 'help':
-      stdoutOf(streams).write(HELP);
+      await printTo(streams, (stdout) => stdout.write(HELP));
       return 0;
     case 'schema': {
       const { configJsonSchema } = await import('./config/json-schema.ts');
-      stdoutOf(streams).write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`);
+      await printTo(streams, (stdout) => stdout.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`));
       return 0;
     }
     case 'version': {
       const { printVersions } = await import('./commands/version.ts');
-      await printVersions({ load, env, stdout: stdoutOf(streams), signal });
+      await printTo(streams, async (stdout) => await printVersions({ load, env, stdout, signal }));
       return 0;
     }
     case 'check': {
       const { check } = await import('./commands/check.ts');
-      return (await check({ load, stdout: stdoutOf(streams), signal })) ? 0 : EXIT_CODES.startup;
+      const isWell = await printTo(streams, async (stdout) => await check({ load, stdout, signal }));
+      return isWell ? 0 : EXIT_CODES.startup;
     }
     case 'once': {
       const { once } = await import('./commands/once.ts');
@@ -115,11 +116,21 @@ async function dispatch({ command, values }: Invocation, terminal: Terminal & Ca
   }
 }
 
-/** Whoever reads it may have seen enough, as `head` does: that is no failure. */
-function stdoutOf({ stdout }: Terminal['streams']): NodeJS.WriteStream {
-  return stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-  });
+/** Whoever reads it may have seen enough, as `head` does: that is no failure. @throws StartupError where else it is lost */
+async function printTo<T>(
+  { stdout }: Terminal['streams'],
+  print: (stdout: NodeJS.WriteStream) => T | Promise<T>,
+): Promise<T> {
+  let first: NodeJS.ErrnoException | undefined;
+  stdout.on('error', (error) => (first ??= error));
+  const result = await print(stdout);
+  const { promise: written, resolve } = Promise.withResolvers<NodeJS.ErrnoException | null | undefined>();
+  stdout.write('', resolve); // the event may come later than the exit
+  const problem = first ?? (await written);
+  if (problem && problem.code !== 'EPIPE') {
+    throw new StartupError(`cannot write to standard output: ${problem.message}`);
+  }
+  return result;
 }
 
 /** Being stopped is how a sidecar ends well. */

@@ -1,15 +1,23 @@
 import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { sidecarSetup } from '../support/sidecar-setup.ts';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
-import { runCommand, type Outcome } from '../support/sidecar.ts';
+import { NODE, runCommand, SOURCE, type Outcome } from '../support/sidecar.ts';
 
 const root = join(import.meta.dirname, '../..');
 const options = { timeout: 30_000 };
+
+async function endOf(child: ChildProcess) {
+  const [[code], stderr] = await Promise.all([once(child, 'close'), text(child.stderr!)]);
+  return { code: code as number | null, stderr };
+}
 
 function refused({ code, stderr }: Outcome, expected: number, ...words: readonly string[]): void {
   assert.equal(code, expected, stderr);
@@ -57,6 +65,25 @@ test('version says so where there is no CLI', options, async (t) => {
   assert.equal(code, 0);
   assert.match(stdout, /^databricks the CLI "databricks" is not there, or is no program that this machine can run$/m);
 });
+
+for (const command of ['check', 'help', 'schema', 'version']) {
+  test(`${command} says that what it prints cannot be written, and ends with 69`, options, async (t) => {
+    const { env } = await sidecarSetup(t, { config: null });
+    const full = await open('/dev/full', 'w');
+    t.after(async () => await full.close());
+    const { code, stderr } = await endOf(spawn(NODE, [SOURCE, command], { env, stdio: ['ignore', full.fd, 'pipe'] }));
+    const words = 'cannot write to standard output: ENOSPC: no space left on device, write';
+    assert.equal(stderr, `lakebase-credential-sidecar: ${words}\n`);
+    assert.equal(code, 69);
+  });
+
+  test(`${command} does not mind a reader that has seen enough`, options, async (t) => {
+    const { env } = await sidecarSetup(t, { config: null });
+    const child = spawn(NODE, [SOURCE, command], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    child.stdout.destroy();
+    assert.deepEqual(await endOf(child), { code: command === 'check' ? 69 : 0, stderr: '' });
+  });
+}
 
 for (const { command, flags, words } of [
   { command: 'mint', flags: [], words: ['unknown command "mint": one of run, once, check'] },
