@@ -185,7 +185,7 @@ export class Keeper {
     this.#wakeAt = this.#clock.now();
     this.#isDueAgain = false;
     try {
-      const minting = minter.mint({ signal, slot, timeoutMs });
+      const minting = minter.mint({ signal, slot, timeoutMs, held: held?.token });
       observer.mintStarted(this.name);
       const credential = await minting;
       // Meanwhile another writer's may have come into use: then this one is worth nothing unless it lives longer.

@@ -63,6 +63,8 @@ export interface MintOptions extends Cancellable {
   readonly timeoutMs: number;
   /** Number of the slot it runs in, from 0: commands that run at once share no state on disk. */
   readonly slot: number;
+  /** The token in use, perhaps of another process: the command may mention it, and what it says is told. */
+  readonly held?: Secret | undefined;
 }
 
 export interface Minter {

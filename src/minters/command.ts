@@ -14,8 +14,8 @@ export class CommandMinter implements Minter {
   readonly #cli: DatabricksCli;
   readonly #resource: Resource;
   readonly #clock: Clock;
-  /** The last one, which a later run of the CLI may mention. */
-  #minted: readonly Secret[] = [];
+  /** The last one, which a later run of the CLI may mention, even if it is not in use. */
+  #minted: Secret | undefined;
 
   constructor(cli: DatabricksCli, resource: Resource, clock: Clock) {
     this.#cli = cli;
@@ -34,17 +34,18 @@ export class CommandMinter implements Minter {
     if (result.errno !== undefined) throw notStarted(this.#cli.command, result.errno);
     if (result.hasTimedOut) throw tooSlow(options.timeoutMs);
     if (result.isTooLong) throw new MintError('bad_response', 'the CLI printed far more than an answer');
-    if (result.exitCode !== 0) throw this.#explain(result);
+    if (result.exitCode !== 0) throw this.#explain(result, options);
     const ttlMs = 'ttlMs' in this.#resource ? this.#resource.ttlMs : undefined;
     const credential = parseResponse(result.stdout, { issuedAt, monotonicAt, ttlMs });
-    this.#minted = [credential.token];
+    this.#minted = credential.token;
     return credential;
   }
 
-  #explain({ stderr, exitCode, killedBy, secrets }: CliResult): MintError {
+  #explain({ stderr, exitCode, killedBy, secrets }: CliResult, { held }: MintOptions): MintError {
     if (exitCode === undefined) return new MintError('unknown', `the CLI was ended by ${killedBy ?? 'a signal'}`);
     const { failure, message, remedy } = diagnose(stderr);
-    const detail = scrub(stderr, [...secrets, ...this.#minted]);
+    const tokens = [this.#minted, held].filter((token) => token !== undefined);
+    const detail = scrub(stderr, [...secrets, ...tokens]);
     return new MintError(failure, message, remedy === undefined ? { detail } : { detail, remedy });
   }
 }

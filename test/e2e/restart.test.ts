@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Cli } from '../support/clis.ts';
 import { credential } from '../support/sidecar-setup.ts';
-import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually, temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
 import { startSidecar } from '../support/sidecar.ts';
 import type { Workspace } from '../support/workspace.ts';
@@ -105,3 +105,26 @@ testWithEachCli('an expired credential is not adopted', async (t, cli) => {
   assert.equal((await sidecar.metrics()).get('adoptions_total'), 0);
   assert.equal(await sidecar.read('token'), workspace.minted.at(-1)?.token);
 });
+
+test(
+  'a token of no known shape that is adopted does not show where the CLI mentions it',
+  { timeout: 30_000 },
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const token = 'an-opaque-token-of-no-known-shape';
+    const directory = await temporaryDirectory(t);
+    const minted = join(directory, 'minted');
+    const cli = await scriptedCli(
+      t,
+      `if [ -e '${minted}' ]; then echo "Error: ${token} is still good" >&2; exit 1; fi
+     touch '${minted}'; echo '{"token": "${token}", "expire_time": "'$(date -u -d '+20 sec' +%FT%TZ)'"}'`,
+    );
+    const config = { refresh: { floor: '0s', at: 0.1, jitter: 0 } };
+    await (await (await startSidecar(t, { workspace, cli, directory })).ready()).stop();
+    const sidecar = await startSidecar(t, { workspace, cli, directory, config });
+    await sidecar.logged('adopted');
+    const failed = await sidecar.logged('mint failed');
+    assert.match(JSON.stringify(failed), /Error: \[secret\] is still good/);
+    assert.ok(!sidecar.stdout.includes(token));
+  },
+);
