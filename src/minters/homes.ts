@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** A path that no file stands at. */
@@ -25,8 +25,18 @@ export class PrivateHomes {
       mkdirSync(cache, { recursive: true, mode: 0o700 });
       return { HOME: home, DATABRICKS_CACHE_DIR: cache, DATABRICKS_CONFIG_FILE: join(home, 'no-config') };
     } catch {
-      this.#root = undefined;
+      this.#removeIfEmpty();
       return { HOME: NOWHERE, DATABRICKS_CONFIG_FILE: join(NOWHERE, 'no-config') };
+    }
+  }
+
+  /** The next command gets another one then; what commands run in stays, and is removed at the end. */
+  #removeIfEmpty(): void {
+    try {
+      if (this.#root !== undefined) rmdirSync(this.#root);
+      this.#root = undefined;
+    } catch {
+      // It is not empty, or cannot be removed: then the next command tries it again.
     }
   }
 
