@@ -68,9 +68,14 @@ async function removeAbandoned(directory: string): Promise<void> {
 /** Whether a file could be made beside `path` now. @throws what the attempt threw */
 export async function probeDirectory(path: string): Promise<void> {
   const temporary = temporaryOf(path);
-  const file = await open(temporary, 'wx', 0o600);
-  await close(file);
-  await unlink(temporary);
+  unfinished.add(temporary);
+  try {
+    const file = await open(temporary, 'wx', 0o600);
+    await close(file);
+    await unlink(temporary);
+  } finally {
+    unfinished.delete(temporary);
+  }
 }
 
 /** Removes the temporaries that killed processes left of exactly this target. Not while another process writes it. */

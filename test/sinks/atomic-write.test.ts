@@ -154,6 +154,14 @@ test('a sweep leaves alone what this process is writing, such as the record that
   assert.equal(await readFile(path, 'utf8'), 'whole');
 });
 
+test('a sweep leaves a probe alone, which would else fail where a reload meets a start', async (t) => {
+  const path = join(await makeTemporaryDirectory(t), 'token');
+  const sweeping = async (): Promise<void> => {
+    for (let count = 0; count < 50; count += 1) await sweep(path);
+  };
+  await Promise.all([sweeping(), ...Array.from({ length: 100 }, async () => await probeDirectory(path))]);
+});
+
 test('a probe leaves nothing behind', async (t) => {
   const directory = await makeTemporaryDirectory(t);
   await probeDirectory(join(directory, 'token'));
