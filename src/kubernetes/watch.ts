@@ -58,7 +58,9 @@ export async function watchForEver(
       failures += 1;
       if (failures === TROUBLE) onTrouble(error);
       const ceilingMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (failures - 1));
-      delayMs = Math.max(ceilingMs * (0.5 + Math.random() / 2), error.retryAfterMs);
+      delayMs = Math.max(0, ceilingMs * (0.5 + Math.random() / 2) - error.retryAfterMs);
+      // What the server has asked for counts for each request, not for watches only.
+      await clock.sleep(error.retryAfterMs, { signal }).catch(() => {}); // what follows looks at the signal
       await catchUp(); // seen late is better than not at all
     } finally {
       ended.abort();

@@ -129,10 +129,11 @@ test('a refusal is tried again later and later, up to a quarter of a minute, and
   assert.equal(log.filter((line) => line === 'caught up').length, 10, 'seen late is better than not at all');
 });
 
-test('no watch is tried sooner than the server asks for', async (t) => {
-  const { clock, startedAt } = await startWatching(t, [refuse(429, 30_000)]);
+test('nothing is asked sooner than the server asks for, neither by a watch nor by a look at what is there', async (t) => {
+  const { clock, log, startedAt } = await startWatching(t, [refuse(429, 30_000)]);
   await clock.advance(29_999);
   assert.equal(startedAt.length, 1);
+  assert.deepEqual(log, []);
   await clock.advance(1);
   assert.equal(startedAt.length, 2);
 });
