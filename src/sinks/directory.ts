@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import { hasErrno } from './file-errors.ts';
-import { access, chmod, constants, mkdir, stat } from './files.ts';
+import { chmod, mkdir, stat } from './files.ts';
 
 const DIRECTORY_MODE = 0o750;
 const SETGID = 0o2000;
@@ -16,13 +16,12 @@ export async function makeDirectory(path: string): Promise<void> {
   for (const directory of missing) await makeOne(directory);
 }
 
-/** Where `makeDirectory` would begin; undefined if there is nothing to make. @throws if it may not begin there */
+/** The first directory that `makeDirectory` would make; undefined if there is nothing to make. */
 export async function findMissing(path: string): Promise<string | undefined> {
-  let directory = resolve(path);
-  while (!(await isDirectory(directory))) directory = dirname(directory);
-  if (directory === resolve(path)) return undefined;
-  await access(directory, constants.W_OK | constants.X_OK);
-  return directory;
+  let missing: string | undefined;
+  for (let directory = resolve(path); !(await isDirectory(directory)); directory = dirname(directory))
+    missing = directory;
+  return missing;
 }
 
 async function makeOne(directory: string): Promise<void> {

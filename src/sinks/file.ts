@@ -59,8 +59,11 @@ export class FileSink implements Sink {
     signal.throwIfAborted();
     const { path, mode } = this.#options;
     try {
-      const missingIn = await findMissing(dirname(path));
-      if (missingIn !== undefined) return `${dirname(path)} does not exist yet and can be made in ${missingIn}`;
+      const missing = await findMissing(dirname(path));
+      if (missing !== undefined) {
+        await probeDirectory(missing); // what is permitted may be impossible all the same, for root in /proc above all
+        return `${dirname(path)} does not exist yet and can be made in ${dirname(missing)}`;
+      }
       await refuseUnfitTarget(path);
       await probeDirectory(path);
       return `can be written with mode ${octal(mode)}; ${await ownershipOf(dirname(path))}`;
