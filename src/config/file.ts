@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { getSystemErrorMessage } from 'node:util';
 import { loadAll, YAMLException } from 'js-yaml';
 import { ConfigError } from '../credential/errors.ts';
@@ -6,6 +6,8 @@ import { ConfigError } from '../credential/errors.ts';
 /** A thousand credentials fit. */
 const MAX_BYTES = 1024 * 1024;
 const CHUNK_BYTES = 64 * 1024;
+/** What is open already: whoever gave it to this process writes it, too. A named pipe may wait for ever for somebody who does. */
+const GIVEN = /^\/(?:dev\/(?:stdin|fd\/\d+)|proc\/self\/fd\/\d+)$/;
 /** Aliases of aliases count as often as they are repeated. */
 const MAX_NODES = 100_000;
 
@@ -46,9 +48,12 @@ function isLarge(value: unknown): boolean {
 /** Synchronous, which is milliseconds faster: at a start nothing else is to be done, and a file is read once per change. */
 function readBytes(path: string): Buffer {
   try {
-    const file = openSync(path, 'r');
+    const isGiven = GIVEN.test(path);
+    const file = openSync(path, isGiven ? constants.O_RDONLY : constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      if (fstatSync(file).isDirectory()) throw problem(path, 'is a directory, not a file');
+      const stats = fstatSync(file);
+      if (stats.isDirectory()) throw problem(path, 'is a directory, not a file');
+      if (stats.isFIFO() && !isGiven) throw problem(path, 'is a named pipe, not a file');
       const chunks: Buffer[] = [];
       let size = 0;
       // Not by the size that fstat tells: a pipe has none.

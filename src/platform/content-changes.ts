@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { constants, readFileSync, statSync } from 'node:fs';
 import type { Cancellable, Clock } from '../credential/ports.ts';
 import { watchFile } from './watch-file.ts';
 
@@ -14,12 +14,16 @@ export interface WatchOptions extends Cancellable {
   readonly isOutdated?: () => Promise<boolean>;
 }
 
-/** Calls back, one call at a time, whenever the content of the file has changed; a file that is away has not. */
+/**
+ * Calls back, one call at a time, whenever the content of the file has changed; a file that is away has not. What comes
+ * through a pipe or from a terminal is read once, and ends this at once.
+ */
 export async function watchContent(
   path: string,
   onChange: () => Promise<void>,
   { signal, clock, isOutdated = async () => await Promise.resolve(false) }: WatchOptions,
 ): Promise<void> {
+  if (isStream(path)) return;
   let seen = digest(path);
   let touched = Promise.withResolvers<void>();
   const watching = watchFile(path, () => touched.resolve(), { signal });
@@ -44,8 +48,19 @@ export async function watchContent(
 /** Synchronous, so that nothing is missed between the call and the first look; these files are small and local. */
 function digest(path: string): string | undefined {
   try {
-    return createHash('sha256').update(readFileSync(path)).digest('hex');
+    // A pipe that has taken the place of the file is a change, but nothing to wait for.
+    const flag = constants.O_RDONLY | constants.O_NONBLOCK;
+    return createHash('sha256').update(readFileSync(path, { flag })).digest('hex');
   } catch {
     return undefined; // away for a moment, or for good: either way there is nothing new to read
+  }
+}
+
+function isStream(path: string): boolean {
+  try {
+    const stats = statSync(path);
+    return stats.isFIFO() || stats.isCharacterDevice();
+  } catch {
+    return false;
   }
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmod, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -85,6 +86,15 @@ for (const { title, content, expected } of CASES) {
 test('a file of the largest size is read', async (t) => {
   const path = await configFile(t, `a: 1 #${'x'.repeat(1024 * 1024 - 6)}`);
   assert.deepEqual(readConfigFile(path), { a: 1 });
+});
+
+test('what the shell gives this process to read is read, as of `<(…)` or `--config /dev/stdin`', () => {
+  const module = join(import.meta.dirname, '../../src/config/file.ts');
+  const script = `import('${module}').then(({ readConfigFile }) => console.log(readConfigFile(process.argv[1])))`;
+  for (const path of ['/dev/stdin', '/dev/fd/0', '/proc/self/fd/0']) {
+    const command = `(sleep 0.1; echo 'a: 1') | '${process.execPath}' -e "$1" ${path}`;
+    assert.equal(execFileSync('sh', ['-c', command, 'sh', script], { encoding: 'utf8' }), '{ a: 1 }\n');
+  }
 });
 
 test('a byte order mark, JSON and aliases are understood', async (t) => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, open, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
@@ -136,6 +136,8 @@ for (const command of ['run', 'once']) {
     const bad = await run('--config', `${directory}/bad.yaml`);
     refused(bad, 78, `${directory}/bad.yaml: invalid YAML at line `);
     assert.doesNotMatch(bad.stderr, /dose/, 'what stands in the file is quoted');
+    execFileSync('mkfifo', [`${directory}/pipe`]);
+    refused(await run('--config', `${directory}/pipe`), 78, `${directory}/pipe: is a named pipe, not a file`);
     refused(await run(), 78, 'no credential is configured');
     refused(await runCommand(t, command, {}), 78, 'no identity to mint with', 'DATABRICKS_HOST: is missing');
   });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
@@ -89,17 +90,20 @@ test(
         credentials: [credential(directory, { sinks: intoFolder })],
       }),
       'a CLI that is missing': configText(directory, '/nonexistent/databricks'),
+      'a pipe in its place': undefined,
     };
     for (const [what, bad] of Object.entries(bads)) {
       const from = sidecar.lines.length;
-      await writeFile(configFile, bad);
+      if (bad === undefined) execFileSync('sh', ['-c', 'mkfifo "$1.new" && mv "$1.new" "$1"', 'sh', configFile]);
+      else await writeFile(configFile, bad);
       const line = await sidecar.logged('configuration not reloaded, the old one stays in force', { from });
       assert.equal(line.level, 'warn', what);
       assert.equal((await sidecar.metrics()).get('config_last_reload_successful'), 0, what);
       assert.equal((await sidecar.get('/readyz')).status, 200, what);
       assert.equal(await sidecar.read('token'), token, what);
     }
-    await writeFile(configFile, good);
+    await writeFile(`${configFile}.new`, good);
+    await rename(`${configFile}.new`, configFile);
     await sidecar.logged('configuration reloaded');
     assert.equal((await sidecar.metrics()).get('config_last_reload_successful'), 1);
     assert.equal(workspace.minted.length, 1);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -95,3 +96,10 @@ test(
     assert.equal(count(), 1);
   },
 );
+
+test('what comes through a pipe is not looked at again', { timeout: 30_000 }, async (t) => {
+  const path = join(directoryFor(t), 'config.yaml');
+  execFileSync('mkfifo', [path]);
+  const isOutdated = async (): Promise<boolean> => await Promise.reject(new Error('it was read again'));
+  await watchContent(path, async () => assert.fail('it is told of'), { signal: t.signal, clock, isOutdated });
+});
