@@ -10,6 +10,8 @@ interface Variable {
   readonly option?: string;
   /** The flag that beats it. */
   readonly flag?: string;
+  /** What the CLI, which runs in another directory, would look for there. */
+  readonly holds?: 'a path' | 'paths';
 }
 
 const DECLARED = [
@@ -144,8 +146,8 @@ const DECLARED = [
   { name: 'http_proxy', group: 'child', meaning: 'The same.' },
   { name: 'NO_PROXY', group: 'child', meaning: 'Hosts that are reached without a proxy.' },
   { name: 'no_proxy', group: 'child', meaning: 'The same.' },
-  { name: 'SSL_CERT_FILE', group: 'child', meaning: 'File of certificate authorities.' },
-  { name: 'SSL_CERT_DIR', group: 'child', meaning: 'Directories of certificate authorities.' },
+  { name: 'SSL_CERT_FILE', group: 'child', holds: 'a path', meaning: 'File of certificate authorities.' },
+  { name: 'SSL_CERT_DIR', group: 'child', holds: 'paths', meaning: 'Directories of certificate authorities.' },
 ] as const satisfies readonly Variable[];
 
 type Declared = (typeof DECLARED)[number];
@@ -171,9 +173,16 @@ export function readOrDefault(env: Environment, name: VariableName): string | un
 /** All that a child process gets to see of our environment; whoever starts it adds the identity. */
 export function childEnvironment(env: Environment): Record<string, string> {
   const passed: Record<string, string> = {};
-  for (const { name, group } of VARIABLES) {
+  for (const { name, group, holds } of VARIABLES) {
     const value = read(env, name);
-    if (group === 'child' && value !== undefined) passed[name] = value;
+    if (group !== 'child' || value === undefined) continue;
+    passed[name] =
+      holds === undefined ? value : holds === 'a path' ? fromHere(value) : value.split(':').map(fromHere).join(':');
   }
   return passed;
+}
+
+/** As a shell means it; with what leads through links as it is, which to resolve would change. */
+export function fromHere(path: string): string {
+  return path === '' || path.startsWith('/') ? path : `${process.cwd()}/${path}`;
 }

@@ -4,7 +4,7 @@ import { shortFingerprint } from '../credential/display.ts';
 import type { ConfigIssue } from '../credential/errors.ts';
 import { Secret } from '../credential/secret.ts';
 import { CONTROL, CONTROLS } from './control.ts';
-import { read, readOrDefault, type Environment, type VariableName } from './environment.ts';
+import { fromHere, read, readOrDefault, type Environment, type VariableName } from './environment.ts';
 
 type Kind = Auth['kind'];
 
@@ -116,7 +116,7 @@ class IdentityReader {
     if (!given.startsWith('~/')) return this.#path('DATABRICKS_CONFIG_FILE', 'profile');
     const home = read(this.#env, 'HOME');
     if (home === undefined) this.#report('DATABRICKS_CONFIG_FILE', 'must be an absolute path, because HOME is not set');
-    return posix.join(home ?? '/', given.slice(2));
+    return posix.join(fromHere(home ?? '/'), given.slice(2));
   }
 
   #host(): string {

@@ -60,6 +60,7 @@ test('a profile is looked up in our own home where no file is named', () => {
   };
   assert.equal(configFile({}), '/home/me/.databrickscfg');
   assert.equal(configFile({ DATABRICKS_CONFIG_FILE: '~/cfg' }), '/home/me/cfg');
+  assert.equal(configFile({ HOME: 'me' }), `${process.cwd()}/me/.databrickscfg`);
   assert.match(
     refused({ DATABRICKS_CONFIG_PROFILE: 'sp' }),
     /DATABRICKS_CONFIG_FILE: must be an absolute path, because HOME is not set/,

@@ -113,6 +113,13 @@ test('only what is on the list reaches a child process', async () => {
   assert.deepEqual((await loadConfig({ env })).childEnvironment, passed);
 });
 
+test('a relative path that the CLI gets counts from where this process was started, and not from where the CLI runs', async () => {
+  const env = { ...IDENTITY, LAKEBASE_ENDPOINT: ENDPOINT, SSL_CERT_FILE: 'a:b.pem', SSL_CERT_DIR: '/c/../d::e' };
+  const here = process.cwd();
+  const passed = { SSL_CERT_FILE: `${here}/a:b.pem`, SSL_CERT_DIR: `/c/../d::${here}/e` };
+  assert.deepEqual((await loadConfig({ env: { ...env, PGHOST: 'h' } })).childEnvironment, passed);
+});
+
 test('unknown keys are named with what is allowed there', async (t) => {
   const found = await problems(
     load(
