@@ -35,7 +35,8 @@ ${BUG_CLASSES.map(
 ## The tests are tested
 
 A test that cannot fail proves nothing. \`node scripts/mutants.ts\` puts each of the following bugs into a copy of the source and demands that the named
-test, which passes without the bug, fails with it; \`node scripts/mutants.ts 17\` tries those of one class, \`beyond\` those of none. This was last done on ${date} with Node ${node}.
+test, which passes without the bug, fails with it; \`node scripts/mutants.ts 17\` tries those of one class, \`beyond\` those of none.
+Bugs whose test needs a pod are only tried with \`--pods\`, in the cluster of \`npm run test:cluster\`. This was last done on ${date} with Node ${node}.
 
 | class | the bug that is put in | where | the test that must fail | fate |
 | ----- | ---------------------- | ----- | ----------------------- | ---- |
