@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { standInCli, type Cli } from '../support/clis.ts';
 import { credential, type SetupOptions } from '../support/sidecar-setup.ts';
-import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
 import { runCommand } from '../support/sidecar.ts';
 import type { Workspace } from '../support/workspace.ts';
@@ -37,10 +37,12 @@ testWithEachCli('check says of a healthy set-up what it found, ends with 0, and 
 
 test('check uses colour where it is asked for, and none where it is refused', { timeout: 30_000 }, async (t) => {
   const workspace = await workspaceFor(t);
-  const { stdout } = await runCommand(t, 'check', { workspace, env: { FORCE_COLOR: '1' } });
-  assert.ok(stdout.includes(`${GREEN}✓ ok`), stdout);
-  const plain = await runCommand(t, 'check', { workspace, env: { NO_COLOR: '1' } });
-  assert.ok(!plain.stdout.includes(ESCAPE), plain.stdout);
+  const cli = await scriptedCli(t, 'exit 1'); // what there is to colour takes no mint
+  const variables = [{ FORCE_COLOR: '1' }, { NO_COLOR: '1' }];
+  const checks = variables.map(async (env) => await runCommand(t, 'check', { workspace, cli, env }));
+  const [coloured, plain] = await Promise.all(checks);
+  assert.ok(coloured!.stdout.includes(`${GREEN}✓ ok`), coloured!.stdout);
+  assert.ok(!plain!.stdout.includes(ESCAPE), plain!.stdout);
 });
 
 /** Gives what the trouble needs; where it returns nothing, the workspace itself is in trouble. */
