@@ -2,11 +2,12 @@ import { isPlausible, localise } from './acceptance.ts';
 import { SinkError } from './errors.ts';
 import type { Cancellable, Clock, Credential, Holding, Inspection, Observer, Recovered, Sink } from './ports.ts';
 import { RepairLimit } from './repair-limit.ts';
-import { type BackoffPolicy, type Random, type RefreshPolicy, remainingMs, retryDelayMs } from './schedule.ts';
+import type { BackoffPolicy, Random, RefreshPolicy } from './schedule.ts';
 import { mayStay } from './sharing.ts';
 import type { SinkStatus } from './status.ts';
 import { runAll, unlessAborted } from './tasks.ts';
 import { Alarm, type Ticker } from './ticker.ts';
+import { WriteRetries } from './write-retries.ts';
 
 /** Others' changes are looked for this often, whether or not the watch tells of them. */
 const INSPECTION_MS = 1_000;
@@ -39,6 +40,7 @@ export class Publisher {
   /** Settles with the first write, or with its failure. */
   readonly #firstTry = Promise.withResolvers<void>();
   readonly #repairs = new RepairLimit();
+  readonly #retries: WriteRetries;
   /** What the sink should hold. */
   #wanted: Credential | undefined;
   /** The last that was written or found there. */
@@ -50,12 +52,6 @@ export class Publisher {
   #shared: Credential | undefined;
   /** Fingerprint of what a shared sink held before the last mint. */
   #heldBefore: string | undefined;
-  #failures = 0;
-  #failure: SinkStatus['failure'];
-  /** By the monotonic clock, as what follows: a wall clock that is set back must not put off anything. */
-  #retryAt = 0;
-  #triedAt = -Infinity;
-  #notBefore = -Infinity;
   #hasChanged = false;
   #lastWriteAt: number | undefined;
 
@@ -63,6 +59,7 @@ export class Publisher {
     this.#options = options;
     this.#clock = options.ticker.clock;
     this.#alarm = new Alarm(options.ticker);
+    this.#retries = new WriteRetries(this.#clock, options.backoff, options.random);
   }
 
   get sink(): Sink {
@@ -82,7 +79,7 @@ export class Publisher {
   publish(credential: Credential, { isNew }: { readonly isNew: boolean }): void {
     this.#wanted = credential;
     this.#isNew = isNew;
-    this.#retryAt = this.#notBefore;
+    this.#retries.endBackoff();
     this.#alarm.ring();
   }
 
@@ -117,7 +114,7 @@ export class Publisher {
     const { name, kind } = this.sink;
     const held = await this.#inspect({ signal });
     const holding: Holding = held.state === 'lacks' ? held : { state: 'holds', credential: held.credential };
-    return { name, kind, holding, lastWriteAt: this.#lastWriteAt, failure: this.#failure };
+    return { name, kind, holding, lastWriteAt: this.#lastWriteAt, failure: this.#retries.failure };
   }
 
   async #watch({ signal }: Cancellable): Promise<void> {
@@ -137,11 +134,10 @@ export class Publisher {
     // Nothing is written where nobody has looked: what is there may be what is wanted, or better.
     await unlessAborted(this.#recovered.promise, { signal });
     for (;;) {
-      // Whole milliseconds, because an instant of the wall clock does not carry much smaller ones: the wait would be none.
-      const retryMs = this.#failures > 0 ? Math.max(0, Math.ceil(this.#retryAt - this.#clock.monotonic())) : Infinity;
-      await this.#alarm.until(this.#clock.now() + Math.min(INSPECTION_MS, retryMs), { signal });
+      await this.#alarm.until(this.#clock.now() + Math.min(INSPECTION_MS, this.#retries.waitMs), { signal });
       if (this.#wanted === undefined && !this.isShared) continue;
-      const isSettled = this.#failures === 0 && this.#settledFor?.fingerprint === this.#wanted?.fingerprint;
+      const isWritten = this.#retries.failure === undefined;
+      const isSettled = isWritten && this.#settledFor?.fingerprint === this.#wanted?.fingerprint;
       if (!isSettled || (await this.sink.isUntouched?.({ signal })) !== true) await this.#settle({ signal });
     }
   }
@@ -181,7 +177,8 @@ export class Publisher {
       return this.#settled(wanted, held);
     }
     const isRepair = this.#settledFor?.fingerprint === wanted.fingerprint;
-    if (this.#failures > 0 ? this.#isTooSoon() : isRepair && this.#isLimited()) return;
+    const hasFailed = this.#retries.failure !== undefined;
+    if (hasFailed ? this.#retries.isTooSoon(this.#hasChanged) : isRepair && this.#isLimited()) return;
     await this.#write(wanted, held, isRepair, { signal });
   }
 
@@ -194,8 +191,7 @@ export class Publisher {
   #settled(wanted: Credential, held: Credential): void {
     this.#held = held;
     this.#settledFor = wanted;
-    this.#failures = 0;
-    this.#failure = undefined;
+    this.#retries.succeeded();
     this.#firstTry.resolve();
     this.#firstWrite.resolve();
   }
@@ -208,7 +204,7 @@ export class Publisher {
   ): Promise<void> {
     const { credentialName, observer, sink } = this.#options;
     this.#hasChanged = false;
-    this.#triedAt = this.#clock.monotonic();
+    this.#retries.began();
     try {
       await sink.write(wanted, { signal });
     } catch (error) {
@@ -219,8 +215,7 @@ export class Publisher {
     }
     // Another writer of a shared sink may have been faster: then what to do about it is for the next look.
     if (this.isShared && !(await this.#holds(wanted, { signal }))) {
-      this.#retryAt = this.#triedAt + INSPECTION_MS; // whoever is faster each time must not make this one hurry
-      return;
+      return this.#retries.wasOvertaken();
     }
     this.#lastWriteAt = this.#clock.now();
     if (isRepair) this.#repairs.repaired(this.#clock.monotonic());
@@ -229,23 +224,9 @@ export class Publisher {
   }
 
   #failed(error: SinkError, held: Credential | undefined): void {
-    const { backoff, credentialName, observer, random, sink } = this.#options;
-    const now = this.#clock.now();
-    this.#failures += 1;
-    const delayMs = retryDelayMs(this.#failures, backoff, held && remainingMs(held, this.#clock), random);
-    const retryMs = Math.max(delayMs, error.retryAfterMs);
-    this.#retryAt = this.#clock.monotonic() + retryMs;
-    this.#notBefore = this.#clock.monotonic() + error.retryAfterMs;
-    this.#failure = { error, at: now, retryAt: now + retryMs };
-    observer.sinkFailed(credentialName, sink.name, error, now + retryMs);
+    const { credentialName, observer, sink } = this.#options;
+    observer.sinkFailed(credentialName, sink.name, error, this.#retries.failed(error, held));
     this.#firstTry.resolve();
-  }
-
-  /** A change that the watch tells of is a reason to try before the back-off ends: somebody may have made room. */
-  #isTooSoon(): boolean {
-    const now = this.#clock.monotonic();
-    const isProvoked = this.#hasChanged && now - this.#triedAt >= INSPECTION_MS;
-    return now < this.#notBefore || (now < this.#retryAt && !isProvoked);
   }
 
   #isLimited(): boolean {

@@ -58,9 +58,9 @@ export const BEYOND: readonly Mutant[] = [
   },
   {
     bug: 'a new credential ends the wait that a server has asked for',
-    file: 'src/credential/publisher.ts',
-    from: '    this.#retryAt = this.#notBefore;\n    this.#alarm.ring();',
-    to: '    this.#retryAt = 0;\n    this.#alarm.ring();',
+    file: 'src/credential/write-retries.ts',
+    from: 'this.#retryAt = this.#notBefore;',
+    to: 'this.#retryAt = 0;',
     test: [
       'credential/publisher',
       'the next credential waits, without turning a loop, where no write is worth trying yet',
@@ -79,8 +79,8 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'the next credential waits for the back-off of the one before',
     file: 'src/credential/publisher.ts',
-    from: '    this.#retryAt = this.#notBefore;\n    this.#alarm.ring();',
-    to: '    this.#alarm.ring();',
+    from: 'this.#retries.endBackoff();',
+    to: '',
     test: [
       'credential/publisher',
       'the next credential is tried at once, whatever the back-off, also one that is not new',
@@ -115,9 +115,9 @@ export const BEYOND: readonly Mutant[] = [
   },
   {
     bug: 'a watch that fires is no reason to try again',
-    file: 'src/credential/publisher.ts',
-    from: 'this.#hasChanged && now - this.#triedAt >= INSPECTION_MS',
-    to: 'this.#hasChanged && now - this.#triedAt >= Infinity',
+    file: 'src/credential/write-retries.ts',
+    from: 'hasChanged && now - this.#triedAt >= LEAST_MS',
+    to: 'hasChanged && now - this.#triedAt >= Infinity',
     test: ['credential/publisher', 'a failing write is tried at once when the watch fires, at most once a second'],
   },
   {

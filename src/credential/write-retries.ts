@@ -1,0 +1,75 @@
+import type { SinkError } from './errors.ts';
+import type { Clock, Credential } from './ports.ts';
+import { type BackoffPolicy, type Random, remainingMs, retryDelayMs } from './schedule.ts';
+import type { SinkStatus } from './status.ts';
+
+/** However loud the reasons are, no sink is tried more often. */
+const LEAST_MS = 1_000;
+
+/** When a sink that could not be written is worth another try; by the monotonic clock, for a wall clock that is set back must not put off anything. */
+export class WriteRetries {
+  readonly #clock: Clock;
+  readonly #backoff: BackoffPolicy;
+  readonly #random: Random;
+  #failures = 0;
+  #failure: SinkStatus['failure'];
+  #retryAt = 0;
+  #triedAt = -Infinity;
+  /** What a server has asked for. */
+  #notBefore = -Infinity;
+
+  constructor(clock: Clock, backoff: BackoffPolicy, random: Random) {
+    this.#clock = clock;
+    this.#backoff = backoff;
+    this.#random = random;
+  }
+
+  /** Undefined once a write has succeeded, or what stands there will do. */
+  get failure(): SinkStatus['failure'] {
+    return this.#failure;
+  }
+
+  /** Until the next one; Infinity where none is owed. */
+  get waitMs(): number {
+    // Whole milliseconds, because an instant of the wall clock does not carry much smaller ones: the wait would be none.
+    return this.#failures > 0 ? Math.max(0, Math.ceil(this.#retryAt - this.#clock.monotonic())) : Infinity;
+  }
+
+  /** There is something better to write. */
+  endBackoff(): void {
+    this.#retryAt = this.#notBefore;
+  }
+
+  began(): void {
+    this.#triedAt = this.#clock.monotonic();
+  }
+
+  /** Whoever is faster each time must not make this one hurry. */
+  wasOvertaken(): void {
+    this.#retryAt = this.#triedAt + LEAST_MS;
+  }
+
+  succeeded(): void {
+    this.#failures = 0;
+    this.#failure = undefined;
+  }
+
+  /** When the next try is due, by the wall clock. `held` is what readers get meanwhile. */
+  failed(error: SinkError, held: Credential | undefined): number {
+    const now = this.#clock.now();
+    this.#failures += 1;
+    const delayMs = retryDelayMs(this.#failures, this.#backoff, held && remainingMs(held, this.#clock), this.#random);
+    const retryMs = Math.max(delayMs, error.retryAfterMs);
+    this.#retryAt = this.#clock.monotonic() + retryMs;
+    this.#notBefore = this.#clock.monotonic() + error.retryAfterMs;
+    this.#failure = { error, at: now, retryAt: now + retryMs };
+    return now + retryMs;
+  }
+
+  /** A change that the watch tells of is a reason to try before the back-off ends: somebody may have made room. */
+  isTooSoon(hasChanged: boolean): boolean {
+    const now = this.#clock.monotonic();
+    const isProvoked = hasChanged && now - this.#triedAt >= LEAST_MS;
+    return now < this.#notBefore || (now < this.#retryAt && !isProvoked);
+  }
+}
