@@ -141,7 +141,7 @@ function secretSync(config: Schema): Schema {
     serviceAccount: object({ name: maybe(DNS_NAME), annotations: mapOf(text) }),
     networkPolicy: object({
       enabled: { type: 'boolean' },
-      egressPorts: listOf(port),
+      egressPorts: { ...listOf(port), minItems: 1 },
       ingressFrom: listOf(
         object({
           namespaceSelector: { type: 'object' },

@@ -59,6 +59,7 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
     /\/secretSync\/networkPolicy\/egressPorts\/0: .*integer/,
   ],
   [{ secretSync: { resources: { limits: { memory: 'x' } } } }, /\/secretSync\/resources\/limits\/memory: .*pattern/],
+  [{ secretSync: { networkPolicy: { egressPorts: [] } } }, /\/secretSync\/networkPolicy\/egressPorts: .*fewer than 1/],
   [{ secretSync: { resources: { limits: { cpu: 'Gi' } } } }, /\/secretSync\/resources\/limits\/cpu: .*pattern/],
   [{ secretSync: { resources: { limits: { cpu: -1 } } } }, /\/secretSync\/resources\/limits\/cpu: .*>= 0/],
   [{ secretSync: { resources: { limits: { disk: '1Gi' } } } }, /\/secretSync\/resources\/limits: .*additional.*disk/],

@@ -31,6 +31,7 @@ const NEEDED: Readonly<Record<string, RegExp>> = {
   'secretSync.identity.clientId': /secretSync\.identity\.clientId: set it to the application id/,
   'secretSync.identity.audience': /secretSync\.identity: set audience, or clientSecretName/,
   'secretSync.config': CREDENTIALS,
+  'secretSync.networkPolicy.egressPorts': /secretSync\.networkPolicy\.egressPorts: list the ports of the API server/,
 };
 /** The kinds of what is gone with them. */
 const SWITCHED_OFF: Readonly<Record<string, RegExp>> = {
