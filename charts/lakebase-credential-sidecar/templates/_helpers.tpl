@@ -59,3 +59,11 @@ true
 {{- end -}}
 {{- join "\n" $entries -}}
 {{- end -}}
+
+{{/* Whose setting it is and how it is called there, and the host. */}}
+{{- define "lakebase.refusePooler" -}}
+{{- $host := index . 2 -}}
+{{- if regexMatch (index (include "lakebase.shapes" . | fromYaml) "pg-host" "pooler") $host -}}
+{{- fail (printf "%s: %s is %s: a pooler takes no OAuth login; write the host without -pooler" (index . 0) (index . 1) $host) -}}
+{{- end -}}
+{{- end -}}

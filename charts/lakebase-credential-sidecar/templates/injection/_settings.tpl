@@ -105,8 +105,8 @@ least never look at ConfigMaps again until they are restarted (kubernetes/kubern
 {{- $parts := splitList "," . -}}
 {{- if or (not (regexMatch $shape.pattern .)) (and $shape.refused (regexMatch $shape.refused .)) (and (eq $key "files") (ne (len $parts) (len (uniq $parts)))) -}}
 {{- fail (printf "%s: %s is %s: write %s" $whose $key . $shape.write) -}}
-{{- else if and $shape.pooler (regexMatch $shape.pooler .) -}}
-{{- fail (printf "%s: %s is %s: a pooler takes no OAuth login; write the host without -pooler" $whose $key .) -}}
+{{- else if eq $key "pg-host" -}}
+{{- include "lakebase.refusePooler" (list $whose $key .) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

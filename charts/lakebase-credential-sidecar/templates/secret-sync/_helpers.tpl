@@ -16,9 +16,7 @@
 {{- range .config.credentials -}}
 {{- $name := printf "secretSync.config.credentials: %s" .name -}}
 {{- $connection := .connection | default dict -}}
-{{- if regexMatch (index (include "lakebase.shapes" . | fromYaml) "pg-host" "pooler") ($connection.host | default "") -}}
-{{- fail (printf "%s: connection.host is %s: a pooler takes no OAuth login; write the host without -pooler" $name $connection.host) -}}
-{{- end -}}
+{{- include "lakebase.refusePooler" (list $name "connection.host" ($connection.host | default "")) -}}
 {{- range .sinks -}}
 {{- $formats := values .secret.data -}}
 {{- if not (or (has "token" $formats) (has "json" $formats) (has "pgpass" $formats)) -}}

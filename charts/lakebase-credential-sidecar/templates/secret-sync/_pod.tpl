@@ -22,11 +22,11 @@ volumes:
   - name: identity
     projected:
       sources:
-        {{- if .identity.clientSecretName }}
-        - secret: { name: {{ .identity.clientSecretName | quote }} }
+        {{- if (.identity).clientSecretName }}
+        - secret: { name: {{ (.identity).clientSecretName | quote }} }
         {{- else }}
         - serviceAccountToken:
-            audience: {{ .identity.audience | quote }}
+            audience: {{ (.identity).audience | quote }}
             expirationSeconds: 3600
             path: token
         {{- end }}
@@ -54,9 +54,9 @@ args: [{{ $command }}]
 env:
   # Also for whoever runs the program in the pod, such as `check`.
   - { name: LAKEBASE_CREDENTIAL_CONFIG, value: /etc/lakebase/config.yaml }
-  - { name: DATABRICKS_HOST, value: {{ .identity.workspaceHost | quote }} }
-  - { name: DATABRICKS_CLIENT_ID, value: {{ .identity.clientId | quote }} }
-  {{- if .identity.clientSecretName }}
+  - { name: DATABRICKS_HOST, value: {{ (.identity).workspaceHost | quote }} }
+  - { name: DATABRICKS_CLIENT_ID, value: {{ (.identity).clientId | quote }} }
+  {{- if (.identity).clientSecretName }}
   - { name: DATABRICKS_CLIENT_SECRET_FILE, value: /var/run/secrets/databricks/client-secret }
   {{- else }}
   - { name: DATABRICKS_OIDC_TOKEN_FILEPATH, value: /var/run/secrets/databricks/token }
