@@ -149,6 +149,14 @@ describe('the chart', () => {
   });
 
   test('has no apostrophe and no quote in what stands in the expressions of its policies', () => {
+  test('compares the times of the program’s configuration with the defaults that the program has', () => {
+    const { properties } = JSON.parse(readFileSync(join(root, 'docs/configuration.schema.json'), 'utf8')) as Schema;
+    const found = [...read('templates/secret-sync/_helpers.tpl').matchAll(/dig "(\w+)" "(\w+)" (\S+) \./g)];
+    assert.equal(found.length, 5);
+    for (const [, section, option, value] of found)
+      assert.equal(JSON.parse(value!), properties![section!]!.properties![option!]!.default, `${section}.${option}`);
+  });
+
     for (const shape of Object.values(SHAPES)) assert.doesNotMatch(Object.values(shape).join(), /['"`]/);
   });
 
@@ -237,6 +245,7 @@ interface Schema {
   readonly type?: unknown;
   readonly pattern?: string;
   readonly properties?: Readonly<Record<string, Schema>>;
+  readonly default?: unknown;
   readonly items?: Schema;
   readonly additionalProperties?: unknown;
 }

@@ -6,6 +6,11 @@ import { injection, secretSync, withSync } from './ci-values.ts';
 import { HELMS, HelmClient } from './helm.ts';
 
 const both = { ...secretSync, ...injection };
+const ORDERS = {
+  name: 'orders',
+  endpoint: 'projects/orders/branches/production/endpoints/primary',
+  sinks: [{ secret: { namespace: 'apps', name: 'orders', data: { password: 'token' } } }],
+};
 const CONNECTION = { host: 'db.example.com', database: 'orders' };
 
 /** Besides what the schema refuses, which test/chart.test.ts has. */
@@ -48,6 +53,21 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
     withCredential({ connection: { host: 'db.example.com' }, data: { password: 'token', uri: 'uri' } }),
     /credentials: orders: set connection\.database, which the format uri needs/,
   ],
+  [
+    'a jitter that reaches the time of the refresh',
+    withTimes({ refresh: { at: 0.05 } }),
+    /secretSync\.config\.refresh: jitter is 0\.1: write less than at, which is 0\.05/,
+  ],
+  [
+    'a back-off that begins above its end',
+    withTimes({ backoff: { initial: '2m' } }),
+    /secretSync\.config\.backoff: initial is 2m: write no more than max, which is 1m/,
+  ],
+  [
+    'a floor that is later than the refresh',
+    withTimes({ refresh: { floor: '4m' } }, '300s'),
+    /secretSync\.config\.refresh: floor is 4m: write no more than at times the shortest ttl, 200s/,
+  ],
   ['a value that there is none of', { injection: { on: true } }, /injection.*'?on'?/],
   [
     'a pooler among the defaults of injection',
@@ -78,6 +98,12 @@ describe('values of the chart', { skip }, () => {
   after(() => shared.undo());
 
   for (const helm of HELMS) {
+    test(`${helm} takes times that are as far apart as they may be`, async () => {
+      const refresh = { at: 0.95, jitter: 0, floor: '57m' };
+      await client.template(helm, withTimes({ refresh, backoff: { initial: '60s', max: '1m' } }));
+      await client.template(helm, withTimes({ refresh: { at: 0.05, jitter: 0.04 } }, '5m'));
+    });
+
     for (const [title, values, message] of REFUSED) {
       test(`${helm} refuses ${title}, and names the key`, async () => {
         await assert.rejects(client.template(helm, values), message);
@@ -85,6 +111,12 @@ describe('values of the chart', { skip }, () => {
     }
   }
 });
+
+/** Of one credential with a lifetime of its own, and one without. */
+function withTimes(changes: object, ttl = '1h'): object {
+  const [other] = secretSync.secretSync.config.credentials;
+  return withSync({ config: { credentials: [{ ...ORDERS, ttl }, other], ...changes } });
+}
 
 function withCredential(...credentials: readonly { readonly connection?: object; readonly data?: object }[]): object {
   return withSync({

@@ -11,6 +11,7 @@
 {{- if and (not .identity.audience) (not .identity.clientSecretName) -}}
 {{- fail "secretSync.identity: set audience, or clientSecretName" -}}
 {{- end -}}
+{{- include "lakebase.checkTimes" .config -}}
 {{- $seen := dict -}}
 {{- $names := dict -}}
 {{- range .config.credentials -}}
@@ -42,6 +43,30 @@
 {{- $_ := set $names .name true -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* As the program compares them, with its defaults. */}}
+{{- define "lakebase.checkTimes" -}}
+{{- $at := dig "refresh" "at" 0.667 . -}}
+{{- $jitter := dig "refresh" "jitter" 0.1 . -}}
+{{- $floor := dig "refresh" "floor" "10s" . -}}
+{{- $initial := dig "backoff" "initial" "1s" . -}}
+{{- $max := dig "backoff" "max" "1m" . -}}
+{{- $shortest := 3600 -}}
+{{- range .credentials -}}
+{{- $shortest = min $shortest (include "lakebase.seconds" (.ttl | default "1h")) -}}
+{{- end -}}
+{{- if ge (float64 $jitter) (float64 $at) -}}
+{{- fail (printf "secretSync.config.refresh: jitter is %v: write less than at, which is %v" $jitter $at) -}}
+{{- else if gt (include "lakebase.seconds" $initial | int64) (include "lakebase.seconds" $max | int64) -}}
+{{- fail (printf "secretSync.config.backoff: initial is %s: write no more than max, which is %s" $initial $max) -}}
+{{- else if gt (include "lakebase.seconds" $floor | float64) (mulf $at $shortest) -}}
+{{- fail (printf "secretSync.config.refresh: floor is %s: write no more than at times the shortest ttl, %.0fs" $floor (mulf $at $shortest)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "lakebase.seconds" -}}
+{{- mul (regexFind "^[0-9]+" .) (get (dict "s" 1 "m" 60 "h" 3600) (regexFind "[smh]$" .)) -}}
 {{- end -}}
 
 {{/* Before anything is installed: Helm itself would stop half way. Where there is no API server to ask, nothing is said. */}}
