@@ -116,7 +116,7 @@ function podSettings(config: Schema): Readonly<Record<string, Schema>> {
     'pg-host': connection['host']!,
     'pg-database': connection['database']!,
     'pg-user': connection['user']!,
-    'run-as-user': { type: ['integer', 'string'], minimum: 1, pattern: '^[1-9][0-9]{0,9}$' },
+    'run-as-user': { type: ['integer', 'string'], minimum: 1, maximum: 2 ** 31 - 1, pattern: '^[1-9][0-9]{0,9}$' },
     'cpu-request': QUANTITY,
     'memory-request': QUANTITY,
     'memory-limit': QUANTITY,

@@ -41,6 +41,7 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
   [defaults({ files: 'pgpass;token' }), /\/injection\/defaults\/files: .*pattern/],
   [defaults({ directory: 'run/lakebase' }), /\/injection\/defaults\/directory: .*pattern/],
   [defaults({ 'run-as-user': 0 }), /\/injection\/defaults\/run-as-user: .*>= 1/],
+  [defaults({ 'run-as-user': 2 ** 31 }), /\/injection\/defaults\/run-as-user: .*<= 2147483647/],
   [defaults({ 'workspace-host': 'my-workspace' }), /\/injection\/defaults\/workspace-host: .*pattern/],
   [defaults({ 'memory-limit': 'much' }), /\/injection\/defaults\/memory-limit: .*pattern/],
   [{ injection: { namespaceDefaults: { 'my.apps': {} } } }, /\/injection\/namespaceDefaults: .*my\.apps/],
@@ -58,8 +59,8 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
     { secretSync: { networkPolicy: { egressPorts: ['443'] } } },
     /\/secretSync\/networkPolicy\/egressPorts\/0: .*integer/,
   ],
-  [{ secretSync: { resources: { limits: { memory: 'x' } } } }, /\/secretSync\/resources\/limits\/memory: .*pattern/],
   [{ secretSync: { networkPolicy: { egressPorts: [] } } }, /\/secretSync\/networkPolicy\/egressPorts: .*fewer than 1/],
+  [{ secretSync: { resources: { limits: { memory: 'x' } } } }, /\/secretSync\/resources\/limits\/memory: .*pattern/],
   [{ secretSync: { resources: { limits: { cpu: 'Gi' } } } }, /\/secretSync\/resources\/limits\/cpu: .*pattern/],
   [{ secretSync: { resources: { limits: { cpu: -1 } } } }, /\/secretSync\/resources\/limits\/cpu: .*>= 0/],
   [{ secretSync: { resources: { limits: { disk: '1Gi' } } } }, /\/secretSync\/resources\/limits: .*additional.*disk/],
@@ -148,7 +149,6 @@ describe('the chart', () => {
       if (value !== undefined) assert.equal(value, injection.defaults[name], name);
   });
 
-  test('has no apostrophe and no quote in what stands in the expressions of its policies', () => {
   test('compares the times of the program’s configuration with the defaults that the program has', () => {
     const { properties } = JSON.parse(readFileSync(join(root, 'docs/configuration.schema.json'), 'utf8')) as Schema;
     const found = [...read('templates/secret-sync/_helpers.tpl').matchAll(/dig "(\w+)" "(\w+)" (\S+) \./g)];
@@ -157,6 +157,7 @@ describe('the chart', () => {
       assert.equal(JSON.parse(value!), properties![section!]!.properties![option!]!.default, `${section}.${option}`);
   });
 
+  test('has no apostrophe and no quote in what stands in the expressions of its policies', () => {
     for (const shape of Object.values(SHAPES)) assert.doesNotMatch(Object.values(shape).join(), /['"`]/);
   });
 
@@ -244,8 +245,8 @@ interface ChartFile {
 interface Schema {
   readonly type?: unknown;
   readonly pattern?: string;
-  readonly properties?: Readonly<Record<string, Schema>>;
   readonly default?: unknown;
+  readonly properties?: Readonly<Record<string, Schema>>;
   readonly items?: Schema;
   readonly additionalProperties?: unknown;
 }

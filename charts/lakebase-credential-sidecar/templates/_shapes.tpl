@@ -41,7 +41,9 @@ pg-user:
   write: the Postgres role
 run-as-user:
   pattern: '^[1-9][0-9]{0,9}$'
-  write: the number of a user that is not root
+  # Kubernetes takes no more.
+  most: 2147483647
+  write: the number of a user that is not root, at most 2147483647
 cpu-request:
   pattern: &quantity '^[+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$'
   write: &aQuantity a quantity, as 50m of cpu or 64Mi of memory

@@ -68,6 +68,13 @@ const REFUSALS: readonly Refusal[] = [
   bad('cpu-request', '-1', /^cpu-request: write a quantity/),
   bad('memory-request', '-64Mi', /^memory-request: write a quantity/),
   bad('memory-limit', '.', /^memory-limit: write a quantity/),
+  bad('memory-request', '300Mi', /^memory-request is 300Mi, above memory-limit, which is 256Mi: write less into the/),
+  bad(
+    'memory-limit',
+    '0.05Gi',
+    /^memory-request is 64Mi, above memory-limit, which is 0\.05Gi: .*-request, or more into/,
+  ),
+  bad('run-as-user', '2147483648', /^run-as-user is 2147483648: write .*\/run-as-user, at most 2147483647$/),
   bad('run-as-user', 'node', /^run-as-user is node: write the number of a user into the annotation .*\/run-as-user/),
   bad(
     'run-as-user',
@@ -153,6 +160,8 @@ describe('what injection refuses', { skip }, () => {
     const allowed = { ...good, 'allow-pgpassword': 'true' };
     await world.create(podOf(allowed, {}, withVariable('PGPASSWORD', '')));
     await world.create(podOf({ ...good, 'run-as-user': '1000' }, nobody));
+    await world.create(podOf({ ...good, 'run-as-user': '2147483647' }, nobody));
+    await world.create(podOf({ ...good, 'memory-request': '.25Gi', 'memory-limit': '268435456' }));
     await world.create(podOf({ ...good, containers: 'orders' }, { initContainers: [containerOf('other', asUser(7))] }));
     await world.create(podOf(good, {}, withVariable('PGPASSFILE', '/run/lakebase/pgpass')));
     await world.create(podOf({ ...good, files: 'token', 'pg-host': '' }));

@@ -68,6 +68,21 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
     withTimes({ refresh: { floor: '4m' } }, '300s'),
     /secretSync\.config\.refresh: floor is 4m: write no more than at times the shortest ttl, 200s/,
   ],
+  [
+    'a default of memory that is above its limit',
+    withDefaults({ defaults: { 'memory-request': '0.3e9' } }),
+    /injection\.defaults: memory-request is 0\.3e9, above memory-limit, which is 256Mi: write less into the one, or more/,
+  ],
+  [
+    'a limit of memory that is below the default of its request',
+    withDefaults({ namespaceDefaults: { orders: { 'memory-limit': '63Mi' } } }),
+    /injection\.namespaceDefaults\.orders: memory-request is 64Mi, above memory-limit, which is 63Mi: write less/,
+  ],
+  [
+    'a default user that Kubernetes has none of',
+    withDefaults({ defaults: { 'run-as-user': '2147483648' } }),
+    /injection\.defaults: run-as-user is 2147483648: write the number of a user that is not root, at most 2147483647/,
+  ],
   ['a value that there is none of', { injection: { on: true } }, /injection.*'?on'?/],
   [
     'a pooler among the defaults of injection',
@@ -98,6 +113,21 @@ describe('values of the chart', { skip }, () => {
   after(() => shared.undo());
 
   for (const helm of HELMS) {
+    test(`${helm} takes as much memory as the limit, in whatever unit`, async () => {
+      for (const asked of [
+        '256Mi',
+        '.25Gi',
+        '268435456',
+        268_435_456,
+        '268435456000m',
+        '2.68435456E8',
+        '2.68435456e+8',
+      ])
+        await client.template(helm, withDefaults({ defaults: { 'memory-request': asked } }));
+      for (const allowed of ['65537Ki', '68M', '.1G', '1T', '1P', '1E', '1Ti', '1Pi', '1Ei', '67108864000000u'])
+        await client.template(helm, withDefaults({ namespaceDefaults: { orders: { 'memory-limit': allowed } } }));
+    });
+
     test(`${helm} takes times that are as far apart as they may be`, async () => {
       const refresh = { at: 0.95, jitter: 0, floor: '57m' };
       await client.template(helm, withTimes({ refresh, backoff: { initial: '60s', max: '1m' } }));

@@ -12,9 +12,15 @@
 
 {{/* The variables of both policies: what is injected is what is validated. */}}
 {{- define "lakebase.settings" -}}
-{{- include "lakebase.checkEach" (list "injection.defaults" (.Values.injection.defaults | default dict)) -}}
+{{- $shapes := include "lakebase.shapes" . | fromYaml -}}
+{{- $amount := index $shapes "memory-limit" "pattern" -}}
+{{- $defaults := .Values.injection.defaults | default dict -}}
+{{- include "lakebase.checkEach" (list "injection.defaults" $defaults) -}}
+{{- include "lakebase.checkMemory" (list "injection.defaults" $defaults) -}}
 {{- range $namespace, $own := .Values.injection.namespaceDefaults -}}
-{{- include "lakebase.checkEach" (list (printf "injection.namespaceDefaults.%s" $namespace) $own) -}}
+{{- $whose := printf "injection.namespaceDefaults.%s" $namespace -}}
+{{- include "lakebase.checkEach" (list $whose $own) -}}
+{{- include "lakebase.checkMemory" (list $whose (merge (deepCopy ($own | default dict)) $defaults)) -}}
 {{- end -}}
 - name: annotations
   expression: "has(object.metadata.annotations) ? object.metadata.annotations : {}"
@@ -44,9 +50,15 @@
 - name: users
   expression: "variables.candidates.filter(c, variables.only.size() == 0 || c.name in variables.only).map(c, c.?securityContext.?runAsUser.orValue(variables.podUser)).filter(u, u >= 0)"
 - name: user
-  expression: "variables.userSetting != '' ? (variables.userSetting.matches('^[0-9]{1,10}$') ? int(variables.userSetting) : -1) : variables.users.size() > 0 ? variables.users[0] : variables.defaultUser.matches('^[0-9]{1,10}$') ? int(variables.defaultUser) : -1"
+  expression: "variables.userSetting != '' ? (variables.userSetting.matches('^[0-9]{1,10}$') && int(variables.userSetting) <= {{ index $shapes "run-as-user" "most" | int64 }} ? int(variables.userSetting) : -1) : variables.users.size() > 0 ? variables.users[0] : variables.defaultUser.matches('^[0-9]{1,10}$') ? int(variables.defaultUser) : -1"
 - name: mountPath
-  expression: "variables.directory.matches(r'{{ (include "lakebase.shapes" . | fromYaml).directory.pattern }}') ? variables.directory : '/run/lakebase'"
+  expression: "variables.directory.matches(r'{{ $shapes.directory.pattern }}') ? variables.directory : '/run/lakebase'"
+- name: asked
+  expression: "variables.memoryRequest.matches(r'{{ $amount }}') ? variables.memoryRequest : '{{ index $shapes "memory-request" "default" }}'"
+- name: allowed
+  expression: "variables.memoryLimit.matches(r'{{ $amount }}') ? variables.memoryLimit : '{{ index $shapes "memory-limit" "default" }}'"
+- name: isAllowed
+  expression: "quantity(variables.asked).compareTo(quantity(variables.allowed)) <= 0"
 {{- end -}}
 
 {{- define "lakebase.settingKeys" -}}
@@ -103,11 +115,30 @@ least never look at ConfigMaps again until they are restarted (kubernetes/kubern
 {{- range $key, $shape := include "lakebase.shapes" . | fromYaml -}}
 {{- with include "lakebase.settingText" (get $settings $key | default "") -}}
 {{- $parts := splitList "," . -}}
-{{- if or (not (regexMatch $shape.pattern .)) (and $shape.refused (regexMatch $shape.refused .)) (and (eq $key "files") (ne (len $parts) (len (uniq $parts)))) -}}
+{{- if or (not (regexMatch $shape.pattern .)) (and $shape.most (gt (int64 .) (int64 $shape.most))) (and $shape.refused (regexMatch $shape.refused .)) (and (eq $key "files") (ne (len $parts) (len (uniq $parts)))) -}}
 {{- fail (printf "%s: %s is %s: write %s" $whose $key . $shape.write) -}}
 {{- else if eq $key "pg-host" -}}
 {{- include "lakebase.refusePooler" (list $whose $key .) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* What the API server would refuse in each pod. The settings are all that count together, but for those that nobody has set. */}}
+{{- define "lakebase.checkMemory" -}}
+{{- $shapes := include "lakebase.shapes" . | fromYaml -}}
+{{- $settings := index . 1 -}}
+{{- $asked := include "lakebase.settingText" (index $settings "memory-request" | default (index $shapes "memory-request" "default")) -}}
+{{- $allowed := include "lakebase.settingText" (index $settings "memory-limit" | default (index $shapes "memory-limit" "default")) -}}
+{{- if gt (include "lakebase.amount" $asked | float64) (include "lakebase.amount" $allowed | float64) -}}
+{{- fail (printf "%s: memory-request is %s, above memory-limit, which is %s: write less into the one, or more into the other" (index . 0) $asked $allowed) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Of a quantity of Kubernetes, as a number. */}}
+{{- define "lakebase.amount" -}}
+{{- $units := dict "" 1 "n" 1e-9 "u" 1e-6 "m" 1e-3 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 -}}
+{{- $units = merge $units (dict "Ki" 0x1p10 "Mi" 0x1p20 "Gi" 0x1p30 "Ti" 0x1p40 "Pi" 0x1p50 "Ei" 0x1p60) -}}
+{{- $unit := regexFind "([KMGTPE]i|[numkMGTPE])$" . -}}
+{{- mulf (trimSuffix $unit . | float64) (get $units $unit) -}}
 {{- end -}}
