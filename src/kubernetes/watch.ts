@@ -53,6 +53,7 @@ export async function watchForEver(
       if (refusal !== undefined) throw explain(refusal);
       if (!isProven) throw endedAtOnce();
     } catch (error) {
+      ended.abort(); // what follows takes time, and proves nothing
       if (signal.aborted) return;
       if (!(error instanceof SinkError)) throw error;
       failures += 1;

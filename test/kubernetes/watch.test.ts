@@ -10,7 +10,7 @@ type Act = (handlers: WatchHandlers, clock: FakeClock) => ApiAnswer | undefined 
 const EXPIRED = { code: 410, reason: 'Expired', message: 'too old resource version' };
 
 /** Each watch acts as the script says; the last one never ends. */
-async function startWatching(t: TestContext, script: readonly Act[]) {
+async function startWatching(t: TestContext, script: readonly Act[], { looksForMs = 0 } = {}) {
   const clock = new FakeClock();
   const startedAt: number[] = [];
   const log: string[] = [];
@@ -37,7 +37,7 @@ async function startWatching(t: TestContext, script: readonly Act[]) {
     {
       catchUp: async () => {
         log.push('caught up');
-        await Promise.resolve();
+        if (looksForMs > 0) await clock.sleep(looksForMs, stop).catch(() => {});
       },
       take: ({ type }) => log.push(type),
       explain: ({ status, retryAfterMs }) => new SinkError('unknown', `${status}`, { retryAfterMs }),
@@ -97,6 +97,18 @@ for (const [what, last] of Object.entries({
     assert.deepEqual(said, [`trouble ${problem}`, 'fine']);
   });
 }
+
+test('a slow look after a watch that fails as soon as it has begun is no watch that lasts', async (t) => {
+  const fail: Act = ({ onOpen, onEvent }) => {
+    onOpen();
+    onEvent({ type: 'ERROR', object: { code: 500, message: 'etcd is away' } });
+    return undefined;
+  };
+  const { clock, log } = await startWatching(t, [fail, fail, fail], { looksForMs: 8_000 });
+  await clock.advance(60_000);
+  const said = log.filter((line) => line !== 'caught up');
+  assert.deepEqual(said, ['trouble 500', 'fine']);
+});
 
 test('an event that says that the server has forgotten where we were (410) costs a second', async (t) => {
   const forget: Act = ({ onOpen, onEvent }) => {
