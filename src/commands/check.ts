@@ -43,10 +43,11 @@ export async function check({ load, stdout, signal }: CheckOptions): Promise<boo
     }
   });
   if (config === undefined) return report.finish();
-  const { configFile, credentials } = config;
+  const { configFile, credentials, unknownVariables } = config;
+  const unknown = unknownVariables.length === 0 ? '' : `; not known, so ignored: ${unknownVariables.join(', ')}`;
   report.add('configuration', {
     isOk: true,
-    text: `${configFile ?? 'from the environment'}: ${credentials.map(({ name }) => name).join(', ')}`,
+    text: `${configFile ?? 'from the environment'}: ${credentials.map(({ name }) => name).join(', ')}${unknown}`,
   });
   report.add('identity', { isOk: true, text: await describeIdentity(config.auth) });
   const cli = await checkCli(config, { signal });

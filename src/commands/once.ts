@@ -28,8 +28,11 @@ export async function once({ config, timeout = TIMEOUT, signal }: OnceOptions): 
   const timeoutMs = parseDuration(timeout);
   if (timeoutMs === undefined) throw new UsageError(`--timeout "${timeout}" is no duration such as 90s, 15m or 1h`);
   findCommand(config.minter.cli.command, config.childEnvironment['PATH'] ?? '');
+  const log = createLogger({ level: config.log.level, version });
+  const { unknownVariables: variables } = config;
+  if (variables.length > 0) log.warn({ variables }, 'variables that are not known are ignored');
   const observer = createObserver({
-    log: createLogger({ level: config.log.level, version }),
+    log,
     metrics: createMetrics(clock),
     clock,
     refreshes: false,

@@ -96,6 +96,8 @@ class Operation {
     const address = await listen(server, this.#http);
     const names = this.#config.credentials.map(({ name }) => name);
     this.#warnOfShortLives(this.#config);
+    const { unknownVariables: variables } = this.#config;
+    if (variables.length > 0) this.#log.warn({ variables }, 'variables that are not known are ignored');
     this.#log.info({ ...address, credentials: names, uid: process.getuid?.(), node: process.versions.node }, 'started');
     if (!signal.aborted) await stopped;
     this.#log.info({ reason: (signal.reason as Error).message }, 'stopping; the files stay');

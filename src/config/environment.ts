@@ -166,6 +166,17 @@ export function read(env: Environment, name: VariableName): string | undefined {
   return value === '' ? undefined : value;
 }
 
+/** What Kubernetes injects for a Service, whose name may begin like ours. */
+const OF_A_SERVICE = /_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_\w+)?)$/;
+
+/** Names that look like ours and are none: somebody may have misspelled one. */
+export function unknownVariables(env: Environment): string[] {
+  const known = new Set<string>(VARIABLES.map(({ name }) => name));
+  return Object.keys(env).filter(
+    (name) => /^LAKEBASE_\w{1,60}$/.test(name) && env[name] !== '' && !known.has(name) && !OF_A_SERVICE.test(name),
+  );
+}
+
 export function readOrDefault(env: Environment, name: VariableName): string | undefined {
   return read(env, name) ?? VARIABLES.find((variable) => variable.name === name)?.default;
 }

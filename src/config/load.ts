@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { Auth } from '../credential/auth.ts';
 import { ConfigError, type ConfigIssue } from '../credential/errors.ts';
 import type { Connection } from '../credential/ports.ts';
-import { childEnvironment, read, VARIABLES, type Environment, type Flags } from './environment.ts';
+import { childEnvironment, read, unknownVariables, VARIABLES, type Environment, type Flags } from './environment.ts';
 import { resolveIdentity } from './identity.ts';
 import { credentialFromEnvironment, sourceOf, withDefaultUser, withSettings, type Input } from './layers.ts';
 import type { Format } from './options.ts';
@@ -18,6 +18,8 @@ export interface Config extends Pick<FileConfig, 'minter' | 'refresh' | 'backoff
   readonly configFile: string | undefined;
   /** Absolute; undefined for the service account of the pod. */
   readonly kubeconfig: string | undefined;
+  /** They count for nothing; see `unknownVariables`. */
+  readonly unknownVariables: readonly string[];
 }
 
 export interface CredentialConfig {
@@ -82,6 +84,7 @@ export async function loadConfig({ env, flags = {} }: LoadOptions): Promise<Conf
     childEnvironment: childEnvironment(env),
     configFile,
     kubeconfig: kubeconfig === undefined ? undefined : resolve(kubeconfig),
+    unknownVariables: unknownVariables(env),
   };
 }
 
@@ -93,10 +96,11 @@ async function readBase(
 ): Promise<Input | undefined> {
   if (configFile === undefined) {
     if (read(env, 'LAKEBASE_ENDPOINT') ?? read(env, 'LAKEBASE_INSTANCE')) return credentialFromEnvironment(env);
+    const unknown = unknownVariables(env);
+    const misspelled = unknown.length === 0 ? '' : `; not known, so perhaps misspelled: ${unknown.join(', ')}`;
     issues.push({
       path: '',
-      message:
-        'no credential is configured: name a file with --config or LAKEBASE_CREDENTIAL_CONFIG, or set LAKEBASE_ENDPOINT or LAKEBASE_INSTANCE',
+      message: `no credential is configured: name a file with --config or LAKEBASE_CREDENTIAL_CONFIG, or set LAKEBASE_ENDPOINT or LAKEBASE_INSTANCE${misspelled}`,
     });
     return undefined;
   }

@@ -152,7 +152,7 @@ const FORMATS = `| format | content | needs |
 
 Beside the files of a credential stands \`.NAME.state.json\`, which never holds the token.`;
 
-const ENVIRONMENT = `An empty variable counts as one that is not set. Variables that are not listed here are ignored, because Kubernetes injects some for every Service; a \`LAKEBASE_CREDENTIAL_HTTP_PORT\` that holds such a service link (\`tcp://…\`) is ignored too.`;
+const ENVIRONMENT = `An empty variable counts as one that is not set. Variables that are not listed here are ignored, because Kubernetes injects some for every Service; a \`LAKEBASE_CREDENTIAL_HTTP_PORT\` that holds such a service link (\`tcp://…\`) is ignored too. One that begins with \`LAKEBASE_\` and comes from no Service may be misspelled, so \`check\` and the log name it.`;
 
 const WITHOUT_FILE = `Without a file, \`LAKEBASE_ENDPOINT\` or \`LAKEBASE_INSTANCE\` describes the one credential. With a file, a \`LAKEBASE_…\` variable of this table is a problem and \`PG*\` is ignored.`;
 

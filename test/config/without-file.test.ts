@@ -125,3 +125,22 @@ test('a format that needs a user says so where no client id mints', async () => 
   const found = await problems(loadConfig({ env: { ...env, DATABRICKS_AUTH_TYPE: 'pat', DATABRICKS_TOKEN: 'x' } }));
   assert.deepEqual(found, ['PGUSER: is missing: needed by pgpass']);
 });
+
+test('a variable that looks like ours and is none is named, and those that Kubernetes injects for Services are not', async () => {
+  const ofServices = Object.fromEntries(
+    ['SERVICE_HOST', 'SERVICE_PORT', 'SERVICE_PORT_HTTP', 'PORT', 'PORT_9467_TCP', 'PORT_9467_TCP_ADDR'].map((end) => [
+      `LAKEBASE_CREDENTIAL_${end}`,
+      '10.0.0.1',
+    ]),
+  );
+  const misspelled = { LAKEBASE_CREDENTIAL_FILE: 'token', LAKEBASE_TLL: '15m' };
+  const env = { ...ENVIRONMENT, ...ofServices, LAKEBASE_EMPTY: '', OTHER_LAKEBASE: 'x' };
+  assert.deepEqual((await loadConfig({ env })).unknownVariables, []);
+  assert.deepEqual((await loadConfig({ env: { ...env, ...misspelled } })).unknownVariables, Object.keys(misspelled));
+
+  const found = await problems(loadConfig({ env: { ...IDENTITY, LAKEBASE_ENDPIONT: ENDPOINT } }));
+  assert.match(
+    found.join('\n'),
+    /^no credential is configured: .*; not known, so perhaps misspelled: LAKEBASE_ENDPIONT$/,
+  );
+});

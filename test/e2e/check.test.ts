@@ -6,7 +6,7 @@ import { standInCli, type Cli } from '../support/clis.ts';
 import { credential, type SetupOptions } from '../support/sidecar-setup.ts';
 import { scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
-import { runCommand } from '../support/sidecar.ts';
+import { runCommand, startSidecar } from '../support/sidecar.ts';
 import type { Workspace } from '../support/workspace.ts';
 
 const ESCAPE = '\u{1b}';
@@ -225,4 +225,15 @@ test('check lists every problem of a bad configuration', { timeout: 30_000 }, as
   assert.match(stdout, /✗ fail configuration: refresh\.at: /);
   assert.match(stdout, /✗ fail configuration: unknown: /);
   assert.match(stdout, /2 of 2 checks failed/);
+});
+
+test('check, once and run name a variable that may be misspelled', { timeout: 30_000 }, async (t) => {
+  const setup = { workspace: await workspaceFor(t), env: { LAKEBASE_CREDENTIAL_LEVEL: 'debug' } };
+  const { code, stdout } = await runCommand(t, 'check', setup);
+  assert.equal(code, 0, stdout);
+  assert.match(stdout, /configuration: .*: backstage; not known, so ignored: LAKEBASE_CREDENTIAL_LEVEL$/m);
+  const isSaid = /"variables":\["LAKEBASE_CREDENTIAL_LEVEL"\],"msg":"variables that are not known are ignored"/;
+  assert.match((await runCommand(t, 'once', setup)).stdout, isSaid);
+  const sidecar = await startSidecar(t, setup);
+  await sidecar.logged('variables that are not known are ignored');
 });
