@@ -73,7 +73,9 @@ export async function loadConfig({ env, flags = {} }: LoadOptions): Promise<Conf
   const input = withDefaultUser(layered, defaultUser(env, auth));
   const { data, error } = configSchema.safeParse(input.value);
   issues.push(...(error === undefined ? [] : toIssues(error.issues, input)));
-  if (data === undefined || auth === undefined || issues.length > 0) throw new ConfigError(firstPerPath(issues));
+  if (data === undefined || auth === undefined || issues.length > 0) {
+    throw new ConfigError(firstPerPath(issues).map((issue) => pointAtWhiteSpace(issue, env)));
+  }
 
   const { credentials, ...rest } = data;
   const kubeconfig = read(env, 'KUBECONFIG');
@@ -140,6 +142,13 @@ function toIssues(found: readonly SchemaIssue[], { sources }: Input): ConfigIssu
       message: issue.message,
     }));
   });
+}
+
+/** Nobody sees it, and it comes from `echo`, from files, and from Windows. */
+function pointAtWhiteSpace({ path, message }: ConfigIssue, env: Environment): ConfigIssue {
+  const value = Object.hasOwn(env, path) ? env[path] : undefined;
+  if (value === value?.trim()) return { path, message };
+  return { path, message: `${message}; it begins or ends with white space, such as a line break` };
 }
 
 /** A value that is wrong by itself is often wrong in relation to others too; the first problem is the plain one. */

@@ -144,3 +144,21 @@ test('a variable that looks like ours and is none is named, and those that Kuber
     /^no credential is configured: .*; not known, so perhaps misspelled: LAKEBASE_ENDPIONT$/,
   );
 });
+
+test('white space that nobody sees at the end of a variable is pointed at', async () => {
+  const env = { ...ENVIRONMENT, LAKEBASE_ENDPOINT: `${ENDPOINT}\r`, PGPORT: '5432\n', PGSSLMODE: 'on' };
+  const client = { DATABRICKS_HOST: `${IDENTITY.DATABRICKS_HOST}\n`, DATABRICKS_CLIENT_ID: 'client 1' };
+  const found = await problems(loadConfig({ env: { ...env, ...client } }));
+  const isPointedAt = (line: string): boolean =>
+    line.endsWith('; it begins or ends with white space, such as a line break');
+  assert.deepEqual(
+    found.map((line) => [line.slice(0, line.indexOf(':')), isPointedAt(line)]),
+    [
+      ['DATABRICKS_HOST', true],
+      ['DATABRICKS_CLIENT_ID', false],
+      ['LAKEBASE_ENDPOINT', true],
+      ['PGPORT', true],
+      ['PGSSLMODE', false],
+    ],
+  );
+});
