@@ -23,6 +23,7 @@ body {
 }
 code { font: .867em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
 header, .title { display: flex; flex-wrap: wrap; align-items: center; justify-content: space-between; gap: .25rem 1rem; }
+a { margin-right: .5em; color: inherit; overflow-wrap: anywhere; }
 h1 { font-size: 1.35rem; font-weight: 650; letter-spacing: -.015em; }
 h2 { font-size: 1.1rem; font-weight: 650; letter-spacing: -.01em; }
 h3, dt { color: var(--quiet); font-size: .8rem; font-weight: 500; }

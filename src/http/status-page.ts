@@ -37,7 +37,10 @@ export function renderStatusPage(report: StatusReport): string {
             <h1>Lakebase credentials</h1>
             ${ready ? badge('good', '✓', 'ready') : badge('bad', '✕', 'not ready')}
           </header>
-          <p class="quiet small">As of ${time(now, now)}</p>
+          <div class="small">
+            <p class="quiet">As of ${time(now, now)}</p>
+            ${credentials.length > 1 ? attention(credentials) : ''}
+          </div>
           ${credentials.length === 0 ? html`<section>No credential is configured.</section>` : credentials.map((one) => card(one, now))}
         </main>
         <footer class="quiet small">lakebase-credential-sidecar ${version}</footer>
@@ -47,10 +50,28 @@ export function renderStatusPage(report: StatusReport): string {
   return page.markup;
 }
 
+/** Nobody should have to look through fifty cards for the one that is in trouble. */
+function attention(credentials: readonly CredentialReport[]): Html {
+  const names = credentials.filter(needsAttention).map(({ name }) => name);
+  if (names.length === 0) return html``;
+  const links = names.map((name) => html` <a href="#${anchor(name)}">${name}</a>`);
+  return html`<p>Look at ${names.length} of ${credentials.length}:${links}</p>`;
+}
+
+/** One that has only just started does not. */
+function needsAttention({ lastFailure, sinks, state }: CredentialReport): boolean {
+  if (state === 'pending') return lastFailure !== null || sinks.some(({ failure }) => failure !== null);
+  return state !== 'fresh' || sinks.some(({ failure, ready }) => failure !== null || !ready);
+}
+
+function anchor(name: string): string {
+  return `credential-${name}`;
+}
+
 function card(credential: CredentialReport, now: string): Html {
   const { fingerprint, lastAttemptAt, lastSuccessAt, name, resource, sinks, state } = credential;
   const { tone, sign } = BADGES[state];
-  return html`<section>
+  return html`<section id="${anchor(name)}">
     <div class="title">
       <h2>${name}</h2>
       ${badge(tone, sign, state)}

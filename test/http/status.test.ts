@@ -159,5 +159,26 @@ describe('the page', () => {
     assert.match(body, /<rect class="due" x="36\.67%"/);
   });
 
+  test('names at its top, of several credentials, those that are in trouble, and leads to them', () => {
+    const current = credentialWith();
+    const failure = { error: new SinkError('no_space', 'full'), at: NOW, retryAt: NOW };
+    const failing = { ...holding(current), failure };
+    const statuses = [
+      statusWith({ name: 'well' }),
+      statusWith({ name: 'starting', current: undefined, sinks: [lacking('missing', 'not there')] }),
+      statusWith({ name: 'never', current: undefined, lastFailure, consecutiveFailures: 1 }),
+      statusWith({ name: 'retrying', lastFailure, consecutiveFailures: 1 }),
+      statusWith({ name: 'lacking', sinks: [lacking('wrong_mode', 'mode 0644')] }),
+      statusWith({ name: 'behind', sinks: [failing] }),
+    ];
+    const body = page(...statuses);
+    const [, words = ''] = /<p>(Look at \d+ of \d+:.*?)<\/p>/.exec(body) ?? [];
+    const names = ['never', 'retrying', 'lacking', 'behind'];
+    const links = names.map((name) => ` <a href="#credential-${name}">${name}</a>`);
+    assert.equal(words, `Look at 4 of 6:${links.join('')}`);
+    for (const name of names) assert.ok(body.includes(`<section id="credential-${name}">`), name);
+    assert.doesNotMatch(page(statusWith(), statusWith({ name: 'other' })), /Look at/);
+  });
+
   test('says so when nothing is configured', () => assert.match(page(), /No credential is configured/));
 });
