@@ -49,6 +49,12 @@ const RULES: readonly Rule[] = [
       'check the clock of this machine, and until when the certificate of DATABRICKS_HOST, or of a proxy, is valid',
   },
   {
+    pattern: /first record does not look like a TLS handshake|server gave HTTP response to HTTPS client/,
+    failure: 'network',
+    message: 'what answers at the address of the workspace, or of a proxy, does not speak TLS',
+    remedy: 'check DATABRICKS_HOST; begin the address in HTTPS_PROXY with http://, unless the proxy itself takes TLS',
+  },
+  {
     pattern: /x509:|tls: /,
     failure: 'network',
     message: 'the certificate of the workspace was not accepted',

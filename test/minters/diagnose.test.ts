@@ -76,6 +76,12 @@ for (const [stderr, failure, message] of [
     'network',
     /not valid at the time of this machine/,
   ],
+  [
+    'Error: Get "https://h/oidc": proxyconnect tcp: tls: first record does not look like a TLS handshake',
+    'network',
+    /proxy, does not speak TLS/,
+  ],
+  ['Error: Get "https://h/oidc": http: server gave HTTP response to HTTPS client', 'network', /does not speak TLS/],
   ['Error: Get "https://h/": net/http: TLS handshake timeout', 'network', /certificate|connection/],
   ['Error: Get "https://h/": dial tcp 10.0.0.1:443: connect: connection refused', 'network', /connection/],
   ['Error: Get "https://h/": dial tcp: lookup h on 10.0.0.1:53: server misbehaving', 'network', /connection/],
