@@ -145,6 +145,13 @@ const RULES: readonly Rule[] = [
     remedy: 'check that the identity is active in this workspace; a DATABRICKS_TOKEN may have expired or been revoked',
   },
   {
+    pattern: /<html[^]*(?:Bad Gateway|Gateway Time-?out|Service (?:Temporarily )?Unavailable)/i,
+    failure: 'bad_response',
+    message: 'a gateway answered in the place of the workspace, which it did not reach',
+    remedy:
+      'nothing, if the workspace is out: it is tried again until it answers; else check DATABRICKS_HOST and proxies',
+  },
+  {
     pattern: /failed to unmarshal|received HTML response|<html/i,
     failure: 'bad_response',
     message: 'the workspace answered with something that is not the API',

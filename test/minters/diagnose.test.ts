@@ -34,7 +34,7 @@ const EXPECTED: Readonly<Record<string, readonly [failure: MintFailure, message:
   'HTTP 400 on minting': ['unknown', /CLI failed/],
   'HTTP 401 on minting': ['auth', /did not accept the access token/, /active in this workspace.*DATABRICKS_TOKEN/],
   'HTTP 500 on minting': ['unknown', /CLI failed/],
-  'HTTP 502 HTML page on minting': ['bad_response', /not the API/],
+  'HTTP 502 HTML page on minting': ['bad_response', /a gateway answered/, /until it answers/],
   'HTTP 200 HTML page on minting': ['bad_response', /not the API/],
   'broken JSON answered': ['bad_response', /not the API/],
   'HTTP 403 at the token endpoint': ['auth', /network address/, /IP access list/],
