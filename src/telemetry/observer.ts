@@ -1,4 +1,5 @@
 import { rfc3339, shortFingerprint, wholeSeconds } from '../credential/display.ts';
+import { SINK_REMEDIES } from '../credential/failures.ts';
 import type { Clock, Credential, Observer } from '../credential/ports.ts';
 import { remainingMs } from '../credential/schedule.ts';
 import type { Logger } from './logger.ts';
@@ -82,9 +83,10 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
     },
 
     sinkRepairsLimited(credential, sink, resumeAt) {
-      const fields = { sink, resumeAt: rfc3339(resumeAt) };
+      const { foreign_content: remedy } = SINK_REMEDIES;
+      const fields = { sink, remedy, resumeAt: rfc3339(resumeAt) };
       logOf(credential).warn(fields, 'sink changed by somebody else again and again; repairs wait');
-      report(credential, sink, 'changed by somebody else again and again; repairs wait');
+      report(credential, sink, 'changed by somebody else again and again; repairs wait', remedy);
     },
 
     sinkWatchChanged(credential, sink, problem) {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { MintError, SinkError } from '../../src/credential/errors.ts';
+import { SINK_REMEDIES } from '../../src/credential/failures.ts';
 import type { Observer } from '../../src/credential/ports.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
@@ -190,8 +191,8 @@ const rows: {
     fire: (observer) => observer.sinkRepairsLimited('backstage', SINK, NOW + 1_000),
     level: 'warn',
     msg: 'sink changed by somebody else again and again; repairs wait',
-    fields: { sink: SINK, resumeAt: '2026-11-23T12:00:01.000Z' },
-    problem: `backstage: ${SINK}: changed by somebody else again and again; repairs wait`,
+    fields: { sink: SINK, remedy: SINK_REMEDIES.foreign_content, resumeAt: '2026-11-23T12:00:01.000Z' },
+    problem: `backstage: ${SINK}: changed by somebody else again and again; repairs wait: ${SINK_REMEDIES.foreign_content}`,
   },
 ];
 
