@@ -7,7 +7,8 @@ export const MINT_REMEDIES = {
   timeout: 'check that the workspace answers from this network, and whether it throttles (429) this service principal',
   auth: 'check the client id and the secret or the federation policy of the service principal',
   permission: 'give the service principal CAN USE on the Lakebase project or instance',
-  not_found: 'check the name of the endpoint or instance against `databricks postgres list-endpoints`',
+  not_found:
+    'check its name against `databricks postgres list-endpoints`, that of an instance against `databricks database list-database-instances`',
   network: 'check DATABRICKS_HOST, name resolution, proxies and certificates from this network',
   bad_response: 'check that DATABRICKS_HOST names the workspace itself, and no proxy or login page answers for it',
   short_lived: 'check the clock of this machine against the time of the service',

@@ -23,7 +23,11 @@ const FAULTS: Readonly<Record<Exclude<MintFailure, 'spawn'>, readonly [Route, Fa
   timeout: ['credential', 'hang', /whether it throttles \(429\)/],
   auth: ['token', { status: 401, body: { error: 'invalid_client', error_description: 'No' } }, /new OAuth secret/],
   permission: ['credential', { status: 403, body: { message: 'User does not have CAN_USE' } }, /CAN USE/],
-  not_found: ['credential', { status: 404, body: { message: 'endpoint does not exist' } }, /list-endpoints/],
+  not_found: [
+    'credential',
+    { status: 404, body: { message: 'endpoint does not exist' } },
+    /list-endpoints.*list-database-instances/,
+  ],
   network: ['credential', 'truncated', /check DATABRICKS_HOST/],
   bad_response: ['credential', 'broken-json', /names the workspace itself/],
   short_lived: ['credential', hardlyLiving, /check the clock of this machine/],
