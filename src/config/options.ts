@@ -122,11 +122,17 @@ const credential = object({
     'Label in logs and metrics, and part of the name of the state file. A DNS label, unique.',
   ),
   endpoint: optional(
-    text(ENDPOINT, 'of the form projects/PROJECT/branches/BRANCH/endpoints/ENDPOINT'),
+    text(
+      ENDPOINT,
+      'of the form projects/PROJECT/branches/BRANCH/endpoints/ENDPOINT; a Provisioned instance is named by instance (LAKEBASE_INSTANCE) instead',
+    ),
     'A Lakebase Autoscaling endpoint, `projects/…/branches/…/endpoints/…`. Exactly one of `endpoint` and `instance`.',
   ),
   instance: optional(
-    text(INSTANCE, 'the name of a database instance: at most 63 letters, digits, - and _'),
+    text(
+      INSTANCE,
+      'the name of a database instance: at most 63 letters, digits, - and _; an Autoscaling endpoint is named by endpoint (LAKEBASE_ENDPOINT) instead',
+    ),
     'A Lakebase Provisioned instance, by name. Exactly one of `endpoint` and `instance`.',
   ),
   ttl: optional(

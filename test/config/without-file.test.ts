@@ -162,3 +162,14 @@ test('white space that nobody sees at the end of a variable is pointed at', asyn
     ],
   );
 });
+
+test('an endpoint in the place of an instance, and the other way round, are told where they belong', async () => {
+  const { LAKEBASE_ENDPOINT: _, ...env } = ENVIRONMENT;
+  const [endpoint = ''] = await problems(loadConfig({ env: { ...env, LAKEBASE_ENDPOINT: 'my-instance' } }));
+  assert.match(
+    endpoint,
+    /^LAKEBASE_ENDPOINT: must be of the form projects\/.*; a Provisioned instance .*LAKEBASE_INSTANCE/,
+  );
+  const [instance = ''] = await problems(loadConfig({ env: { ...env, LAKEBASE_INSTANCE: ENDPOINT } }));
+  assert.match(instance, /^LAKEBASE_INSTANCE: must be the name of .*; an Autoscaling endpoint .*LAKEBASE_ENDPOINT/);
+});
