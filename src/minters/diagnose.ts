@@ -70,7 +70,8 @@ const RULES: readonly Rule[] = [
     pattern: /subject_token is not a JWT/,
     failure: 'auth',
     message: 'the workspace cannot read the OIDC token',
-    remedy: 'remove the trailing newline from the file DATABRICKS_OIDC_TOKEN_FILEPATH names: the CLI sends it as it is',
+    remedy:
+      'remove the trailing newline from the file DATABRICKS_OIDC_TOKEN_FILEPATH names, which the CLI sends as it is; if it has none, it holds no token',
   },
   {
     pattern: /subject token expired/,
@@ -83,6 +84,12 @@ const RULES: readonly Rule[] = [
     failure: 'auth',
     message: 'the OIDC token file does not exist',
     remedy: 'mount the projected service-account token, and let DATABRICKS_OIDC_TOKEN_FILEPATH name its file',
+  },
+  {
+    pattern: /file-oidc auth: file .* is empty/,
+    failure: 'auth',
+    message: 'the OIDC token file is empty',
+    remedy: 'let DATABRICKS_OIDC_TOKEN_FILEPATH name the file of the projected service-account token',
   },
   {
     pattern: /file-oidc auth: .*(?:permission denied|is a directory|no such file)/,

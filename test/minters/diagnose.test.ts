@@ -15,7 +15,11 @@ const FILLED: Readonly<Record<string, string>> = {
 };
 
 const EXPECTED: Readonly<Record<string, readonly [failure: MintFailure, message: RegExp, remedy?: RegExp]>> = {
-  'file-oidc: a trailing newline in the token file is sent as it is': ['auth', /cannot read the OIDC token/, /newline/],
+  'file-oidc: a trailing newline in the token file is sent as it is': [
+    'auth',
+    /cannot read the OIDC token/,
+    /newline.*if it has none, it holds no token/,
+  ],
   'file-oidc: expired subject token': ['auth', /OIDC token has expired/, /DATABRICKS_OIDC_TOKEN_FILEPATH/],
   'file-oidc: token file missing': ['auth', /OIDC token file does not exist/, /mount/],
   'profile that does not exist': ['auth', /profile/, /DATABRICKS_CONFIG_PROFILE/],
@@ -91,6 +95,7 @@ for (const [stderr, failure, message] of [
     /connection/,
   ],
   ['Error: Post "https://h/": proxyconnect tcp: EOF', 'network', /connection/],
+  ['Error: file-oidc auth: file "/var/run/t" is empty. Config: host=h', 'auth', /OIDC token file is empty/],
   ['Error: file-oidc auth: open /var/run/t: permission denied. Config: host=h', 'auth', /cannot be read/],
   [
     'Error: file-oidc auth: Post "h": {"error":"invalid_grant","error_description":"no federation policy matches"}',
