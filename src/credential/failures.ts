@@ -12,7 +12,7 @@ export const MINT_REMEDIES = {
   network: 'check DATABRICKS_HOST, name resolution, proxies and certificates from this network',
   bad_response: 'check that DATABRICKS_HOST names the workspace itself, and no proxy or login page answers for it',
   short_lived: 'check the clock of this machine against the time of the service',
-  unknown: 'read the words of the CLI in the log of the sidecar',
+  unknown: 'read the words of the CLI, which `check` shows, and the log of the sidecar has as detail',
 } as const;
 export type MintFailure = keyof typeof MINT_REMEDIES;
 

@@ -31,7 +31,11 @@ const FAULTS: Readonly<Record<Exclude<MintFailure, 'spawn'>, readonly [Route, Fa
   network: ['credential', 'truncated', /check DATABRICKS_HOST/],
   bad_response: ['credential', 'broken-json', /names the workspace itself/],
   short_lived: ['credential', hardlyLiving, /check the clock of this machine/],
-  unknown: ['credential', { status: 500, body: { message: 'boom' } }, /read the words of the CLI/],
+  unknown: [
+    'credential',
+    { status: 500, body: { message: 'boom' } },
+    /read the words of the CLI, which .*check.* shows/,
+  ],
 };
 
 /** A failure is counted, explained, and harms no reader. */
