@@ -1,8 +1,11 @@
 import type { BigIntStats, Stats } from 'node:fs';
+import { dirname } from 'node:path';
 import { SinkError } from '../credential/errors.ts';
 import { hasErrno } from './file-errors.ts';
-import { lstat } from './files.ts';
+import { lstat, stat } from './files.ts';
 import { isMountPoint } from './mounts.ts';
+
+const STICKY = 0o1000;
 
 /** @throws SinkError where a rename could not put a file at `path`, or should not */
 export async function refuseUnfitTarget(path: string): Promise<void> {
@@ -22,6 +25,21 @@ export async function refuseUnfitTarget(path: string): Promise<void> {
       'is mounted as a single file (subPath), so its readers would never see a new one: mount its directory',
     );
   }
+  if (await isKept(stats, dirname(path))) {
+    throw new SinkError(
+      'unwritable',
+      `${path} belongs to uid ${stats.uid}, and in a directory with the sticky bit nobody else may replace it; this process runs as uid ${process.getuid?.()}`,
+      { remedy: 'remove the file, or configure a path in another directory' },
+    );
+  }
+}
+
+/** Whether the file is somebody else's, in a directory like /tmp where that alone forbids a rename over it. */
+async function isKept(file: Stats, directoryName: string): Promise<boolean> {
+  const us = process.getuid?.();
+  if (us === 0 || us === file.uid) return false;
+  const { mode, uid } = await stat(directoryName);
+  return (mode & STICKY) !== 0 && us !== uid;
 }
 
 export function kindOf(stats: Stats | BigIntStats): string {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
 import { isolated, makeTemporaryDirectory, program, run } from '../fixtures/sink-programs.ts';
@@ -59,6 +59,21 @@ test("a directory of somebody else's is unwritable, and the error names both own
       assert.ok(message.includes(`with mode 0555, this process runs as uid ${uid}, gid `), message);
     }
   }
+});
+
+test("a file of somebody else's in a directory with the sticky bit is unwritable, one's own is not", async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('only root makes files for two users');
+  const directory = await makeTemporaryDirectory(t);
+  await chmod(directory, 0o1777);
+  const [theirs, own] = [join(directory, 'theirs'), join(directory, 'own')];
+  for (const path of [theirs, own]) await writeFile(path, '');
+  const user = { uid: 65_534, gid: 65_534 };
+  await chown(own, user.uid, user.gid);
+  for (const { failure, message } of await prepareElsewhere(theirs, user)) {
+    assert.equal(failure, 'unwritable');
+    assert.match(message, /theirs belongs to uid 0, and in a directory with the sticky bit .* as uid 65534$/);
+  }
+  for (const { message } of await prepareElsewhere(own, user)) assert.match(message, /^went well/);
 });
 
 test('a file in place of a directory is unwritable', async (t) => {
