@@ -143,9 +143,10 @@ export class Keeper {
   #use(adopted: Credential): void {
     const { observer, random, refresh } = this.#options;
     this.#hold(adopted);
-    // By its age, which a clock that was set back does not lessen: another keeper may have minted it before that.
+    // By its age, which a clock that was set back does not lessen: another keeper may have minted it before that. What
+    // should have been refreshed long ago is due now: this keeper has not let it wait.
     const dueAgeMs = refreshAt(adopted, refresh, random) - adopted.local.issuedAt;
-    this.#wakeAt = this.#clock.now() + dueAgeMs - ageMs(adopted, this.#clock);
+    this.#wakeAt = this.#clock.now() + Math.max(0, dueAgeMs - ageMs(adopted, this.#clock));
     observer.adopted(this.name, adopted, this.#wakeAt);
     this.#publishers.publish(adopted, { isNew: false });
   }

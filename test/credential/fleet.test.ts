@@ -3,7 +3,9 @@ import test, { type TestContext } from 'node:test';
 import { Fleet, type KeeperPlan } from '../../src/credential/fleet.ts';
 import { Keeper } from '../../src/credential/keeper.ts';
 import type { KeeperOptions } from '../../src/credential/keeper-options.ts';
-import { HOUR_MS, MemorySink, ScriptedMinter } from '../support/fakes.ts';
+import type { Cancellable } from '../../src/credential/ports.ts';
+import { livenessChecks } from '../../src/credential/status.ts';
+import { HOUR_MS, MemorySink, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
 import { World } from '../support/keeping.ts';
 
 interface Planned extends KeeperPlan {
@@ -33,7 +35,7 @@ function setUp(t: TestContext) {
     return running;
   };
   world.run(t);
-  return { clock: world.clock, fleet, plan, start, stop };
+  return { clock: world.clock, ticker: world.ticker, fleet, plan, start, stop };
 }
 
 function namesOf(fleet: Fleet): string[] {
@@ -70,6 +72,25 @@ test('a credential that is configured otherwise goes on with what it held, and m
   await clock.idle();
   assert.equal(after.minter.calls.length, 0);
   assert.equal(after.sink.content, 'token-1', 'its new sinks are filled');
+});
+
+test('a reload in the middle of an outage, with a sink that does not answer at once, is no reason to be restarted', async (t) => {
+  const { clock, fleet, plan, start, ticker } = setUp(t);
+  void start();
+  const before = plan('a', 'old');
+  await fleet.replace([before]);
+  await clock.advance(MINUTE_MS);
+  before.minter.script('hang');
+  await clock.advance(40 * MINUTE_MS);
+  const after = plan('a', 'new');
+  after.sink.recover = async (options: Cancellable) => await clock.sleep(2_000, options).then(() => undefined);
+  await fleet.replace([after]);
+  await clock.advance(1_000);
+  const checks = livenessChecks(ticker.beatAt, [fleet.keepers[0]!.vitals()], clock);
+  assert.deepEqual(
+    checks.filter(({ isOk }) => !isOk),
+    [],
+  );
 });
 
 test('a credential that is between two keepers is never missing where health is asked after', async (t) => {

@@ -106,7 +106,7 @@ export class MemorySink implements Sink {
     return await Promise.resolve('in memory');
   }
 
-  async recover(): Promise<Recovered | undefined> {
+  async recover(_options?: Cancellable): Promise<Recovered | undefined> {
     if (this.recovered !== undefined) this.content = this.recovered.token.reveal();
     return await Promise.resolve(this.recovered);
   }
