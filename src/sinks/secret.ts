@@ -48,6 +48,8 @@ export class SecretSink implements Sink {
   #unspeakable: readonly string[] = [];
   /** How many of them there were: an answer that was asked for before the last one is not news. */
   #news = 0;
+  /** The latest that was told of, also of what is no more. */
+  #version = Number.NaN;
 
   constructor(options: SecretSinkOptions) {
     const { namespace, name } = options;
@@ -215,14 +217,15 @@ export class SecretSink implements Sink {
     if (type === 'BOOKMARK') return false;
     const told = asSecret(object);
     // The answer to an apply may be faster than the events before it.
-    if (told === undefined || versionOf(told) <= versionOf(this.#object)) return false;
-    this.#observe(type === 'DELETED' ? { state: 'absent' } : { state: 'present', object: told });
+    if (told === undefined || versionOf(told) <= this.#version) return false;
+    this.#observePresent(told);
+    if (type === 'DELETED') this.#observe({ state: 'absent' });
     return true;
   }
 
   #learn({ body, status }: ApiAnswer): void {
     const object = asSecret(body);
-    if (object !== undefined) return this.#observe({ state: 'present', object });
+    if (object !== undefined) return this.#observePresent(object);
     throw this.#stillUnknown(
       new SinkError('unreachable', `what answers (${status}) in the place of the API server knows no Secrets`),
     );
@@ -230,6 +233,8 @@ export class SecretSink implements Sink {
 
   /** @throws SinkError where the Secret is not what was applied: a webhook may change anything on its way */
   #learnApplied(answer: ApiAnswer, credential: Credential): void {
+    // The events may be faster than the answer: then somebody has changed or deleted it since.
+    if (versionOf(asSecret(answer.body)) < this.#version) return;
     this.#learn(answer);
     if (this.#object === undefined || compare(this.#object, credential, this.#options) === 'same') return;
     throw new SinkError(
@@ -239,6 +244,11 @@ export class SecretSink implements Sink {
         remedy: 'find the webhook or policy that changes Secrets on their way, and let it leave this one alone',
       },
     );
+  }
+
+  #observePresent(object: SecretObject): void {
+    this.#version = versionOf(object);
+    this.#observe({ state: 'present', object });
   }
 
   #observe(observed: Observed): void {

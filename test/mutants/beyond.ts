@@ -77,6 +77,16 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'the answer to an apply makes forget what has been told since',
+    file: 'src/sinks/secret.ts',
+    from: '    if (versionOf(asSecret(answer.body)) < this.#version) return;\n',
+    to: '',
+    test: [
+      'sinks/secret-answers',
+      'what the watch tells of before an apply is answered is not forgotten for the answer',
+    ],
+  },
+  {
     bug: 'the next credential waits for the back-off of the one before',
     file: 'src/credential/publisher.ts',
     from: 'this.#retries.endBackoff();',

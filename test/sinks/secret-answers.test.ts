@@ -91,3 +91,42 @@ test('a 409 is somebody who was faster only if the Secret is another one since',
   await sink.write(credentialOf(0), t);
   assert.equal((await sink.inspect([credentialOf(0)], t)).state, 'lacks');
 });
+
+test('what the watch tells of before an apply is answered is not forgotten for the answer', async (t) => {
+  const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
+  const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
+  const { metadata, ...rest } = renderSecret(credentialOf(0), options, undefined);
+  const applied = { ...rest, metadata: { ...metadata, resourceVersion: '7' } };
+  const later = { ...metadata, resourceVersion: '8' };
+  const since = {
+    missing: { type: 'DELETED', object: { ...rest, metadata: later } },
+    foreign_content: { type: 'MODIFIED', object: { ...rest, data: { password: 'ZWRpdGVk' }, metadata: later } },
+  };
+  for (const [failure, event] of Object.entries(since)) {
+    let tell: (event: unknown) => void = () => {};
+    const request = async ({ method }: { readonly method: string }): Promise<ApiAnswer> => {
+      if (method === 'GET') return await Promise.resolve({ status: 404, body: {}, retryAfterMs: 0 });
+      tell({ type: 'ADDED', object: applied });
+      tell(event);
+      tell({ type: 'MODIFIED', object: applied }); // and an older one is no news after it
+      return await Promise.resolve({ status: 201, body: applied, retryAfterMs: 0 });
+    };
+    const watch: ApiServer['watch'] = async (_path, _query, { onEvent }, { signal }) => {
+      tell = onEvent as typeof tell;
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      return undefined;
+    };
+    const sink = new SecretSink({
+      ...options,
+      api: { prepare: async () => {}, request, watch } as unknown as ApiServer,
+    });
+    const stop = new AbortController();
+    const watching = sink.watch({ onChange: () => {}, onTrouble: () => {} }, stop);
+    await sink.look(t);
+    await sink.write(credentialOf(0), t);
+    const inspected = await sink.inspect([credentialOf(0)], t);
+    assert.equal(inspected.state === 'lacks' ? inspected.problem.failure : inspected.state, failure);
+    stop.abort();
+    await watching;
+  }
+});
