@@ -46,6 +46,8 @@ const SILENCE_MS = 90_000;
 /** The server ends a watch by itself then, so that none lives for ever. */
 const WATCH_SECONDS = 300;
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
+/** What is in the way for a while, such as a proxy under maintenance, asks for an hour: in that a token expires. */
+const MAX_RETRY_AFTER_MS = 60_000;
 
 /** Plain requests to the API server of one cluster. What goes wrong on the way is a SinkError `unreachable`. */
 export class ApiServer {
@@ -216,7 +218,7 @@ function parse(text: string): unknown {
 
 function retryAfterMs({ headers }: IncomingMessage): number {
   const seconds = Number(headers['retry-after']);
-  return seconds > 0 ? Math.min(seconds, 3_600) * 1_000 : 0;
+  return seconds > 0 ? Math.min(seconds * 1_000, MAX_RETRY_AFTER_MS) : 0;
 }
 
 function unreachable(error: unknown, reason?: string): SinkError {

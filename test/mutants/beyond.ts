@@ -77,6 +77,16 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'a server decides for how long nothing is published',
+    file: 'src/kubernetes/api-server.ts',
+    from: 'Math.min(seconds * 1_000, MAX_RETRY_AFTER_MS)',
+    to: 'seconds * 1_000',
+    test: [
+      'kubernetes/api-server',
+      'a server that asks for time gets it, but no more than a minute: a token may expire meanwhile',
+    ],
+  },
+  {
     bug: 'the answer to an apply makes forget what has been told since',
     file: 'src/sinks/secret.ts',
     from: '    if (versionOf(asSecret(answer.body)) < this.#version) return;\n',
