@@ -48,8 +48,9 @@ export class Publisher {
   #isNew = false;
   /** `#wanted`, once the sink has held it or something as good. */
   #settledFor: Credential | undefined;
-  /** Another writer's, as first seen. */
+  /** Another writer's, as first seen, and whether the service's time was known then. */
   #shared: Credential | undefined;
+  #wasTimeKnown = false;
   /** Fingerprint of what a shared sink held before the last mint. */
   #heldBefore: string | undefined;
   #hasChanged = false;
@@ -154,10 +155,13 @@ export class Publisher {
     return { state: 'holds', credential: this.#localise(inspection.found) };
   }
 
-  /** With the monotonic reading of the first time that it was seen: looking again makes it no younger. */
+  /** With the monotonic reading of the first time that it was seen: looking again makes it no younger, but for a guess. */
   #localise(found: Recovered): Credential {
-    const credential = localise(found, this.#options.skewMs() ?? 0, this.#clock);
-    const isKnown = this.#shared?.fingerprint === found.fingerprint;
+    const skewMs = this.#options.skewMs();
+    const isTimeKnown = skewMs !== undefined;
+    const credential = localise(found, skewMs ?? 0, this.#clock);
+    const isKnown = this.#shared?.fingerprint === found.fingerprint && this.#wasTimeKnown === isTimeKnown;
+    this.#wasTimeKnown = isTimeKnown;
     this.#shared = isKnown ? { ...credential, monotonicAt: this.#shared!.monotonicAt } : credential;
     return this.#shared;
   }

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { isUsable } from '../../src/credential/schedule.ts';
+import { readinessChecks } from '../../src/credential/status.ts';
 import { parseResponse } from '../../src/minters/response.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { type Answer, HOUR_MS, MINUTE_MS } from '../support/fakes.ts';
+import { type Answer, credentialAt, HOUR_MS, MINUTE_MS } from '../support/fakes.ts';
 import { startKeeper } from '../support/keeping.ts';
+import { SharedPlace } from '../support/shared-sink.ts';
 
 const LIFETIME_MS = 5 * MINUTE_MS;
 
@@ -64,4 +66,16 @@ test('without iat a clock that is ten minutes slow makes no token live longer th
   assert.equal(keeper.current!.local.expiresAt - clock.now(), LIFETIME_MS);
   await clock.advance(HOUR_MS);
   assert.ok(minter.calls.length >= 24);
+});
+
+test('once a mint has told the time, what another writer published is no older than it is, though it seemed expired on a clock that is fast', async (t) => {
+  const clock = new FakeClock();
+  const place = new SharedPlace();
+  const minted = { lifetimeMs: LIFETIME_MS, skewMs: -10 * MINUTE_MS };
+  place.put(credentialAt(clock, 'theirs', minted));
+  const { keeper } = await startKeeper(t, { clock, ttlMs: LIFETIME_MS, script: [minted], sinks: [place.sink()] });
+  await clock.advance(MINUTE_MS);
+  assert.equal(place.content?.token.reveal(), 'theirs');
+  const [ready] = readinessChecks([await keeper.status(t)], clock);
+  assert.deepEqual([ready?.isOk, ready?.reason], [true, 'expires in 240 s']);
 });

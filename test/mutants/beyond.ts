@@ -77,6 +77,16 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'what was seen before the service told its time keeps the age that it seemed to have',
+    file: 'src/credential/publisher.ts',
+    from: ' && this.#wasTimeKnown === isTimeKnown',
+    to: '',
+    test: [
+      'credential/clock-skew',
+      'once a mint has told the time, what another writer published is no older than it is, though it seemed expired on a clock that is fast',
+    ],
+  },
+  {
     bug: 'a server decides for how long nothing is published',
     file: 'src/kubernetes/api-server.ts',
     from: 'Math.min(seconds * 1_000, MAX_RETRY_AFTER_MS)',
