@@ -32,6 +32,8 @@ type Observed =
 
 /** Minting waits for a look no longer than this. */
 const LOOK_MS = 2_000;
+/** What is altered on its way is news to each other writer, whose next try would then be news to this one, without end. */
+const ALTERED_RETRY_MS = 10_000;
 const APPLY = 'application/apply-patch+yaml';
 /** No object has it, so an apply with it creates, and never changes, one that somebody else created first. */
 const NO_OBJECT_YET = '1';
@@ -242,6 +244,7 @@ export class SecretSink implements Sink {
       `${this.name} was applied, but something in the cluster makes another thing of it`,
       {
         remedy: 'find the webhook or policy that changes Secrets on their way, and let it leave this one alone',
+        retryAfterMs: ALTERED_RETRY_MS,
       },
     );
   }

@@ -87,6 +87,16 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'writers of a Secret that a webhook alters hurry each other',
+    file: 'src/sinks/secret.ts',
+    from: '        retryAfterMs: ALTERED_RETRY_MS,\n',
+    to: '',
+    test: [
+      'sinks/secret-altered',
+      'two writers of a Secret that something in the cluster alters do not make each other write each second',
+    ],
+  },
+  {
     bug: 'a server decides for how long nothing is published',
     file: 'src/kubernetes/api-server.ts',
     from: 'Math.min(seconds * 1_000, MAX_RETRY_AFTER_MS)',
