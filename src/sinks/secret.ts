@@ -108,8 +108,7 @@ export class SecretSink implements Sink {
     if (answer.status !== 409) throw this.#explain(answer);
     await this.#get({ signal });
     if (conflictsIn(answer).length > 0) return await this.#takeBack(credential, answer, { signal });
-    // Without a conflict of managers somebody was faster, and `inspect` tells with what; or something refuses it so.
-    if (present?.metadata.resourceVersion === this.#object?.metadata.resourceVersion) throw this.#explain(answer);
+    this.#requireAnother(present, answer);
   }
 
   async inspect(known: readonly Credential[], { signal }: Cancellable): Promise<Inspection> {
@@ -153,9 +152,17 @@ export class SecretSink implements Sink {
   /** Somebody who once changed what was ours gets it taken back; a manager that applies it too is left in peace. */
   async #takeBack(credential: Credential, answer: ApiAnswer, { signal }: Cancellable): Promise<void> {
     this.#refuseForeign(conflictsIn(answer));
-    const forced = await this.#patch(renderSecret(credential, this.#options, this.#object), true, { signal });
-    if (forced.status < 300) this.#learnApplied(forced, credential);
-    else if (forced.status !== 409) throw this.#explain(forced);
+    const present = this.#object;
+    const forced = await this.#patch(renderSecret(credential, this.#options, present), true, { signal });
+    if (forced.status < 300) return this.#learnApplied(forced, credential);
+    if (forced.status !== 409) throw this.#explain(forced);
+    await this.#get({ signal });
+    this.#requireAnother(present, forced);
+  }
+
+  /** Without a conflict of managers somebody was faster, and `inspect` tells with what; or something refuses it so. */
+  #requireAnother(present: SecretObject | undefined, answer: ApiAnswer): void {
+    if (present?.metadata.resourceVersion === this.#object?.metadata.resourceVersion) throw this.#explain(answer);
   }
 
   /** @throws SinkError where what others own was never ours, or is meant to stay theirs */

@@ -97,6 +97,16 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'a key that is taken back and refused without a reason is taken for the work of somebody faster',
+    file: 'src/sinks/secret.ts',
+    from: '    this.#requireAnother(present, forced);\n',
+    to: '',
+    test: [
+      'sinks/secret-answers',
+      'what is taken back by force and refused again without anybody having changed it is told, not tried each second',
+    ],
+  },
+  {
     bug: 'a server decides for how long nothing is published',
     file: 'src/kubernetes/api-server.ts',
     from: 'Math.min(seconds * 1_000, MAX_RETRY_AFTER_MS)',

@@ -92,6 +92,32 @@ test('a 409 is somebody who was faster only if the Secret is another one since',
   assert.equal((await sink.inspect([credentialOf(0)], t)).state, 'lacks');
 });
 
+test('what is taken back by force and refused again without anybody having changed it is told, not tried each second', async (t) => {
+  const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
+  const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
+  const { metadata, ...rest } = renderSecret(credentialOf(0), options, undefined);
+  const cause = { reason: 'FieldManagerConflict', field: '.data.password', message: 'conflict with "kubectl-edit"' };
+  let resourceVersion = 7;
+  let isHot = false;
+  const request = async ({ method, query }: Parameters<ApiServer['request']>[0]): Promise<ApiAnswer> => {
+    await Promise.resolve();
+    if (isHot) resourceVersion += 1;
+    const object = {
+      ...rest,
+      data: { password: 'ZWRpdGVk' },
+      metadata: { ...metadata, resourceVersion: `${resourceVersion}` },
+    };
+    if (method === 'GET') return { status: 200, body: object, retryAfterMs: 0 };
+    const refusal = query?.['force'] === 'true' ? { message: 'not today' } : { details: { causes: [cause] } };
+    return { status: 409, body: refusal, retryAfterMs: 0 };
+  };
+  const sink = new SecretSink({ ...options, api: { prepare: async () => {}, request } as unknown as ApiServer });
+  await sink.look(t);
+  await assert.rejects(sink.write(credentialOf(0), t), { failure: 'conflict', message: /: not today \(409\)$/ });
+  isHot = true;
+  await sink.write(credentialOf(0), t);
+});
+
 test('what the watch tells of before an apply is answered is not forgotten for the answer', async (t) => {
   const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
   const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
