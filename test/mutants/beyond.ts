@@ -107,6 +107,16 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'what is taken over past its due time counts as overdue',
+    file: 'src/credential/keeper.ts',
+    from: 'Math.max(0, dueAgeMs - ageMs(adopted, this.#clock))',
+    to: '(dueAgeMs - ageMs(adopted, this.#clock))',
+    test: [
+      'credential/fleet',
+      'a reload in the middle of an outage, with a sink that does not answer at once, is no reason to be restarted',
+    ],
+  },
+  {
     bug: 'a server decides for how long nothing is published',
     file: 'src/kubernetes/api-server.ts',
     from: 'Math.min(seconds * 1_000, MAX_RETRY_AFTER_MS)',

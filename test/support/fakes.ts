@@ -111,7 +111,7 @@ export class MemorySink implements Sink {
     return await Promise.resolve(this.recovered);
   }
 
-  async write(credential: Credential): Promise<void> {
+  async write(credential: Credential, _options?: Cancellable): Promise<void> {
     await Promise.resolve();
     if (this.failure !== undefined) throw this.failure;
     this.content = credential.token.reveal();
