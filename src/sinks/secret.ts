@@ -4,6 +4,7 @@ import { deniedVerbs } from '../kubernetes/access.ts';
 import { type Conflict, conflictsIn, missingRule, type Target, toSinkError } from '../kubernetes/api-errors.ts';
 import { SinkError } from '../credential/errors.ts';
 import type { Cancellable, Clock, Credential, Inspection, Recovered, Sink, SinkListener } from '../credential/ports.ts';
+import { KnownSecret } from './known-secret.ts';
 import {
   asSecret,
   compare,
@@ -13,7 +14,6 @@ import {
   renderTrial,
   type SecretObject,
   type SecretSpec,
-  versionOf,
   wasOurs,
   whyUnfit,
 } from './secret-object.ts';
@@ -24,11 +24,6 @@ export interface SecretSinkOptions extends SecretSpec {
   /** Takes over fields that other managers own. */
   readonly force: boolean;
 }
-
-type Observed =
-  | { readonly state: 'present'; readonly object: SecretObject }
-  | { readonly state: 'absent' }
-  | { readonly state: 'unknown'; readonly problem: SinkError };
 
 /** Minting waits for a look no longer than this. */
 const LOOK_MS = 2_000;
@@ -44,21 +39,16 @@ export class SecretSink implements Sink {
   readonly name: string;
   readonly #options: SecretSinkOptions;
   readonly #target: Target;
-  /** As the last event or answer told. */
-  #observed: Observed;
+  readonly #known: KnownSecret;
   /** What no error may quote. */
   #unspeakable: readonly string[] = [];
-  /** How many of them there were: an answer that was asked for before the last one is not news. */
-  #news = 0;
-  /** The latest that was told of, also of what is no more. */
-  #version = Number.NaN;
 
   constructor(options: SecretSinkOptions) {
     const { namespace, name } = options;
     this.name = `secret:${namespace}/${name}`;
     this.#options = options;
     this.#target = { resource: 'secrets', namespace, name };
-    this.#observed = { state: 'unknown', problem: new SinkError('unreachable', `${this.name} was not looked at yet`) };
+    this.#known = new KnownSecret(new SinkError('unreachable', `${this.name} was not looked at yet`));
   }
 
   /** Nothing about the Secret itself: trouble with it must not hold back an application that reads files. */
@@ -73,7 +63,7 @@ export class SecretSink implements Sink {
     if (denied.some((verb) => verb !== 'create')) throw missingRule(denied, this.#target);
     await this.#get({ signal });
     this.#refuseUnfit();
-    const isThere = this.#object !== undefined;
+    const isThere = this.#known.object !== undefined;
     if (!isThere && denied.length > 0) throw missingRule(denied, this.#target);
     const answer = await this.#patch(renderTrial(this.#options), force, { signal }, { dryRun: 'All' });
     const conflicts = conflictsIn(answer);
@@ -98,9 +88,9 @@ export class SecretSink implements Sink {
   async write(credential: Credential, { signal }: Cancellable): Promise<void> {
     const { force } = this.#options;
     // Never blindly: what is there may be another writer's, and better.
-    if (this.#observed.state === 'unknown') return await this.#get({ signal });
+    if (this.#known.problem !== undefined) return await this.#get({ signal });
     this.#refuseUnfit();
-    const present = this.#object;
+    const present = this.#known.object;
     const body = renderSecret(credential, this.#options, present);
     this.#unspeakable = [credential.token.reveal(), ...Object.values(body.data)];
     const answer = await this.#patch(body, force, { signal });
@@ -121,24 +111,21 @@ export class SecretSink implements Sink {
     // One that fails is tried again by whoever writes, which tells of it.
     const catchUp = async (): Promise<void> => await this.#get({ signal }).then(onChange, () => {});
     const take = (event: WatchEvent): void => {
-      if (this.#take(event)) onChange();
+      if (this.#known.take(event)) onChange();
     };
     const request = { path: secretsOf(namespace), query: { fieldSelector: `metadata.name=${name}` } };
     const explain = (answer: ApiAnswer): SinkError => this.#explain(answer, 'watch');
     await watchForEver(api, request, { catchUp, take, explain, onTrouble }, { signal, clock });
   }
 
-  get #object(): SecretObject | undefined {
-    return this.#observed.state === 'present' ? this.#observed.object : undefined;
-  }
-
   #recognised(): Recovered | undefined {
-    return this.#object && recognise(this.#object, this.#options);
+    const { object } = this.#known;
+    return object && recognise(object, this.#options);
   }
 
   #inspect(known: readonly Credential[]): Inspection {
-    if (this.#observed.state === 'unknown') return { state: 'lacks', problem: this.#observed.problem };
-    const object = this.#object;
+    const { object, problem } = this.#known;
+    if (problem !== undefined) return { state: 'lacks', problem };
     if (object === undefined) return lacks('missing', `${this.name} does not exist`);
     for (const credential of known) {
       const likeness = compare(object, credential, this.#options);
@@ -152,7 +139,7 @@ export class SecretSink implements Sink {
   /** Somebody who once changed what was ours gets it taken back; a manager that applies it too is left in peace. */
   async #takeBack(credential: Credential, answer: ApiAnswer, { signal }: Cancellable): Promise<void> {
     this.#refuseForeign(conflictsIn(answer));
-    const present = this.#object;
+    const present = this.#known.object;
     const forced = await this.#patch(renderSecret(credential, this.#options, present), true, { signal });
     if (forced.status < 300) return this.#learnApplied(forced, credential);
     if (forced.status !== 409) throw this.#explain(forced);
@@ -162,12 +149,12 @@ export class SecretSink implements Sink {
 
   /** Without a conflict of managers somebody was faster, and `inspect` tells with what; or something refuses it so. */
   #requireAnother(present: SecretObject | undefined, answer: ApiAnswer): void {
-    if (present?.metadata.resourceVersion === this.#object?.metadata.resourceVersion) throw this.#explain(answer);
+    if (present?.metadata.resourceVersion === this.#known.object?.metadata.resourceVersion) throw this.#explain(answer);
   }
 
   /** @throws SinkError where what others own was never ours, or is meant to stay theirs */
   #refuseForeign(conflicts: readonly Conflict[]): void {
-    const object = this.#object;
+    const object = this.#known.object;
     const isOurs =
       object !== undefined &&
       conflicts.every(({ field, manager }) => wasOurs(field, object, this.#options) && !isApplier(manager, object));
@@ -178,7 +165,7 @@ export class SecretSink implements Sink {
 
   /** @throws SinkError for what no apply can ever change */
   #refuseUnfit(): void {
-    const reason = this.#object && whyUnfit(this.#object, this.#options);
+    const reason = this.#known.object && whyUnfit(this.#known.object, this.#options);
     if (reason === undefined) return;
     throw new SinkError('refused', `${this.name} ${reason}`, {
       remedy: 'delete the Secret, so that it is made again, or configure another one',
@@ -187,7 +174,7 @@ export class SecretSink implements Sink {
 
   async #patch(body: object, force: boolean, { signal }: Cancellable, more: Readonly<Record<string, string>> = {}) {
     const { api, credentialName, name, namespace } = this.#options;
-    const resourceVersion = this.#object?.metadata.resourceVersion ?? NO_OBJECT_YET;
+    const resourceVersion = this.#known.object?.metadata.resourceVersion ?? NO_OBJECT_YET;
     const { metadata } = body as { readonly metadata: object };
     return await api.request({
       method: 'PATCH',
@@ -201,40 +188,27 @@ export class SecretSink implements Sink {
 
   async #get({ signal }: Cancellable, timeoutMs?: number): Promise<void> {
     const { api, name, namespace } = this.#options;
-    const before = this.#news;
+    const before = this.#known.news;
     const timeout = timeoutMs === undefined ? {} : { timeoutMs };
     const path = `${secretsOf(namespace)}/${name}`;
     const answer = await api.request({ method: 'GET', path, signal, ...timeout }).catch((error: unknown) => {
       throw this.#stillUnknown(error);
     });
     if (answer.status !== 200 && answer.status !== 404) throw this.#stillUnknown(this.#explain(answer, 'get'));
-    if (this.#news !== before) return;
+    if (this.#known.news !== before) return;
     if (answer.status === 200) this.#learn(answer);
-    else this.#observe({ state: 'absent' });
+    else this.#known.absent();
   }
 
   /** Why, for whoever asks what the Secret holds before that is known. */
   #stillUnknown(error: unknown): unknown {
-    if (this.#observed.state === 'unknown' && error instanceof SinkError) {
-      this.#observed = { state: 'unknown', problem: error };
-    }
+    if (error instanceof SinkError) this.#known.stillUnknown(error);
     return error;
-  }
-
-  /** Whether that is news. */
-  #take({ type, object }: WatchEvent): boolean {
-    if (type === 'BOOKMARK') return false;
-    const told = asSecret(object);
-    // The answer to an apply may be faster than the events before it.
-    if (told === undefined || versionOf(told) <= this.#version) return false;
-    this.#observePresent(told);
-    if (type === 'DELETED') this.#observe({ state: 'absent' });
-    return true;
   }
 
   #learn({ body, status }: ApiAnswer): void {
     const object = asSecret(body);
-    if (object !== undefined) return this.#observePresent(object);
+    if (object !== undefined) return this.#known.present(object);
     throw this.#stillUnknown(
       new SinkError('unreachable', `what answers (${status}) in the place of the API server knows no Secrets`),
     );
@@ -242,10 +216,10 @@ export class SecretSink implements Sink {
 
   /** @throws SinkError where the Secret is not what was applied: a webhook may change anything on its way */
   #learnApplied(answer: ApiAnswer, credential: Credential): void {
-    // The events may be faster than the answer: then somebody has changed or deleted it since.
-    if (versionOf(asSecret(answer.body)) < this.#version) return;
+    if (this.#known.isAheadOf(asSecret(answer.body))) return;
     this.#learn(answer);
-    if (this.#object === undefined || compare(this.#object, credential, this.#options) === 'same') return;
+    const { object } = this.#known;
+    if (object === undefined || compare(object, credential, this.#options) === 'same') return;
     throw new SinkError(
       'conflict',
       `${this.name} was applied, but something in the cluster makes another thing of it`,
@@ -254,16 +228,6 @@ export class SecretSink implements Sink {
         retryAfterMs: ALTERED_RETRY_MS,
       },
     );
-  }
-
-  #observePresent(object: SecretObject): void {
-    this.#version = versionOf(object);
-    this.#observe({ state: 'present', object });
-  }
-
-  #observe(observed: Observed): void {
-    this.#news += 1;
-    this.#observed = observed;
   }
 
   #explain(answer: ApiAnswer, verb = 'patch'): SinkError {

@@ -1,0 +1,65 @@
+import type { SinkError } from '../credential/errors.ts';
+import type { WatchEvent } from '../kubernetes/api-server.ts';
+import { asSecret, type SecretObject, versionOf } from './secret-object.ts';
+
+/** The latest that answers and events have told of one Secret; either may be faster than the other. */
+export class KnownSecret {
+  #object: SecretObject | undefined;
+  #problem: SinkError | undefined;
+  #news = 0;
+  /** Also of what is no more. */
+  #version = Number.NaN;
+
+  constructor(problem: SinkError) {
+    this.#problem = problem;
+  }
+
+  /** Undefined if there is none, or nothing is known yet. */
+  get object(): SecretObject | undefined {
+    return this.#object;
+  }
+
+  /** Why nothing is known yet. */
+  get problem(): SinkError | undefined {
+    return this.#problem;
+  }
+
+  /** How often something was told: an answer that was asked for before the last time is none. */
+  get news(): number {
+    return this.#news;
+  }
+
+  stillUnknown(problem: SinkError): void {
+    if (this.#problem !== undefined) this.#problem = problem;
+  }
+
+  present(object: SecretObject): void {
+    this.#version = versionOf(object);
+    this.#tell(object);
+  }
+
+  absent(): void {
+    this.#tell(undefined);
+  }
+
+  /** Whether that is news: the answer to an apply may be faster than the events before it. */
+  take({ type, object }: WatchEvent): boolean {
+    if (type === 'BOOKMARK') return false;
+    const told = asSecret(object);
+    if (told === undefined || versionOf(told) <= this.#version) return false;
+    this.present(told);
+    if (type === 'DELETED') this.absent();
+    return true;
+  }
+
+  /** Whether events were faster than the answer to an apply: then somebody has changed or deleted it since. */
+  isAheadOf(applied: SecretObject | undefined): boolean {
+    return versionOf(applied) < this.#version;
+  }
+
+  #tell(object: SecretObject | undefined): void {
+    this.#news += 1;
+    this.#object = object;
+    this.#problem = undefined;
+  }
+}
