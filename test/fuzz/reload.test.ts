@@ -55,13 +55,16 @@ class Reloaded {
   }
 
   configure(configured: readonly Configured[], concurrency: number): void {
-    this.#replaced = this.#replaced.then(async () => {
-      if (this.#slots.size !== concurrency) this.#slots = new Slots(concurrency);
-      this.#leaving = this.#configured;
-      this.#configured = configured;
-      await this.fleet.replace(configured.map((one) => this.#plan(one, this.#slots)));
-      this.#leaving = [];
-    });
+    this.#replaced = this.#replace(this.#replaced, configured, concurrency);
+  }
+
+  async #replace(before: Promise<unknown>, configured: readonly Configured[], concurrency: number): Promise<void> {
+    await before;
+    if (this.#slots.size !== concurrency) this.#slots = new Slots(concurrency);
+    this.#leaving = this.#configured;
+    this.#configured = configured;
+    await this.fleet.replace(configured.map((one) => this.#plan(one, this.#slots)));
+    this.#leaving = [];
   }
 
   /** What must be so at any time. */
@@ -93,7 +96,7 @@ class Reloaded {
       for (const path of paths) {
         const content = this.#disk.get(path);
         assert.equal(content?.endpoint, endpoint, `${path} is for ${name}`);
-        assert.ok(content!.credential.local.expiresAt > clock.now(), `${path} has expired`);
+        assert.ok(content.credential.local.expiresAt > clock.now(), `${path} has expired`);
       }
     }
   }
