@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import type { Config, CredentialConfig, SinkConfig } from './config/load.ts';
 import type { Clock, Identity, Observer, Sink } from './credential/ports.ts';
+import { bootId } from './platform/boot.ts';
 import { watchFile } from './platform/watch-file.ts';
 import { FileSink } from './sinks/file.ts';
 import { StateFile } from './sinks/state-file.ts';
@@ -41,7 +42,7 @@ function fileSinks({ name, connection, sinks }: CredentialConfig, identity: Iden
     .filter((sink) => sink.kind === 'file')
     .map(({ path, format, mode }) => {
       const directory = dirname(path);
-      const state = states.get(directory) ?? new StateFile({ directory, name, identity });
+      const state = states.get(directory) ?? new StateFile({ directory, name, identity, boot: bootId() });
       states.set(directory, state);
       return new FileSink({ path, format, mode, connection, state, clock, watch: watchFile });
     });

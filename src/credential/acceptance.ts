@@ -71,11 +71,18 @@ export function presentSkewMs(minted: Credential, clock: Clock): number {
 }
 
 /** As this machine sees it, whose clock is `skewMs` behind the service's. */
-export function localise({ local, ...found }: Recovered, skewMs: number, clock: Clock): Credential {
-  const issuedAt = local?.issuedAt ?? found.service.issuedAt - skewMs;
+export function localise(
+  { local, monotonicAt: readAt = Infinity, ...found }: Recovered,
+  skewMs: number,
+  clock: Clock,
+): Credential {
+  const seemsAt = local?.issuedAt ?? found.service.issuedAt - skewMs;
+  // The monotonic clock tells of a wall clock that was set back since, also while no process ran.
+  const issuedAt = Math.min(seemsAt, Math.floor(clock.now() - (clock.monotonic() - readAt)));
   const lifetimeMs = Math.min(found.service.expiresAt - found.service.issuedAt, LONGEST_LIFETIME_MS);
   // Also where its local times are on record: whoever can write that could make a token live for ever.
-  const lifespan = { issuedAt, expiresAt: Math.min(local?.expiresAt ?? Infinity, issuedAt + lifetimeMs) };
+  const lastsMs = local === undefined ? lifetimeMs : Math.min(lifetimeMs, local.expiresAt - local.issuedAt);
+  const lifespan = { issuedAt, expiresAt: issuedAt + lastsMs };
   // As if it had been seen when it was issued: a clock that is set back later does not make it younger than it is now.
   const monotonicAt = clock.monotonic() - Math.max(0, clock.now() - issuedAt);
   return { ...found, local: lifespan, monotonicAt };

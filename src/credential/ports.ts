@@ -23,15 +23,15 @@ export interface Credential {
   readonly fingerprint: string;
   /** Who it is for, where the token says so. */
   readonly subject?: string | undefined;
-  /** The monotonic reading that goes with `local.issuedAt`, or with the adoption by this process. */
+  /** The monotonic reading that goes with `local.issuedAt`; where nobody knows it, as if the clock had not been set since. */
   readonly monotonicAt: number;
 }
 
 /**
- * A credential that another process minted; whoever adopts it adds its own monotonic reading, and the local times where
- * it was minted on another machine.
+ * A credential that another process minted. The local times are missing where that was on another machine, the monotonic
+ * reading also where the machine was started anew since.
  */
-export type Recovered = Omit<Credential, 'monotonicAt' | 'local'> & { readonly local?: Lifespan };
+export type Recovered = Omit<Credential, 'monotonicAt' | 'local'> & Partial<Pick<Credential, 'monotonicAt' | 'local'>>;
 
 /** Whose token it is. Two credentials with different identities never replace each other. */
 export interface Identity {

@@ -10,6 +10,12 @@ import { readRegularFile } from './read-file.ts';
 /** It was minted on this machine, or adopted here. */
 export type Recorded = Recovered & { readonly local: Lifespan };
 
+/** A reading of the monotonic clock, which begins anew with each start of the machine. */
+interface Reading {
+  readonly boot: string;
+  readonly at: number;
+}
+
 const STATE_MODE = 0o600;
 const MAX_STATE_BYTES = 64 * 1024;
 /** More than the new and the previous: a process that dies, or a sink that fails, several times in a row keeps its place. */
@@ -19,6 +25,8 @@ interface Entry {
   readonly sha256: string;
   readonly local: Lifespan;
   readonly service: Lifespan;
+  /** Goes with `local.issuedAt`: a clock that is set while no process runs shows by it. */
+  readonly monotonic?: Reading | undefined;
 }
 
 export interface StateFileOptions {
@@ -26,6 +34,8 @@ export interface StateFileOptions {
   /** The credential's name: `.NAME.state.json`. */
   readonly name: string;
   readonly identity: Identity;
+  /** Names the start of the machine; undefined where nobody knows. */
+  readonly boot: string | undefined;
 }
 
 /**
@@ -35,12 +45,14 @@ export interface StateFileOptions {
 export class StateFile {
   readonly path: string;
   readonly #identity: Identity;
+  readonly #boot: string | undefined;
   #remembered: readonly Entry[] = [];
   #lastRecord: Promise<void> = Promise.resolve();
 
-  constructor({ directory, name, identity }: StateFileOptions) {
+  constructor({ directory, name, identity, boot }: StateFileOptions) {
     this.path = join(directory, `.${name}.state.json`);
     this.#identity = identity;
+    this.#boot = boot;
   }
 
   /** Removes what a killed process left half-written. */
@@ -63,15 +75,29 @@ export class StateFile {
     const entry = parseEntries(await this.#read(), this.#identity).find(({ sha256 }) => sha256 === fingerprint);
     if (entry === undefined) return undefined;
     const { subject } = readClaims(token);
-    const { local, service } = entry;
-    return { token: new Secret(token), local, service, fingerprint, ...(subject !== undefined && { subject }) };
+    const { local, service, monotonic } = entry;
+    return {
+      token: new Secret(token),
+      local,
+      service,
+      fingerprint,
+      ...(subject !== undefined && { subject }),
+      ...(monotonic !== undefined && monotonic.boot === this.#boot && { monotonicAt: monotonic.at }),
+    };
   }
 
-  async #record({ fingerprint, local, service }: Credential, options: Partial<Cancellable>): Promise<void> {
+  async #record(
+    { fingerprint, local, service, monotonicAt }: Credential,
+    options: Partial<Cancellable>,
+  ): Promise<void> {
     const before = await this.#read();
+    const monotonic = this.#boot === undefined ? undefined : { boot: this.#boot, at: Math.floor(monotonicAt) };
     // The file comes first because another process may have written it; memory stands in for one that was deleted.
     const others = [...parseEntries(before, this.#identity), ...this.#remembered];
-    const entries = uniqueEntries([{ sha256: fingerprint, local, service }, ...others]).slice(0, MAX_ENTRIES);
+    const entries = uniqueEntries([{ sha256: fingerprint, local, service, monotonic }, ...others]).slice(
+      0,
+      MAX_ENTRIES,
+    );
     const content = `${JSON.stringify({ identity: this.#identity, tokens: entries }, null, 2)}\n`;
     if (content !== before) {
       try {
@@ -117,8 +143,13 @@ function isEntry(value: unknown): value is Entry {
     typeof value['sha256'] === 'string' &&
     /^[0-9a-f]{64}$/.test(value['sha256']) &&
     isLifespan(value['local']) &&
-    isLifespan(value['service'])
+    isLifespan(value['service']) &&
+    (value['monotonic'] === undefined || isReading(value['monotonic']))
   );
+}
+
+function isReading(value: unknown): value is Reading {
+  return isRecord(value) && typeof value['boot'] === 'string' && Number.isFinite(value['at']);
 }
 
 function isLifespan(value: unknown): value is Lifespan {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { chooseRecovered, localise, requireBetter } from '../../src/credential/acceptance.ts';
 import { MintError } from '../../src/credential/errors.ts';
-import type { Credential, Recovered } from '../../src/credential/ports.ts';
+import type { Credential } from '../../src/credential/ports.ts';
+import { remainingMs } from '../../src/credential/schedule.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { credentialAt, HOUR_MS, MINUTE_MS } from '../support/fakes.ts';
 
@@ -123,9 +124,22 @@ test('a credential issued in the future is not adopted, but for what two reading
   assert.equal(chooseRecovered([issued(HOUR_MS)], clock), undefined);
 });
 
-test('the monotonic part of an adopted credential counts from the adoption', () => {
-  const found: Recovered = { ...withLeft(HOUR_MS), monotonicAt: -1 } as Recovered;
+test('the monotonic part of an adopted credential counts from the adoption, unless it is known', () => {
+  const { monotonicAt, ...found } = withLeft(HOUR_MS);
   assert.equal(localise(found, 0, clock).monotonicAt, clock.monotonic());
+  assert.equal(localise({ ...found, monotonicAt: monotonicAt - 1 }, 0, clock).monotonicAt, monotonicAt - 1);
+});
+
+test('a monotonic reading makes a credential older than the wall clock says, never younger', () => {
+  const found = withLeft(40 * MINUTE_MS);
+  for (const [byMs, leftMs] of [
+    [-10 * MINUTE_MS, 30 * MINUTE_MS],
+    [10 * MINUTE_MS, 40 * MINUTE_MS],
+    [-2 * HOUR_MS, -80 * MINUTE_MS],
+  ] as const) {
+    const credential = localise({ ...found, monotonicAt: found.monotonicAt + byMs }, 0, clock);
+    assert.equal(remainingMs(credential, clock), leftMs);
+  }
 });
 
 test('what was minted on another machine is seen by our own clock, less the difference that was last measured', () => {

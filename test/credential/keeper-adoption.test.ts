@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
 import type { Keeper } from '../../src/credential/keeper.ts';
-import type { Recovered } from '../../src/credential/ports.ts';
+import type { Credential, Recovered } from '../../src/credential/ports.ts';
 import { remainingMs } from '../../src/credential/schedule.ts';
 import { readinessChecks } from '../../src/credential/status.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -18,6 +18,11 @@ function sinkWith(recovered: Recovered | undefined, name: string): MemorySink {
 
 function contentsOf(sinks: readonly MemorySink[]): (string | undefined)[] {
   return sinks.map(({ content }) => content);
+}
+
+/** As it is on record where the machine was started anew since. */
+function fromAnotherBoot({ token, local, service, fingerprint }: Credential): Recovered {
+  return { token, local, service, fingerprint };
 }
 
 async function readinessOf(keeper: Keeper, clock: FakeClock): Promise<boolean[]> {
@@ -73,9 +78,31 @@ test('an expired one is not adopted, nor one from the future; a new one is minte
   for (const { recorder } of [expired, future]) assert.deepEqual(recorder.of('adopted'), []);
 });
 
-test('a clock that was set back before the start does not make a nearly dead token replace one that lives longer', async (t) => {
+test('a clock that was set back before the start, on a machine that still runs, makes what was left no younger', async (t) => {
   const clock = new FakeClock();
   const left = credentialAt(clock, 'left-behind');
+  await clock.advance(10 * MINUTE_MS);
+  clock.setWallClock(-20 * MINUTE_MS);
+  const { keeper, minter } = await startKeeper(t, {
+    clock,
+    sink: sinkWith(left, 'a'),
+    script: [{ skewMs: 20 * MINUTE_MS }],
+  });
+  assert.equal(keeper.current?.fingerprint, left.fingerprint);
+  assert.equal(remainingMs(keeper.current, clock), 50 * MINUTE_MS);
+  await clock.advance(16 * MINUTE_MS);
+  assert.equal(minter.calls.length, 0);
+  await clock.advance(2 * MINUTE_MS);
+  assert.equal(minter.calls.length, 1, 'it is due by its age');
+
+  await clock.advance(33 * MINUTE_MS);
+  const dead = await startKeeper(t, { clock, sink: sinkWith(left, 'b'), script: ['hang'] });
+  assert.equal(dead.keeper.current, undefined, 'though by the wall clock it lives for nineteen minutes');
+});
+
+test('a clock that was set back before the start does not make a nearly dead token replace one that lives longer', async (t) => {
+  const clock = new FakeClock();
+  const left = fromAnotherBoot(credentialAt(clock, 'left-behind'));
   await clock.advance(10 * MINUTE_MS);
   clock.setWallClock(-20 * MINUTE_MS);
   // The service's clock was not set back.
@@ -95,7 +122,7 @@ test('a clock that was set back before the start does not make a nearly dead tok
 
 test('one that seems to be from the future gives way to the first token that expires later', async (t) => {
   const clock = new FakeClock();
-  const left = credentialAt(clock, 'left-behind');
+  const left = fromAnotherBoot(credentialAt(clock, 'left-behind'));
   await clock.advance(10 * MINUTE_MS);
   clock.setWallClock(-20 * MINUTE_MS);
   const { recorder, sink } = await startKeeper(t, {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Cli } from '../support/clis.ts';
@@ -33,6 +33,34 @@ testWithEachCli('after kill -9 the credential is adopted without a request to th
   assert.equal(status?.state, 'fresh');
   assert.ok(Date.parse(status.nextRefreshAt) > Date.now() + 60_000, 'it is due by the time it was issued');
 });
+
+interface State {
+  readonly tokens: readonly {
+    readonly local: { readonly issuedAt: number; readonly expiresAt: number };
+    readonly monotonic: { readonly boot: string };
+  }[];
+}
+
+for (const [machine, adoptions, change] of [
+  ['that still runs is used on, whose age is known', 1, {}],
+  ['that was started anew since is not trusted', 0, { boot: 'another one' }],
+] as const) {
+  test(`a credential from the future on a machine ${machine}`, { timeout: 30_000 }, async (t) => {
+    const workspace = await workspaceFor(t);
+    const directory = await killedSidecar(t, workspace);
+    const path = join(directory, 'run/.backstage.state.json');
+    const state = JSON.parse(await readFile(path, 'utf8')) as State;
+    // As it looks when the clock is set back by ten minutes.
+    const tokens = state.tokens.map(({ local, monotonic, ...token }) => ({
+      ...token,
+      local: { issuedAt: local.issuedAt + 600_000, expiresAt: local.expiresAt + 600_000 },
+      monotonic: { ...monotonic, ...change },
+    }));
+    await writeFile(path, JSON.stringify({ ...state, tokens }));
+    const sidecar = await (await startSidecar(t, { workspace, directory })).ready();
+    assert.equal((await sidecar.metrics()).get('adoptions_total'), adoptions);
+  });
+}
 
 test('what a killed process left half-written is swept at the start', { timeout: 30_000 }, async (t) => {
   const workspace = await workspaceFor(t);

@@ -201,6 +201,16 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'a clock that was set back while no process ran makes what is adopted younger',
+    file: 'src/credential/acceptance.ts',
+    from: 'Math.min(seemsAt, Math.floor(clock.now() - (clock.monotonic() - readAt)))',
+    to: 'seemsAt',
+    test: [
+      'credential/acceptance',
+      'a monotonic reading makes a credential older than the wall clock says, never younger',
+    ],
+  },
+  {
     bug: 'what a clock that was set back made seem of the future is given up for a nearly dead token',
     file: 'src/credential/keeper.ts',
     from: 'this.#takeOver(this.#publishers.reconsider(skewOf(credential)), credential)',

@@ -15,13 +15,21 @@ test('a later process recognises the new token and the one before it, with all t
 
   for (const number of [1, 2]) {
     const found = await stateFileIn(directory).match(tokenOf(number));
-    const { local, service, fingerprint } = credentialOf(number);
-    assert.deepEqual(
-      { ...found, token: found?.token.reveal() },
-      { token: tokenOf(number), local, service, fingerprint },
-    );
+    assert.deepEqual({ ...found, token: found?.token.reveal() }, { ...credentialOf(number), token: tokenOf(number) });
   }
   assert.equal(await stateFileIn(directory).match(tokenOf(3)), undefined);
+});
+
+test('a reading of the monotonic clock is of no use once the machine has been started anew, or if nobody knows', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  for (const boot of ['this one', undefined]) {
+    await new StateFile({ directory, name: 'backstage', identity, boot }).record(credentialOf(1));
+    for (const later of ['the next one', undefined]) {
+      const found = await new StateFile({ directory, name: 'backstage', identity, boot: later }).match(tokenOf(1));
+      assert.equal(found?.fingerprint, credentialOf(1).fingerprint);
+      assert.equal('monotonicAt' in found, false);
+    }
+  }
 });
 
 test('the file is private, names the identity, and holds no token', async (t) => {
@@ -31,7 +39,7 @@ test('the file is private, names the identity, and holds no token', async (t) =>
   const { local, service, fingerprint } = credentialOf(1);
   assert.deepEqual(JSON.parse(await readFile(path, 'utf8')), {
     identity,
-    tokens: [{ sha256: fingerprint, local, service }],
+    tokens: [{ sha256: fingerprint, local, service, monotonic: { boot: 'this one', at: 0 } }],
   });
   assert.equal((await stat(path)).mode & 0o7777, 0o600);
 });
@@ -82,7 +90,12 @@ test('tokens of another workspace, resource or principal are not recognised, and
   const directory = await makeTemporaryDirectory(t);
   await stateFileIn(directory).record(credentialOf(1));
   for (const part of ['workspace', 'resource', 'principal']) {
-    const other = new StateFile({ directory, name: 'backstage', identity: { ...identity, [part]: 'other' } });
+    const other = new StateFile({
+      directory,
+      name: 'backstage',
+      identity: { ...identity, [part]: 'other' },
+      boot: undefined,
+    });
     assert.equal(await other.match(tokenOf(1)), undefined, part);
     await other.record(credentialOf(2));
     assert.notEqual(await other.match(tokenOf(2)), undefined, part);
@@ -113,6 +126,8 @@ test('a broken record is as good as none, and the next one replaces it', async (
       { sha256, local: { issuedAt: `${local.issuedAt}`, expiresAt: local.expiresAt }, service },
       { sha256, local: { issuedAt: local.expiresAt, expiresAt: local.issuedAt }, service },
       { sha256, local, service: { issuedAt: 0, expiresAt: 1e300 } },
+      { sha256, local, service, monotonic: { boot: 'this one' } },
+      { sha256, local, service, monotonic: { boot: 1, at: 0 } },
     ].map((entry) => ({ identity, tokens: [entry] })),
   ];
   const oversized = JSON.stringify({ identity, tokens: [{ sha256, local, service }], padding: 'x'.repeat(70_000) });
