@@ -35,7 +35,7 @@ export const MISCONFIGURATIONS: readonly Misconfiguration[] = [
     name: 'endpoint',
     what: 'an endpoint that does not exist',
     changes: { settings: { LAKEBASE_ENDPOINT: 'projects/missing/branches/production/endpoints/primary' } },
-    reason: /check the name of the endpoint/,
+    reason: /there is no such endpoint.*list-endpoints/,
   },
   {
     name: 'read-only',
