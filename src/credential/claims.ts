@@ -20,7 +20,7 @@ export function readClaims(token: string): Claims {
     expiresAt: secondsToMs(exp),
     subject: textOf(sub),
     issuer: textOf(iss),
-    audience: Array.isArray(aud) ? aud.join(', ') : textOf(aud),
+    audience: audienceOf(aud),
   };
 }
 
@@ -33,6 +33,13 @@ export function parseObject(text: string): Record<string, unknown> | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Of a list only its texts: to join what else may be in it can throw, and whoever forges a token chooses that. */
+function audienceOf(value: unknown): string | undefined {
+  if (!Array.isArray(value)) return textOf(value);
+  const texts = value.filter((one) => typeof one === 'string');
+  return texts.length > 0 ? texts.join(', ') : undefined;
 }
 
 function textOf(value: unknown): string | undefined {

@@ -154,6 +154,16 @@ test('claims that are no times are as good as none', () => {
   }
 });
 
+test('claims that are made to trip whoever joins, shows or walks them are as good as none', () => {
+  const deep = '['.repeat(50_000) + ']'.repeat(50_000);
+  for (const claim of ['{"toString":1}', '[{"toString":1}]', '[{"toString":1,"join":1}]', `[${deep}]`]) {
+    const payload = `{"aud":${claim},"iss":${claim},"sub":${claim}}`;
+    const token = `e30.${Buffer.from(payload).toString('base64url')}.c2ln`;
+    const stdout = JSON.stringify({ token, expire_time: rfc3339(NOW + HOUR_MS) });
+    assert.equal(parseResponse(stdout, REQUEST).subject, undefined);
+  }
+});
+
 test('claims with fractions of a second give whole milliseconds', () => {
   for (const at of [NOW + 1, NOW + 123, NOW + 999]) {
     const token = jwt({ iat: at / 1_000, exp: (at + 4_000) / 1_000 });
