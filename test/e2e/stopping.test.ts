@@ -102,6 +102,14 @@ test(
   },
 );
 
+test('SIGUSR1 opens no debugger, which would show every secret to whoever shares the network', options, async (t) => {
+  const sidecar = await (await startSidecar(t, { workspace: await workspaceFor(t) })).ready();
+  sidecar.kill('SIGUSR1');
+  for (let round = 0; round < 20; round += 1) assert.ok(await sidecar.isReady());
+  assert.equal((await sidecar.stop()).code, 0);
+  assert.equal(sidecar.stderr, '');
+});
+
 test('a signal that comes before anything is set up ends the sidecar as well', options, async (t) => {
   const workspace = await workspaceFor(t);
   const cli = await hangingCli(t);
