@@ -18,7 +18,8 @@ export function startLogin(
   options: SpawnOptions = {},
   deadlineMs = DEADLINE_MS,
 ): ChildProcess {
-  const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const env = withoutIdentity(options.env ?? process.env);
+  const child = spawn(command, args, { ...options, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   const deadline = AbortSignal.timeout(deadlineMs);
   const expire = (): void => {
     child.emit('error', new Error(`${command} did not end within ${deadlineMs / 1_000} s`));
@@ -31,6 +32,11 @@ export function startLogin(
     running.delete(child);
   });
   return child;
+}
+
+/** It logs in to the cluster, by whatever variables a cloud has for that, and not to the workspace. */
+function withoutIdentity(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('DATABRICKS_')));
 }
 
 function end({ pid, stderr, stdout }: ChildProcess): void {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { chmod, writeFile } from 'node:fs/promises';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ApiServer } from '../../src/kubernetes/api-server.ts';
@@ -11,9 +11,9 @@ import { spawnRun } from '../support/sidecar.ts';
 import { temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
 
 /** Of a cluster that is not there. */
-async function kubeconfigWith(t: Cleanup, command: string): Promise<string> {
+async function kubeconfigWith(t: Cleanup, command: string, more: object = {}): Promise<string> {
   const path = join(await temporaryDirectory(t), 'kubeconfig');
-  const exec = { apiVersion: 'client.authentication.k8s.io/v1', command };
+  const exec = { apiVersion: 'client.authentication.k8s.io/v1', command, ...more };
   const config = {
     'current-context': 'c',
     contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
@@ -34,6 +34,25 @@ test('a program that a kubeconfig logs in with is ended in time, with what it ha
   ]);
   await allGone(pids);
 });
+
+for (const [title, more] of [
+  ['', {}],
+  [', with variables of its own,', { env: [{ name: 'CLOUD_PROFILE', value: 'mine' }] }],
+] as const) {
+  test(`a program that a kubeconfig logs in with${title} sees the environment without the identity`, async (t) => {
+    const directory = await temporaryDirectory(t);
+    const [program, seen] = [join(directory, 'login'), join(directory, 'seen')];
+    await writeFile(program, `#!/bin/sh\nenv > '${seen}'\necho '{"status": {"token": "x"}}'\n`);
+    await chmod(program, 0o755);
+    Object.assign(process.env, { DATABRICKS_CLIENT_SECRET: 'canary', CLOUD_REGION: 'here' });
+    t.after(() => ['DATABRICKS_CLIENT_SECRET', 'CLOUD_REGION'].forEach((name) => delete process.env[name]));
+    await new ApiServer(await kubeconfigWith(t, program, more), 'test').prepare(t);
+    const environment = await readFile(seen, 'utf8');
+    assert.match(environment, /^CLOUD_REGION=here$/m);
+    assert.equal(/^CLOUD_PROFILE=mine$/m.test(environment), 'env' in more);
+    assert.doesNotMatch(environment, /canary/);
+  });
+}
 
 test('a program that hangs at a later login holds up no request for longer than that may take', async (t) => {
   const hanging = await hangingCli(t);
