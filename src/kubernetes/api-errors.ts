@@ -1,3 +1,4 @@
+import { oneLine } from '../credential/display.ts';
 import { SinkError, type SinkFailure } from '../credential/errors.ts';
 import type { ApiAnswer } from './api-server.ts';
 
@@ -86,13 +87,13 @@ function describe({ resource, namespace, name }: Target): string {
 function wordsOf({ body, status }: ApiAnswer, unspeakable: readonly string[]): string {
   const { message } = statusOf(body);
   const words = message === '' ? `the API server answered ${status}` : message;
-  const spoken = unspeakable.reduce((text, secret) => text.replaceAll(secret, '[redacted]'), words);
-  return quotable(spoken);
+  return quotable(words, unspeakable);
 }
 
-/** Somebody else's words, on one line, short, and without what looks like a token. */
-export function quotable(words: string): string {
-  return words.replaceAll(TOKEN, '[redacted]').replaceAll(/\s+/g, ' ').trim().slice(0, MAX_WORDS);
+/** Somebody else's words, on one line, short, and without what must not be said or looks like a token. */
+export function quotable(words: string, unspeakable: readonly string[] = []): string {
+  const spoken = unspeakable.reduce((text, secret) => text.replaceAll(secret, '[redacted]'), words);
+  return oneLine(spoken.replaceAll(TOKEN, '[redacted]')).slice(0, MAX_WORDS);
 }
 
 /** A namespace that is being deleted takes nothing new, and says so as if it were about permission. */

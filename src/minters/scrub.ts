@@ -1,3 +1,4 @@
+import { oneLine } from '../credential/display.ts';
 import type { Secret } from '../credential/secret.ts';
 
 const BLOT = '[secret]';
@@ -31,7 +32,7 @@ export function scrub(text: string, secrets: readonly Secret[]): string {
   for (const shape of SHAPES) {
     clean = clean.replace(shape, (_match, kept: unknown) => (typeof kept === 'string' ? kept : '') + BLOT);
   }
-  const line = clean.replaceAll(/\s+/g, ' ').trim();
+  const line = oneLine(clean);
   return line.length > MAX_LENGTH ? `${line.slice(0, MAX_LENGTH)}…` : line;
 }
 

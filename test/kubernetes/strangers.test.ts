@@ -45,6 +45,12 @@ test('a refusal in any shape is put into words', () => {
   }
 });
 
+test('nothing in a refusal moves the cursor of a terminal, or turns around what stands there', () => {
+  const body = { message: 'no\u001b[2J \u202Eway\u009b31m' };
+  const { message } = toSinkError('patch', TARGET, { status: 403, body, retryAfterMs: 0 });
+  assert.match(message, /: no \[2J way 31m \(403\)$/);
+});
+
 test('who sends elsewhere, as to a login page, is not the API server, and that is said', () => {
   const { failure, remedy } = toSinkError('get', TARGET, { status: 302, body: undefined, retryAfterMs: 0 });
   assert.equal(failure, 'unreachable');

@@ -145,6 +145,11 @@ test('the words are one line of at most 400 characters, without usage text and w
   assert.equal(scrub('', []), '');
 });
 
+test('nothing in the words moves the cursor of a terminal, or turns around what stands there', () => {
+  const words = '\u001b[2J\u001b[1;1H\u2713 ok \u0007\u009b31m\u202Edlrow\u2066\u200b!\u0000';
+  assert.equal(scrub(words, []), '[2J [1;1H\u2713 ok 31m dlrow !');
+});
+
 test('a secret at the place where the words are cut off leaves no piece', () => {
   for (let before = 330; before < 410; before += 1) {
     const clean = scrub(`${'x '.repeat(before / 2)}${OPAQUE} tail`, [new Secret(OPAQUE)]);
