@@ -1,3 +1,4 @@
+import { blotValue } from '../credential/blot.ts';
 import { oneLine } from '../credential/display.ts';
 import type { Secret } from '../credential/secret.ts';
 
@@ -6,10 +7,6 @@ const BLOT = '[secret]';
 const MAX_LENGTH = 400;
 /** More is not looked at, so that no text, however hostile, takes long. */
 const MAX_SCANNED = 4_000;
-/** Shorter values would blot out ordinary words. */
-const MIN_SECRET_LENGTH = 4;
-/** A piece of a secret that was torn counts from this length. */
-const MIN_PIECE_LENGTH = 12;
 
 /** What looks like a secret, whoever it belongs to; a group is what stays of it. */
 const SHAPES: readonly RegExp[] = [
@@ -28,26 +25,10 @@ const SHAPES: readonly RegExp[] = [
 export function scrub(text: string, secrets: readonly Secret[]): string {
   const [words = ''] = text.trim().split(/\n\s*\n|Request log:|\n```/);
   let clean = words.slice(0, MAX_SCANNED);
-  for (const secret of secrets) clean = blotValue(clean, secret.reveal());
+  for (const secret of secrets) clean = blotValue(clean, secret.reveal(), BLOT);
   for (const shape of SHAPES) {
     clean = clean.replace(shape, (_match, kept: unknown) => (typeof kept === 'string' ? kept : '') + BLOT);
   }
   const line = oneLine(clean);
   return line.length > MAX_LENGTH ? `${line.slice(0, MAX_LENGTH)}…` : line;
-}
-
-function blotValue(text: string, value: string): string {
-  if (value.length < MIN_SECRET_LENGTH) return text;
-  const least = Math.min(value.length, MIN_PIECE_LENGTH);
-  let clean = '';
-  for (let at = 0; at < text.length;) {
-    let length = 0;
-    if (at + least <= text.length && value.includes(text.slice(at, at + least))) {
-      length = least;
-      while (at + length < text.length && value.includes(text.slice(at, at + length + 1))) length += 1;
-    }
-    clean += length > 0 ? BLOT : text.charAt(at);
-    at += Math.max(1, length);
-  }
-  return clean;
 }

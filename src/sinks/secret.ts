@@ -1,7 +1,14 @@
 import type { ApiAnswer, ApiServer, WatchEvent } from '../kubernetes/api-server.ts';
 import { watchForEver } from '../kubernetes/watch.ts';
 import { deniedVerbs } from '../kubernetes/access.ts';
-import { type Conflict, conflictsIn, missingRule, type Target, toSinkError } from '../kubernetes/api-errors.ts';
+import {
+  type Conflict,
+  conflictsIn,
+  missingRule,
+  quotable,
+  type Target,
+  toSinkError,
+} from '../kubernetes/api-errors.ts';
 import { SinkError } from '../credential/errors.ts';
 import type { Cancellable, Clock, Credential, Inspection, Recovered, Sink, SinkListener } from '../credential/ports.ts';
 import { KnownSecret } from './known-secret.ts';
@@ -160,7 +167,7 @@ export class SecretSink implements Sink {
       conflicts.every(({ field, manager }) => wasOurs(field, object, this.#options) && !isApplier(manager, object));
     if (isOurs) return;
     const owners = conflicts.map(({ field, manager }) => `${field} belongs to the field manager "${manager}"`);
-    throw new SinkError('conflict', `cannot apply ${this.name}: ${owners.join(', ')}`);
+    throw new SinkError('conflict', `cannot apply ${this.name}: ${quotable(owners.join(', '), this.#unspeakable)}`);
   }
 
   /** @throws SinkError for what no apply can ever change */

@@ -369,7 +369,7 @@ export const BEYOND: readonly Mutant[] = [
   },
   {
     bug: 'a secret that is known is blotted out only if it is whole',
-    file: 'src/minters/scrub.ts',
+    file: 'src/credential/blot.ts',
     from: 'const least = Math.min(value.length, MIN_PIECE_LENGTH);',
     to: 'const least = value.length;',
     test: ['fuzz/minting', 'no piece of a secret that is known gets through the words of the CLI, and they stay short'],

@@ -118,6 +118,34 @@ test('what is taken back by force and refused again without anybody having chang
   await sink.write(credentialOf(0), t);
 });
 
+test('no piece of what was applied stands in what is told of a refusal, wherever the answer has it', async (t) => {
+  const keys = { pgpass: 'pgpass', password: 'token' } as const;
+  const spec = { namespace: 'apps', name: 'lakebase', data: keys, type: 'Opaque' } as const;
+  const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
+  const { data } = renderSecret(credentialOf(0), options, undefined);
+  const refusals = Object.values(data).flatMap((applied) =>
+    [applied, applied.slice(0, -7), applied.slice(5, 90)].flatMap((piece) => {
+      const cause = { reason: 'FieldManagerConflict', field: `.data.${piece}`, message: `conflict with "${piece}"` };
+      return [
+        { piece, status: 422, body: { message: `invalid value "${piece}…"` } },
+        { piece, status: 409, body: { details: { causes: [cause] } } },
+      ];
+    }),
+  );
+  for (const { piece, ...refusal } of refusals) {
+    const request = async ({ method }: { readonly method: string }): Promise<ApiAnswer> =>
+      await Promise.resolve({ ...(method === 'GET' ? { status: 404, body: {} } : refusal), retryAfterMs: 0 });
+    const sink = new SecretSink({ ...options, api: { prepare: async () => {}, request } as unknown as ApiServer });
+    await sink.look(t);
+    await assert.rejects(sink.write(credentialOf(0), t), ({ message }: Error) => {
+      assert.match(message, /\[redacted\]/);
+      for (let at = 0; at + 12 <= piece.length; at += 1)
+        assert.ok(!message.includes(piece.slice(at, at + 12)), message);
+      return true;
+    });
+  }
+});
+
 test('what the watch tells of before an apply is answered is not forgotten for the answer', async (t) => {
   const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
   const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };

@@ -1,0 +1,21 @@
+/** Shorter values would blot out ordinary words. */
+const MIN_SECRET_LENGTH = 4;
+/** A piece of a secret that was torn counts from this length. */
+const MIN_PIECE_LENGTH = 12;
+
+/** The text without the value, and without what is left of it where it was torn. */
+export function blotValue(text: string, value: string, blot: string): string {
+  if (value.length < MIN_SECRET_LENGTH) return text;
+  const least = Math.min(value.length, MIN_PIECE_LENGTH);
+  let clean = '';
+  for (let at = 0; at < text.length;) {
+    let length = 0;
+    if (at + least <= text.length && value.includes(text.slice(at, at + least))) {
+      length = least;
+      while (at + length < text.length && value.includes(text.slice(at, at + length + 1))) length += 1;
+    }
+    clean += length > 0 ? blot : text.charAt(at);
+    at += Math.max(1, length);
+  }
+  return clean;
+}
