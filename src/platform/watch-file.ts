@@ -1,4 +1,4 @@
-import { realpath } from 'node:fs';
+import { opendir, realpath } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Cancellable } from '../credential/ports.ts';
@@ -7,14 +7,16 @@ import { systemClock } from './clock.ts';
 
 /** ConfigMap and Secret volumes swap this link; the files beside it are links through it and never change. */
 const VOLUME_LINK = '..data';
-/** Events within a second that are no longer news: Node.js hands on one after the other, and does nothing else as long as more come. */
+/** So many events end a watch: Node.js hands on one after the other, and does nothing else as long as more come. */
 const STORM_EVENTS = 2_000;
+/** More files make a directory that chokidar, which reads it again at each event, could fill the memory with. */
+const CROWD = 1_000;
 const SECOND_MS = 1_000;
 
 /**
  * Calls back soon after somebody touched `path`: content, mode, existence, type. It may call too often, and misses what
- * happens before it is set up, beyond the kernel's limits on watches, or for a second after a storm of changes beside it;
- * whoever must be certain looks from time to time.
+ * happens before it is set up, beyond the kernel's limits on watches, for a second after a storm of changes beside it, or
+ * among a crowd of files; whoever must be certain looks from time to time.
  */
 export async function watchFile(path: string, onChange: () => void, { signal }: Cancellable): Promise<void> {
   while (!signal.aborted) {
@@ -25,9 +27,10 @@ export async function watchFile(path: string, onChange: () => void, { signal }: 
 
 async function watchUntilStorm(path: string, onChange: () => void, { signal }: Cancellable): Promise<void> {
   const { promise: stormy, resolve: end } = Promise.withResolvers<void>();
+  const directory = await promisify(realpath.native)(dirname(path)).catch(() => dirname(path));
+  if (await isCrowded(directory)) return;
   // Loaded here, after the first credential is written or could not be.
   const { watch } = await import('chokidar');
-  const directory = await promisify(realpath.native)(dirname(path)).catch(() => dirname(path));
   const target = join(directory, basename(path));
   // The directory and not the file, because each replacement is a new inode. It stays shallow through `ignored`: with
   // `depth`, a directory that is removed and made again is not watched any more. `atomic` would hold back an `unlink`.
@@ -41,9 +44,10 @@ async function watchUntilStorm(path: string, onChange: () => void, { signal }: C
   watcher.on('all', onChange);
   // Only the raw events tell of a chmod. A name is missing where the platform does not give it; events of directories
   // above come while ours does not exist.
-  const storm = new Storm();
+  let events = 0;
   watcher.on('raw', (_event, name, details) => {
-    if (storm.isOn()) {
+    events += 1;
+    if (events > STORM_EVENTS) {
       void watcher.close(); // here, because nothing else gets a turn
       return end();
     }
@@ -61,17 +65,15 @@ async function watchUntilStorm(path: string, onChange: () => void, { signal }: C
   await watcher.close();
 }
 
-class Storm {
-  #since = -Infinity;
-  #events = 0;
-
-  isOn(): boolean {
-    const now = systemClock.monotonic();
-    if (now - this.#since >= SECOND_MS) {
-      this.#since = now;
-      this.#events = 0;
+async function isCrowded(directory: string): Promise<boolean> {
+  try {
+    let count = 0;
+    for await (const _ of await promisify(opendir)(directory)) {
+      count += 1;
+      if (count > CROWD) return true;
     }
-    this.#events += 1;
-    return this.#events > STORM_EVENTS;
+  } catch {
+    // It is away, or closed to us: chokidar knows what to do then.
   }
+  return false;
 }

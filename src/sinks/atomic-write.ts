@@ -1,10 +1,11 @@
 import { basename, dirname, join } from 'node:path';
 import type { Cancellable } from '../credential/ports.ts';
 import { hasErrno } from './file-errors.ts';
-import { close, constants, fchmod, fsync, open, readdir, rename, unlink, writeFile } from './files.ts';
+import { close, constants, fchmod, fsync, open, opendir, rename, unlink, writeFile } from './files.ts';
 
 /** Between `.<name>` and the end of a temporary's name; nothing else is ever swept. */
 const TEMPORARY_ENDING = /^\.[0-9a-f]{16}\.tmp$/;
+const NAMES_AT_ONCE = 256;
 /** Temporaries that this process is writing. */
 const unfinished = new Set<string>();
 /** Those that could not be removed yet: their directory was closed between two steps. */
@@ -82,7 +83,8 @@ export async function probeDirectory(path: string): Promise<void> {
 export async function sweep(path: string): Promise<void> {
   const directory = dirname(path);
   const prefix = `.${basename(path)}`;
-  for (const name of await readdir(directory)) {
+  // Never all names at once: who may write there decides how many there are.
+  for await (const { name } of await opendir(directory, { bufferSize: NAMES_AT_ONCE })) {
     if (!name.startsWith(prefix) || !TEMPORARY_ENDING.test(name.slice(prefix.length))) continue;
     const temporary = join(directory, name);
     if (unfinished.has(temporary)) continue;

@@ -174,6 +174,13 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'who makes files without number beside the file fills the memory',
+    file: 'src/platform/watch-file.ts',
+    from: 'const CROWD = 1_000;',
+    to: 'const CROWD = Infinity;',
+    test: ['e2e/crowd', 'files without number that lie beside the credential fill no memory at a start'],
+  },
+  {
     bug: 'a watch that fires is no reason to try again',
     file: 'src/credential/write-retries.ts',
     from: 'hasChanged && now - this.#triedAt >= LEAST_MS',
