@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import { hasErrno } from './file-errors.ts';
-import { chmod, mkdir, stat } from './files.ts';
+import { close, constants, fchmod, fstat, mkdir, open, stat } from './files.ts';
 
 const DIRECTORY_MODE = 0o750;
 const SETGID = 0o2000;
@@ -31,9 +31,15 @@ async function makeOne(directory: string): Promise<void> {
     if (hasErrno(error, 'EEXIST') && (await isDirectory(directory))) return; // another sink was faster
     throw error;
   }
-  const { mode } = await stat(directory);
-  // A volume with an fsGroup hands its group down by the setgid bit, which chmod() would clear.
-  if ((mode & 0o777) !== DIRECTORY_MODE) await chmod(directory, DIRECTORY_MODE | (mode & SETGID));
+  // Not by its name: whoever may write above it can have put a link there since, to a file of ours that only we may read.
+  const made = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    const { mode } = await fstat(made);
+    // A volume with an fsGroup hands its group down by the setgid bit, which fchmod() would clear.
+    if ((mode & 0o777) !== DIRECTORY_MODE) await fchmod(made, DIRECTORY_MODE | (mode & SETGID));
+  } finally {
+    await close(made);
+  }
 }
 
 /** False where nothing is. @throws where something else stands there, or cannot be reached */

@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import fs, { renameSync, symlinkSync } from 'node:fs';
+import { stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'node:test';
+import { makeTemporaryDirectory } from '../fixtures/sink-programs.ts';
+
+// Put in its place before that is loaded, which takes the functions as they are then.
+let afterMaking: ((directory: string) => void) | undefined;
+const { mkdir } = fs;
+fs.mkdir = ((directory: string, mode: number, done: (error: unknown) => void) =>
+  mkdir(directory, mode, (error) => {
+    afterMaking?.(directory);
+    done(error);
+  })) as typeof mkdir;
+const { makeDirectory } = await import('../../src/sinks/directory.ts');
+
+test('a link that takes the place of a directory as soon as it is made leads to nothing that gets another mode', async (t) => {
+  const volume = await makeTemporaryDirectory(t);
+  const token = join(volume, 'token');
+  await writeFile(token, 'text', { mode: 0o600 });
+  afterMaking = (directory) => {
+    renameSync(directory, `${directory}.away`);
+    symlinkSync(token, directory);
+  };
+  await assert.rejects(makeDirectory(join(volume, 'lakebase')), /ENOTDIR|ELOOP/);
+  assert.equal((await stat(token)).mode & 0o7777, 0o600);
+});
