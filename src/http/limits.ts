@@ -26,6 +26,18 @@ export function limitConnections(server: Server): void {
   });
 }
 
+/**
+ * Nobody reads a body, but Node.js takes it in, and has no time limit for what goes on after the answer. So who sends one loses
+ * the connection with the answer.
+ */
+export function endWithBodies(server: Server): void {
+  server.prependListener('request', ({ headers }, response) => {
+    const hasBody = 'transfer-encoding' in headers || 'content-length' in headers;
+    if (hasBody) response.setHeader('connection', 'close');
+  });
+  server.on('checkExpectation', (_request, response) => response.writeHead(417, { connection: 'close' }).end());
+}
+
 /** What is asked on one connection waits until the answer before it is on its way: who reads none has one made at most. */
 export function answerInTurn(server: FastifyInstance): void {
   const lastOf = new WeakMap<Socket, Promise<unknown>>();

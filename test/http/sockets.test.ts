@@ -67,6 +67,24 @@ describe('what is hardly HTTP', () => {
   });
 });
 
+describe('a body that never ends', () => {
+  const rows = [
+    ['GET /healthz', 'X-Any: a', 200],
+    ['POST /healthz', 'X-Any: a', 405],
+    ['GET /nothing', 'X-Any: a', 404],
+    ['GET /%ff', 'X-Any: a', 400],
+    ['QUERY /status', 'Content-Type: a/b', 405],
+    ['GET /healthz', 'Expect: nothing', 417],
+  ] as const;
+  for (const [line, header, status] of rows) {
+    test(`ends with the answer, of ${line} with ${header} too`, { timeout: 5_000 }, async (t) => {
+      const { port } = await listen(serverWith(t), { host: LOOPBACK, port: 0 });
+      const head = `${line} HTTP/1.1\r\nHost: a\r\n${header}\r\nTransfer-Encoding: chunked\r\n\r\n`;
+      assert.match(await send(port, `${head}1\r\na\r\n`), new RegExp(`^HTTP/1.1 ${status} `));
+    });
+  }
+});
+
 describe('closing', () => {
   test('takes no time although a connection is kept alive', async (t) => {
     const server = serverWith(t);
