@@ -9,7 +9,7 @@ export function parseDuration(text: string): number | undefined {
   return count === undefined ? undefined : Number(count) * UNIT_MS[unit as keyof typeof UNIT_MS];
 }
 
-/** In the largest unit that needs no fraction. Expects whole seconds. */
+/** In the largest unit that needs no fraction; rounded to whole seconds. */
 export function formatDuration(ms: number): string {
   for (const [unit, unitMs] of Object.entries(UNIT_MS)) {
     if (ms >= unitMs && ms % unitMs === 0) return `${ms / unitMs}${unit}`;

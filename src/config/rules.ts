@@ -68,7 +68,7 @@ function* timing(draft: Draft<Options>, isWrong: (path: Path) => boolean): Gener
   const ttls = list(draft?.credentials).flatMap(([i, credential]) =>
     isWrong(['credentials', i, 'ttl']) ? [] : [credential?.ttl ?? DEFAULT_TTL_MS],
   );
-  const latestFloor = Math.min(...ttls.filter(isNumber)) * (isNumber(at) ? at : Number.NaN);
+  const latestFloor = wholeSeconds(Math.min(...ttls.filter(isNumber)) * (isNumber(at) ? at : Number.NaN));
   if (isNumber(floor) && floor > latestFloor) {
     yield {
       path: ['refresh', 'floor'],
@@ -202,6 +202,11 @@ function locate(i: number, j: number, credential: DraftCredential, sink: DraftSi
       state: posix.join(posix.dirname(file), `.${String(credential?.name)}.state.json`),
     },
   ];
+}
+
+/** Down to a duration that can be written; first to the millisecond, because 0.57 times 5m is a little less than 171s. */
+function wholeSeconds(ms: number): number {
+  return Math.floor(Math.round(ms) / 1_000) * 1_000;
 }
 
 /** With the original indices; what is no list counts as an empty one. */

@@ -152,6 +152,18 @@ const CASES: readonly { readonly title: string; readonly file: object; readonly 
   },
 ];
 
+test('the longest floor that a refusal names is accepted', async (t) => {
+  for (const [at, ttl, longest] of [
+    [0.333, '5m', '99s'],
+    [0.57, '5m', '171s'],
+  ] as const) {
+    const withFloor = (floor: string) => ({ credentials: [credential({ ttl })], refresh: { at, floor } });
+    const [problem = ''] = await problems(load(t, withFloor('4m')));
+    assert.match(problem, new RegExp(`, which is ${longest}$`));
+    assert.deepEqual(await problems(load(t, withFloor(longest))), []);
+  }
+});
+
 for (const { title, file, expected } of CASES) {
   test(`the configuration is refused for ${title}`, async (t) => {
     const found = await problems(load(t, file));

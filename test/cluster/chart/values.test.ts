@@ -69,6 +69,11 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
     /secretSync\.config\.refresh: floor is 4m: write no more than at times the shortest ttl, 200s/,
   ],
   [
+    'a floor, with the longest that would be taken, which is no fraction of a second',
+    withTimes({ refresh: { at: 0.333, floor: '4m' } }, '300s'),
+    /secretSync\.config\.refresh: floor is 4m: write no more than at times the shortest ttl, 99s/,
+  ],
+  [
     'a default of memory that is above its limit',
     withDefaults({ defaults: { 'memory-request': '0.3e9' } }),
     /injection\.defaults: memory-request is 0\.3e9, above memory-limit, which is 256Mi: write less into the one, or more/,

@@ -61,7 +61,7 @@
 {{- else if gt (include "lakebase.seconds" $initial | int64) (include "lakebase.seconds" $max | int64) -}}
 {{- fail (printf "secretSync.config.backoff: initial is %s: write no more than max, which is %s" $initial $max) -}}
 {{- else if gt (include "lakebase.seconds" $floor | float64) (mulf $at $shortest) -}}
-{{- fail (printf "secretSync.config.refresh: floor is %s: write no more than at times the shortest ttl, %.0fs" $floor (mulf $at $shortest)) -}}
+{{- fail (printf "secretSync.config.refresh: floor is %s: write no more than at times the shortest ttl, %.0fs" $floor (floor (mulf $at $shortest))) -}}
 {{- end -}}
 {{- end -}}
 
