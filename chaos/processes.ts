@@ -13,7 +13,7 @@ export interface Usage {
  * Process ids of the account under which the sidecar and its CLI run. Not of a CLI whose sidecar was killed on a bare
  * host: it has a patience of its own.
  */
-export function processesOfSidecar(): number[] {
+function processesOfSidecar(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && ownerOf(name) === SIDECAR_UID)
     .map(Number);

@@ -22,7 +22,7 @@ export interface Round {
 const ROUND_MS = 75_000;
 const SHORTEST_STORM_MS = 6_000;
 /** What lingers longest, a retry, and some seconds in which nothing may be wrong. */
-export const CALM_MS = 20_000;
+const CALM_MS = 20_000;
 /** Between two faults of a lane, in seconds. */
 const PAUSES: Readonly<Record<Lane, readonly [number, number]>> = {
   workspace: [1, 12],

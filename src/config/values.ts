@@ -40,15 +40,12 @@ export function withDefault<T extends z.ZodMiniType>(schema: T, byDefault: z.inp
   return described(z.prefault(schema, byDefault), description);
 }
 
-/** Refuses unknown keys; `hints` answer those that somebody may well try. */
-export function object<T extends z.core.$ZodLooseShape>(shape: T, hints: Readonly<Record<string, string>> = {}) {
+/** Refuses unknown keys. */
+export function object<T extends z.core.$ZodLooseShape>(shape: T) {
   const known = `allowed here: ${Object.keys(shape).join(', ')}`;
   return z.strictObject(shape, {
-    error: (issue) => {
-      if (issue.code !== 'unrecognized_keys') return allow(`a mapping; ${known}`).error(issue);
-      const hinted = issue.keys.find((key) => Object.hasOwn(hints, key));
-      return `${hinted === undefined ? 'is not known' : hints[hinted]}; ${known}`;
-    },
+    error: (issue) =>
+      issue.code === 'unrecognized_keys' ? `is not known; ${known}` : allow(`a mapping; ${known}`).error(issue),
   });
 }
 

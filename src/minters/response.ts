@@ -46,7 +46,7 @@ export function parseResponse(stdout: string, { issuedAt, monotonicAt, ttlMs }: 
   };
 }
 
-export function fingerprintOf(token: string): string {
+function fingerprintOf(token: string): string {
   return createHash('sha256').update(token).digest('hex');
 }
 

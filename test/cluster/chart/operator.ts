@@ -49,7 +49,7 @@ interface PodSpec {
 }
 
 /** How to run a program with a folder in place of another; without root in a user namespace. */
-export function mountNamespace(): [string, ...string[]] {
+function mountNamespace(): [string, ...string[]] {
   return ['unshare', '--mount', ...(process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'])];
 }
 
