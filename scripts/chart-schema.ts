@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import { VARIABLES } from '../src/config/environment.ts';
 import { configJsonSchema } from '../src/config/json-schema.ts';
+import { FORMATS } from '../src/config/options.ts';
 
 interface Schema {
   readonly [keyword: string]: unknown;
@@ -11,7 +12,7 @@ interface Schema {
 }
 
 const RULES = join(import.meta.dirname, '../charts/lakebase-credential-sidecar/files/rules.yaml');
-const FORMATS = '(pgpass|token|json|env|uri)';
+const FORMAT = `(${FORMATS.join('|')})`;
 const text = { type: 'string' } as const;
 const named = (pattern: string): Schema => ({ type: 'string', pattern });
 const maybe = (pattern: string): Schema => named(`^$|${pattern}`);
@@ -110,7 +111,7 @@ function podSettings(config: Schema): Readonly<Record<string, Schema>> {
     'workspace-host': named(WORKSPACE),
     audience: { ...text, minLength: 1 },
     'client-secret-name': named(DNS_NAME),
-    files: named(`^${FORMATS}(,${FORMATS})*$`),
+    files: named(`^${FORMAT}(,${FORMAT})*$`),
     directory: named('^(/[A-Za-z0-9._-]+)+$'),
     containers: named('^[a-z0-9-]+(,[a-z0-9-]+)*$'),
     'pg-host': connection['host']!,

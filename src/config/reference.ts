@@ -1,5 +1,7 @@
 import { VARIABLES, type Environment } from './environment.ts';
 import { configJsonSchema, type JsonSchema } from './json-schema.ts';
+import { type Format, FORMATS } from './options.ts';
+import { NEEDS } from './rules.ts';
 
 /** docs/configuration.md, but for its layout. Used by scripts and tests only: the running program never loads it. */
 export function configurationReference(): string {
@@ -11,7 +13,11 @@ export function configurationReference(): string {
     FILE,
     ...Object.entries(configJsonSchema().properties ?? {}).map(([name, schema]) => section(name, schema as JsonSchema)),
     '## File formats',
-    FORMATS,
+    table(
+      ['format', 'content', 'needs'],
+      FORMATS.map((format) => [code(format), CONTENTS[format], NEEDS[format].map(code).join(', ')]),
+    ),
+    'Beside the files of a credential stands `.NAME.state.json`, which never holds the token.',
     '## Flags',
     table(
       ['flag', 'meaning', 'sets'],
@@ -142,15 +148,13 @@ Defaults are overridden by the file, the file by the environment, the environmen
 
 const FILE = `One YAML (or JSON) document in UTF-8, at most 1 MiB. Durations are a whole number and one unit: \`90s\`, \`15m\`, \`1h\`.`;
 
-const FORMATS = `| format | content | needs |
-|---|---|---|
-| \`pgpass\` | one line \`host:port:*:user:token\`, \`:\` and \`\\\` escaped, the port \`*\` if it is not set; mode 0600 only | \`host\`, \`user\` |
-| \`token\` | the token, without a line break | |
-| \`json\` | \`token\`, \`issuedAt\`, \`expiresAt\` (RFC 3339), \`host\`, \`port\`, \`database\`, \`user\` | |
-| \`env\` | \`PGHOST\`, \`PGPORT\`, \`PGDATABASE\`, \`PGUSER\`, \`PGPASSWORD\`, \`PGSSLMODE\`, quoted for \`sh\` | \`host\`, \`database\`, \`user\` |
-| \`uri\` | \`postgresql://user:token@host:port/database?sslmode=…\`, percent-encoded | \`host\`, \`database\`, \`user\` |
-
-Beside the files of a credential stands \`.NAME.state.json\`, which never holds the token.`;
+const CONTENTS: Readonly<Record<Format, string>> = {
+  pgpass: 'one line `host:port:*:user:token`, `:` and `\\` escaped, the port `*` if it is not set; mode 0600 only',
+  token: 'the token, without a line break',
+  json: '`token`, `issuedAt`, `expiresAt` (RFC 3339), `host`, `port`, `database`, `user`',
+  env: '`PGHOST`, `PGPORT`, `PGDATABASE`, `PGUSER`, `PGPASSWORD`, `PGSSLMODE`, quoted for `sh`',
+  uri: '`postgresql://user:token@host:port/database?sslmode=…`, percent-encoded',
+};
 
 const ENVIRONMENT = `An empty variable counts as one that is not set. Variables that are not listed here are ignored, because Kubernetes injects some for every Service; a \`LAKEBASE_CREDENTIAL_HTTP_PORT\` that holds such a service link (\`tcp://…\`) is ignored too. One that begins with \`LAKEBASE_\` and comes from no Service may be misspelled, so \`check\` and the log name it.`;
 

@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import { formatDuration } from './duration.ts';
-import type { Options } from './options.ts';
+import type { Format, Options } from './options.ts';
 
 /** What the options look like while some of them may still be missing or of the wrong type. */
 type Draft<T> =
@@ -19,15 +19,15 @@ export interface BrokenRule {
   readonly message: string;
 }
 
-/** What a file of this format must say; `user` may come from the environment. */
-const NEEDS = {
+/** What `connection` must say for each format; `user` may come from the environment. docs/configuration.md lists it. */
+export const NEEDS = {
   pgpass: ['host', 'user'],
   token: [],
   json: [],
   env: ['host', 'database', 'user'],
   uri: ['host', 'database', 'user'],
-} as const;
-/** In which the sidecar finds a token again. */
+} as const satisfies Readonly<Record<Format, readonly (keyof Options['credentials'][number]['connection'])[]>>;
+/** In which the sidecar finds the token of a Secret again, as `recognise` in sinks/secret-object.ts does. */
 const BEARING = ['token', 'json', 'pgpass'];
 /** The service's own, where none is asked for. */
 const DEFAULT_TTL_MS = 3_600_000;

@@ -76,7 +76,7 @@ const REQUESTS = {
   'argocd.argoproj.io/compare-options': 'IgnoreExtraneous',
   'argocd.argoproj.io/sync-options': 'Prune=false',
 } as const;
-/** In which the token is found again. */
+/** In which `recognise` looks for the token; `BEARING` in config/rules.ts asks for one of them. */
 const BEARING: ReadonlySet<FileFormat> = new Set(['token', 'json', 'pgpass']);
 
 /** Why no apply can ever make of it what is configured; undefined where one can. */

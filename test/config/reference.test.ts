@@ -8,6 +8,7 @@ import { VARIABLES } from '../../src/config/environment.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { EXAMPLES } from '../../src/config/reference.ts';
 import { configJsonSchema } from '../../src/config/json-schema.ts';
+import { NEEDS } from '../../src/config/rules.ts';
 import { load } from './loading.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -27,6 +28,15 @@ for (const { title, yaml, env = {} } of EXAMPLES) {
     assert.notEqual(config.credentials.length, 0);
   });
 }
+
+test('docs/files.md says of each format what it needs, in the order of the configuration', async () => {
+  const page = await readFile(join(root, 'docs/files.md'), 'utf8');
+  const rows = [...page.matchAll(/^\| `(\w+)` +\|.*\| +([^|]*?) +\| +(?:yes|no) +\|$/gm)];
+  assert.deepEqual(
+    rows.map(([, format, needs]) => [format, needs]),
+    Object.entries(NEEDS).map(([format, fields]) => [format, fields.join(', ') || '–']),
+  );
+});
 
 test('the examples show every option', () => {
   const shown = EXAMPLES.map(({ yaml }) => yaml).join('\n');
