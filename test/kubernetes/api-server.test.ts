@@ -1,18 +1,23 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { readFile, writeFile } from 'node:fs/promises';
+import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { test, type TestContext } from 'node:test';
-import { ApiServer } from '../../src/kubernetes/api-server.ts';
+import { SinkError } from '../../src/credential/errors.ts';
+import { ApiServer, type WatchEvent } from '../../src/kubernetes/api-server.ts';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
 
-/** A client of a server that has no time, and asks for as many seconds as its path says. */
-async function clientOfBusyServer(t: TestContext): Promise<ApiServer> {
-  const server = createServer((request, response) => {
-    response.writeHead(429, { 'retry-after': request.url!.slice(1) }).end('{}');
-  }).listen(0, '127.0.0.1');
+interface Client {
+  readonly api: ApiServer;
+  readonly kubeconfig: string;
+}
+
+/** A client of whatever answers; it logs in with the token in the kubeconfig. */
+async function clientOf(t: TestContext, answer: RequestListener): Promise<Client> {
+  const server = createServer(answer).listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => {
     server.closeAllConnections();
@@ -26,18 +31,104 @@ async function clientOfBusyServer(t: TestContext): Promise<ApiServer> {
       'current-context': 'c',
       contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
       clusters: [{ name: 'c', cluster: { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true } }],
-      users: [{ name: 'u', user: {} }],
+      users: [{ name: 'u', user: { token: 'first' } }],
     }),
   );
-  return new ApiServer(kubeconfig, 'test');
+  return { api: new ApiServer(kubeconfig, 'test'), kubeconfig };
 }
 
 test('a server that asks for time gets it, but no more than a minute: a token may expire meanwhile', async (t) => {
-  const api = await clientOfBusyServer(t);
+  const { api } = await clientOf(t, (request, response) => {
+    response.writeHead(429, { 'retry-after': request.url!.slice(1) }).end('{}');
+  });
   const waits: number[] = [];
   for (const asked of ['7', '60', '3600', '1e9', '0', '-1', 'soon']) {
     const { retryAfterMs } = await api.request({ method: 'GET', path: `/${asked}`, signal: t.signal });
     waits.push(retryAfterMs);
   }
   assert.deepEqual(waits, [7_000, 60_000, 60_000, 60_000, 0, 0, 0]);
+});
+
+test('a token that was rotated is read again when the old one is refused, and once only', async (t) => {
+  const seen: (string | undefined)[] = [];
+  const { api, kubeconfig } = await clientOf(t, ({ headers: { authorization } }, response) => {
+    seen.push(authorization);
+    response.writeHead(authorization === 'Bearer second' ? 200 : 401).end('{}');
+  });
+  const ask = async () => (await api.request({ method: 'GET', path: '/', signal: t.signal })).status;
+  assert.equal(await ask(), 401);
+  await writeFile(kubeconfig, (await readFile(kubeconfig, 'utf8')).replace('first', 'second'));
+  assert.equal(await ask(), 200);
+  assert.equal(await ask(), 200);
+  assert.deepEqual(
+    seen,
+    ['first', 'first', 'first', 'second', 'second'].map((token) => `Bearer ${token}`),
+  );
+});
+
+test('a request is sent again, once, where the server closes a connection that was kept alive', async (t) => {
+  const sockets = new Set<unknown>();
+  let count = 0;
+  const { api } = await clientOf(t, ({ socket }, response) => {
+    count += 1;
+    const isFirst = !sockets.has(socket);
+    sockets.add(socket);
+    if (isFirst) response.end('{}');
+    else socket.resetAndDestroy();
+  });
+  for (const _ of [1, 2]) {
+    const { status } = await api.request({ method: 'GET', path: '/', signal: t.signal });
+    assert.equal(status, 200);
+  }
+  assert.deepEqual([count, sockets.size], [3, 2]);
+});
+
+/** Watches until the server ends it, and tells what came. */
+async function watched(t: TestContext, answer: RequestListener) {
+  const { api } = await clientOf(t, answer);
+  const events: WatchEvent[] = [];
+  let opened = 0;
+  const handlers = { onOpen: () => (opened += 1), onEvent: (event: WatchEvent) => events.push(event) };
+  const result = await api.watch('/x', { fieldSelector: 'a=b' }, handlers, { signal: t.signal }).catch(String);
+  return { events, opened, result };
+}
+
+test('a watch hands on each event, however it is cut into pieces, and nothing that is none', async (t) => {
+  const text =
+    '{"type":"ADDED","object":{"name":"ä"}}\nno JSON\n7\n{"type":"BOOKMARK","object":null}\n{"type":"cut off';
+  let url = '';
+  const { events, opened, result } = await watched(t, (request, response) => {
+    url = request.url!;
+    Readable.from([...Buffer.from(text)].map((byte) => Buffer.of(byte))).pipe(response);
+  });
+  assert.equal(url, '/x?fieldSelector=a%3Db&watch=true&allowWatchBookmarks=true&timeoutSeconds=300');
+  assert.deepEqual(events, [
+    { type: 'ADDED', object: { name: 'ä' } },
+    { type: 'BOOKMARK', object: null },
+  ]);
+  assert.deepEqual([opened, result], [1, undefined]);
+});
+
+test('a watch that is refused has not begun, and its answer is returned', async (t) => {
+  const { opened, result } = await watched(t, (_request, response) => response.writeHead(403).end('{"kind":"Status"}'));
+  assert.deepEqual([opened, result], [0, { status: 403, body: { kind: 'Status' }, retryAfterMs: 0 }]);
+});
+
+test('a watch whose connection breaks says that the API server cannot be reached', async (t) => {
+  const { opened, result } = await watched(t, ({ socket }, response) =>
+    response.write('{"type":"ADDED"', () => socket.resetAndDestroy()),
+  );
+  assert.deepEqual([opened, result], [1, 'SinkError: the API server cannot be reached: ECONNRESET']);
+});
+
+test('an answer that does not come in time is a failure, and a signal is none', async (t) => {
+  const { api } = await clientOf(t, () => {});
+  const request = { method: 'GET', path: '/', timeoutMs: 50 } as const;
+  await assert.rejects(api.request({ ...request, signal: t.signal }), (error) => {
+    assert.ok(error instanceof SinkError);
+    assert.equal(error.message, 'the API server cannot be reached: no answer within 0.05 s');
+    return true;
+  });
+  const reason = new Error('stopped');
+  await assert.rejects(api.request({ ...request, signal: AbortSignal.abort(reason) }), reason);
 });
