@@ -3,7 +3,10 @@ import type { Cancellable, Clock } from '../credential/ports.ts';
 import type { ApiAnswer, ApiServer, Query, WatchEvent } from './api-server.ts';
 
 export interface Watcher {
-  /** Looks at everything afresh: something may have happened between two watches, or while there is none. */
+  /**
+   * Looks at everything afresh: something may have happened between two watches, or while there is none. Rejects for a
+   * bug, or with the reason of the signal.
+   */
   readonly catchUp: () => Promise<void>;
   readonly take: (event: WatchEvent) => void;
   readonly explain: (answer: ApiAnswer) => SinkError;
@@ -37,6 +40,7 @@ export async function watchForEver(
   };
   while (!signal.aborted) {
     const ended = new AbortController();
+    const bug = Promise.withResolvers<never>();
     let isProven = false;
     const prove = (): void => {
       if (failures >= TROUBLE) onTrouble(undefined);
@@ -45,11 +49,11 @@ export async function watchForEver(
     };
     const onOpen = (): void => {
       void clock.sleep(PROOF_MS, ended).then(prove, () => {}); // it ended sooner
-      void catchUp();
+      catchUp().catch(bug.reject);
     };
     let delayMs = PAUSE_MS;
     try {
-      const refusal = await api.watch(path, query, { onOpen, onEvent }, { signal });
+      const refusal = await Promise.race([api.watch(path, query, { onOpen, onEvent }, { signal }), bug.promise]);
       if (refusal !== undefined) throw explain(refusal);
       if (!isProven) throw endedAtOnce();
     } catch (error) {

@@ -81,10 +81,7 @@ export class SecretSink implements Sink {
   }
 
   async look({ signal }: Cancellable): Promise<void> {
-    await this.#get({ signal }, LOOK_MS).catch((error: unknown) => {
-      signal.throwIfAborted();
-      if (!(error instanceof SinkError)) throw error; // else what was known before is all there is
-    });
+    await this.#hasLooked({ signal }, LOOK_MS);
   }
 
   async recover({ signal }: Cancellable): Promise<Recovered | undefined> {
@@ -115,8 +112,9 @@ export class SecretSink implements Sink {
 
   async watch({ onChange, onTrouble }: SinkListener, { signal }: Cancellable): Promise<void> {
     const { api, clock, name, namespace } = this.#options;
-    // One that fails is tried again by whoever writes, which tells of it.
-    const catchUp = async (): Promise<void> => await this.#get({ signal }).then(onChange, () => {});
+    const catchUp = async (): Promise<void> => {
+      if (await this.#hasLooked({ signal })) onChange();
+    };
     const take = (event: WatchEvent): void => {
       if (this.#known.take(event)) onChange();
     };
@@ -191,6 +189,18 @@ export class SecretSink implements Sink {
       body: { ...body, metadata: { ...metadata, resourceVersion } },
       signal,
     });
+  }
+
+  /** False where that failed: what was known before stays, and whoever writes next tries again and tells of it. */
+  async #hasLooked({ signal }: Cancellable, timeoutMs?: number): Promise<boolean> {
+    try {
+      await this.#get({ signal }, timeoutMs);
+      return true;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof SinkError)) throw error;
+      return false;
+    }
   }
 
   async #get({ signal }: Cancellable, timeoutMs?: number): Promise<void> {
