@@ -5,7 +5,7 @@ import { expiresLater, lifetimeMs, remainingMs } from './schedule.ts';
 
 /** The service's own default and maximum. */
 export const LONGEST_LIFETIME_MS = 3_600_000;
-/** A clock is not read more exactly than this across a restart. */
+/** A credential may seem to be issued so far in the future: across a restart clocks are not more exact. */
 const FUTURE_TOLERANCE_MS = 5_000;
 
 export interface Demands {
@@ -31,7 +31,7 @@ export function requireBetter(
     );
   }
   if (present === undefined) return;
-  // It would seem to be issued when it was asked for, and so to live on.
+  // Taken as new it would seem to be issued just now, and to live longer than it does.
   if (fresh.fingerprint === present.fingerprint && fresh.service.expiresAt <= present.service.expiresAt) {
     throw new MintError('short_lived', 'the service gave the present token again', {
       remedy: 'find out what between the CLI and the service answers from a cache; the present token stays',
@@ -43,8 +43,8 @@ export function requireBetter(
       remedy: 'find out why the CLI logs in as somebody else; the present token stays until it expires',
     });
   }
-  // By the service's clock, which all tokens and all writers have in common: ours counts a life from when it was asked
-  // for, and if it was set forward, the present token only seems to have expired.
+  // By the service's clock, which all tokens and all writers share. By ours the present token may only seem to have
+  // expired: because our clock was set forward.
   const outlives = expiresLater(fresh, present);
   if (lifetimeMs(fresh) < requestedMs / 2 && !outlives) {
     throw new MintError(
@@ -59,18 +59,21 @@ export function requireBetter(
   }
 }
 
-/** The service's clock minus this machine's, as a new token tells. */
+/** The service's clock minus this machine's, in milliseconds, when this token was minted. */
 export function skewOf({ local, service }: Credential): number {
   return service.issuedAt - local.issuedAt;
 }
 
-/** The same now, where this machine's clock was set back since. Forward it also goes while the machine is suspended. */
+/**
+ * The same now: larger, if this machine's clock was set back since the mint. A clock that went forward changes nothing,
+ * because a machine that was suspended looks the same.
+ */
 export function presentSkewMs(minted: Credential, clock: Clock): number {
   const aheadMs = minted.local.issuedAt - minted.monotonicAt;
   return skewOf(minted) + Math.max(0, aheadMs - (clock.now() - clock.monotonic()));
 }
 
-/** As this machine sees it, whose clock is `skewMs` behind the service's. */
+/** Adds the local times that it has on this machine, whose clock is `skewMs` behind the service's. */
 export function localise(
   { local, monotonicAt: readAt = Infinity, ...found }: Recovered,
   skewMs: number,
@@ -80,15 +83,15 @@ export function localise(
   // The monotonic clock tells of a wall clock that was set back since, also while no process ran.
   const issuedAt = Math.min(seemsAt, Math.floor(clock.now() - (clock.monotonic() - readAt)));
   const lifetimeMs = Math.min(found.service.expiresAt - found.service.issuedAt, LONGEST_LIFETIME_MS);
-  // Also where its local times are on record: whoever can write that could make a token live for ever.
+  // Local times from a state file are capped, too: whoever can write the file could make a token live for ever.
   const lastsMs = local === undefined ? lifetimeMs : Math.min(lifetimeMs, local.expiresAt - local.issuedAt);
   const lifespan = { issuedAt, expiresAt: issuedAt + lastsMs };
-  // As if it had been seen when it was issued: a clock that is set back later does not make it younger than it is now.
+  // Dated back to when it was issued, so that a clock that is set back later does not make it younger than it is now.
   const monotonicAt = clock.monotonic() - Math.max(0, clock.now() - issuedAt);
   return { ...found, local: lifespan, monotonicAt };
 }
 
-/** The same, with local times of a clock that is off by another difference than the one they were taken with. */
+/** The same credential with its local times worked out anew, for another skew. */
 export function relocalise(
   { token, service, fingerprint, subject }: Credential,
   skewMs: number,

@@ -69,7 +69,7 @@ export class Fleet {
     const leaving = [...this.#members.values()].filter(({ plan }) => wanted.get(plan.name)?.key !== plan.key);
     // Two keepers must never write the same file: the old one has stopped before the new one starts.
     await Promise.all(leaving.map((member) => stopped(member)));
-    // All at once with what follows: a credential that is between two keepers must not be missing where health is asked after.
+    // In one turn with what follows: /readyz must never miss a credential that is between two keepers.
     for (const { plan } of leaving) this.#members.delete(plan.name);
     const old = new Map(leaving.map((member) => [member.plan.name, member]));
     const arriving = this.#hasEnded ? [] : plans.filter(({ name }) => !this.#members.has(name));

@@ -143,8 +143,8 @@ export class Keeper {
   #use(adopted: Credential): void {
     const { observer, random, refresh } = this.#options;
     this.#hold(adopted);
-    // By its age, which a clock that was set back does not lessen: another keeper may have minted it before that. What
-    // should have been refreshed long ago is due now: this keeper has not let it wait.
+    // Counted from its age, which a clock that was set back does not lessen. Where it should have been refreshed long ago,
+    // it is due now and not in the past, which /healthz would take for a keeper that hangs.
     const dueAgeMs = refreshAt(adopted, refresh, random) - adopted.local.issuedAt;
     this.#wakeAt = this.#clock.now() + Math.max(0, dueAgeMs - ageMs(adopted, this.#clock));
     observer.adopted(this.name, adopted, this.#wakeAt);
@@ -165,7 +165,7 @@ export class Keeper {
         request,
         async (slot) => {
           this.#takeOver(await this.#publishers.look({ signal }));
-          // Another writer may have been faster, also than our turn: then there is nothing to mint.
+          // Another writer may have minted while this one looked or waited for its slot: then there is nothing to do.
           if (this.#current === held) await this.#mint(slot, { signal });
         },
         { signal },
@@ -191,7 +191,7 @@ export class Keeper {
       const credential = await minting;
       // Meanwhile another writer's may have come into use: then this one is worth nothing unless it lives longer.
       const isOvertaken = this.#current !== held && !expiresLater(credential, this.#current!);
-      // What was not to be trusted at the start is not given up for less.
+      // What was found at the start and not trusted may be better than this token, now that the service's time is known.
       if (this.#current === undefined) this.#takeOver(this.#publishers.reconsider(skewOf(credential)), credential);
       const demands = { requestedMs: ttlMs ?? LONGEST_LIFETIME_MS, isShared: this.#publishers.isShared };
       if (!isOvertaken) requireBetter(credential, this.#current, demands, this.#clock);

@@ -63,7 +63,7 @@ export interface MintOptions extends Cancellable {
   readonly timeoutMs: number;
   /** Number of the slot it runs in, from 0: commands that run at once share no state on disk. */
   readonly slot: number;
-  /** The token in use, perhaps of another process: the command may mention it, and what it says is told. */
+  /** The token in use, perhaps minted by another process: it is blotted out of the command's words before they are told. */
   readonly held?: Secret | undefined;
 }
 
@@ -105,7 +105,7 @@ export interface Sink {
   write(credential: Credential, options: Cancellable): Promise<void>;
   /** What a reader would get now, verified. `known` are the credentials that may be there. */
   inspect(known: readonly Credential[], options: Cancellable): Promise<Inspection>;
-  /** Cheaper than `inspect`: true only if what that found last, and was all right, cannot have been changed since. */
+  /** Cheaper than `inspect`: true only if the last one found all well and nothing can have changed since. */
   isUntouched?(options: Cancellable): Promise<boolean>;
   /** Tells when somebody may have changed it, until the signal. */
   watch(listener: SinkListener, options: Cancellable): Promise<void>;

@@ -76,7 +76,10 @@ export class Publisher {
     return this.#firstWrite.promise;
   }
 
-  /** Ends a back-off, but not what a server has asked for. What is new no file can hold yet: to look first would only hold it up. */
+  /**
+   * Ends a back-off, but not a wait that a server has asked for. With `isNew` a file is written without a look at it: it
+   * cannot hold yet what was minted just now.
+   */
   publish(credential: Credential, { isNew }: { readonly isNew: boolean }): void {
     this.#wanted = credential;
     this.#isNew = isNew;
@@ -155,7 +158,10 @@ export class Publisher {
     return { state: 'holds', credential: this.#localise(inspection.found) };
   }
 
-  /** With the monotonic reading of the first time that it was seen: looking again makes it no younger, but for a guess. */
+  /**
+   * Keeps the monotonic reading of the first look, so that looking again makes a credential no younger. Only a reading
+   * from before the service's time was known is a guess, and replaced.
+   */
   #localise(found: Recovered): Credential {
     const skewMs = this.#options.skewMs();
     const isTimeKnown = skewMs !== undefined;

@@ -13,7 +13,7 @@ export class Publishers {
   readonly #clock: Clock;
   /** By the monotonic clock. */
   #lookedAt = -Infinity;
-  /** What was there at the start, where none of it could be trusted, until the service's time is known. */
+  /** What was found at the start, if none of it was plausible; judged again once the service's time is known. */
   #doubted: readonly (Credential | undefined)[] = [];
 
   constructor(sinks: readonly Sink[], options: Omit<PublisherOptions, 'sink'>) {
@@ -50,7 +50,7 @@ export class Publishers {
   /** The best of what an earlier process, or another writer, has left. */
   async recover(options: Cancellable): Promise<Credential | undefined> {
     const found = await Promise.all(this.#all.map(async (publisher) => await publisher.recover(options)));
-    this.#lookedAt = this.#clock.monotonic(); // its end, because where nobody answers it takes longer than it counts
+    this.#lookedAt = this.#clock.monotonic(); // after it: a look that nobody answers takes longer than LOOK_MS
     const best = chooseRecovered(found, this.#clock);
     this.#doubted = best === undefined ? found : [];
     return best;

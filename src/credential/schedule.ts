@@ -23,7 +23,7 @@ const MIN_RETRY_MS = 250;
 const MAX_RETRY_WITHOUT_CREDENTIAL_MS = 15_000;
 /** An attempt gets at least this, even when the credential is about to expire. */
 const MIN_ATTEMPT_MS = 5_000;
-/** Databricks' own clients refuse a token with less life than this. */
+/** With less life than this a token is not usable; Databricks' own clients refuse such a one, too. */
 const READY_MARGIN_MS = 30_000;
 
 export function lifetimeMs({ local }: Credential): number {
@@ -66,8 +66,9 @@ export function firstRefreshAt(credential: Credential, policy: RefreshPolicy, ra
 }
 
 /**
- * Those that failed together and kept their credentials are a part of all only: half the period spreads them enough. To
- * come back in the first half would put off others, whose turn comes while the service works off what an outage left.
+ * After failures only a part of all sidecars is in step: those that were due while the workspace was out. The second
+ * half of the period is enough to spread them. The first half is left to the others, whose turn comes while the service
+ * still works off what the outage has left.
  */
 export function refreshAfterFailuresAt(credential: Credential, policy: RefreshPolicy, random: Random): number {
   return spreadRefreshAt(credential, policy, policy.at / 2, random);
@@ -102,8 +103,9 @@ export function retryDelayMs(
 }
 
 /**
- * How long an attempt can do without its turn, while others have theirs: a part of the life left, so that the shortest
- * goes first. Were it by expiry alone, commands that hang and have no credential would go first each time they retry.
+ * How long an attempt may wait for a slot: a quarter of the life that is left, so that the shortest life goes first, and
+ * not at all without one. Counted from when it asks: counted from the expiry, commands that hang and have no credential
+ * would go first each time they retry.
  */
 export function turnWithinMs(leftMs: number | undefined): number {
   return isAlive(leftMs) ? leftMs / 4 : 0;

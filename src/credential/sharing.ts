@@ -20,10 +20,12 @@ export interface Situation {
 }
 
 /**
- * Whether another writer's credential may stand where ours is wanted. What expires later is never replaced, unless it
- * cannot be true: whoever cannot mint, on a clock that is off, must not put an old one in its place. Neither, for now,
- * is what came after the look before our mint: those that minted at once, or while nobody could write, then write once
- * together, and not each in turn what is hardly newer. Ours takes its place when nobody has refreshed it in time.
+ * Whether another writer's credential (`held`) may stay where ours (`wanted`) should be.
+ *
+ * - One that expires later stays. Only if it claims to be issued in the future does ours replace it, and only once a mint
+ *   has told the time: until then our own clock may be what is wrong.
+ * - One that expires sooner stays for now if it was written after the look before our mint: of several writers that mint
+ *   together one writes, instead of each in turn. Ours replaces it when its refresh is overdue.
  */
 export function mayStay(
   held: Credential,

@@ -1,7 +1,7 @@
 import type { Cancellable } from './ports.ts';
 
 export interface SlotRequest {
-  /** When its turn should have come, by a clock on which whoever asks later has later ones: none waits for ever. */
+  /** By when it should run, by the monotonic clock: who asks later gets a later instant, so that nobody waits for ever. */
   readonly wantedAt: number;
   /** The last attempt failed, or there is no credential yet: it may hang. */
   readonly isTroubled: boolean;
@@ -50,7 +50,7 @@ export class Slots {
     };
     signal.addEventListener('abort', leave, { once: true });
     this.#waiters.push(waiter);
-    this.#waiters.sort((a, b) => a.wantedAt - b.wantedAt || 0);
+    this.#waiters.sort((a, b) => a.wantedAt - b.wantedAt || 0); // Infinity less Infinity is NaN
     this.#grant();
     try {
       return await promise;

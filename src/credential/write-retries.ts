@@ -3,10 +3,13 @@ import type { Clock, Credential } from './ports.ts';
 import { type BackoffPolicy, type Random, remainingMs, retryDelayMs } from './schedule.ts';
 import type { SinkStatus } from './status.ts';
 
-/** However loud the reasons are, no sink is tried more often. */
+/** No sink is tried more often, however many changes are reported. */
 const LEAST_MS = 1_000;
 
-/** When a sink that could not be written is worth another try; by the monotonic clock, for a wall clock that is set back must not put off anything. */
+/**
+ * When to write a sink again that could not be written. By the monotonic clock, because a wall clock that is set back must
+ * delay nothing.
+ */
 export class WriteRetries {
   readonly #clock: Clock;
   readonly #backoff: BackoffPolicy;
@@ -15,7 +18,7 @@ export class WriteRetries {
   #failure: SinkStatus['failure'];
   #retryAt = 0;
   #triedAt = -Infinity;
-  /** What a server has asked for. */
+  /** Before this a server has asked not to be tried; no change and no new credential ends that. */
   #notBefore = -Infinity;
 
   constructor(clock: Clock, backoff: BackoffPolicy, random: Random) {
@@ -29,13 +32,13 @@ export class WriteRetries {
     return this.#failure;
   }
 
-  /** Until the next one; Infinity where none is owed. */
+  /** Until the next try; Infinity where none is due. */
   get waitMs(): number {
     // Whole milliseconds, because an instant of the wall clock does not carry much smaller ones: the wait would be none.
     return this.#failures > 0 ? Math.max(0, Math.ceil(this.#retryAt - this.#clock.monotonic())) : Infinity;
   }
 
-  /** There is something better to write. */
+  /** Something new is to be written: only the wait that a server has asked for stays. */
   endBackoff(): void {
     this.#retryAt = this.#notBefore;
   }
@@ -44,7 +47,7 @@ export class WriteRetries {
     this.#triedAt = this.#clock.monotonic();
   }
 
-  /** Whoever is faster each time must not make this one hurry. */
+  /** Another writer was faster. Waits a little, so that the two do not race without end. */
   wasOvertaken(): void {
     this.#retryAt = this.#triedAt + LEAST_MS;
   }
