@@ -100,12 +100,12 @@ export function quotable(words: string, unspeakable: readonly string[] = []): st
   return oneLine(spoken.replaceAll(TOKEN, '[redacted]')).slice(0, MAX_WORDS);
 }
 
-/** A namespace that is being deleted takes nothing new, and says so as if it were about permission. */
+/** A namespace that is being deleted refuses what is new with 403, as if a permission were missing. */
 function isTerminating({ body }: ApiAnswer): boolean {
   return statusOf(body).causes.some(({ reason }) => reason === 'NamespaceTerminating');
 }
 
-/** No API server sends elsewhere. */
+/** An API server never redirects: something else has answered. */
 function isRedirection({ status }: ApiAnswer): boolean {
   return status >= 300 && status < 400;
 }

@@ -46,7 +46,7 @@ const SILENCE_MS = 90_000;
 /** The server ends a watch by itself then, so that none lives for ever. */
 const WATCH_SECONDS = 300;
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
-/** What is in the way for a while, such as a proxy under maintenance, asks for an hour: in that a token expires. */
+/** A longer `Retry-After` is cut to this: a proxy under maintenance may ask for an hour, in which a token expires. */
 const MAX_RETRY_AFTER_MS = 60_000;
 
 /** Plain requests to the API server of one cluster. What goes wrong on the way is a SinkError `unreachable`. */
@@ -75,7 +75,7 @@ export class ApiServer {
       return await toAnswer(await this.#authorized({ ...request, signal: deadline }));
     } catch (error) {
       signal.throwIfAborted();
-      this.#dropIdleConnections(); // those may be as dead
+      this.#dropIdleConnections(); // others that were kept alive may be dead as well
       throw unreachable(error, deadline.aborted ? `no answer within ${timeoutMs / 1_000} s` : undefined);
     }
   }
@@ -110,7 +110,7 @@ export class ApiServer {
     }
   }
 
-  /** A token that was rotated is read again where the library still has the old one. */
+  /** After a 401 the login is read again, once: its token may have been rotated, and the library still has the old one. */
   async #authorized(request: ApiRequest): Promise<IncomingMessage> {
     const first = await this.#send(request);
     if (first.statusCode !== 401) return first;
@@ -130,7 +130,7 @@ export class ApiServer {
     }
   }
 
-  /** Logging in may take a program that hangs: nobody waits for it longer than for an answer. */
+  /** Logging in may run a program that hangs, so the request's deadline counts for it, too. */
   async #access({ signal }: Cancellable): Promise<Access> {
     signal.throwIfAborted();
     const access = this.#open().then(async (connect) => await connect());

@@ -53,6 +53,7 @@ export async function openConnection(kubeconfig: string | undefined): Promise<Co
 
 function loadServiceAccount(config: KubeConfig): void {
   config.loadFromCluster();
+  // The library makes the address of the two variables without a look at them: https://undefined:undefined.
   if (config.getCurrentCluster()?.server.includes('undefined')) {
     throw refusePod('this is no pod (KUBERNETES_SERVICE_HOST is not set), and KUBECONFIG is not set either');
   }
@@ -117,7 +118,7 @@ async function tryOut(connect: Connect, kubeconfig: string | undefined): Promise
   }
 }
 
-/** Where there is a kubeconfig nobody asks the pod, whatever that mounts. */
+/** With a kubeconfig the service account of the pod is never used, so each remedy names that way out. */
 function refuseFile(path: string, problem: string, remedy: string, cause?: unknown): SinkError {
   const all = `${remedy}; or unset KUBECONFIG to use the service account of the pod`;
   return refusal(`the kubeconfig ${path} ${problem}`, all, cause);
@@ -134,7 +135,10 @@ function refusal(reason: string, remedy: string, cause: unknown): SinkError {
   return new SinkError('refused', `the API server cannot be found: ${reason}`, options);
 }
 
-/** Of what a program printed nothing is told, as the parser of JSON would: it may be the token. Its own complaints are. */
+/**
+ * A parser of JSON quotes what the program printed, which may be the token, so its error is replaced. The words of all
+ * other errors are kept, scrubbed.
+ */
 function inWords(error: unknown): unknown {
   if (error instanceof SyntaxError || error instanceof TypeError) {
     return new Error('the program that logs in printed no ExecCredential');

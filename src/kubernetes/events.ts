@@ -18,17 +18,17 @@ export interface EventsOptions {
   readonly observer: Observer;
 }
 
-/** One failed attempt is no news to anybody. */
+/** An event tells of failing mints after so many in a row: a single one is no news. */
 const FAILURES = 3;
 /** No reason is told sooner again, however often the state changes. */
 const INTERVAL_MS = 60_000;
 /** A namespace that refuses events is asked again after this: somebody may have added the rule. */
 const REFUSED_MS = 3_600_000;
-/** The longest name of an object, less the random rest. */
+/** The longest name of an object, less a dot and 16 random digits. */
 const MAX_PREFIX = 253 - 17;
 const COMPONENT = 'lakebase-credential-sidecar';
 
-/** No label of a name may end with what is no letter or digit. */
+/** Each part of a name between dots must end with a letter or digit, also where it is cut. */
 function prefixOf(name: string): string {
   return name.slice(0, MAX_PREFIX).replace(/[.-]+$/, '');
 }

@@ -9,8 +9,8 @@ process.on('exit', () => {
 });
 
 /**
- * Starts what a kubeconfig logs in with, in the place of `spawn`: the client library waits for it without end. It has
- * nobody to ask, and ends in time, or with this process, and with it all that it has started.
+ * Starts the program with which a kubeconfig logs in, in the place of `spawn`, because the client library would wait for it
+ * for ever. It has no standard input. At the deadline, or with this process, it is killed with all that it has started.
  */
 export function startLogin(
   command: string,
@@ -44,7 +44,7 @@ function end({ pid, stderr, stdout }: ChildProcess): void {
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {
-    // it has ended, and whoever it has left behind is of another group
+    // The group has ended; what has left it runs on.
   }
   for (const pipe of [stdout, stderr]) pipe?.destroy();
 }

@@ -8,7 +8,7 @@ const TEMPORARY_ENDING = /^\.[0-9a-f]{16}\.tmp$/;
 const NAMES_AT_ONCE = 256;
 /** Temporaries that this process is writing. */
 const unfinished = new Set<string>();
-/** Those that could not be removed yet: their directory was closed between two steps. */
+/** Those that could not be removed yet, because their directory became unwritable between two steps. */
 const abandoned = new Set<string>();
 
 export interface ReplaceOptions extends Partial<Cancellable> {
@@ -55,7 +55,7 @@ export async function replaceFile(
   }
 }
 
-/** A token must not lie about for longer than it has to; but the file that readers read comes first. */
+/** Tokens must not lie about. But that comes after the rename: first the file that readers read. */
 async function removeAbandoned(directory: string): Promise<void> {
   for (const temporary of abandoned) {
     if (dirname(temporary) !== directory) continue;

@@ -22,7 +22,7 @@ const FAILURE_BY_ERRNO: Readonly<Record<string, SinkFailure>> = {
 };
 
 const IN_THE_WAY = 'remove the file that stands where the directory should be, or configure another path';
-/** Where something more exact can be said than for the failure in general: to permit more would not help. */
+/** More exact than the remedy of the failure in general: here no permission would help. */
 const REMEDY_BY_ERRNO: Readonly<Record<string, string>> = {
   EROFS: 'mount a volume there that the sidecar may write: this file system is read-only',
   ENOTDIR: IN_THE_WAY,

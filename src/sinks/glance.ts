@@ -2,11 +2,11 @@ import type { BigIntStats } from 'node:fs';
 import type { Clock } from '../credential/ports.ts';
 import { lstat } from './files.ts';
 
-/** Each of them changes with whatever is done to a file, the last one whether or not somebody wants to hide it. */
+/** Whatever is done to a file changes at least one of them; nobody can set back `ctimeNs`, not even to hide a change. */
 const FIELDS = ['dev', 'ino', 'mode', 'uid', 'gid', 'size', 'mtimeNs', 'ctimeNs'] as const;
-/** Two changes within one turn of the kernel's clock get the same time, so a younger one says nothing yet. */
+/** Two changes within one tick of the kernel's clock get the same time, so a file that is younger is read again. */
 const SETTLED_MS = 1_000;
-/** Where times cannot be trusted, as on a server with another clock, something hidden stays so for no more looks than this. */
+/** After so many glances the file is read again, for file systems whose times cannot be trusted. */
 const MOST_GLANCES = 10;
 
 /** Whether a file that was read and found right is still what it was, without reading it again. */
@@ -25,7 +25,7 @@ export class Glance {
     this.#seen = undefined;
   }
 
-  /** `stats` are from before it was read. */
+  /** `stats` must have been taken before the file was read, so that a change in between shows. */
   remember(stats: BigIntStats): void {
     if (this.#clock.now() - Number(stats.ctimeMs) < SETTLED_MS) return;
     this.#seen = stats;

@@ -2,12 +2,12 @@ import type { SinkError } from '../credential/errors.ts';
 import type { WatchEvent } from '../kubernetes/api-server.ts';
 import { asSecret, type SecretObject, versionOf } from './secret-object.ts';
 
-/** The latest that answers and events have told of one Secret; either may be faster than the other. */
+/** The latest that answers and watch events have told of one Secret; either may arrive before the other. */
 export class KnownSecret {
   #object: SecretObject | undefined;
   #problem: SinkError | undefined;
   #news = 0;
-  /** Also of what is no more. */
+  /** `resourceVersion` of the latest, also if that was deleted; NaN before the first. */
   #version = Number.NaN;
 
   constructor(problem: SinkError) {
@@ -24,7 +24,7 @@ export class KnownSecret {
     return this.#problem;
   }
 
-  /** How often something was told: an answer that was asked for before the last time is none. */
+  /** How often something was told. An answer is outdated if this has changed since it was asked for. */
   get news(): number {
     return this.#news;
   }
@@ -52,7 +52,7 @@ export class KnownSecret {
     return true;
   }
 
-  /** Whether events were faster than the answer to an apply: then somebody has changed or deleted it since. */
+  /** Whether events have told of a later version than this answer to an apply: somebody has changed or deleted it since. */
   isAheadOf(applied: SecretObject | undefined): boolean {
     return versionOf(applied) < this.#version;
   }

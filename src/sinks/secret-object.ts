@@ -51,7 +51,7 @@ export function asSecret(value: unknown): SecretObject | undefined {
   return isWellFormed ? (value as unknown as SecretObject) : undefined;
 }
 
-/** Numbers that grow, Kubernetes promises by now; where they are none, every event is news. */
+/** Kubernetes promises that it grows with each change; NaN where it is no number, and then every event counts as news. */
 export function versionOf(object: SecretObject | undefined): number {
   return Number(object?.metadata.resourceVersion ?? Number.NaN);
 }
@@ -70,7 +70,7 @@ const ANNOTATIONS = {
   keys: `${PREFIX}keys`,
 } as const;
 const CREDENTIAL_LABEL = `${PREFIX}credential`;
-/** Told to others unless somebody has told them otherwise: a restart or a revert at each refresh is nobody's wish. */
+/** Ask other tools neither to restart nor to revert anything at each refresh, unless somebody has set another value. */
 const REQUESTS = {
   'reloader.stakater.com/ignore': 'true',
   'argocd.argoproj.io/compare-options': 'IgnoreExtraneous',
@@ -106,7 +106,7 @@ export function renderSecret(credential: Credential, spec: SecretSpec, present: 
   };
 }
 
-/** What a trial applies: the same keys, in nobody's words. */
+/** What a dry run applies: the same keys, with a value that is no secret. */
 export function renderTrial({ namespace, name, type, data }: SecretSpec) {
   const trial = Object.keys(data).map((key) => [key, toBase64('dry run')] as const);
   return { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, type, data: Object.fromEntries(trial) };

@@ -34,10 +34,10 @@ export interface SecretSinkOptions extends SecretSpec {
 
 /** Minting waits for a look no longer than this. */
 const LOOK_MS = 2_000;
-/** What is altered on its way is news to each other writer, whose next try would then be news to this one, without end. */
+/** A write that a webhook alters wakes the other writers, whose tries would wake this one: without a pause, for ever. */
 const ALTERED_RETRY_MS = 10_000;
 const APPLY = 'application/apply-patch+yaml';
-/** No object has it, so an apply with it creates, and never changes, one that somebody else created first. */
+/** A `resourceVersion` that no object has: an apply with it can create a Secret, but not change one that is there by now. */
 const NO_OBJECT_YET = '1';
 
 /** One Kubernetes Secret, which other writers of the same credential may write, too. */
@@ -47,7 +47,7 @@ export class SecretSink implements Sink {
   readonly #options: SecretSinkOptions;
   readonly #target: Target;
   readonly #known: KnownSecret;
-  /** What no error may quote. */
+  /** What no error may quote: the token that was applied last, and what it was rendered to. */
   #unspeakable: readonly string[] = [];
 
   constructor(options: SecretSinkOptions) {
@@ -141,7 +141,7 @@ export class SecretSink implements Sink {
     return lacks('foreign_content', `${this.name} holds something else than this credential`);
   }
 
-  /** Somebody who once changed what was ours gets it taken back; a manager that applies it too is left in peace. */
+  /** Takes back what was ours before somebody changed it; a manager that applies the same field keeps it. */
   async #takeBack(credential: Credential, answer: ApiAnswer, { signal }: Cancellable): Promise<void> {
     this.#refuseForeign(conflictsIn(answer));
     const present = this.#known.object;
@@ -152,7 +152,7 @@ export class SecretSink implements Sink {
     this.#requireAnother(present, forced);
   }
 
-  /** Without a conflict of managers somebody was faster, and `inspect` tells with what; or something refuses it so. */
+  /** For a 409 that names no manager: another writer was faster. @throws SinkError if the Secret is still `present` */
   #requireAnother(present: SecretObject | undefined, answer: ApiAnswer): void {
     if (present?.metadata.resourceVersion === this.#known.object?.metadata.resourceVersion) throw this.#explain(answer);
   }
