@@ -116,7 +116,7 @@ async function dispatch({ command, values }: Invocation, terminal: Terminal & Ca
   }
 }
 
-/** Whoever reads it may have seen enough, as `head` does: that is no failure. @throws StartupError where else it is lost */
+/** A reader that closes the pipe, as `head` does, is no failure. @throws StartupError if the output is lost otherwise */
 async function printTo<T>(
   { stdout }: Terminal['streams'],
   print: (stdout: NodeJS.WriteStream) => T | Promise<T>,

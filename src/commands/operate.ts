@@ -132,7 +132,7 @@ class Operation {
     }
   }
 
-  /** The first credential came before the watch: until then the file may have changed, or gone wrong. */
+  /** The file is watched only once there is a first credential: it may have changed, or become invalid, before. */
   async #isOutdated(): Promise<boolean> {
     const present = await this.#reload().catch((error: unknown) => {
       if (error instanceof AppError) return undefined;

@@ -10,7 +10,7 @@ interface Variable {
   readonly option?: string;
   /** The flag that beats it. */
   readonly flag?: string;
-  /** What the CLI, which runs in another directory, would look for there. */
+  /** Relative paths in it are made absolute, because the CLI runs in another directory. */
   readonly holds?: 'a path' | 'paths';
 }
 
@@ -193,7 +193,7 @@ export function childEnvironment(env: Environment): Record<string, string> {
   return passed;
 }
 
-/** As a shell means it; with what leads through links as it is, which to resolve would change. */
+/** Relative to our working directory. `..` is left in it: to resolve that could change where a link leads. */
 export function fromHere(path: string): string {
   return path === '' || path.startsWith('/') ? path : `${process.cwd()}/${path}`;
 }

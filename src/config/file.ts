@@ -6,9 +6,12 @@ import { ConfigError } from '../credential/errors.ts';
 /** A thousand credentials fit. */
 const MAX_BYTES = 1024 * 1024;
 const CHUNK_BYTES = 64 * 1024;
-/** What is open already: whoever gave it to this process writes it, too. A named pipe may wait for ever for somebody who does. */
+/**
+ * Descriptors that were open when this process started, such as `/dev/stdin`: whoever gave them writes to them. Any other
+ * named pipe is refused, because nobody might ever write to it.
+ */
 const GIVEN = /^\/(?:dev\/(?:stdin|fd\/\d+)|proc\/self\/fd\/\d+)$/;
-/** Aliases of aliases count as often as they are repeated. */
+/** Of the whole file, with each alias counted as often as it is repeated. */
 const MAX_NODES = 100_000;
 
 /** The mapping that the file holds. @throws ConfigError that names positions, never what stands there. */
@@ -34,7 +37,7 @@ function parse(path: string, text: string): unknown[] {
   }
 }
 
-/** Also where an alias stands for what it is in. */
+/** Ends also for an alias that stands for a node around itself. */
 function isLarge(value: unknown): boolean {
   const open = [value];
   for (let count = 0; open.length > 0; count++) {

@@ -68,7 +68,7 @@ export function withDefaultUser({ value, sources }: Input, user: string | undefi
   return { value: { ...value, credentials }, sources: changedSources };
 }
 
-/** The name of what set the option, or a part of which the option is; the path itself where that is the file. */
+/** The variable or flag that set this option, or a mapping around it; the option's own path where the file did. */
 export function sourceOf(path: string, sources: Input['sources']): string {
   for (let part = path; part !== ''; part = part.slice(0, Math.max(part.lastIndexOf('.'), part.lastIndexOf('['), 0))) {
     const source = sources.get(part);

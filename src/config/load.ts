@@ -144,7 +144,7 @@ function toIssues(found: readonly SchemaIssue[], { sources }: Input): ConfigIssu
   });
 }
 
-/** Nobody sees it, and it comes from `echo`, from files, and from Windows. */
+/** White space that `echo`, a file or Windows has added cannot be seen in a manifest. */
 function pointAtWhiteSpace({ path, message }: ConfigIssue, env: Environment): ConfigIssue {
   const value = Object.hasOwn(env, path) ? env[path] : undefined;
   if (value === value?.trim()) return { path, message };

@@ -10,8 +10,8 @@ import type { Cancellable } from '../credential/ports.ts';
 const MAX_CONNECTIONS = 600;
 
 /**
- * One too many costs the oldest, whatever it does: who asks now is answered, however many others sit there. And who goes on
- * without waiting for answers, beyond what Node.js is told to take on one connection, loses it with all that was asked on it.
+ * One connection too many closes the oldest, whatever that does: a probe that asks now is answered, however many others sit
+ * there. A client that sends more requests than `maxRequestsPerSocket` without waiting for answers loses its connection.
  */
 export function limitConnections(server: Server): void {
   server.on('dropRequest', (_request, socket: Socket) => socket.destroy());
@@ -38,7 +38,7 @@ export function endWithBodies(server: Server): void {
   server.on('checkExpectation', (_request, response) => response.writeHead(417, { connection: 'close' }).end());
 }
 
-/** What is asked on one connection waits until the answer before it is on its way: who reads none has one made at most. */
+/** Requests on one connection wait for each other's answers: a client that reads none costs the work of one at most. */
 export function answerInTurn(server: FastifyInstance): void {
   const lastOf = new WeakMap<Socket, Promise<unknown>>();
   server.addHook('onRequest', async ({ socket }, { raw }) => {

@@ -22,7 +22,7 @@ export interface CliRun extends Cancellable {
 }
 
 export interface CliResult extends CommandResult {
-  /** What must not be in anything that it prints, as far as it is known: of this run, since a secret may be rotated meanwhile. */
+  /** The secrets that this run was started with, to be blotted out of what it printed; the next run may have others. */
   readonly secrets: readonly Secret[];
 }
 
@@ -30,7 +30,7 @@ interface Identity extends Pick<CliResult, 'secrets'> {
   readonly variables: Readonly<Record<string, string>>;
 }
 
-/** No secret has them, and no variable can hold the last. */
+/** In no secret; a variable of the environment cannot even hold the last of them. */
 const FOREIGN = ['\n', '\r', '\0'];
 
 /** The Databricks CLI, as one identity. It sees the variables it needs and no others. */

@@ -14,7 +14,7 @@ export class CommandMinter implements Minter {
   readonly #cli: DatabricksCli;
   readonly #resource: Resource;
   readonly #clock: Clock;
-  /** The last one, which a later run of the CLI may mention, even if it is not in use. */
+  /** The last token, to be blotted out of what a later run prints, even if it was never used. */
   #minted: Secret | undefined;
 
   constructor(cli: DatabricksCli, resource: Resource, clock: Clock) {

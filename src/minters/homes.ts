@@ -30,7 +30,7 @@ export class PrivateHomes {
     }
   }
 
-  /** The next command gets another one then; what commands run in stays, and is removed at the end. */
+  /** Then the next command makes a new one. If other commands run in it, it stays until the end. */
   #removeIfEmpty(): void {
     try {
       if (this.#root !== undefined) rmdirSync(this.#root);

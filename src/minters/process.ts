@@ -25,12 +25,12 @@ const MAX_OUTPUT = 256 * 1024;
 const GRACE_MS = 5_000;
 /** The same when this process stops: the end of a pod is not held up by a command. */
 const GRACE_AT_STOP_MS = 500;
-/** From the end of a command to that of its output, which somebody may hold open who has left its group. */
+/** How long output is read after the end of a command: a program that has left its group may hold the pipe open. */
 const LINGER_MS = 1_000;
 
 /**
- * Ends with this process, where that ends by itself. Execa would also listen for two dozen signals during each run,
- * those among them that `nohup` has this process ignore.
+ * Commands that are killed when this process exits. Not by execa's own `cleanup`: during each run that would also listen
+ * for two dozen signals, among them those that `nohup` makes this process ignore.
  */
 const running = new Set<{ readonly kill: (signal: 'SIGKILL') => unknown }>();
 process.on('exit', () => {
@@ -66,7 +66,7 @@ export async function runCommand(
     clock.sleep(delayMs, ended).then(act, () => {}); // it ended by itself
   };
   const { nodeChildProcess } = child;
-  // What has come until then is read first.
+  // In a later turn, so that what has arrived until then is read first.
   const hangUp = (): void =>
     void setImmediate(() => {
       nodeChildProcess.stdout?.destroy();

@@ -8,7 +8,7 @@ const MAX_LENGTH = 400;
 /** More is not looked at, so that no text, however hostile, takes long. */
 const MAX_SCANNED = 4_000;
 
-/** What looks like a secret, whoever it belongs to; a group is what stays of it. */
+/** What looks like a secret, whoever it belongs to. Of what matches only the group stays, if there is one. */
 const SHAPES: readonly RegExp[] = [
   /eyJ[\w-]*(?:\.[\w-]*)*/g, // JSON Web Token, also a torn one
   /\b(?:bearer|basic)\s+(?!(?:auth\w*|tokens?|credentials?)\b)[^\s"',]+/gi,

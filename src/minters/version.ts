@@ -3,7 +3,7 @@ import { isOlder } from './is-older.ts';
 import { notStarted } from './command.ts';
 import { runCommand } from './process.ts';
 
-/** Caches host metadata and knows `postgres`. */
+/** The first that both caches host metadata and has the command `postgres`. */
 const OLDEST = '0.298.0';
 /** The first with `--ttl`. */
 const OLDEST_WITH_TTL = '1.7.0';

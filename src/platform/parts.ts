@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync, writeFileSync } from 'node:fs';
 import { Script } from 'node:vm';
 
-/** As long as the longest file. */
+/** At least the longest file, so that one buffer does for all. */
 const BUFFER_BYTES = 640 * 1024;
 
 interface Require {
@@ -23,7 +23,7 @@ export class Parts {
   readonly #modules = new Map<string, { exports: unknown }>();
   readonly #parts = new Map<string, Part>();
   readonly #scripts = new Map<string, Script>();
-  /** Weak: between two starts of something it would lie about. */
+  /** For one file after the other. Weak, so that its memory is free between two loads. */
   #buffer: WeakRef<Buffer> | undefined;
 
   constructor(directory: string) {

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 
-/** By its name, so that a log can say what ended the process. */
+/** The reason of an aborted signal: names what stopped the process, for the log and the exit code. */
 export class Stopped extends Error {
   override readonly name = 'Stopped';
   readonly signal: NodeJS.Signals;

@@ -28,7 +28,7 @@ const MAX_UNWRITTEN = 256 * 1024;
 
 /** JSON lines on standard output, written before the call returns: a crash loses none. */
 export function createLogger({ level, version }: LoggerOptions, destination?: DestinationStream): Logger {
-  // What was foreseen has none, nor has its cause: a server that is away for an hour would fill the log with them.
+  // Foreseen errors and their causes are logged without a stack: a server that is away for an hour would fill the log.
   const hasStack = (error: unknown): boolean => logger.isLevelEnabled('debug') || !(error instanceof AppError);
   const logger = pino(
     {
@@ -49,7 +49,7 @@ export function createLogger({ level, version }: LoggerOptions, destination?: De
 function standardOutput(): DestinationStream {
   // With no minimum `flush` would do nothing; `flushSync` never returns from a full disk.
   const output = pino.destination({ dest: 1, sync: true, minLength: 1, maxLength: MAX_UNWRITTEN });
-  // Once no more may wait, nothing else tries again what does.
+  // A full buffer drops each new line, and nothing else tries again to write what waits in it.
   return output.on('error', () => {}).on('drop', () => output.flush());
 }
 

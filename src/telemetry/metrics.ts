@@ -27,11 +27,12 @@ interface Rendering {
 const WRITE_RESULTS = ['success', 'failure'] as const;
 const OPENMETRICS_VERSION = /^(?:1\.0\.0|0\.0\.1)$/;
 
-/** For these Node.js would wake up a hundred times a second. The lag at the scrape is there. */
+/** Removed, because to measure them Node.js would wake up a hundred times a second. The lag at the scrape stays. */
 const LAG_STATISTICS = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'] as const;
+/** The longest interval that a timer of Node.js takes: nothing is measured in between. */
 const NEVER_MS = 2 ** 31 - 1;
 
-/** Before the first time something is known it must be absent, and what has no labels is 0 from the start otherwise. */
+/** prom-client sets what has no labels to 0 at once; these must be absent until something is known. */
 const ABSENT_AT_FIRST = ['clockSkew', 'configReloadSuccess', 'configReloadSuccessful'] as const;
 
 export function createMetrics(clock: Clock): Metrics {
