@@ -1,4 +1,5 @@
 import { isPlausible, localise } from './acceptance.ts';
+import { Deletion } from './deletion.ts';
 import { SinkError } from './errors.ts';
 import type { Cancellable, Clock, Credential, Holding, Inspection, Observer, Recovered, Sink } from './ports.ts';
 import { RepairLimit } from './repair-limit.ts';
@@ -40,6 +41,7 @@ export class Publisher {
   /** Settles with the first write, or with its failure. */
   readonly #firstTry = Promise.withResolvers<void>();
   readonly #repairs = new RepairLimit();
+  readonly #deletion = new Deletion();
   readonly #retries: WriteRetries;
   /** What the sink should hold. */
   #wanted: Credential | undefined;
@@ -138,7 +140,9 @@ export class Publisher {
     // Nothing is written where nobody has looked: what is there may be what is wanted, or better.
     await unlessAborted(this.#recovered.promise, { signal });
     for (;;) {
-      await this.#alarm.until(this.#clock.now() + Math.min(INSPECTION_MS, this.#retries.waitMs), { signal });
+      const pauseMs = this.#deletion.waitMs(this.#clock.monotonic()) || INSPECTION_MS;
+      const waitMs = Math.min(INSPECTION_MS, this.#retries.waitMs, pauseMs);
+      await this.#alarm.until(this.#clock.now() + waitMs, { signal });
       if (this.#wanted === undefined && !this.isShared) continue;
       const isWritten = this.#retries.failure === undefined;
       const isSettled = isWritten && this.#settledFor?.fingerprint === this.#wanted?.fingerprint;
@@ -186,6 +190,7 @@ export class Publisher {
     if (held !== undefined && (isHeld ? inspected.state === 'holds' : this.#mayStay(held, wanted))) {
       return this.#settled(wanted, held);
     }
+    if (this.isShared && this.#isJustDeleted(inspected)) return;
     const isRepair = this.#settledFor?.fingerprint === wanted.fingerprint;
     const hasFailed = this.#retries.failure !== undefined;
     if (hasFailed ? this.#retries.isTooSoon(this.#hasChanged) : isRepair && this.#isLimited()) return;
@@ -199,6 +204,7 @@ export class Publisher {
   }
 
   #settled(wanted: Credential, held: Credential): void {
+    this.#deletion.over();
     this.#held = held;
     this.#settledFor = wanted;
     this.#retries.succeeded();
@@ -237,6 +243,15 @@ export class Publisher {
     const { credentialName, observer, sink } = this.#options;
     observer.sinkFailed(credentialName, sink.name, error, this.#retries.failed(error, held));
     this.#firstTry.resolve();
+  }
+
+  /** What has never been there has not been deleted. */
+  #isJustDeleted(held: Held): boolean {
+    const isMissing = held.state === 'lacks' && held.problem.failure === 'missing';
+    const now = this.#clock.monotonic();
+    if (isMissing && this.#settledFor !== undefined) this.#deletion.seen(now);
+    else this.#deletion.over();
+    return this.#deletion.waitMs(now) > 0;
   }
 
   #isLimited(): boolean {

@@ -89,6 +89,34 @@ test('a writer adopts at once what another one publishes, and moves its own sche
   assert.equal(minters[0]!.calls.length, 1);
 });
 
+test('what is deleted is made again after a second, in which whoever deletes it can take the right to that away, too', async (t) => {
+  const { world, place } = await startWriters(t, 1);
+  const written = place.content!;
+  for (let deletion = 0; deletion < 2; deletion += 1) {
+    await world.clock.advance(MINUTE_MS + 300);
+    place.content = undefined;
+    place.tell();
+    await world.clock.advance(999);
+    assert.equal(place.content, undefined);
+    await world.clock.advance(1);
+    assert.equal(place.content, written);
+  }
+});
+
+test('each deletion has its own second, also where another writer was faster to make it again', async (t) => {
+  const { world, place } = await startWriters(t, 1);
+  const written = place.content!;
+  await world.clock.advance(MINUTE_MS);
+  for (let deletion = 0; deletion < 2; deletion += 1) {
+    place.content = undefined;
+    place.tell();
+    await world.clock.advance(600);
+    assert.equal(place.content, undefined);
+    place.put(written);
+    await world.clock.idle();
+  }
+});
+
 test('what another writer publishes is as old as the clock of the service says, by the last mint', async (t) => {
   // Our clock is ten minutes slow: what was issued in our future is new.
   const skewMs = 10 * MINUTE_MS;

@@ -64,6 +64,17 @@ describe('Secrets of the chart, and the program that writes them', { skip }, () 
       assert.equal(await kept.secret(), undefined);
     });
 
+    test(`${helm}: so does one that is configured no longer, though the program has not read that yet`, async (t) => {
+      const kept = await prepare('less');
+      await kept.install('one', kept.values([SECRET, 'reports-lakebase']));
+      const sidecar = await (await kept.start(t, 'one')).ready();
+      await kept.upgrade('one', kept.values());
+      const tried = await sidecar.logged('sink not written');
+      assert.equal((tried['err'] as { failure: string }).failure, 'forbidden');
+      assert.equal(await kept.secret('reports-lakebase'), undefined);
+      assert.notEqual(await kept.secret(), undefined);
+    });
+
     test(`${helm}: kept ones serve a release of another name, which mints nothing and upgrades`, async (t) => {
       const kept = await prepare('kept');
       const values = kept.values([SECRET], { keepSecrets: true });
