@@ -1,8 +1,8 @@
 import { isPlausible, localise } from './acceptance.ts';
-import { Deletion } from './deletion.ts';
 import { SinkError } from './errors.ts';
 import type { Cancellable, Clock, Credential, Holding, Inspection, Observer, Recovered, Sink } from './ports.ts';
 import { RepairLimit } from './repair-limit.ts';
+import { RepairPause } from './repair-pause.ts';
 import type { BackoffPolicy, Random, RefreshPolicy } from './schedule.ts';
 import { mayStay } from './sharing.ts';
 import type { SinkStatus } from './status.ts';
@@ -41,7 +41,7 @@ export class Publisher {
   /** Settles with the first write, or with its failure. */
   readonly #firstTry = Promise.withResolvers<void>();
   readonly #repairs = new RepairLimit();
-  readonly #deletion = new Deletion();
+  readonly #pause = new RepairPause();
   readonly #retries: WriteRetries;
   /** What the sink should hold. */
   #wanted: Credential | undefined;
@@ -140,9 +140,7 @@ export class Publisher {
     // Nothing is written where nobody has looked: what is there may be what is wanted, or better.
     await unlessAborted(this.#recovered.promise, { signal });
     for (;;) {
-      const pauseMs = this.#deletion.waitMs(this.#clock.monotonic()) || INSPECTION_MS;
-      const waitMs = Math.min(INSPECTION_MS, this.#retries.waitMs, pauseMs);
-      await this.#alarm.until(this.#clock.now() + waitMs, { signal });
+      await this.#alarm.until(this.#clock.now() + Math.min(INSPECTION_MS, this.#retries.waitMs), { signal });
       if (this.#wanted === undefined && !this.isShared) continue;
       const isWritten = this.#retries.failure === undefined;
       const isSettled = isWritten && this.#settledFor?.fingerprint === this.#wanted?.fingerprint;
@@ -190,8 +188,8 @@ export class Publisher {
     if (held !== undefined && (isHeld ? inspected.state === 'holds' : this.#mayStay(held, wanted))) {
       return this.#settled(wanted, held);
     }
-    if (this.isShared && this.#isJustDeleted(inspected)) return;
     const isRepair = this.#settledFor?.fingerprint === wanted.fingerprint;
+    if (isRepair && this.#isPaused(inspected)) return;
     const hasFailed = this.#retries.failure !== undefined;
     if (hasFailed ? this.#retries.isTooSoon(this.#hasChanged) : isRepair && this.#isLimited()) return;
     await this.#write(wanted, held, isRepair, { signal });
@@ -204,7 +202,7 @@ export class Publisher {
   }
 
   #settled(wanted: Credential, held: Credential): void {
-    this.#deletion.over();
+    this.#pause.over();
     this.#held = held;
     this.#settledFor = wanted;
     this.#retries.succeeded();
@@ -245,22 +243,22 @@ export class Publisher {
     this.#firstTry.resolve();
   }
 
-  /** What has never been there has not been deleted. */
-  #isJustDeleted(held: Held): boolean {
-    const isMissing = held.state === 'lacks' && held.problem.failure === 'missing';
+  #isPaused(held: Held): boolean {
     const now = this.#clock.monotonic();
-    if (isMissing && this.#settledFor !== undefined) this.#deletion.seen(now);
-    else this.#deletion.over();
-    return this.#deletion.waitMs(now) > 0;
+    const waitMs = held.state === 'lacks' ? this.#pause.waitMs(held.problem, now) : 0;
+    if (waitMs > INSPECTION_MS) this.#tellOfLimit(waitMs, now);
+    return waitMs > 0;
   }
 
   #isLimited(): boolean {
-    const { credentialName, observer, sink } = this.#options;
     const now = this.#clock.monotonic();
     const waitMs = this.#repairs.waitMs(now);
-    if (waitMs > 0 && this.#repairs.isNews(now)) {
-      observer.sinkRepairsLimited(credentialName, sink.name, this.#clock.now() + waitMs);
-    }
+    if (waitMs > 0) this.#tellOfLimit(waitMs, now);
     return waitMs > 0;
+  }
+
+  #tellOfLimit(waitMs: number, now: number): void {
+    const { credentialName, observer, sink } = this.#options;
+    if (this.#repairs.isNews(now)) observer.sinkRepairsLimited(credentialName, sink.name, this.#clock.now() + waitMs);
   }
 }

@@ -124,7 +124,20 @@ export function compare(object: SecretObject, credential: Credential, spec: Secr
 }
 
 /** What another writer of the same identity has put there; undefined for anything that does not fit together. */
-export function recognise({ data = {}, metadata }: SecretObject, spec: SecretSpec): Recovered | undefined {
+export function recognise(object: SecretObject, spec: SecretSpec): Recovered | undefined {
+  return isOfIdentity(object, spec) ? readRecovered(object, spec) : undefined;
+}
+
+/** What a writer of another identity has put there: in a roll-out that changes the identity, the next one of this very credential. */
+export function recogniseOther(object: SecretObject, spec: SecretSpec): Recovered | undefined {
+  return isOfIdentity(object, spec) ? undefined : readRecovered(object, spec);
+}
+
+function isOfIdentity({ metadata }: SecretObject, { identity }: SecretSpec): boolean {
+  return metadata.annotations?.[ANNOTATIONS.identity] === hashOf(identity);
+}
+
+function readRecovered({ data = {}, metadata }: SecretObject, spec: SecretSpec): Recovered | undefined {
   const { annotations = {} } = metadata;
   const tokens = Object.entries(spec.data)
     .filter(([, format]) => BEARING.has(format))
@@ -137,7 +150,6 @@ export function recognise({ data = {}, metadata }: SecretObject, spec: SecretSpe
   };
   const lifetimeMs = service.expiresAt - service.issuedAt;
   if (token === undefined || !tokens.every((one) => one === token) || sha256(token) !== fingerprint) return undefined;
-  if (annotations[ANNOTATIONS.identity] !== hashOf(spec.identity)) return undefined;
   // Not `lifetimeMs <= 0`: that would let NaN pass. Some seconds more, because the service rounds.
   if (!(lifetimeMs > 0 && lifetimeMs <= LONGEST_LIFETIME_MS + 60_000)) return undefined;
   const { expiresAt = service.expiresAt, subject } = readClaims(token);
@@ -147,12 +159,12 @@ export function recognise({ data = {}, metadata }: SecretObject, spec: SecretSpe
 }
 
 /** Whether a field was ours when the Secret was last published, so that whoever has it now has changed it since. */
-export function wasOurs(field: string, { metadata }: SecretObject, { identity }: SecretSpec): boolean {
-  const { annotations = {} } = metadata;
+export function wasOurs(field: string, object: SecretObject, spec: SecretSpec): boolean {
+  const { annotations = {} } = object.metadata;
   if (field.startsWith(`.metadata.annotations.${PREFIX}`) || field.startsWith(`.metadata.labels.${PREFIX}`))
     return true;
   const keys = annotations[ANNOTATIONS.keys]?.split(' ') ?? [];
-  return annotations[ANNOTATIONS.identity] === hashOf(identity) && keys.some((key) => field === `.data.${key}`);
+  return isOfIdentity(object, spec) && keys.some((key) => field === `.data.${key}`);
 }
 
 /** Whether the manager applies: then it means to keep what it has, and is not somebody who once changed something. */

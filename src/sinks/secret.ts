@@ -17,6 +17,7 @@ import {
   compare,
   isApplier,
   recognise,
+  recogniseOther,
   renderSecret,
   renderTrial,
   type SecretObject,
@@ -36,6 +37,14 @@ export interface SecretSinkOptions extends SecretSpec {
 const LOOK_MS = 2_000;
 /** A write that a webhook alters wakes the other writers, whose tries would wake this one: without a pause, for ever. */
 const ALTERED_RETRY_MS = 10_000;
+/**
+ * Who deletes a Secret may be about to take away the rights to it, too, as Helm does one after the other with what is
+ * configured no longer. What is made again in between would stay behind, and nobody would keep it fresh.
+ * Less than the second between two looks, so that the next look makes it.
+ */
+const DELETED_MS = 900;
+/** In a roll-out that changes the identity the old pods end when the new ones are ready, which they must be left to become. */
+const SUCCEEDED_MS = 60_000;
 const APPLY = 'application/apply-patch+yaml';
 /** A `resourceVersion` that no object has: an apply with it can create a Secret, but not change one that is there by now. */
 const NO_OBJECT_YET = '1';
@@ -131,14 +140,17 @@ export class SecretSink implements Sink {
   #inspect(known: readonly Credential[]): Inspection {
     const { object, problem } = this.#known;
     if (problem !== undefined) return { state: 'lacks', problem };
-    if (object === undefined) return lacks('missing', `${this.name} does not exist`);
+    if (object === undefined) return lacks('missing', `${this.name} does not exist`, DELETED_MS);
     for (const credential of known) {
       const likeness = compare(object, credential, this.#options);
       if (likeness !== 'other') return { state: likeness === 'same' ? 'holds' : 'marred', credential };
     }
     const found = this.#recognised();
     if (found !== undefined) return { state: 'shared', found };
-    return lacks('foreign_content', `${this.name} holds something else than this credential`);
+    const other = recogniseOther(object, this.#options);
+    const isNewer = other !== undefined && known.every(({ service }) => other.service.issuedAt > service.issuedAt);
+    const what = isNewer ? 'a newer token of another identity' : 'something else than this credential';
+    return lacks('foreign_content', `${this.name} holds ${what}`, isNewer ? SUCCEEDED_MS : 0);
   }
 
   /** Takes back what was ours before somebody changed it; a manager that applies the same field keeps it. */
@@ -256,6 +268,6 @@ function secretsOf(namespace: string): string {
   return `/api/v1/namespaces/${namespace}/secrets`;
 }
 
-function lacks(failure: 'missing' | 'foreign_content', message: string): Inspection {
-  return { state: 'lacks', problem: new SinkError(failure, message) };
+function lacks(failure: 'missing' | 'foreign_content', message: string, retryAfterMs: number): Inspection {
+  return { state: 'lacks', problem: new SinkError(failure, message, { retryAfterMs }) };
 }

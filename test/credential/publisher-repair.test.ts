@@ -111,3 +111,21 @@ test('a repair that fails does not count as one of the three', async (t) => {
   }
   assert.deepEqual(recorder.of('sinkRepairsLimited'), []);
 });
+
+test('what the sink wants to be left for a minute is repaired after it, which is told once; the next credential does not wait', async (t) => {
+  const { clock, meddle, publish, recorder, sink } = await startPublisher(t);
+  const inspect = sink.inspect.bind(sink);
+  const problem = new SinkError('foreign_content', 'newer', { retryAfterMs: MINUTE_MS });
+  sink.inspect = async (known) => (sink.content === 'newer' ? { state: 'lacks', problem } : await inspect(known));
+  await publish('one');
+  const started = clock.now();
+  await meddle('newer');
+  await clock.advance(MINUTE_MS - 1_000);
+  assert.equal(sink.content, 'newer');
+  assert.deepEqual(recorder.of('sinkRepairsLimited'), [['backstage', sink.name, started + MINUTE_MS]]);
+  await clock.advance(1_000);
+  assert.equal(sink.content, 'one');
+  await meddle('newer');
+  await publish('two');
+  assert.equal(sink.content, 'two');
+});

@@ -5,6 +5,7 @@ import {
   compare,
   isApplier,
   recognise,
+  recogniseOther,
   renderSecret,
   type SecretObject,
   type SecretSpec,
@@ -66,6 +67,13 @@ test('another writer is recognised by what it published, and by nothing else', (
     'no annotations': { ...published(), metadata: {} },
   };
   for (const [what, object] of Object.entries(strange)) assert.equal(recognise(object, SPEC), undefined, what);
+});
+
+test('a writer of another identity is recognised as such, and nothing that does not fit together is', () => {
+  const other = { ...SPEC, identity: { ...identity, principal: 'somebody else' } };
+  assert.equal(recogniseOther(published(one, other), SPEC)?.fingerprint, one.fingerprint);
+  assert.equal(recogniseOther(published(), SPEC), undefined);
+  assert.equal(recogniseOther(withAnnotations(published(), { identity: 'x', fingerprint: 'y' }), SPEC), undefined);
 });
 
 test('whoever writes the Secret cannot make a token live longer than the service has signed', () => {

@@ -71,7 +71,10 @@ export class SharedSink implements Sink {
   async inspect(known: readonly Credential[]): Promise<Inspection> {
     const seen = this.#seen;
     if (seen === undefined)
-      return await Promise.resolve({ state: 'lacks', problem: new SinkError('missing', 'empty') });
+      return await Promise.resolve({
+        state: 'lacks',
+        problem: new SinkError('missing', 'empty', { retryAfterMs: 900 }),
+      });
     const credential = known.find(({ fingerprint }) => fingerprint === seen.fingerprint);
     return credential === undefined ? { state: 'shared', found: foundOf(seen) } : { state: 'holds', credential };
   }

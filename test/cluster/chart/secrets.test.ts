@@ -28,7 +28,7 @@ describe('Secrets of the chart, and the program that writes them', { skip }, () 
 
   for (const helm of HELMS) {
     const prepare = (name: string) => KeptSecret.prepare(world, helm, workspace, name);
-    const lastToken = () => workspace.minted.at(-1)!.token;
+    const lastToken = () => lastTokenOf(workspace);
 
     test(`${helm}: upgrades and rollbacks leave every key as it is; one that is deleted is made again, and stays`, async (t) => {
       const kept = await prepare('stays');
@@ -135,6 +135,20 @@ describe('Secrets of the chart, and the program that writes them', { skip }, () 
     });
   }
 
+  test('an upgrade that changes whose tokens they are gets its pods ready beside those of before, which leave them the Secret', async (t) => {
+    const kept = await KeptSecret.prepare(world, 'helm4', workspace, 'identity');
+    await kept.install('one', kept.values());
+    const before = [await (await kept.start(t, 'one')).ready(), await (await kept.start(t, 'one')).ready()];
+    const endpoint = ENDPOINT.replace('primary', 'secondary');
+    const sinks = [{ secret: { namespace: kept.apps, name: SECRET, data: { password: 'token' } } }];
+    await kept.upgrade('one', kept.values([], { config: { credentials: [{ name: SECRET, endpoint, sinks }] } }));
+    const next = await (await kept.start(t, 'one')).ready();
+    const areReady = async () => await Promise.all(before.map((one) => one.isReady()));
+    await eventually('the old ones have noticed', async () => !(await areReady()).includes(true));
+    await kept.holds(lastTokenOf(workspace));
+    assert.ok(await next.isReady());
+  });
+
   test('names that YAML would read as numbers or truths are names', async () => {
     const kept = new KeptSecret(world, 'helm4', workspace, 'numbers');
     const secret = { namespace: '2024', name: '1e3', type: '1', data: { password: 'token' } };
@@ -194,3 +208,7 @@ describe('Secrets of the chart, and the program that writes them', { skip }, () 
     }
   });
 });
+
+function lastTokenOf({ minted }: Workspace): string {
+  return minted.at(-1)!.token;
+}
