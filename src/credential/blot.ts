@@ -1,6 +1,6 @@
 /** Shorter values would blot out ordinary words. */
 const MIN_SECRET_LENGTH = 4;
-/** A piece of a secret that was torn counts from this length. */
+/** From this length on a piece of a secret is blotted out, too: output may be cut in the middle of one. */
 const MIN_PIECE_LENGTH = 12;
 
 /** The text without the value, and without what is left of it where it was torn. */
