@@ -60,6 +60,34 @@ test('every link within the project leads somewhere', () => {
   assert.deepEqual(broken, []);
 });
 
+test('every file and folder of the project that the documents name exists', () => {
+  const PATH = /`((?:\.\/)?(?:src|test|bench|chaos|demo|docs|scripts|charts|manifests)\/[\w./-]+)`/g;
+  const named = documents.flatMap((path) =>
+    [...read(path).matchAll(PATH)].map(([, target = '']) => ({ path, target })),
+  );
+  assert.ok(named.length > 30, `${named.length} paths`);
+  assert.deepEqual(
+    named.filter(({ target }) => !existsSync(join(root, target))),
+    [],
+  );
+});
+
+test('the tree in the README names files and folders that exist', () => {
+  const [, tree = ''] = /^```\n(src\/main\.ts.*?)^```/ms.exec(read('README.md')) ?? [];
+  const named = tree
+    .trim()
+    .split('\n')
+    .flatMap((line) => {
+      const [first = '', ...others] = line.split(/ {2,}/)[0]!.split(', ');
+      return [first, ...others.map((name) => join(dirname(first), name))];
+    });
+  assert.ok(named.length > 15, `${named.length} paths`);
+  assert.deepEqual(
+    named.filter((path) => !existsSync(join(root, path))),
+    [],
+  );
+});
+
 test('every npm script that the documents name exists', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
   const named = documents.flatMap((path) => [...read(path).matchAll(/npm run ([\w:]+)|npm (test|start)\b/g)]);
