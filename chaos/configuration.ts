@@ -13,14 +13,14 @@ const CHANGES = [
   { refresh: { at: 0.4, jitter: 0.1, floor: '1s' } },
   { log: { level: 'trace' } },
   { backoff: { initial: '1s', max: '1s' } },
-  { minter: { concurrency: 1 } },
+  { cli: { concurrency: 1 } },
   { extra: true },
 ] as const;
 const BREAKAGES = ['credentials: [', 'nonsense: true\n', '', 'credentials: []\n', '\u0000'] as const;
 
 /** @param variant in [0, 1): one of the changes; undefined is the usual text */
 export function configText(stage: Configured, variant?: number): string {
-  const change: { refresh?: object; log?: object; backoff?: object; minter?: object; extra?: boolean } =
+  const change: { refresh?: object; log?: object; backoff?: object; cli?: object; extra?: boolean } =
     variant === undefined ? {} : CHANGES[Math.floor(variant * CHANGES.length)]!;
   const credentials = DIRECTORIES.map((name) => ({
     name,
@@ -35,7 +35,7 @@ export function configText(stage: Configured, variant?: number): string {
   }));
   return JSON.stringify({
     credentials,
-    minter: { cli: { command: stage.cli, timeout: `${ATTEMPT_MS / 1_000}s`, ...change.minter } },
+    minter: { cli: { command: stage.cli, timeout: `${ATTEMPT_MS / 1_000}s`, ...change.cli } },
     refresh: change.refresh ?? { at: REFRESH_AT, jitter: 0.1, floor: '1s' },
     backoff: change.backoff ?? { initial: '1s', max: '2s' },
     http: { host: '127.0.0.1', port: SIDECAR_PORT },

@@ -6,9 +6,11 @@ import { chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { FAULTS, kindOf } from '../chaos/catalogue.ts';
+import { brokenText, configText } from '../chaos/configuration.ts';
 import { whyNotHere } from '../chaos/isolation.ts';
 import { damagedBy, planRun, type PlannedFault } from '../chaos/schedule.ts';
 import { slope } from '../chaos/slope.ts';
+import { load, problems } from './config/loading.ts';
 import { eventually, temporaryDirectory } from './support/sidecar-wait.ts';
 
 const ENTRY = join(import.meta.dirname, '../chaos/main.ts');
@@ -71,6 +73,20 @@ describe('the plan of a run', () => {
       }
     }
   });
+});
+
+test('a changed configuration is one that the program accepts, and a broken one it refuses', async (t) => {
+  const stage = {
+    path: (...names: readonly string[]) => join('/chaos', ...names),
+    cli: '/chaos/cli/databricks',
+    connection: { host: 'localhost', port: 5432, database: 'app' },
+  };
+  for (const variant of [undefined, 0, 0.2, 0.4, 0.6, 0.8]) {
+    assert.deepEqual(await problems(load(t, configText(stage, variant))), [], `variant ${variant}`);
+  }
+  for (const variant of [0, 0.2, 0.4, 0.6, 0.8]) {
+    assert.notDeepEqual(await problems(load(t, brokenText(variant))), [], `variant ${variant}`);
+  }
 });
 
 test('a slope is that of the many, whatever the few do', () => {
