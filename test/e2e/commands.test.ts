@@ -6,6 +6,8 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { VARIABLES } from '../../src/config/environment.ts';
+import { LOG_LEVELS } from '../../src/config/options.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { sidecarSetup } from '../support/sidecar-setup.ts';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
@@ -41,9 +43,13 @@ test('help names every command, option and exit code', options, async (t) => {
   const { code, stdout, stderr } = await runCommand(t, 'help', { config: null });
   assert.equal(code, 0);
   assert.equal(stderr, '');
-  for (const word of ['run', 'once', 'check', 'schema', 'version', '--config', '--timeout', '64', '69', '73', '78']) {
+  const flags = VARIABLES.flatMap(({ flag }) => (flag === undefined ? [] : [`--${flag}`]));
+  const codes = ['0', '1', '64', '69', '73', '78'];
+  for (const word of ['run', 'once', 'check', 'schema', 'version', 'help', ...flags, '--timeout', ...codes]) {
     assert.match(stdout, new RegExp(`(^|\\s)${word}\\s`));
   }
+  const levels = LOG_LEVELS.join(', ').replace(/, (?=\w+$)/, ' or ');
+  assert.ok(stdout.includes(levels), levels);
   const viaOption = await runCommand(t, '--help', { config: null });
   assert.deepEqual([viaOption.code, viaOption.stdout], [0, stdout]);
 });
