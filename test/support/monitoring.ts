@@ -78,7 +78,6 @@ export interface Panel {
 
 export interface Dashboard {
   readonly uid: string;
-  readonly schemaVersion: number;
   readonly panels: readonly Panel[];
   readonly templating: {
     readonly list: readonly {

@@ -26,7 +26,6 @@ export interface RangeSeries {
 
 export interface ActiveTarget {
   readonly labels: Readonly<Record<string, string>>;
-  readonly scrapeUrl: string;
   readonly health: 'up' | 'down' | 'unknown';
 }
 

@@ -80,10 +80,6 @@ export class Writers {
     await eventually('nothing is published for two seconds', () => this.#idleMs() > 2_000, { withinMs: 60_000 });
   }
 
-  async justPublished(): Promise<void> {
-    await eventually('a publication', () => this.#idleMs() < 2_000, { withinMs: LIFETIME_MS });
-  }
-
   async each(metric: string): Promise<number[]> {
     return await Promise.all(this.all.map(async (writer) => (await writer.metrics()).sum(metric)));
   }

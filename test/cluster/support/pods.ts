@@ -14,7 +14,6 @@ export interface ContainerStatus {
   readonly name: string;
   readonly restartCount: number;
   readonly started?: boolean;
-  readonly containerID?: string;
   readonly state: ContainerState;
   readonly lastState: ContainerState;
 }
