@@ -64,7 +64,8 @@ function livenessCheck({ name, wakeAt, isMinting, attemptDeadline }: Vitals, clo
   if (!isMinting && overdueMs >= OVERDUE_MS) {
     return { name, isOk: false, reason: `a refresh is ${seconds(overdueMs)} overdue and none is running` };
   }
-  return { name, isOk: true, reason: isMinting ? 'minting' : `next refresh in ${seconds(-overdueMs)}` };
+  if (isMinting) return { name, isOk: true, reason: 'minting' };
+  return { name, isOk: true, reason: overdueMs < 0 ? `next refresh in ${seconds(-overdueMs)}` : 'a refresh is due' };
 }
 
 /** The checks of `/readyz`: would a reader of each sink get a token that it can log in with now? */

@@ -81,6 +81,18 @@ for (const [title, vitals, isOk] of STATES) {
   });
 }
 
+test('a keeper that is alive says what it waits for, never for less than nothing', () => {
+  for (const [vitals, reason] of [
+    [{ wakeAt: clock.now() + MINUTE_MS }, 'next refresh in 60 s'],
+    [{}, 'a refresh is due'],
+    [{ wakeAt: clock.now() - 20_000 }, 'a refresh is due'],
+    [{ wakeAt: clock.now() - 20_000, isMinting: true }, 'minting'],
+  ] as const) {
+    const [, check] = livenessChecks(clock.monotonic(), [{ ...VITALS, ...vitals }], clock);
+    assert.deepEqual(check, { name: 'backstage', isOk: true, reason });
+  }
+});
+
 test('a stuck keeper is named beside the ones that are alive', () => {
   const stuck = { ...VITALS, name: 'stuck', wakeAt: clock.now() - HOUR_MS };
   const checks = livenessChecks(clock.monotonic(), [VITALS, stuck], clock);
