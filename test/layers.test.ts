@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { labelOf } from '../../src/config/load.ts';
-import { FORMATS } from '../../src/config/options.ts';
-import { sinkBuilder } from '../../src/sinks.ts';
-import { recognise, renderSecret, type SecretSpec } from '../../src/sinks/secret-object.ts';
-import { credential, load, problems } from '../config/loading.ts';
-import { connection, credentialOf, identity } from '../fixtures/sink-credentials.ts';
-import { FakeClock } from '../support/fake-clock.ts';
+import { formatDuration } from '../src/config/duration.ts';
+import { labelOf } from '../src/config/load.ts';
+import { FORMATS } from '../src/config/options.ts';
+import { LONGEST_LIFETIME_MS } from '../src/credential/acceptance.ts';
+import { sinkBuilder } from '../src/sinks.ts';
+import { recognise, renderSecret, type SecretSpec } from '../src/sinks/secret-object.ts';
+import { credential, load, problems } from './config/loading.ts';
+import { connection, credentialOf, identity } from './fixtures/sink-credentials.ts';
+import { FakeClock } from './support/fake-clock.ts';
 
-// What the configuration and the sinks both know, each in a folder that must not import the other.
+// What two layers both know, of which neither may import the other: nothing else would tell that they drift apart.
 
 const place = { namespace: 'apps', name: 'lakebase' };
 
@@ -22,6 +24,13 @@ for (const format of FORMATS) {
     assert.equal(isAccepted, found !== undefined);
   });
 }
+
+test('where no ttl is set the configuration reckons with the lifetime that is asked for then', async (t) => {
+  const file = { credentials: [credential()], refresh: { at: 0.5, floor: '57m' } };
+  const longest = formatDuration(LONGEST_LIFETIME_MS / 2);
+  const [problem = ''] = await problems(load(t, file));
+  assert.ok(problem.endsWith(`which is ${longest}`), problem);
+});
 
 test('a reload names sinks as metrics do', async (t) => {
   const sinks = [
