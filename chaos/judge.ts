@@ -33,7 +33,8 @@ interface FileHistory {
 /** To a later time than before, whichever the true one is. */
 export const FORWARD = 'the clock jumps forward';
 const JUMP = new RegExp(FORWARD);
-const BACK = /the clock is set back/;
+/** After these another process does not know the token, or takes it for expired. */
+const FORGOTTEN = new RegExp(`${FORWARD}|a state file is damaged`);
 
 const ALL: readonly Impairment[] = ['mint', 'write', 'process'];
 const ALIKE_MS = 10_000;
@@ -151,13 +152,13 @@ export class Judge {
   }
 
   /**
-   * After a jump forward it seems to be expired: another configuration then does not go on with it. After a step back
-   * it seems to be from the future: another process then does not before it has minted.
+   * After a jump forward it seems to be expired: then neither another configuration nor another process goes on with it.
+   * Without a record of it no other process can.
    */
   #isGivenUp(since: number): boolean {
     const { timeline, startedAt } = this.#options;
     if (timeline.had(JUMP, since - CLOCK_MS) && timeline.had(/configuration is changed/, since)) return true;
-    return startedAt() > since && timeline.had(BACK, since - CLOCK_MS, startedAt() + CLOCK_MS);
+    return startedAt() > since && timeline.had(FORGOTTEN, since - CLOCK_MS, startedAt() + CLOCK_MS);
   }
 
   #shouldHaveRecovered(from: number, now: number, kinds: readonly Impairment[]): boolean {
