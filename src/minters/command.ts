@@ -42,12 +42,19 @@ export class CommandMinter implements Minter {
   }
 
   #explain({ stderr, exitCode, killedBy, secrets }: CliResult, { held }: MintOptions): MintError {
-    if (exitCode === undefined) return new MintError('unknown', `the CLI was ended by ${killedBy ?? 'a signal'}`);
+    if (exitCode === undefined) return endedBy(killedBy);
     const { failure, message, remedy } = diagnose(stderr);
     const tokens = [this.#minted, held].filter((token) => token !== undefined);
     const detail = scrub(stderr, [...secrets, ...tokens]);
     return new MintError(failure, message, remedy === undefined ? { detail } : { detail, remedy });
   }
+}
+
+/** It has left no words. Our own SIGKILL follows a deadline, which is told as such. */
+function endedBy(signal = 'a signal'): MintError {
+  const isOutOfMemory = signal === 'SIGKILL';
+  const remedy = 'raise the memory limit of the container: a program that exceeds it is ended like that';
+  return new MintError('unknown', `the CLI was ended by ${signal}`, isOutOfMemory ? { remedy } : {});
 }
 
 function mintArguments(resource: Resource): string[] {

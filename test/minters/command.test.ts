@@ -66,6 +66,21 @@ test('a secret that is rotated while the CLI runs is blotted out of what that ru
   assert.deepEqual(await Promise.all([first, second]), ['Error: refused [secret]', 'Error: refused [secret]']);
 });
 
+test('a CLI that the kernel has ended is said to need memory, and one that another signal has ended is not', async (t) => {
+  const options = { signal: t.signal, slot: 0, timeoutMs: 5_000 };
+  for (const [signal, remedy] of [
+    ['KILL', /^raise the memory limit of the container/],
+    ['TERM', /^read the words of the CLI/],
+  ] as const) {
+    const minter = minterOf(t, await scriptedCli(t, `kill -${signal} $$`), { value: new Secret('hidden') });
+    await assert.rejects(minter.mint(options), {
+      failure: 'unknown',
+      message: `the CLI was ended by SIG${signal}`,
+      remedy,
+    });
+  }
+});
+
 test('what is no line of text is no secret, and the file is to blame and not the CLI', async (t) => {
   const file = join(await temporaryDirectory(t), 'secret');
   const minter = minterOf(t, '/bin/false', { file });
