@@ -1,6 +1,7 @@
-import { isPlausible, localise } from './acceptance.ts';
+import { isPlausible } from './acceptance.ts';
 import { SinkError } from './errors.ts';
-import type { Cancellable, Clock, Credential, Holding, Inspection, Observer, Recovered, Sink } from './ports.ts';
+import { FirstSight } from './first-sight.ts';
+import type { Cancellable, Clock, Credential, Holding, Inspection, Observer, Sink } from './ports.ts';
 import { RepairLimit } from './repair-limit.ts';
 import { RepairPause } from './repair-pause.ts';
 import type { BackoffPolicy, Random, RefreshPolicy } from './schedule.ts';
@@ -43,6 +44,7 @@ export class Publisher {
   readonly #repairs = new RepairLimit();
   readonly #pause = new RepairPause();
   readonly #retries: WriteRetries;
+  readonly #sight: FirstSight;
   /** What the sink should hold. */
   #wanted: Credential | undefined;
   /** The last that was written or found there. */
@@ -50,9 +52,6 @@ export class Publisher {
   #isNew = false;
   /** `#wanted`, once the sink has held it or something as good. */
   #settledFor: Credential | undefined;
-  /** Another writer's, as first seen, and whether the service's time was known then. */
-  #shared: Credential | undefined;
-  #wasTimeKnown = false;
   /** Fingerprint of what a shared sink held before the last mint. */
   #heldBefore: string | undefined;
   #hasChanged = false;
@@ -63,6 +62,7 @@ export class Publisher {
     this.#clock = options.ticker.clock;
     this.#alarm = new Alarm(options.ticker);
     this.#retries = new WriteRetries(this.#clock, options.backoff, options.random);
+    this.#sight = new FirstSight(this.#clock, options.skewMs);
   }
 
   get sink(): Sink {
@@ -95,7 +95,7 @@ export class Publisher {
     const recovered = await this.sink.recover({ signal });
     this.#recovered.resolve();
     if (recovered === undefined) return shared;
-    const credential = this.#localise(recovered);
+    const credential = this.#sight.localise(recovered);
     // Readers can use it for as long as it stands there, also where a better one is wanted and cannot be written.
     if (!this.isShared && isPlausible(credential, this.#clock)) this.#held ??= credential;
     return credential;
@@ -157,21 +157,7 @@ export class Publisher {
     const known = [this.#wanted, this.#held].filter((credential) => credential !== undefined);
     const inspection = await this.sink.inspect(known, { signal });
     if (inspection.state !== 'shared') return inspection;
-    return { state: 'holds', credential: this.#localise(inspection.found) };
-  }
-
-  /**
-   * Keeps the monotonic reading of the first look, so that looking again makes a credential no younger. Only a reading
-   * from before the service's time was known is a guess, and replaced.
-   */
-  #localise(found: Recovered): Credential {
-    const skewMs = this.#options.skewMs();
-    const isTimeKnown = skewMs !== undefined;
-    const credential = localise(found, skewMs ?? 0, this.#clock);
-    const isKnown = this.#shared?.fingerprint === found.fingerprint && this.#wasTimeKnown === isTimeKnown;
-    this.#wasTimeKnown = isTimeKnown;
-    this.#shared = isKnown ? { ...credential, monotonicAt: this.#shared!.monotonicAt } : credential;
-    return this.#shared;
+    return { state: 'holds', credential: this.#sight.localise(inspection.found) };
   }
 
   async #settle({ signal }: Cancellable): Promise<void> {

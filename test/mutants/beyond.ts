@@ -78,7 +78,7 @@ export const BEYOND: readonly Mutant[] = [
   },
   {
     bug: 'what was seen before the service told its time keeps the age that it seemed to have',
-    file: 'src/credential/publisher.ts',
+    file: 'src/credential/first-sight.ts',
     from: ' && this.#wasTimeKnown === isTimeKnown',
     to: '',
     test: [
