@@ -141,7 +141,9 @@ function readRecovered({ data = {}, metadata }: SecretObject, spec: SecretSpec):
   const { annotations = {} } = metadata;
   const tokens = Object.entries(spec.data)
     .filter(([, format]) => BEARING.has(format))
-    .map(([key, format]) => parseToken(format, Buffer.from(data[key] ?? '', 'base64').toString()));
+    .map(([key, format]) =>
+      parseToken(format, Buffer.from(Object.hasOwn(data, key) ? data[key]! : '', 'base64').toString()),
+    );
   const [token] = tokens;
   const fingerprint = annotations[ANNOTATIONS.fingerprint];
   const service = {

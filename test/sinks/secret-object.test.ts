@@ -69,6 +69,13 @@ test('another writer is recognised by what it published, and by nothing else', (
   for (const [what, object] of Object.entries(strange)) assert.equal(recognise(object, SPEC), undefined, what);
 });
 
+test('a key may have any name that Kubernetes takes', () => {
+  const data = Object.fromEntries([['constructor', 'token' as const]]);
+  const spec: SecretSpec = { ...SPEC, data };
+  assert.equal(recognise({ ...published(one, spec), data: {} }, spec), undefined);
+  assert.equal(recognise(published(one, spec), spec)?.fingerprint, one.fingerprint);
+});
+
 test('a writer of another identity is recognised as such, and nothing that does not fit together is', () => {
   const other = { ...SPEC, identity: { ...identity, principal: 'somebody else' } };
   assert.equal(recogniseOther(published(one, other), SPEC)?.fingerprint, one.fingerprint);
