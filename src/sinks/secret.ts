@@ -12,6 +12,7 @@ import {
 import { SinkError } from '../credential/errors.ts';
 import type { Cancellable, Clock, Credential, Inspection, Recovered, Sink, SinkListener } from '../credential/ports.ts';
 import { KnownSecret } from './known-secret.ts';
+import { SecretEndpoint } from './secret-endpoint.ts';
 import {
   asSecret,
   compare,
@@ -45,9 +46,6 @@ const ALTERED_RETRY_MS = 10_000;
 const DELETED_MS = 900;
 /** In a roll-out that changes the identity the old pods end when the new ones are ready, which they must be left to become. */
 const SUCCEEDED_MS = 60_000;
-const APPLY = 'application/apply-patch+yaml';
-/** A `resourceVersion` that no object has: an apply with it can create a Secret, but not change one that is there by now. */
-const NO_OBJECT_YET = '1';
 
 /** One Kubernetes Secret, which other writers of the same credential may write, too. */
 export class SecretSink implements Sink {
@@ -55,6 +53,7 @@ export class SecretSink implements Sink {
   readonly name: string;
   readonly #options: SecretSinkOptions;
   readonly #target: Target;
+  readonly #endpoint: SecretEndpoint;
   readonly #known: KnownSecret;
   /** What no error may quote: the token that was applied last, and what it was rendered to. */
   #unspeakable: readonly string[] = [];
@@ -64,6 +63,7 @@ export class SecretSink implements Sink {
     this.name = `secret:${namespace}/${name}`;
     this.#options = options;
     this.#target = { resource: 'secrets', namespace, name };
+    this.#endpoint = new SecretEndpoint(options.api, options);
     this.#known = new KnownSecret(new SinkError('unreachable', `${this.name} was not looked at yet`));
   }
 
@@ -79,13 +79,13 @@ export class SecretSink implements Sink {
     if (denied.some((verb) => verb !== 'create')) throw missingRule(denied, this.#target);
     await this.#get({ signal });
     this.#refuseUnfit();
-    const isThere = this.#known.object !== undefined;
-    if (!isThere && denied.length > 0) throw missingRule(denied, this.#target);
-    const answer = await this.#patch(renderTrial(this.#options), force, { signal }, { dryRun: 'All' });
+    const present = this.#known.object;
+    if (present === undefined && denied.length > 0) throw missingRule(denied, this.#target);
+    const answer = await this.#endpoint.apply(renderTrial(this.#options), { force, isTrial: true, present, signal });
     const conflicts = conflictsIn(answer);
     if (conflicts.length > 0) this.#refuseForeign(conflicts);
     else if (answer.status >= 300) throw this.#explain(answer);
-    if (!isThere) return 'does not exist yet and can be made';
+    if (present === undefined) return 'does not exist yet and can be made';
     return `can be written${denied.length > 0 ? ', but not made again if it is deleted: the role lacks the verb create' : ''}`;
   }
 
@@ -95,23 +95,20 @@ export class SecretSink implements Sink {
 
   async recover({ signal }: Cancellable): Promise<Recovered | undefined> {
     signal.throwIfAborted();
-    return await Promise.resolve(this.#recognised());
+    const { object } = this.#known;
+    return await Promise.resolve(object && recognise(object, this.#options));
   }
 
   async write(credential: Credential, { signal }: Cancellable): Promise<void> {
-    const { force } = this.#options;
     // Never blindly: what is there may be another writer's, and better.
     if (this.#known.problem !== undefined) return await this.#get({ signal });
     this.#refuseUnfit();
-    const present = this.#known.object;
-    const body = renderSecret(credential, this.#options, present);
-    this.#unspeakable = [credential.token.reveal(), ...Object.values(body.data)];
-    const answer = await this.#patch(body, force, { signal });
-    if (answer.status < 300) return this.#learnApplied(answer, credential);
-    if (answer.status !== 409) throw this.#explain(answer);
-    await this.#get({ signal });
-    if (conflictsIn(answer).length > 0) return await this.#takeBack(credential, answer, { signal });
-    this.#requireAnother(present, answer);
+    const refusal = await this.#apply(credential, this.#options.force, { signal });
+    if (refusal === undefined) return;
+    // What was ours before somebody changed it is taken back; a manager that applies the same field keeps it.
+    this.#refuseForeign(conflictsIn(refusal));
+    const again = await this.#apply(credential, true, { signal });
+    if (again !== undefined) throw this.#explain(again);
   }
 
   async inspect(known: readonly Credential[], { signal }: Cancellable): Promise<Inspection> {
@@ -120,21 +117,15 @@ export class SecretSink implements Sink {
   }
 
   async watch({ onChange, onTrouble }: SinkListener, { signal }: Cancellable): Promise<void> {
-    const { api, clock, name, namespace } = this.#options;
+    const { api, clock } = this.#options;
     const catchUp = async (): Promise<void> => {
       if (await this.#hasLooked({ signal })) onChange();
     };
     const take = (event: WatchEvent): void => {
       if (this.#known.take(event)) onChange();
     };
-    const request = { path: secretsOf(namespace), query: { fieldSelector: `metadata.name=${name}` } };
     const explain = (answer: ApiAnswer): SinkError => this.#explain(answer, 'watch');
-    await watchForEver(api, request, { catchUp, take, explain, onTrouble }, { signal, clock });
-  }
-
-  #recognised(): Recovered | undefined {
-    const { object } = this.#known;
-    return object && recognise(object, this.#options);
+    await watchForEver(api, this.#endpoint.collection, { catchUp, take, explain, onTrouble }, { signal, clock });
   }
 
   #inspect(known: readonly Credential[]): Inspection {
@@ -145,7 +136,7 @@ export class SecretSink implements Sink {
       const likeness = compare(object, credential, this.#options);
       if (likeness !== 'other') return { state: likeness === 'same' ? 'holds' : 'marred', credential };
     }
-    const found = this.#recognised();
+    const found = recognise(object, this.#options);
     if (found !== undefined) return { state: 'shared', found };
     const other = recogniseOther(object, this.#options);
     const isNewer = other !== undefined && known.every(({ service }) => other.service.issuedAt > service.issuedAt);
@@ -153,15 +144,21 @@ export class SecretSink implements Sink {
     return lacks('foreign_content', `${this.name} holds ${what}`, isNewer ? SUCCEEDED_MS : 0);
   }
 
-  /** Takes back what was ours before somebody changed it; a manager that applies the same field keeps it. */
-  async #takeBack(credential: Credential, answer: ApiAnswer, { signal }: Cancellable): Promise<void> {
-    this.#refuseForeign(conflictsIn(answer));
+  /** The answer, where the keys belong to other managers. */
+  async #apply(credential: Credential, force: boolean, { signal }: Cancellable): Promise<ApiAnswer | undefined> {
     const present = this.#known.object;
-    const forced = await this.#patch(renderSecret(credential, this.#options, present), true, { signal });
-    if (forced.status < 300) return this.#learnApplied(forced, credential);
-    if (forced.status !== 409) throw this.#explain(forced);
+    const body = renderSecret(credential, this.#options, present);
+    this.#unspeakable = [credential.token.reveal(), ...Object.values(body.data)];
+    const answer = await this.#endpoint.apply(body, { force, present, signal });
+    if (answer.status < 300) {
+      this.#learnApplied(answer, credential);
+      return undefined;
+    }
+    if (answer.status !== 409) throw this.#explain(answer);
     await this.#get({ signal });
-    this.#requireAnother(present, forced);
+    if (conflictsIn(answer).length > 0) return answer;
+    this.#requireAnother(present, answer);
+    return undefined;
   }
 
   /** For a 409 that names no manager: another writer was faster. @throws SinkError if the Secret is still `present` */
@@ -189,20 +186,6 @@ export class SecretSink implements Sink {
     });
   }
 
-  async #patch(body: object, force: boolean, { signal }: Cancellable, more: Readonly<Record<string, string>> = {}) {
-    const { api, credentialName, name, namespace } = this.#options;
-    const resourceVersion = this.#known.object?.metadata.resourceVersion ?? NO_OBJECT_YET;
-    const { metadata } = body as { readonly metadata: object };
-    return await api.request({
-      method: 'PATCH',
-      path: `${secretsOf(namespace)}/${name}`,
-      query: { fieldManager: `lakebase-credential-sidecar.${credentialName}`, force: `${force}`, ...more },
-      contentType: APPLY,
-      body: { ...body, metadata: { ...metadata, resourceVersion } },
-      signal,
-    });
-  }
-
   /** False where that failed: what was known before stays, and whoever writes next tries again and tells of it. */
   async #hasLooked({ signal }: Cancellable, timeoutMs?: number): Promise<boolean> {
     try {
@@ -216,11 +199,8 @@ export class SecretSink implements Sink {
   }
 
   async #get({ signal }: Cancellable, timeoutMs?: number): Promise<void> {
-    const { api, name, namespace } = this.#options;
     const before = this.#known.news;
-    const timeout = timeoutMs === undefined ? {} : { timeoutMs };
-    const path = `${secretsOf(namespace)}/${name}`;
-    const answer = await api.request({ method: 'GET', path, signal, ...timeout }).catch((error: unknown) => {
+    const answer = await this.#endpoint.get({ signal }, timeoutMs).catch((error: unknown) => {
       throw this.#stillUnknown(error);
     });
     if (answer.status !== 200 && answer.status !== 404) throw this.#stillUnknown(this.#explain(answer, 'get'));
@@ -262,10 +242,6 @@ export class SecretSink implements Sink {
   #explain(answer: ApiAnswer, verb = 'patch'): SinkError {
     return toSinkError(verb, this.#target, answer, this.#unspeakable);
   }
-}
-
-function secretsOf(namespace: string): string {
-  return `/api/v1/namespaces/${namespace}/secrets`;
 }
 
 function lacks(failure: 'missing' | 'foreign_content', message: string, retryAfterMs: number): Inspection {

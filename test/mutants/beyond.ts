@@ -99,7 +99,7 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'a key that is taken back and refused without a reason is taken for the work of somebody faster',
     file: 'src/sinks/secret.ts',
-    from: '    this.#requireAnother(present, forced);\n',
+    from: '    this.#requireAnother(present, answer);\n',
     to: '',
     test: [
       'sinks/secret-answers',

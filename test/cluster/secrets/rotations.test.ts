@@ -68,6 +68,8 @@ describe('a Secret that is rotated', { skip }, () => {
     const metrics = await sidecar.metrics();
     t.diagnostic(`${seen.size} tokens in ${looks} looks`);
     assert.ok(world.workspace.minted.length - seen.size <= 1);
+    const applied = (await assertFrugal(world.api)).filter(({ verb }) => verb === 'patch');
+    assert.ok(applied.length <= world.workspace.minted.length, 'each is applied once');
     assert.equal(metrics.get('sink_writes_total', { result: 'failure' }), 0);
     assert.equal(metrics.get('sink_repairs_total', { sink: `secret:${world.namespace}/${SECRET}` }), 0);
     assert.ok(sidecar.lines.every(({ level }) => level === 'info'));

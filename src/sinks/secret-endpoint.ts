@@ -1,0 +1,52 @@
+import type { Cancellable } from '../credential/ports.ts';
+import type { ApiAnswer, ApiServer, Query } from '../kubernetes/api-server.ts';
+import type { SecretObject, SecretSpec } from './secret-object.ts';
+
+const APPLY = 'application/apply-patch+yaml';
+/** A `resourceVersion` that no object has: an apply with it can create a Secret, but not change one that is there by now. */
+const NO_OBJECT_YET = '1';
+
+interface Applying extends Cancellable {
+  /** What is known to be there: an apply changes nothing that has changed since. */
+  readonly present: SecretObject | undefined;
+  /** Takes over fields that other managers own. */
+  readonly force: boolean;
+  readonly isTrial?: boolean;
+}
+
+/** What can be asked of the API server about one Secret. */
+export class SecretEndpoint {
+  /** For a watch. */
+  readonly collection: { readonly path: string; readonly query: Query };
+  readonly #api: ApiServer;
+  readonly #path: string;
+  readonly #fieldManager: string;
+
+  constructor(api: ApiServer, { credentialName, name, namespace }: SecretSpec) {
+    const path = `/api/v1/namespaces/${namespace}/secrets`;
+    this.collection = { path, query: { fieldSelector: `metadata.name=${name}` } };
+    this.#api = api;
+    this.#path = `${path}/${name}`;
+    this.#fieldManager = `lakebase-credential-sidecar.${credentialName}`;
+  }
+
+  async get({ signal }: Cancellable, timeoutMs?: number): Promise<ApiAnswer> {
+    const timeout = timeoutMs === undefined ? {} : { timeoutMs };
+    return await this.#api.request({ method: 'GET', path: this.#path, signal, ...timeout });
+  }
+
+  async apply(
+    body: { readonly metadata: object },
+    { force, isTrial = false, present, signal }: Applying,
+  ): Promise<ApiAnswer> {
+    const resourceVersion = present?.metadata.resourceVersion ?? NO_OBJECT_YET;
+    return await this.#api.request({
+      method: 'PATCH',
+      path: this.#path,
+      query: { fieldManager: this.#fieldManager, force: `${force}`, ...(isTrial && { dryRun: 'All' }) },
+      contentType: APPLY,
+      body: { ...body, metadata: { ...body.metadata, resourceVersion } },
+      signal,
+    });
+  }
+}
