@@ -157,7 +157,8 @@ export class Judge {
    */
   #isGivenUp(since: number): boolean {
     const { timeline, startedAt } = this.#options;
-    if (timeline.had(JUMP, since - CLOCK_MS) && timeline.had(/configuration is changed/, since)) return true;
+    // A process that was suspended writes what it has, and then reads a configuration that changed before.
+    if ([JUMP, /configuration is changed/].every((one) => timeline.had(one, since - CLOCK_MS))) return true;
     return startedAt() > since && timeline.had(FORGOTTEN, since - CLOCK_MS, startedAt() + CLOCK_MS);
   }
 

@@ -99,6 +99,16 @@ describe('the judge of a run', () => {
       assert.match(damageInOutage(faults).join('\n'), /it is still torn/, faults.join());
     }
     assert.deepEqual(damageInOutage([jump, change]), []);
+
+    const { timeline, read, token, pass, verdicts } = court();
+    for (const name of [jump, change]) timeline.begin(name)();
+    pass(3_000);
+    read(token('a'));
+    timeline.begin('the workspace is away', { impairs: ['mint'] });
+    timeline.begin('a file is edited', { paths: [PATH] })();
+    read({ state: 'torn' });
+    pass(6_000);
+    assert.deepEqual(verdicts, [], 'it was suspended when the configuration changed');
   });
 
   test('wants a damaged file back after a restart, too, unless its token then seemed to have expired or was not on record', () => {
