@@ -1,10 +1,16 @@
+/** More is not looked at, so that no text, however hostile, takes long. */
+const MAX_SCANNED = 4_000;
 /** Shorter values would blot out ordinary words. */
 const MIN_SECRET_LENGTH = 4;
 /** From this length on a piece of a secret is blotted out, too: output may be cut in the middle of one. */
 const MIN_PIECE_LENGTH = 12;
 
-/** The text without the value, and without what is left of it where it was torn. */
-export function blotValue(text: string, value: string, blot: string): string {
+/** The beginning of the text without the values, and without what is left of them where they were torn. */
+export function blotValues(text: string, values: readonly string[], blot: string): string {
+  return values.reduce((clean, value) => blotValue(clean, value, blot), text.slice(0, MAX_SCANNED));
+}
+
+function blotValue(text: string, value: string, blot: string): string {
   if (value.length < MIN_SECRET_LENGTH) return text;
   const least = Math.min(value.length, MIN_PIECE_LENGTH);
   let clean = '';

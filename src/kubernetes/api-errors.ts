@@ -1,4 +1,4 @@
-import { blotValue } from '../credential/blot.ts';
+import { blotValues } from '../credential/blot.ts';
 import { oneLine } from '../credential/display.ts';
 import { SinkError, type SinkFailure } from '../credential/errors.ts';
 import type { ApiAnswer } from './api-server.ts';
@@ -23,8 +23,6 @@ export interface Conflict {
 }
 
 const MAX_WORDS = 500;
-/** More is not looked at, so that no text, however hostile, takes long. */
-const MAX_SCANNED = 4_000;
 /** A JWT, also in base64. */
 const TOKEN = /(?:eyJ|ZXlK)[\w+/=.-]{6,}/g;
 
@@ -95,8 +93,7 @@ function wordsOf({ body, status }: ApiAnswer, unspeakable: readonly string[]): s
 
 /** Somebody else's words, on one line, short, and without what must not be said or looks like a token. */
 export function quotable(words: string, unspeakable: readonly string[] = []): string {
-  const start = words.slice(0, MAX_SCANNED);
-  const spoken = unspeakable.reduce((text, secret) => blotValue(text, secret, '[redacted]'), start);
+  const spoken = blotValues(words, unspeakable, '[redacted]');
   return oneLine(spoken.replaceAll(TOKEN, '[redacted]')).slice(0, MAX_WORDS);
 }
 

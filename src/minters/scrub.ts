@@ -1,12 +1,10 @@
-import { blotValue } from '../credential/blot.ts';
+import { blotValues } from '../credential/blot.ts';
 import { oneLine } from '../credential/display.ts';
 import type { Secret } from '../credential/secret.ts';
 
 const BLOT = '[secret]';
 /** A few words of the command say what went wrong; the rest is usage text or a dump of the exchange. */
 const MAX_LENGTH = 400;
-/** More is not looked at, so that no text, however hostile, takes long. */
-const MAX_SCANNED = 4_000;
 
 /** What looks like a secret, whoever it belongs to. Of what matches only the group stays, if there is one. */
 const SHAPES: readonly RegExp[] = [
@@ -24,8 +22,8 @@ const SHAPES: readonly RegExp[] = [
 /** The command's words, fit for a log: without secrets, by shape and by value, on one line, and short. */
 export function scrub(text: string, secrets: readonly Secret[]): string {
   const [words = ''] = text.trim().split(/\n\s*\n|Request log:|\n```/);
-  let clean = words.slice(0, MAX_SCANNED);
-  for (const secret of secrets) clean = blotValue(clean, secret.reveal(), BLOT);
+  const values = secrets.map((secret) => secret.reveal());
+  let clean = blotValues(words, values, BLOT);
   for (const shape of SHAPES) {
     clean = clean.replace(shape, (_match, kept: unknown) => (typeof kept === 'string' ? kept : '') + BLOT);
   }
