@@ -14,19 +14,17 @@ export interface SinkBuilder {
 
 /** What Secret sinks need is loaded only if there are any: a sidecar that writes files has no use for it. */
 export async function sinkBuilder({ credentials, kubeconfig }: Config, clock: Clock): Promise<SinkBuilder> {
+  const machine = { clock, boot: bootId() };
+  const files: SinkBuilder['sinks'] = (credential, identity) => fileSinks(credential, identity, machine);
   const hasSecrets = credentials.some(({ sinks }) => sinks.some(isSecret));
-  if (!hasSecrets)
-    return {
-      sinks: (credential, identity) => fileSinks(credential, identity, clock),
-      observer: (_, observer) => observer,
-    };
+  if (!hasSecrets) return { sinks: files, observer: (_, observer) => observer };
   const { secretSinks } = await import('./kubernetes.ts');
   const { build, observe } = secretSinks(kubeconfig, clock);
   return {
-    sinks: (credential, identity) => {
-      const files = fileSinks(credential, identity, clock);
-      return [...files, ...credential.sinks.filter(isSecret).map((sink) => build(sink, credential, identity))];
-    },
+    sinks: (credential, identity) => [
+      ...files(credential, identity),
+      ...credential.sinks.filter(isSecret).map((sink) => build(sink, credential, identity)),
+    ],
     observer: observe,
   };
 }
@@ -36,13 +34,17 @@ function isSecret(sink: SinkConfig) {
 }
 
 /** Files of one directory share its record of what they hold. */
-function fileSinks({ name, connection, sinks }: CredentialConfig, identity: Identity, clock: Clock): Sink[] {
+function fileSinks(
+  { name, connection, sinks }: CredentialConfig,
+  identity: Identity,
+  { clock, boot }: { readonly clock: Clock; readonly boot: string | undefined },
+): Sink[] {
   const states = new Map<string, StateFile>();
   return sinks
     .filter((sink) => sink.kind === 'file')
     .map(({ path, format, mode }) => {
       const directory = dirname(path);
-      const state = states.get(directory) ?? new StateFile({ directory, name, identity, boot: bootId() });
+      const state = states.get(directory) ?? new StateFile({ directory, name, identity, boot });
       states.set(directory, state);
       return new FileSink({ path, format, mode, connection, state, clock, watch: watchFile });
     });
