@@ -1,4 +1,3 @@
-import { constants } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { Cancellable } from '../src/credential/ports.ts';
 import { runAll } from '../src/credential/tasks.ts';
@@ -68,7 +67,7 @@ async function show(view: View, isKept: boolean, { signal }: Cancellable): Promi
 function end(reason: unknown, verdict: Verdict | undefined, isKept: boolean, view: View): number {
   if (reason instanceof Stopped && !(isKept && verdict !== undefined)) {
     view.print(['', `${reason.message} before the end; nothing is left running`]);
-    return 128 + constants.signals[reason.signal];
+    return reason.exitCode;
   }
   if (reason instanceof DemoError) view.print(['', `The demo did not come to its end: ${reason.message}`]);
   else if (!(reason instanceof Stopped || reason instanceof Curtain)) throw reason;

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { constants, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
@@ -147,7 +147,7 @@ async function main(): Promise<number> {
   } finally {
     await rm(copy, { recursive: true, force: true, maxRetries: 3 });
   }
-  if (signal.aborted) return 128 + constants.signals[(signal.reason as Stopped).signal];
+  if (signal.aborted) return (signal.reason as Stopped).exitCode;
   print(others.length === 0 ? 'all caught' : `not caught: ${others.join('; ')}`);
   return others.length === 0 ? 0 : 1;
 }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { constants, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { median } from '../bench/table.ts';
@@ -143,7 +143,7 @@ async function main(): Promise<number> {
   } catch (error) {
     if (!signal.aborted) throw error; // else Ctrl-C has ended what was running, too
   }
-  return 128 + constants.signals[(signal.reason as Stopped).signal];
+  return (signal.reason as Stopped).exitCode;
 }
 
 await runMain(main);

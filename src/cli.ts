@@ -1,4 +1,3 @@
-import { constants } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { Config } from './config/load.ts';
 import { AppError, StartupError, UsageError } from './credential/errors.ts';
@@ -68,7 +67,7 @@ export async function runCli(terminal: Terminal & Cancellable): Promise<number> 
     const invocation = readArguments(terminal.argv);
     return await dispatch(invocation, terminal);
   } catch (error) {
-    if (error instanceof Stopped) return 128 + constants.signals[error.signal];
+    if (error instanceof Stopped) return error.exitCode;
     const isForeseen = error instanceof AppError;
     const text = isForeseen ? error.message : `bug: ${error instanceof Error ? error.stack : String(error)}`;
     terminal.streams.stderr.write(`${NAME}: ${text.replaceAll('\n', '\n  ')}\n`);

@@ -9,6 +9,11 @@ export class Stopped extends Error {
     super(`stopped by ${signal}`);
     this.signal = signal;
   }
+
+  /** As a shell has it: 128 and the number of the signal. */
+  get exitCode(): number {
+    return 128 + constants.signals[this.signal];
+  }
 }
 
 /** Aborts at the first SIGTERM or SIGINT; the second one ends the process at once, with 128 + its number. */
@@ -16,7 +21,7 @@ export function stopSignal(): AbortSignal {
   const stop = new AbortController();
   const onSignal = (name: NodeJS.Signals): void => {
     // oxlint-disable-next-line unicorn/no-process-exit -- somebody insists: nothing is waited for any more
-    if (stop.signal.aborted) process.exit(128 + constants.signals[name]);
+    if (stop.signal.aborted) process.exit(new Stopped(name).exitCode);
     stop.abort(new Stopped(name));
   };
   // Not `once`: execa ends a process at a signal for which nobody listens any more.
