@@ -9,6 +9,7 @@ import { runCommand, startSidecar, type Outcome, type Sidecar } from '../../supp
 import type { Workspace } from '../../support/workspace.ts';
 import { kubeconfigFor } from '../secrets/api-server.ts';
 import { CHART, type ChartWorld, type Helm } from './world.ts';
+import { readApi, readObject } from '../support/read-api.ts';
 
 export const SECRET = 'orders-lakebase';
 
@@ -83,9 +84,8 @@ export class KeptSecret {
   async helmTest(release: string, finish: (pod: string) => Promise<unknown>): Promise<void> {
     const { api } = this.#world;
     const pod = `${release}-lakebase-credential-sidecar-check`;
-    const flags = ['--namespace', this.releases, '--ignore-not-found', '-o', 'name'];
-    const isThere = async (): Promise<boolean> => (await api.kubectl(['get', 'pod', pod, ...flags])) !== '';
-    const finishing = eventually('the pod is there', isThere, { everyMs: 100 });
+    const path = `/api/v1/namespaces/${this.releases}/pods/${pod}`;
+    const finishing = eventually('the pod is there', () => readApi(api.kubeconfig, path), { everyMs: 100 });
     await Promise.all([this.#run(['test', release, '--timeout', '30s']), finishing.then(() => finish(pod))]);
   }
 
@@ -117,9 +117,10 @@ export class KeptSecret {
   }
 
   async secret(name = SECRET): Promise<StoredSecret | undefined> {
-    const flags = ['--namespace', this.apps, '--ignore-not-found', '-o', 'json'];
-    const text = await this.#world.api.kubectl(['get', 'secret', name, ...flags]);
-    return text === '' ? undefined : (JSON.parse(text) as StoredSecret);
+    return await readObject<StoredSecret>(
+      this.#world.api.kubeconfig,
+      `/api/v1/namespaces/${this.apps}/secrets/${name}`,
+    );
   }
 
   async holds(token: string, name = SECRET): Promise<void> {

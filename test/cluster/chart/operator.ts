@@ -6,6 +6,7 @@ import { execa } from 'execa';
 import { freePort, runPrometheus, type Prometheus } from '../../support/prometheus.ts';
 import { eventually, temporaryDirectory, undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
 import { buildOperator, type Programs } from '../programs.ts';
+import { readObject } from '../support/read-api.ts';
 
 /** Where it reads everything, for the operator as for Debian, whose package has made the folder. */
 const HOME = '/etc/prometheus';
@@ -22,6 +23,7 @@ export interface Access {
 }
 
 export interface Api extends Access {
+  readonly kubeconfig: string;
   readonly kubectl: (args: readonly string[], input?: object) => Promise<string>;
 }
 
@@ -132,8 +134,9 @@ export class Operator {
 
   /** What kubelet would run, once the operator has taken up the monitors and the rules. */
   async #finished(): Promise<PodSpec | undefined> {
-    const text = await this.#api.kubectl([...this.#in, 'get', 'statefulsets', '-o', 'json']);
-    const [set] = (JSON.parse(text) as { items: { spec: { template: { spec: PodSpec } } }[] }).items;
+    const path = `/apis/apps/v1/namespaces/${this.#namespace}/statefulsets`;
+    const list = await readObject<{ items: { spec: { template: { spec: PodSpec } } }[] }>(this.#api.kubeconfig, path);
+    const [set] = list!.items;
     const rules = set?.spec.template.spec.volumes.some(({ configMap }) => configMap !== undefined);
     return rules === true ? set!.spec.template.spec : undefined;
   }

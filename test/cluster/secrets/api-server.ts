@@ -12,6 +12,7 @@ import type { Daemon } from '../daemons.ts';
 import { auditLog } from '../layout.ts';
 import { choosePorts } from '../ports.ts';
 import { buildPrograms, locatePrograms, whyNotBuilt, type Programs } from '../programs.ts';
+import { readApi } from '../support/read-api.ts';
 
 export { whyNotBuilt };
 
@@ -67,6 +68,10 @@ export class TestApiServer {
     return { cert: certificate('admin', this.root), key: privateKey('admin', this.root) };
   }
 
+  get kubeconfig(): string {
+    return join(this.root, 'admin.kubeconfig');
+  }
+
   get #options() {
     return { programs: this.#programs, ports: this.#ports, hasAuditLog: true, root: this.root };
   }
@@ -75,12 +80,12 @@ export class TestApiServer {
   async up(): Promise<void> {
     await this.#run(apiserver(this.#options));
     await this.#writeKubeconfig();
-    await eventually('the API server is ready', () => this.kubectl(['get', '--raw', '/readyz']).catch(() => false), {
+    await eventually('the API server is ready', () => readApi(this.kubeconfig, '/readyz').catch(() => false), {
       withinMs: 60_000,
       isHopeless: () => [...this.#running.values()].some(({ child }) => child.exitCode !== null),
       onTimeout: () => `see ${this.root}/*.log`,
     });
-    await eventually('there are namespaces', () => this.kubectl(['get', 'namespace', 'default']).catch(() => false));
+    await eventually('there are namespaces', () => readApi(this.kubeconfig, '/api/v1/namespaces/default'));
   }
 
   /** Ends the API server at once; its clients get no answer any more. */
@@ -117,7 +122,7 @@ export class TestApiServer {
   }
 
   async kubectl(args: readonly string[], input?: object): Promise<string> {
-    const flags = [`--kubeconfig=${this.#kubeconfig}`, '--request-timeout=10s'];
+    const flags = [`--kubeconfig=${this.kubeconfig}`, '--request-timeout=10s'];
     const options = input === undefined ? ({ stdin: 'ignore' } as const) : { input: JSON.stringify(input) };
     const { stdout } = await execa(this.#programs['kubectl']!, [...flags, ...args], options);
     return stdout;
@@ -125,7 +130,7 @@ export class TestApiServer {
 
   /** What kubectl prints, line by line, as long as the test runs. */
   follow(t: Cleanup, args: readonly string[], onLine: (line: string) => void): void {
-    const child = spawn(this.#programs['kubectl']!, [`--kubeconfig=${this.#kubeconfig}`, ...args], {
+    const child = spawn(this.#programs['kubectl']!, [`--kubeconfig=${this.kubeconfig}`, ...args], {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     const closed = once(child, 'close');
@@ -146,14 +151,10 @@ export class TestApiServer {
       .filter(({ stage, user }) => stage !== 'RequestReceived' && user.username?.startsWith(username));
   }
 
-  get #kubeconfig(): string {
-    return join(this.root, 'admin.kubeconfig');
-  }
-
   async #writeKubeconfig(): Promise<void> {
     const { cert, key } = this.admin;
     const user = { 'client-certificate': cert, 'client-key': key };
-    await writeFile(this.#kubeconfig, kubeconfigFor(this, user), { mode: 0o600 });
+    await writeFile(this.kubeconfig, kubeconfigFor(this, user), { mode: 0o600 });
   }
 
   async #run({ name, program, args }: Daemon): Promise<void> {

@@ -11,6 +11,7 @@ import { startSidecar, type Sidecar } from '../../support/sidecar.ts';
 import { trust } from '../../support/workspace-oidc.ts';
 import type { Workspace } from '../../support/workspace.ts';
 import { SharedCleanup, story } from '../support/pods-story.ts';
+import { readObject } from '../support/read-api.ts';
 import { kubeconfigFor, whyNotBuilt, type TestApiServer } from './api-server.ts';
 import { SecretsWorld, type SecretObject } from './world.ts';
 
@@ -250,8 +251,7 @@ describe('the standalone Deployment', { skip }, () => {
   }
 
   async function secretOf({ namespace, name }: (typeof SECRETS)[number]): Promise<SecretObject | undefined> {
-    const text = await kubectl(namespace, ['get', 'secret', name, '--ignore-not-found', '-o', 'json']);
-    return text === '' ? undefined : (JSON.parse(text) as SecretObject);
+    return await readObject<SecretObject>(api.kubeconfig, `/api/v1/namespaces/${namespace}/secrets/${name}`);
   }
 
   async function read(secret: (typeof SECRETS)[number], key = 'password'): Promise<string | undefined> {

@@ -10,6 +10,7 @@ import { NODE, runCommand, startSidecar, type Outcome, type Sidecar } from '../.
 import { workspaceFor } from '../../support/sidecar-clis.ts';
 import type { Workspace } from '../../support/workspace.ts';
 import { kubeconfigFor, TestApiServer, type AuditEvent } from './api-server.ts';
+import { readObject } from '../support/read-api.ts';
 
 export const SECRET = 'lakebase';
 export const MANAGER = 'lakebase-credential-sidecar.backstage';
@@ -166,9 +167,7 @@ export class SecretsWorld {
   }
 
   async secret(name = SECRET): Promise<SecretObject | undefined> {
-    const flags = ['--show-managed-fields', '--ignore-not-found', '-o', 'json'];
-    const text = await this.kubectl(['get', 'secret', name, ...flags]);
-    return text === '' ? undefined : (JSON.parse(text) as SecretObject);
+    return await readObject<SecretObject>(this.api.kubeconfig, `/api/v1/namespaces/${this.namespace}/secrets/${name}`);
   }
 
   /** What a reader of a key gets. */

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { eventually, undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
 import type { Cluster } from '../cluster.ts';
+import { readObject } from './read-api.ts';
 
 export interface ContainerState {
   readonly running?: { readonly startedAt: string };
@@ -36,6 +37,9 @@ export const SIDECAR = 'lakebase-credential';
 /** Until pods run: images of hundreds of megabytes are read, and the machine may have other things to do. */
 const START_MS = 120_000;
 
+/** At what the API server knows of a pod. */
+const LOOK_MS = 200;
+
 /** For looks that each run kubectl: more of them would keep a CPU busy that the pods need. */
 export const BY_KUBECTL = { withinMs: 60_000, everyMs: 500 } as const;
 
@@ -58,8 +62,8 @@ export class Namespace {
   }
 
   async pods(selector: string): Promise<Pod[]> {
-    const { items } = JSON.parse(await this.kubectl(['get', 'pods', '-o', 'json', '-l', selector])) as { items: Pod[] };
-    return items;
+    const path = `/api/v1/namespaces/${this.name}/pods?labelSelector=${encodeURIComponent(selector)}`;
+    return (await readObject<{ items: Pod[] }>(this.cluster.kubeconfig, path))!.items;
   }
 
   async pod(selector: string): Promise<Pod | undefined> {
@@ -82,7 +86,7 @@ export class Namespace {
         const status = last === undefined ? undefined : statusOf(last, container);
         return status !== undefined && isWanted(status) && last;
       },
-      { ...BY_KUBECTL, withinMs, onTimeout: () => JSON.stringify(last?.status) },
+      { withinMs, everyMs: LOOK_MS, onTimeout: () => JSON.stringify(last?.status) },
     );
   }
 

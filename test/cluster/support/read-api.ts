@@ -1,0 +1,31 @@
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { request, type RequestOptions } from 'node:https';
+import { text } from 'node:stream/consumers';
+import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
+
+const TIMEOUT_MS = 10_000;
+
+/**
+ * What `kubectl get --raw` prints, or undefined where there is nothing (404). Tests look many times a second, and a kubectl
+ * for each look would keep a CPU busy.
+ */
+export async function readApi(kubeconfig: string, path: string): Promise<string | undefined> {
+  const config = new KubeConfig(); // afresh: tests rotate certificates
+  config.loadFromFile(kubeconfig);
+  const options: RequestOptions = { signal: AbortSignal.timeout(TIMEOUT_MS) };
+  await config.applyToHTTPSOptions(options);
+  // Not with the agent of the library, which remembers the first certificates for ever.
+  const sent = request(new URL(path, config.getCurrentCluster()!.server), { ...options, agent: false });
+  const [response] = (await once(sent.end(), 'response')) as [IncomingMessage];
+  const body = await text(response);
+  if (response.statusCode === 404) return undefined;
+  if (response.statusCode !== 200) throw new Error(`GET ${path}: ${response.statusCode} ${body}`);
+  return body;
+}
+
+/** The same for one object, or a list of them. */
+export async function readObject<T>(kubeconfig: string, path: string): Promise<T | undefined> {
+  const body = await readApi(kubeconfig, path);
+  return body === undefined ? undefined : (JSON.parse(body) as T);
+}
