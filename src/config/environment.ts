@@ -35,13 +35,12 @@ const DECLARED = [
     group: 'setting',
     flag: 'log-level',
     option: 'log.level',
-    meaning: 'The least severe level that is logged.',
+    meaning: 'The lowest level that is logged.',
   },
   {
     name: 'KUBECONFIG',
     group: 'setting',
-    meaning:
-      'How to reach the cluster of Secret sinks: one file. Default: the service account of the pod. Nothing else looks at it.',
+    meaning: 'One kubeconfig file, for Secret sinks only. Default: the service account of the pod.',
   },
 
   {
@@ -80,7 +79,7 @@ const DECLARED = [
     group: 'credential',
     option: 'credentials[0].sinks',
     default: 'pgpass',
-    meaning: 'Formats to write, separated by commas or spaces; each file has the name of its format.',
+    meaning: 'Formats to write, separated by commas or spaces; each file is named after its format.',
   },
   { name: 'PGHOST', group: 'credential', option: 'credentials[0].connection.host', meaning: 'Host in the files.' },
   { name: 'PGPORT', group: 'credential', option: 'credentials[0].connection.port', meaning: 'Port in the files.' },
@@ -94,19 +93,20 @@ const DECLARED = [
     name: 'PGUSER',
     group: 'credential',
     option: 'credentials[0].connection.user',
-    meaning: 'Postgres role in the files. Default: `DATABRICKS_CLIENT_ID`, where that identity mints.',
+    meaning: 'Postgres role in the files. Default: `DATABRICKS_CLIENT_ID`, if that identity mints.',
   },
   {
     name: 'PGSSLMODE',
     group: 'credential',
     option: 'credentials[0].connection.sslmode',
-    meaning: 'Encryption that the files ask for.',
+    meaning: 'The `sslmode` in the files.',
   },
 
   {
     name: 'DATABRICKS_HOST',
     group: 'identity',
-    meaning: 'The workspace: an https URL or a bare host name. Beside a profile it beats the host of the profile.',
+    meaning:
+      'The workspace: an https URL or a bare host name. With a profile it takes precedence over the host of the profile.',
   },
   {
     name: 'DATABRICKS_AUTH_TYPE',
@@ -125,7 +125,7 @@ const DECLARED = [
     group: 'identity',
     meaning: 'Absolute path of a file with that secret, read at each mint, so that a rotated secret needs no restart.',
   },
-  { name: 'DATABRICKS_CONFIG_PROFILE', group: 'identity', meaning: 'Name of the profile, `DEFAULT` too.' },
+  { name: 'DATABRICKS_CONFIG_PROFILE', group: 'identity', meaning: 'Name of the profile; also needed for `DEFAULT`.' },
   {
     name: 'DATABRICKS_CONFIG_FILE',
     group: 'identity',

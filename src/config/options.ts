@@ -43,9 +43,9 @@ const COMMAND = /^(\/.*[^/\s]|[^\s/-][^\s/]*)$/;
 const fileSink = object({
   path: described(
     sinkPath,
-    'Where the file is. Absolute and normalised; unique over all credentials. The directory is made (0750) if it does not exist.',
+    'Where the file is: an absolute, normalised path that no other sink uses. The directory is made (0750) if it does not exist.',
   ),
-  format: described(oneOf(FORMATS), 'What the file holds; what each format needs is said in docs/configuration.md.'),
+  format: described(oneOf(FORMATS), 'What the file holds; docs/configuration.md says what each format needs.'),
   mode: withDefault(
     z.pipe(
       text(
@@ -55,7 +55,7 @@ const fileSink = object({
       z.transform((octal: string) => Number.parseInt(octal, 8)),
     ),
     '0600',
-    'Permission bits of the file, octal, in quotes. `pgpass` takes 0600 only: libpq and node-postgres ignore a password file that group or others may touch.',
+    'Permission bits of the file, octal, in quotes. `pgpass` allows 0600 only: libpq and node-postgres ignore a password file that group or others can access.',
   ),
 });
 
@@ -75,7 +75,7 @@ const secretSink = object({
     z.record(text(DATA_KEY, 'a key of at most 253 letters, digits, -, _ and .'), oneOf(FORMATS), {
       error: 'must be a mapping of keys to formats such as {password: token}',
     }),
-    'The keys that are written, each with what it holds: one of the formats. One of them must hold `token`, `json` or `pgpass`, where the sidecar finds the token again. Other keys of the Secret are left alone.',
+    'The keys to write, each with the format of its value. One of them must hold `token`, `json` or `pgpass`, in which the sidecar finds the token again. Other keys of the Secret are left alone.',
   ),
   type: withDefault(
     text(SECRET_TYPE, 'a type of Secret such as Opaque'),
@@ -85,7 +85,7 @@ const secretSink = object({
   force: withDefault(
     z.boolean({ error: 'must be true or false' }),
     false,
-    'Takes over keys that another field manager owns. Without it that manager is named, and nothing written.',
+    'Takes over keys that another field manager owns. Without it nothing is written then, and the error names that manager.',
   ),
 });
 
@@ -98,21 +98,21 @@ const sink = object({
 const connection = object({
   host: optional(
     connectionHost,
-    "The endpoint's own host name; a `-pooler` host is refused, because Lakebase's pooler takes no OAuth login. `pgpass`, `env` and `uri` need it. With `pgpass` it may be `*`, written out, in quotes: such a line hands the token to any server.",
+    "The endpoint's own host name; a `-pooler` host is refused, because Lakebase's pooler accepts no OAuth login. Needed by `pgpass`, `env` and `uri`. For `pgpass` it may be `'*'`: the client then sends the token to any server.",
   ),
-  port: optional(integer(1, 65_535), 'Without it `pgpass` says `*` and the other formats 5432.'),
+  port: optional(integer(1, 65_535), 'Without it, `pgpass` has `*` and the other formats 5432.'),
   database: optional(
     text(WORD, 'a database name of at most 255 characters without white space'),
-    '`env` and `uri` need it; `pgpass` always says `*`.',
+    'Needed by `env` and `uri`; `pgpass` always has `*`.',
   ),
   user: optional(
     text(WORD, 'a role name of at most 255 characters without white space'),
-    'The Postgres role. Default: `DATABRICKS_CLIENT_ID`, where that identity mints. `pgpass`, `env` and `uri` need it.',
+    'The Postgres role. Default: `DATABRICKS_CLIENT_ID`, if that identity mints. Needed by `pgpass`, `env` and `uri`.',
   ),
   sslmode: withDefault(
     oneOf(SSL_MODES),
     'require',
-    'As in libpq. Lakebase accepts encrypted connections only; below `require` a client may offer the token unencrypted.',
+    'As in libpq. Lakebase accepts encrypted connections only; with less than `require` a client may send the token unencrypted.',
   ),
 });
 
@@ -137,9 +137,9 @@ const credential = object({
   ),
   ttl: optional(
     durationWithin('5m', '1h'),
-    "Lifetime to ask for, 5m to 1h. Left out: the service's own default, one hour. Not for an instance, whose API has none. Needs Databricks CLI 1.7.0.",
+    "Lifetime to ask for, 5m to 1h. Without it, the service's own default: one hour. Not allowed for an instance. Needs Databricks CLI 1.7.0 or newer.",
   ),
-  connection: withDefault(connection, {}, 'What the files say besides the token.'),
+  connection: withDefault(connection, {}, 'What the files contain besides the token.'),
   sinks: described(
     z
       .array(sink, { error: 'must be a list of sinks such as - file: {path: /run/lakebase/token, format: token}' })
@@ -160,9 +160,9 @@ const cli = object({
     '1s',
     '5m',
     '30s',
-    'How long one run of the CLI may take; less is left to it when a credential is about to expire.',
+    'How long one run of the CLI may take. It gets less time when a credential is about to expire.',
   ),
-  concurrency: withDefault(integer(1, 64), 4, 'How many runs of the CLI may be going on at the same time.'),
+  concurrency: withDefault(integer(1, 64), 4, 'How many CLI processes may run at the same time.'),
 });
 
 const minter = object({ cli: withDefault(cli, {}, 'Mints with the Databricks CLI.') });
@@ -172,23 +172,23 @@ const refresh = object({
   jitter: withDefault(
     number(0, 0.94),
     0.1,
-    'By how much a refresh may come sooner, drawn each time: a fraction of the lifetime below `at`.',
+    'How much earlier than `at` a refresh may come, as a fraction of the lifetime; drawn at random each time.',
   ),
   floor: duration(
     '0s',
     '57m',
     '10s',
-    'A refresh is never due sooner than this after the credential was issued. Not more than `at` times the shortest lifetime.',
+    'A refresh is never due sooner than this after the credential was issued. At most `at` times the shortest lifetime.',
   ),
 });
 
 const backoff = object({
-  initial: duration('1s', '1h', '1s', 'The delay after the first failure; it doubles with each further one.'),
+  initial: duration('1s', '1h', '1s', 'The delay after the first failure. It doubles with each further one.'),
   max: duration(
     '1s',
     '1h',
     '1m',
-    'The longest delay, not less than `initial`. Never more than a quarter of the remaining life, nor than 15 s without a valid credential.',
+    'The longest delay; at least `initial`. A delay is never longer than a quarter of the remaining life, or 15 s without a valid credential.',
   ),
 });
 
@@ -202,7 +202,7 @@ const http = object({
 });
 
 const log = object({
-  level: withDefault(oneOf(LOG_LEVELS), 'info', 'The least severe level that is logged.'),
+  level: withDefault(oneOf(LOG_LEVELS), 'info', 'The lowest level that is logged.'),
 });
 
 /** Every option by itself; what must hold between them is in rules.ts. */
@@ -211,11 +211,19 @@ export const options = object({
     z
       .array(credential, { error: 'must be a list of credentials, each with name, endpoint or instance, and sinks' })
       .check(z.minLength(1, { error: 'must have at least one credential' })),
-    'What is kept fresh. One that fails never delays another.',
+    'What to keep fresh. A credential that fails never delays another.',
   ),
   minter: withDefault(minter, {}, 'How credentials are minted.'),
-  refresh: withDefault(refresh, {}, 'When a good credential is replaced.'),
-  backoff: withDefault(backoff, {}, 'When a failed mint or write is tried again. Half of each delay is random.'),
+  refresh: withDefault(
+    refresh,
+    {},
+    'When a valid credential is replaced. The first refresh after a mint at the start comes at a random time up to `at`, the first one after failures in the second half of that time, so that sidecars that start or fail together do not stay in step.',
+  ),
+  backoff: withDefault(
+    backoff,
+    {},
+    'When a failed mint or write is tried again. Up to half of each delay is left out at random.',
+  ),
   http: withDefault(http, {}, 'Health, metrics and status.'),
   log: withDefault(log, {}, 'Logging, as JSON lines on standard output.'),
 });
