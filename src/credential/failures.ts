@@ -8,28 +8,28 @@ export const MINT_REMEDIES = {
   auth: 'check the client id and the secret or the federation policy of the service principal',
   permission: 'give the service principal CAN USE on the Lakebase project or instance',
   not_found:
-    'check its name against `databricks postgres list-endpoints`, that of an instance against `databricks database list-database-instances`',
+    'check the name: `databricks postgres list-endpoints` lists endpoints, `databricks database list-database-instances` instances',
   network: 'check DATABRICKS_HOST, name resolution, proxies and certificates from this network',
   bad_response: 'check that DATABRICKS_HOST names the workspace itself, and no proxy or login page answers for it',
   short_lived: 'check the clock of this machine against the time of the service',
-  unknown: 'read the words of the CLI, which `check` shows, and the log of the sidecar has as detail',
+  unknown: 'read the words of the CLI, which `check` shows and the log has as `detail`',
 } as const;
 export type MintFailure = keyof typeof MINT_REMEDIES;
 
 /** Why a sink does not hold the credential, or could not be written, in the same way. */
 export const SINK_REMEDIES = {
   missing: 'nothing: it is written as soon as there is a credential; if others delete it, find out who',
-  not_a_file: 'remove what stands at the path: it must be a regular file, or nothing',
-  wrong_mode: 'find out who changes the mode of the file; it is put right within a second',
+  not_a_file: 'remove what is at the path: it must be a regular file, or nothing',
+  wrong_mode: 'find out who changes the mode of the file; it is repaired within a second',
   foreign_content: 'find out who else writes it: two writers need two paths, or two Secrets',
   refused: 'mount the directory instead of the single file, and let the path name a regular file in it',
   unwritable: 'make the directory writable for the user the sidecar runs as',
   no_space: 'make room on the volume, or give it a larger size limit',
   no_namespace: 'create the namespace, or correct the namespace of the Secret in the configuration',
   forbidden: 'give the service account of the sidecar a role with the rule that the message in the log shows',
-  conflict: 'let the other manager give up these keys, use other keys, or set force: true to take them over',
+  conflict: 'make the other manager give up these keys, use other keys, or set force: true to take them over',
   unreachable: 'check that the API server answers from this pod; it is written as soon as it does',
-  throttled: 'nothing: it is written when the API server has time; find out who keeps it busy',
+  throttled: 'nothing: it is written when the API server has time again; find out who keeps it busy',
   unknown: 'read the log of the sidecar',
 } as const;
 export type SinkFailure = keyof typeof SINK_REMEDIES;
