@@ -1,6 +1,6 @@
 import type { Cancellable } from '../credential/ports.ts';
 import type { ApiAnswer, ApiServer, Query } from '../kubernetes/api-server.ts';
-import type { SecretObject, SecretSpec } from './secret-object.ts';
+import { fieldManagerOf, type SecretObject, type SecretSpec } from './secret-object.ts';
 
 const APPLY = 'application/apply-patch+yaml';
 /** A `resourceVersion` that no object has: an apply with it can create a Secret, but not change one that is there by now. */
@@ -22,12 +22,13 @@ export class SecretEndpoint {
   readonly #path: string;
   readonly #fieldManager: string;
 
-  constructor(api: ApiServer, { credentialName, name, namespace }: SecretSpec) {
+  constructor(api: ApiServer, spec: SecretSpec) {
+    const { name, namespace } = spec;
     const path = `/api/v1/namespaces/${namespace}/secrets`;
     this.collection = { path, query: { fieldSelector: `metadata.name=${name}` } };
     this.#api = api;
     this.#path = `${path}/${name}`;
-    this.#fieldManager = `lakebase-credential-sidecar.${credentialName}`;
+    this.#fieldManager = fieldManagerOf(spec);
   }
 
   async get({ signal }: Cancellable, timeoutMs?: number): Promise<ApiAnswer> {

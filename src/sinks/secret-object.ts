@@ -36,6 +36,7 @@ export interface SecretObject {
 interface ManagedFields {
   readonly manager?: string;
   readonly operation?: string;
+  readonly fieldsV1?: unknown;
 }
 
 /** What was answered or told of, where it is a Secret: a proxy may answer anything in the place of the API server. */
@@ -79,6 +80,11 @@ const REQUESTS = {
 /** In which `recognise` looks for the token; `BEARING` in config/rules.ts asks for one of them. */
 const BEARING: ReadonlySet<FileFormat> = new Set(['token', 'json', 'pgpass']);
 
+/** Of all writers of a credential. */
+export function fieldManagerOf({ credentialName }: SecretSpec): string {
+  return `lakebase-credential-sidecar.${credentialName}`;
+}
+
 /** Why no apply can ever make of it what is configured; undefined where one can. */
 export function whyUnfit(object: SecretObject, { type }: SecretSpec): string | undefined {
   if (object.immutable === true) return 'is immutable';
@@ -112,15 +118,27 @@ export function renderTrial({ namespace, name, type, data }: SecretSpec) {
   return { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, type, data: Object.fromEntries(trial) };
 }
 
-/** Whether a reader of our keys gets this credential, and whether the rest is as it was applied. */
+/** Whether a reader of our keys gets this credential, and whether everything is as it would be applied. */
 export function compare(object: SecretObject, credential: Credential, spec: SecretSpec): 'same' | 'marred' | 'other' {
   const { data, metadata, type } = renderSecret(credential, spec, object);
   const isIn = (part: Readonly<Record<string, string>>, whole: Readonly<Record<string, string>> = {}): boolean =>
     Object.entries(part).every(([key, value]) => whole[key] === value);
-  if (!isIn(data, object.data)) return 'other';
+  if (!isIn(data, object.data)) return isOtherwiseConfigured(object, credential, spec) ? 'marred' : 'other';
   const isWhole =
     isIn(metadata.annotations, object.metadata.annotations) && isIn(metadata.labels, object.metadata.labels);
   return isWhole && object.type === type ? 'same' : 'marred';
+}
+
+/**
+ * Whether writers of this credential alone have had to do with our keys: what these say about the connection is then what
+ * an earlier configuration says, or that of a pod which a roll-out has not come to. Its readers can log in with it.
+ */
+function isOtherwiseConfigured(object: SecretObject, { fingerprint }: Credential, spec: SecretSpec): boolean {
+  const { managedFields = [] } = object.metadata;
+  const { fieldsV1 } = managedFields.find(({ manager }) => manager === fieldManagerOf(spec)) ?? {};
+  const applied = isRecord(fieldsV1) ? fieldsV1['f:data'] : undefined;
+  const isApplied = (key: string): boolean => isRecord(applied) && Object.hasOwn(applied, `f:${key}`);
+  return Object.keys(spec.data).every(isApplied) && recognise(object, spec)?.fingerprint === fingerprint;
 }
 
 /** What another writer of the same identity has put there; undefined for anything that does not fit together. */

@@ -137,7 +137,8 @@ export class SecretSink implements Sink {
       if (likeness !== 'other') return { state: likeness === 'same' ? 'holds' : 'marred', credential };
     }
     const found = recognise(object, this.#options);
-    if (found !== undefined) return { state: 'shared', found };
+    const isNews = known.every(({ fingerprint }) => fingerprint !== found?.fingerprint);
+    if (found !== undefined && isNews) return { state: 'shared', found };
     const other = recogniseOther(object, this.#options);
     const isNewer = other !== undefined && known.every(({ service }) => other.service.issuedAt > service.issuedAt);
     const what = isNewer ? 'a newer token of another identity' : 'something else than this credential';

@@ -68,6 +68,21 @@ test('what the cluster makes of a Secret on its way is no success, and says wher
   assert.equal((await sink.inspect([credentialOf(0)], t)).state, 'holds');
 });
 
+test('a key without the token that somebody has edited is no credential of ours, whatever the others hold', async (t) => {
+  const data = { password: 'token', uri: 'uri' } as const;
+  const spec = { namespace: 'apps', name: 'lakebase', data, type: 'Opaque' } as const;
+  const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
+  const applied = renderSecret(credentialOf(0), options, undefined);
+  for (const [uri, state] of Object.entries({ [applied.data['uri']!]: 'holds', 'eA==': 'lacks' })) {
+    const body = { ...applied, data: { ...applied.data, uri } };
+    const request = async (): Promise<ApiAnswer> => await Promise.resolve({ status: 200, body, retryAfterMs: 0 });
+    const sink = new SecretSink({ ...options, api: { prepare: async () => {}, request } as unknown as ApiServer });
+    await sink.look(t);
+    assert.equal((await sink.inspect([], t)).state, 'shared', 'its token may be used on');
+    assert.equal((await sink.inspect([credentialOf(0)], t)).state, state);
+  }
+});
+
 test('a 409 is somebody who was faster only if the Secret is another one since', async (t) => {
   const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
   const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };

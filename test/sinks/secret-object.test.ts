@@ -102,6 +102,21 @@ test('a reader gets a credential if all our keys have it; the rest is only marre
   assert.equal(compare(published(one, { ...SPEC, data: { ...SPEC.data, more: 'token' } }), one, SPEC), 'marred');
 });
 
+test('what an earlier configuration says of the connection is only marred, what others make of a key is not ours', () => {
+  const before = published(one, { ...SPEC, connection: { ...connection, host: 'former.example.com' } });
+  const managedBy = (manager: string, ...keys: string[]): SecretObject => {
+    const fields = Object.fromEntries(keys.map((key) => [`f:${key}`, {}]));
+    const managedFields = [{ manager, operation: 'Apply', fieldsV1: { 'f:data': fields } }];
+    return { ...before, metadata: { ...before.metadata, managedFields } };
+  };
+  const ours = 'lakebase-credential-sidecar.backstage';
+  assert.equal(compare(managedBy(ours, 'password', 'pgpass', 'uri'), one, SPEC), 'marred');
+  assert.equal(compare(managedBy(ours, 'password', 'pgpass', 'uri'), two, SPEC), 'other');
+  assert.equal(compare(managedBy(ours, 'password', 'pgpass'), one, SPEC), 'other');
+  assert.equal(compare(managedBy('kubectl-edit', 'password', 'pgpass', 'uri'), one, SPEC), 'other');
+  assert.equal(compare(before, one, SPEC), 'other');
+});
+
 test('what a person has told Reloader and Argo CD is not ours any more', () => {
   const told = { ...published(), metadata: { annotations: { 'reloader.stakater.com/ignore': 'false' } } };
   const { annotations } = renderSecret(one, SPEC, told).metadata;

@@ -93,6 +93,14 @@ describe('a Secret on a real API server', { skip }, () => {
     'is deleted': ['delete', 'secret', SECRET],
     'has our key edited': ['patch', 'secret', SECRET, '--type=merge', '-p', '{"data":{"password":"bWluZQ=="}}'],
     'has our key removed': ['patch', 'secret', SECRET, '--type=json', '-p', '[{"op":"remove","path":"/data/pgpass"}]'],
+    'has a key of ours without the bare token edited': [
+      'patch',
+      'secret',
+      SECRET,
+      '--type=merge',
+      '-p',
+      '{"data":{"uri":"bWluZQ=="}}',
+    ],
     'has an annotation of ours changed': [
       'annotate',
       '--overwrite',
@@ -162,6 +170,17 @@ describe('a Secret on a real API server', { skip }, () => {
     const restarted = await world.start(shared, { account, secret: { data: DATA, ...secret }, config: TRACE });
     return await restarted.ready();
   }
+
+  test('says of the connection what is configured now, as soon as that has changed, with the same token', async () => {
+    const minted = world.workspace.minted.length;
+    const repairs = async () => (await sidecar.metrics()).get('sink_repairs_total', { credential: 'backstage' });
+    const repaired = await repairs();
+    const config = await readFile(sidecar.configFile, 'utf8');
+    await writeFile(sidecar.configFile, config.replace('"port":5432', '"port":6543'));
+    await eventually('it says so', async () => (await world.read('uri'))?.includes('@localhost:6543/'));
+    assert.equal(world.workspace.minted.length, minted);
+    assert.equal(await repairs(), repaired);
+  });
 
   test('loses the keys that are configured no longer, and keeps those of others', async () => {
     sidecar = await restart({ data: { password: 'token' } });
