@@ -382,6 +382,16 @@ export const BEYOND: readonly Mutant[] = [
     test: ['fuzz/minting', 'no piece of a secret that is known gets through the words of the CLI, and they stay short'],
   },
   {
+    bug: 'a key without the bare token is left as others have made it',
+    file: 'src/sinks/secret.ts',
+    from: 'known.every(({ fingerprint }) => fingerprint !== found?.fingerprint);',
+    to: 'true;',
+    test: [
+      'sinks/secret-answers',
+      'a key without the token that somebody has edited is no credential of ours, whatever the others hold',
+    ],
+  },
+  {
     bug: 'whatever is answered is taken for a Secret',
     file: 'src/sinks/secret-object.ts',
     from: 'return isWellFormed ? (value as unknown as SecretObject) : undefined;',
