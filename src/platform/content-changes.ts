@@ -15,8 +15,9 @@ export interface WatchOptions extends Cancellable {
 }
 
 /**
- * Calls back, one call at a time, whenever the content of the file has changed; a file that is away has not. What comes
- * through a pipe or from a terminal is read once, and ends this at once.
+ * Calls back, one call at a time, whenever the content of the file has changed. A file that cannot be read has changed, too,
+ * once it has stayed so for as long as `LOOK_MS`: who replaces one may take it away first. What comes through a pipe or from
+ * a terminal is read once, and ends this at once.
  */
 export async function watchContent(
   path: string,
@@ -28,6 +29,7 @@ export async function watchContent(
   let touched = Promise.withResolvers<void>();
   const watching = watchFile(path, () => touched.resolve(), { signal });
   if (await isOutdated()) await onChange();
+  let awayAt = Infinity;
   while (!signal.aborted) {
     const look = new AbortController();
     const stop = (): void => look.abort();
@@ -38,7 +40,9 @@ export async function watchContent(
     touched = Promise.withResolvers<void>();
     await clock.sleep(QUIET_MS, { signal }).catch(() => {});
     const now = digest(path);
-    if (signal.aborted || now === undefined || now === seen) continue;
+    awayAt = now === undefined ? Math.min(awayAt, clock.monotonic()) : Infinity;
+    const isBeingReplaced = now === undefined && clock.monotonic() - awayAt < LOOK_MS;
+    if (signal.aborted || now === seen || isBeingReplaced) continue;
     seen = now;
     await onChange();
   }
@@ -52,7 +56,7 @@ function digest(path: string): string | undefined {
     const flag = constants.O_RDONLY | constants.O_NONBLOCK;
     return createHash('sha256').update(readFileSync(path, { flag })).digest('hex');
   } catch {
-    return undefined; // away for a moment, or for good: either way there is nothing new to read
+    return undefined; // away, or closed to us
   }
 }
 

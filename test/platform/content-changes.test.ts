@@ -7,6 +7,7 @@ import { test, type TestContext } from 'node:test';
 import type { Clock } from '../../src/credential/ports.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { watchContent, type WatchOptions } from '../../src/platform/content-changes.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 
 function directoryFor(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'content-'));
@@ -18,7 +19,7 @@ function directoryFor(t: TestContext): string {
 const withoutLooks: Clock = { ...clock, sleep: (ms, options) => clock.sleep(ms > 1_000 ? 60_000 : ms, options) };
 
 /** Tells of changes until the test ends; `next` settles at the next one. */
-function follow(t: TestContext, path: string, more: Pick<WatchOptions, 'isOutdated'> = {}) {
+function follow(t: TestContext, path: string, more: Partial<Pick<WatchOptions, 'clock' | 'isOutdated'>> = {}) {
   const stop = new AbortController();
   let count = 0;
   let changed = Promise.withResolvers<void>();
@@ -94,6 +95,28 @@ test(
     writeFileSync(path, 'two');
     await changed;
     assert.equal(count(), 1);
+  },
+);
+
+test(
+  'a file that stays away is a change after a few seconds, once, and so is its return as it was',
+  { timeout: 30_000 },
+  async (t) => {
+    const path = join(directoryFor(t), 'config.yaml');
+    writeFileSync(path, 'one');
+    const time = new FakeClock();
+    const { count } = follow(t, path, { clock: time });
+    await time.advance(20_000);
+    rmSync(path);
+    await time.advance(4_900);
+    assert.equal(count(), 0, 'it may be about to be replaced');
+    await time.advance(10_300);
+    assert.equal(count(), 1);
+    await time.advance(60_000);
+    assert.equal(count(), 1, 'it is told of again');
+    writeFileSync(path, 'one');
+    await time.advance(10_300);
+    assert.equal(count(), 2);
   },
 );
 
