@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { styleText } from 'node:util';
 import { identityOf, toResource } from '../app.ts';
@@ -13,6 +12,7 @@ import { lifetimeMs } from '../credential/schedule.ts';
 import { DatabricksCli } from '../minters/cli.ts';
 import { CommandMinter } from '../minters/command.ts';
 import { PrivateHomes } from '../minters/homes.ts';
+import { readFile } from '../minters/identity-files.ts';
 import { complaintAbout, readCliVersion } from '../minters/version.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { findCommand } from '../platform/find-command.ts';
@@ -49,7 +49,7 @@ export async function check({ load, stdout, signal }: CheckOptions): Promise<boo
     isOk: true,
     text: `${configFile ?? 'from the environment'}: ${credentials.map(({ name }) => name).join(', ')}${unknown}`,
   });
-  report.add('identity', { isOk: true, text: await describeIdentity(config.auth) });
+  report.add('identity', { isOk: true, text: describeIdentity(config.auth) });
   const cli = await checkCli(config, { signal });
   report.add('cli', cli);
   for (const credential of credentials) {
@@ -92,10 +92,10 @@ class Report {
   }
 }
 
-async function describeIdentity(auth: Auth): Promise<string> {
+function describeIdentity(auth: Auth): string {
   switch (auth.kind) {
     case 'file-oidc':
-      return `workload identity of client ${auth.clientId} with the token in ${auth.tokenFile}${await describeToken(auth.tokenFile)}, at ${auth.host}`;
+      return `workload identity of client ${auth.clientId} with the token in ${auth.tokenFile}${describeToken(auth.tokenFile)}, at ${auth.host}`;
     case 'oauth-m2m':
       return `client ${auth.clientId} with a secret ${'file' in auth.secret ? `in ${auth.secret.file}` : 'by variable'}, at ${auth.host}`;
     case 'profile':
@@ -108,10 +108,18 @@ async function describeIdentity(auth: Auth): Promise<string> {
 }
 
 /** What a federation policy has to name. What is wrong with the file itself, the mint says. */
-async function describeToken(file: string): Promise<string> {
-  const { issuer, subject, audience } = readClaims(await readFile(file, 'utf8').catch(() => ''));
+function describeToken(file: string): string {
+  const { issuer, subject, audience } = readClaims(textOf(file));
   const isWhole = issuer !== undefined && subject !== undefined && audience !== undefined;
   return isWhole ? ` (issuer ${issuer}, subject ${subject}, audience ${audience})` : '';
+}
+
+function textOf(file: string): string {
+  try {
+    return readFile(file);
+  } catch {
+    return '';
+  }
 }
 
 async function checkCli({ minter, childEnvironment, credentials }: Config, options: Cancellable): Promise<Finding> {

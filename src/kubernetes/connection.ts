@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import type { RequestOptions } from 'node:https';
 import { dirname, resolve } from 'node:path';
 import type { KubeConfig } from '@kubernetes/client-node/dist/config.js';
@@ -60,11 +60,14 @@ function loadServiceAccount(config: KubeConfig): void {
 }
 
 function loadFile(config: KubeConfig, path: string): void {
-  let text: string;
+  const remedy = 'let KUBECONFIG name one file, not a list of them, that this process may read';
+  let text = '';
   try {
+    // It is read twice, and the second reader of a pipe would get nothing, or wait for ever.
+    if (statSync(path).isFIFO()) throw refuseFile(path, 'is a pipe, not a file', remedy);
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    const remedy = 'let KUBECONFIG name one file, not a list of them, that this process may read';
+    if (error instanceof SinkError) throw error;
     throw refuseFile(path, `cannot be read (${codeOf(error)})`, remedy, error);
   }
   try {

@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs';
 import type { Auth } from '../credential/auth.ts';
-import { MintError } from '../credential/errors.ts';
 import type { Cancellable, Clock } from '../credential/ports.ts';
-import { Secret } from '../credential/secret.ts';
+import type { Secret } from '../credential/secret.ts';
 import type { PrivateHomes } from './homes.ts';
+import { readOidcToken, readSecret } from './identity-files.ts';
 import { type CommandResult, runCommand } from './process.ts';
 
 export interface CliOptions {
@@ -29,9 +28,6 @@ export interface CliResult extends CommandResult {
 interface Identity extends Pick<CliResult, 'secrets'> {
   readonly variables: Readonly<Record<string, string>>;
 }
-
-/** In no secret; a variable of the environment cannot even hold the last of them. */
-const FOREIGN = ['\n', '\r', '\0'];
 
 /** The Databricks CLI, as one identity. It sees the variables it needs and no others. */
 export class DatabricksCli {
@@ -64,7 +60,7 @@ export class DatabricksCli {
             DATABRICKS_CLIENT_ID: auth.clientId,
             DATABRICKS_OIDC_TOKEN_FILEPATH: auth.tokenFile,
           },
-          secrets: readQuietly(auth.tokenFile),
+          secrets: readOidcToken(auth.tokenFile),
         };
       case 'oauth-m2m': {
         const secret = 'value' in auth.secret ? auth.secret.value : readSecret(auth.secret.file);
@@ -99,39 +95,5 @@ export class DatabricksCli {
       default:
         return auth satisfies never;
     }
-  }
-}
-
-/** Synchronous, like all that comes before the command: nothing else is worth doing until it runs. */
-function readSecret(file: string): Secret {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8').trim();
-  } catch (error) {
-    const { code = 'unknown' } = error as NodeJS.ErrnoException;
-    throw new MintError('auth', `the client secret file ${file} cannot be read (${code})`, {
-      remedy: 'let DATABRICKS_CLIENT_SECRET_FILE name a file that the user the sidecar runs as can read',
-    });
-  }
-  if (text === '') {
-    throw new MintError('auth', `the client secret file ${file} is empty`, {
-      remedy: 'put the OAuth secret of the service principal into the file',
-    });
-  }
-  if (FOREIGN.some((character) => text.includes(character))) {
-    throw new MintError('auth', `the client secret file ${file} holds more than one line of text`, {
-      remedy: 'put nothing but the OAuth secret of the service principal into the file, as plain text',
-    });
-  }
-  return new Secret(text);
-}
-
-/** The CLI reads this file itself and says what is wrong with it; here it only becomes known as a secret. */
-function readQuietly(file: string): Secret[] {
-  try {
-    const text = readFileSync(file, 'utf8').trim();
-    return text === '' ? [] : [new Secret(text)];
-  } catch {
-    return [];
   }
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -101,6 +102,16 @@ const CASES: readonly Case[] = [
     provoke: async (workspace, t) => await withOidc(workspace, t, undefined),
     line: /mint: the OIDC token file does not exist \(auth\)/,
     remedy: /mount the projected service-account token/,
+  },
+  {
+    trouble: 'a pipe as the OIDC token file',
+    provoke: async (workspace, t) => {
+      const options = await withOidc(workspace, t, undefined);
+      execFileSync('mkfifo', [options.env!['DATABRICKS_OIDC_TOKEN_FILEPATH']!]);
+      return options;
+    },
+    line: /mint: \/.*\/token is a pipe or a device, not a file \(auth\)/,
+    remedy: /name a regular file/,
   },
   {
     trouble: 'no federation policy for the OIDC token',

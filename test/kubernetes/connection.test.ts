@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -87,6 +88,15 @@ for (const [what, [content, problem, remedy]] of Object.entries(REFUSED)) {
     });
   });
 }
+
+test('a kubeconfig that is a pipe is refused, and never waited for', async (t) => {
+  const path = join(await temporaryDirectory(t), 'kubeconfig');
+  execFileSync('mkfifo', [path]);
+  await assert.rejects(openConnection(path), {
+    message: `the API server cannot be found: the kubeconfig ${path} is a pipe, not a file`,
+    remedy: /^let KUBECONFIG name one file/,
+  });
+});
 
 test('a line break at the end of a token file is not sent', async (t) => {
   const directory = await temporaryDirectory(t);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { test, type TestContext } from 'node:test';
@@ -89,6 +90,18 @@ test('what is no line of text is no secret, and the file is to blame and not the
     await assert.rejects(minter.mint({ signal: t.signal, slot: 0, timeoutMs: 5_000 }), {
       failure: 'auth',
       message: `the client secret file ${file} holds more than one line of text`,
+    });
+  }
+});
+
+test('a pipe or a device in the place of the client secret file is refused, and never waited for', async (t) => {
+  const pipe = join(await temporaryDirectory(t), 'secret');
+  execFileSync('mkfifo', [pipe]);
+  for (const file of [pipe, '/dev/zero']) {
+    await assert.rejects(minterOf(t, '/bin/false', { file }).mint({ signal: t.signal, slot: 0, timeoutMs: 5_000 }), {
+      failure: 'auth',
+      message: `${file} is a pipe or a device, not a file`,
+      remedy: /name a regular file/,
     });
   }
 });
