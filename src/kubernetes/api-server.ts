@@ -56,6 +56,8 @@ export class ApiServer {
   readonly #https = new Agent({ keepAlive: true, maxFreeSockets: 4 });
   readonly #http = new HttpAgent({ keepAlive: true, maxFreeSockets: 4 });
   #connect: Promise<Connect> | undefined;
+  /** Of the last request, for messages; empty before the first. */
+  #address = '';
 
   constructor(kubeconfig: string | undefined, userAgent: string) {
     this.#kubeconfig = kubeconfig;
@@ -76,7 +78,7 @@ export class ApiServer {
     } catch (error) {
       signal.throwIfAborted();
       this.#dropIdleConnections(); // others that were kept alive may be dead as well
-      throw unreachable(error, deadline.aborted ? `no answer within ${timeoutMs / 1_000} s` : undefined);
+      throw this.#unreachable(error, deadline.aborted ? `no answer within ${timeoutMs / 1_000} s` : undefined);
     }
   }
 
@@ -106,7 +108,7 @@ export class ApiServer {
     } catch (error) {
       signal.throwIfAborted();
       this.#dropIdleConnections();
-      throw unreachable(error);
+      throw this.#unreachable(error);
     }
   }
 
@@ -156,6 +158,7 @@ export class ApiServer {
     const url = new URL(server + path);
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
     const isPlain = url.protocol === 'http:';
+    this.#address = ` ${url.hostname}:${url.port || (isPlain ? 80 : 443)}`;
     const content = body === undefined ? undefined : JSON.stringify(body);
     const all: RequestOptions = {
       ...options,
@@ -179,6 +182,13 @@ export class ApiServer {
     const answered = once(sent, 'response').then(([response]) => response as IncomingMessage);
     sent.end(content);
     return { sent, answered };
+  }
+
+  #unreachable(error: unknown, reason?: string): SinkError {
+    if (error instanceof SinkError) return error;
+    if (!(error instanceof Error)) throw error;
+    const words = reason ?? codeOf(error) ?? error.message;
+    return new SinkError('unreachable', `the API server${this.#address} cannot be reached: ${words}`, { cause: error });
   }
 }
 
@@ -219,13 +229,6 @@ function parse(text: string): unknown {
 function retryAfterMs({ headers }: IncomingMessage): number {
   const seconds = Number(headers['retry-after']);
   return seconds > 0 ? Math.min(seconds * 1_000, MAX_RETRY_AFTER_MS) : 0;
-}
-
-function unreachable(error: unknown, reason?: string): SinkError {
-  if (error instanceof SinkError) return error;
-  if (!(error instanceof Error)) throw error;
-  const words = reason ?? codeOf(error) ?? error.message;
-  return new SinkError('unreachable', `the API server cannot be reached: ${words}`, { cause: error });
 }
 
 function codeOf(error: unknown): string | undefined {
