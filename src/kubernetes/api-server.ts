@@ -45,7 +45,11 @@ const TIMEOUT_MS = 10_000;
 const SILENCE_MS = 90_000;
 /** The server ends a watch by itself then, so that none lives for ever. */
 const WATCH_SECONDS = 300;
-const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
+/** A Secret holds at most 1 MiB, which is 1.4 as base64, and etcd takes no object above 1.5 MiB. */
+const MAX_ANSWER_BYTES = 2 * 1024 * 1024;
+const TOO_LONG = `it sends more than the ${MAX_ANSWER_BYTES / 1024 ** 2} MiB of the largest Secret`;
+/** Of objects and lists, each of which may take a hundred times its two characters. A large Secret has some thousand. */
+const MAX_NODES = 50_000;
 /** A longer `Retry-After` is cut to this: a proxy under maintenance may ask for an hour, in which a token expires. */
 const MAX_RETRY_AFTER_MS = 60_000;
 
@@ -202,7 +206,7 @@ async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
   for await (const chunk of response.setEncoding('utf8')) {
     const lines = `${rest}${chunk as string}`.split('\n');
     rest = lines.pop() ?? '';
-    if (rest.length > MAX_ANSWER_BYTES) throw new Error('an event without end');
+    if (rest.length > MAX_ANSWER_BYTES) throw new Error(TOO_LONG);
     yield* lines;
   }
 }
@@ -212,13 +216,14 @@ async function readAll(response: IncomingMessage): Promise<string> {
   let size = 0;
   for await (const chunk of response) {
     size += (chunk as Buffer).length;
-    if (size > MAX_ANSWER_BYTES) throw new Error('an answer without end');
+    if (size > MAX_ANSWER_BYTES) throw new Error(TOO_LONG);
     chunks.push(chunk as Buffer);
   }
   return Buffer.concat(chunks).toString();
 }
 
 function parse(text: string): unknown {
+  if (text.split(/[[{]/, MAX_NODES + 1).length > MAX_NODES) return undefined; // no API server sends that
   try {
     return JSON.parse(text);
   } catch {

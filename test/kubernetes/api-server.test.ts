@@ -83,6 +83,24 @@ test('a request is sent again, once, where the server closes a connection that w
   assert.deepEqual([count, sockets.size], [3, 2]);
 });
 
+test('the largest Secret is taken in, and what could fill the memory is not', async (t) => {
+  const nodes = (count: number): string => `{"data":[${'{},'.repeat(count)}0]}`;
+  const bodies = {
+    '/largest': JSON.stringify({
+      data: { key: Buffer.alloc(1024 ** 2).toString('base64') },
+      metadata: { annotations: { note: '{"a":"b"}'.repeat(29_127) } }, // 256 KiB, the most that Kubernetes takes
+    }),
+    '/many': nodes(10_000),
+    '/too-many': nodes(60_000),
+    '/too-long': ' '.repeat(2 * 1024 ** 2) + nodes(1),
+  };
+  const { api } = await clientOf(t, ({ url }, response) => response.end(bodies[url as keyof typeof bodies]));
+  const ask = async (path: keyof typeof bodies) => (await api.request({ method: 'GET', path, signal: t.signal })).body;
+  for (const path of ['/largest', '/many'] as const) assert.deepEqual(await ask(path), JSON.parse(bodies[path]));
+  assert.equal(typeof (await ask('/too-many')), 'undefined');
+  await assert.rejects(ask('/too-long'), { message: /: it sends more than the 2 MiB of the largest Secret$/ });
+});
+
 /** Watches until the server ends it, and tells what came. */
 async function watched(t: TestContext, answer: RequestListener) {
   const { api } = await clientOf(t, answer);
