@@ -41,6 +41,7 @@ export async function watchForEver(
   while (!signal.aborted) {
     const ended = new AbortController();
     const bug = Promise.withResolvers<never>();
+    let look: Promise<void> | undefined;
     let isProven = false;
     const prove = (): void => {
       if (failures >= TROUBLE) onTrouble(undefined);
@@ -49,7 +50,8 @@ export async function watchForEver(
     };
     const onOpen = (): void => {
       void clock.sleep(PROOF_MS, ended).then(prove, () => {}); // it ended sooner
-      catchUp().catch(bug.reject);
+      look = catchUp();
+      look.catch(bug.reject);
     };
     let delayMs = PAUSE_MS;
     try {
@@ -70,6 +72,7 @@ export async function watchForEver(
     } finally {
       ended.abort();
     }
+    await look; // a bug in it ends this also where the watch was over sooner
     await clock.sleep(delayMs, { signal }).catch(() => {}); // the loop looks at the signal
   }
 }

@@ -141,26 +141,38 @@ test('a refusal is tried again later and later, up to a quarter of a minute, and
   assert.equal(log.filter((line) => line === 'caught up').length, 10, 'seen late is better than not at all');
 });
 
-test('a bug in the look that a watch begins with ends the watching', { timeout: 10_000 }, async (t) => {
-  const bug = new TypeError('a bug');
-  const stop = new AbortController();
-  t.after(() => stop.abort());
-  const watch = async (_path: string, _query: object, { onOpen }: WatchHandlers): Promise<undefined> => {
-    onOpen();
-    return await Promise.withResolvers<undefined>().promise;
-  };
-  const watcher = {
-    catchUp: async () => await Promise.reject(bug),
-    take: () => {},
-    explain: () => new SinkError('unknown', ''),
-    onTrouble: () => {},
-  };
-  const watching = watchForEver({ watch }, { path: '/x', query: {} }, watcher, {
-    signal: stop.signal,
-    clock: new FakeClock(),
+for (const [when, ofWatch, ofLook] of [
+  ['while that goes on', undefined, 0],
+  ['after that was over', 1_000, 3_000],
+] as const) {
+  test(`a bug in the look that a watch begins with ends the watching, ${when}`, { timeout: 10_000 }, async (t) => {
+    const bug = new TypeError('a bug');
+    const stop = new AbortController();
+    t.after(() => stop.abort());
+    const clock = new FakeClock();
+    const watch = async (_path: string, _query: object, { onOpen }: WatchHandlers): Promise<undefined> => {
+      onOpen();
+      if (ofWatch === undefined) return await Promise.withResolvers<undefined>().promise;
+      return await clock.sleep(ofWatch, stop).then(() => undefined);
+    };
+    let looks = 0;
+    const watcher = {
+      catchUp: async () => {
+        looks += 1;
+        if (looks > 1) return;
+        await clock.sleep(ofLook, stop);
+        throw bug;
+      },
+      take: () => {},
+      explain: () => new SinkError('unknown', ''),
+      onTrouble: () => {},
+    };
+    const watching = watchForEver({ watch }, { path: '/x', query: {} }, watcher, { signal: stop.signal, clock });
+    const rejected = assert.rejects(watching, bug);
+    await clock.advance(10_000);
+    await rejected;
   });
-  await assert.rejects(watching, bug);
-});
+}
 
 test('nothing is asked sooner than the server asks for, neither by a watch nor by a look at what is there', async (t) => {
   const { clock, log, startedAt } = await startWatching(t, [refuse(429, 30_000)]);
