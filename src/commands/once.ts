@@ -2,7 +2,7 @@ import { tmpdir } from 'node:os';
 import { App } from '../app.ts';
 import { parseDuration } from '../config/duration.ts';
 import type { Config } from '../config/load.ts';
-import { SinksError, StartupError, UsageError, withRemedy } from '../credential/errors.ts';
+import { SinkError, SinksError, StartupError, UsageError, withRemedy } from '../credential/errors.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import type { CredentialStatus } from '../credential/status.ts';
 import { runAll } from '../credential/tasks.ts';
@@ -43,26 +43,37 @@ export async function once({ config, timeout = TIMEOUT, signal }: OnceOptions): 
   const finish = async (options: Cancellable): Promise<never> => {
     const published = app.published().then(() => true);
     if (await Promise.race([published, clock.sleep(timeoutMs, options).then(() => false)])) throw new Done();
-    throw explain(await app.statuses(options), timeout);
+    throw whyUnfinished(await app.statuses(options), timeout) ?? new Done();
   };
   await runAll([(options) => app.run(options), finish], { signal }).catch((error: unknown) => {
     if (!(error instanceof Done)) throw error;
   });
 }
 
-function explain(statuses: readonly CredentialStatus[], timeout: string): StartupError | SinksError {
+/** Undefined where the last sink was written just now. */
+export function whyUnfinished(
+  statuses: readonly CredentialStatus[],
+  timeout: string,
+): StartupError | SinksError | undefined {
   const unpublished = statuses.flatMap(({ current, sinks }) =>
     current === undefined
       ? []
-      : sinks.flatMap(({ failure, holding }) => {
-          const problem = holding.state === 'lacks' ? holding.problem : undefined;
-          return failure?.error ?? problem ?? []; // why it could not be written says more than what it lacks
+      : sinks.flatMap(({ name, failure, holding }) => {
+          if (failure !== undefined) return [failure.error]; // says more than what it lacks
+          if (holding.state === 'lacks') return [holding.problem];
+          return holding.credential.fingerprint === current.fingerprint ? [] : [tooSlow(name, timeout)];
         }),
   );
   if (unpublished.length > 0) return new SinksError(unpublished);
   const missing = statuses.filter(({ current }) => current === undefined);
+  if (missing.length === 0) return undefined;
   const reasons = missing.map(({ name, lastFailure }) =>
     lastFailure === undefined ? `${name}: no answer` : withRemedy(`${name}: ${lastFailure.code}`, lastFailure.remedy),
   );
   return new StartupError(`not every credential was minted within ${timeout}\n${reasons.join('\n')}`);
+}
+
+function tooSlow(sink: string, timeout: string): SinkError {
+  const remedy = 'give it longer with --timeout';
+  return new SinkError('unknown', `${sink} was not written within ${timeout}`, { remedy });
 }

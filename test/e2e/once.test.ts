@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { whyUnfinished } from '../../src/commands/once.ts';
 import { allGone, hangingCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
 import { runCommand, spawnRun } from '../support/sidecar.ts';
+import { credentialWith, holding, statusWith } from '../support/statuses.ts';
 
 testWithEachCli('once mints, writes every file, promises no refresh, and ends with 0', async (t, cli) => {
   const workspace = await workspaceFor(t);
@@ -83,6 +85,15 @@ test(
     assert.doesNotMatch(stderr, /does not exist/);
   },
 );
+
+test('once whose last file is written at its time-out has a reason to fail, or none and ends well', () => {
+  assert.equal(whyUnfinished([statusWith()], '2s'), undefined);
+  const unwritten = statusWith({ sinks: [holding(credentialWith({ token: 'of an earlier run' }))] });
+  assert.equal(
+    whyUnfinished([statusWith(), unwritten], '2s')?.message,
+    'file:/run/lakebase/pgpass was not written within 2s\n→ give it longer with --timeout',
+  );
+});
 
 test('a signal ends once with 128 and its number', { timeout: 30_000 }, async (t) => {
   const workspace = await workspaceFor(t);
