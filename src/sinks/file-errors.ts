@@ -27,6 +27,7 @@ const REMEDY_BY_ERRNO: Readonly<Record<string, string>> = {
   EROFS: 'mount a volume there that the sidecar may write: this file system is read-only',
   ENOTDIR: IN_THE_WAY,
   EEXIST: IN_THE_WAY,
+  EISDIR: 'remove the directory that stands where the file should be, or configure another path',
 };
 
 /** An error of the operating system: its text holds paths, never content, so it may travel as a `cause`. */

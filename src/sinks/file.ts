@@ -1,7 +1,16 @@
 import type { BigIntStats } from 'node:fs';
 import { dirname } from 'node:path';
 import { SinkError } from '../credential/errors.ts';
-import type { Cancellable, Clock, Connection, Credential, Holding, Sink, SinkListener } from '../credential/ports.ts';
+import type {
+  Cancellable,
+  Clock,
+  Connection,
+  Credential,
+  Holding,
+  Inspection,
+  Sink,
+  SinkListener,
+} from '../credential/ports.ts';
 import { probeDirectory, replaceFile, sweep } from './atomic-write.ts';
 import { findMissing, makeDirectory } from './directory.ts';
 import { hasErrno, octal, ownershipOf, toSinkError } from './file-errors.ts';
@@ -43,10 +52,11 @@ export class FileSink implements Sink {
 
   async prepare({ signal }: Cancellable): Promise<void> {
     signal.throwIfAborted();
-    const { path } = this.#options;
+    const { path, state } = this.#options;
     try {
       await makeDirectory(dirname(path));
       await refuseUnfitTarget(path);
+      await state.refuseUnfit();
       await probeDirectory(path);
     } catch (error) {
       const sinkError = await toSinkError(error, 'write', path);
@@ -57,7 +67,7 @@ export class FileSink implements Sink {
 
   async examine({ signal }: Cancellable): Promise<string> {
     signal.throwIfAborted();
-    const { path, mode } = this.#options;
+    const { path, mode, state } = this.#options;
     try {
       const missing = await findMissing(dirname(path));
       if (missing !== undefined) {
@@ -65,6 +75,7 @@ export class FileSink implements Sink {
         return `${dirname(path)} does not exist yet and can be made in ${dirname(missing)}`;
       }
       await refuseUnfitTarget(path);
+      await state.refuseUnfit();
       await probeDirectory(path);
       return `can be written with mode ${octal(mode)}; ${await ownershipOf(dirname(path))}`;
     } catch (error) {
@@ -98,15 +109,16 @@ export class FileSink implements Sink {
   }
 
   /** Reads the file at each call: health must not rest on times that the kernel has rounded. */
-  async inspect(known: readonly Credential[], { signal }: Cancellable): Promise<Holding> {
+  async inspect(known: readonly Credential[], { signal }: Cancellable): Promise<Inspection> {
     signal.throwIfAborted();
-    const { path, format, connection } = this.#options;
+    const { path, format, connection, state } = this.#options;
     this.#glance.forget();
     try {
       const stats = await lstat(path, { bigint: true });
       const content = await this.#readAsPublished(stats);
       const credential = known.find((candidate) => render(format, candidate, connection) === content);
       if (credential !== undefined) {
+        if (await state.isMissing()) return { state: 'marred', credential };
         this.#glance.remember(stats);
         return { state: 'holds', credential };
       }

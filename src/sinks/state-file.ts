@@ -1,9 +1,11 @@
 import { join } from 'node:path';
 import { readClaims } from '../credential/claims.ts';
+import { SinkError } from '../credential/errors.ts';
 import type { Cancellable, Credential, Identity, Lifespan, Recovered } from '../credential/ports.ts';
 import { Secret } from '../credential/secret.ts';
 import { replaceFile, sweep } from './atomic-write.ts';
-import { toSinkError } from './file-errors.ts';
+import { hasErrno, toSinkError } from './file-errors.ts';
+import { lstat } from './files.ts';
 import { isRecord } from './is-record.ts';
 import { readRegularFile } from './read-file.ts';
 
@@ -58,6 +60,24 @@ export class StateFile {
   /** Removes what a killed process left half-written. */
   async sweep(): Promise<void> {
     await sweep(this.path);
+  }
+
+  /** @throws SinkError where no record can be put */
+  async refuseUnfit(): Promise<void> {
+    const stats = await lstat(this.path).catch(() => undefined); // what else is wrong, the file's own directory shows
+    if (stats?.isDirectory() !== true) return;
+    const remedy = 'remove the directory, or configure files in another one';
+    throw new SinkError('refused', `${this.path} is a directory, and belongs to the record of what the files hold`, {
+      remedy,
+    });
+  }
+
+  /** Without it the next process does not know the tokens in the files, and can only mint. */
+  async isMissing(): Promise<boolean> {
+    return await lstat(this.path).then(
+      () => false,
+      (error: unknown) => hasErrno(error, 'ENOENT'),
+    );
   }
 
   /** Before a file gets the credential: whatever happens afterwards, its token can be recognised. @throws SinkError */

@@ -55,6 +55,17 @@ describe('a file', { concurrency: 4 }, () => {
     );
   }
 
+  test('whose record is deleted has one again soon, and is taken over at a restart', { timeout: 60_000 }, async (t) => {
+    const workspace = await workspaceFor(t);
+    const sidecar = await (await startSidecar(t, { workspace })).ready();
+    await rm(sidecar.path('.backstage.state.json'));
+    await sidecar.logged('sink repaired after somebody else changed it', { withinMs: 30_000 });
+    await sidecar.stop('SIGKILL');
+    const { directory } = sidecar;
+    await (await startSidecar(t, { workspace, directory })).ready();
+    assert.equal(workspace.minted.length, 1);
+  });
+
   test(
     'that others change again and again waits for the minute to end, with a warning, and /readyz tells',
     { timeout: 30_000 },

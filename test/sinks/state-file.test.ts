@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import test from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
 import { StateFile } from '../../src/sinks/state-file.ts';
 import { credentialOf, identity, stateFileIn, tokenOf } from '../fixtures/sink-credentials.ts';
 import { makeTemporaryDirectory } from '../fixtures/sink-programs.ts';
+import { current, old, problemOf, publishedSink } from '../fixtures/sink-published.ts';
 
 test('a later process recognises the new token and the one before it, with all their times', async (t) => {
   const directory = await makeTemporaryDirectory(t);
@@ -169,4 +170,34 @@ test('a record that cannot be written is an error that names it, and does not st
   await rm(state.path, { recursive: true });
   await state.record(credentialOf(3));
   assert.deepEqual(await readdir(directory), ['.backstage.state.json']);
+});
+
+test('a record that somebody has deleted is written again with the file that it is about, which holds its token meanwhile', async (t) => {
+  const { path, sink } = await publishedSink(t);
+  const state = stateFileIn(dirname(path));
+  await rm(state.path);
+  assert.deepEqual(await sink.inspect([current], { signal: t.signal }), { state: 'marred', credential: current });
+  await sink.write(current, { signal: t.signal });
+  assert.deepEqual(await sink.inspect([current], { signal: t.signal }), { state: 'holds', credential: current });
+  assert.notEqual(await stateFileIn(dirname(path)).match(current.token.reveal()), undefined);
+});
+
+test('a directory in the place of the record is refused at the start, and named when it is put there later', async (t) => {
+  const { path, sink } = await publishedSink(t);
+  const record = stateFileIn(dirname(path)).path;
+  await rm(record);
+  await mkdir(record);
+  const refused = {
+    failure: 'refused',
+    message: new RegExp(`^${record} is a directory`),
+    remedy: /^remove the directory/,
+  };
+  await assert.rejects(sink.prepare({ signal: t.signal }), refused);
+  await assert.rejects(sink.examine({ signal: t.signal }), refused);
+  assert.equal(await problemOf(sink, t), undefined, 'readers have their token');
+  await assert.rejects(sink.write(old, { signal: t.signal }), {
+    failure: 'refused',
+    message: new RegExp(`^cannot write ${record}: .* \\(EISDIR\\)$`),
+    remedy: /^remove the directory/,
+  });
 });
