@@ -3,7 +3,6 @@ import { SinkError } from './errors.ts';
 import { FirstSight } from './first-sight.ts';
 import type { Cancellable, Clock, Credential, Holding, Inspection, Observer, Sink } from './ports.ts';
 import { RepairLimit } from './repair-limit.ts';
-import { RepairPause } from './repair-pause.ts';
 import type { BackoffPolicy, Random, RefreshPolicy } from './schedule.ts';
 import { mayStay } from './sharing.ts';
 import type { SinkStatus } from './status.ts';
@@ -42,7 +41,6 @@ export class Publisher {
   /** Settles with the first write, or with its failure. */
   readonly #firstTry = Promise.withResolvers<void>();
   readonly #repairs = new RepairLimit();
-  readonly #pause = new RepairPause();
   readonly #retries: WriteRetries;
   readonly #sight: FirstSight;
   /** What the sink should hold. */
@@ -175,9 +173,8 @@ export class Publisher {
       return this.#settled(wanted, held);
     }
     const isRepair = this.#settledFor?.fingerprint === wanted.fingerprint;
-    if (isRepair && this.#isPaused(inspected)) return;
-    const hasFailed = this.#retries.failure !== undefined;
-    if (hasFailed ? this.#retries.isTooSoon(this.#hasChanged) : isRepair && this.#isLimited()) return;
+    if (isRepair && this.#mustWait(inspected)) return;
+    if (this.#retries.failure !== undefined && this.#retries.isTooSoon(this.#hasChanged)) return;
     await this.#write(wanted, held, isRepair, { signal });
   }
 
@@ -188,7 +185,7 @@ export class Publisher {
   }
 
   #settled(wanted: Credential, held: Credential): void {
-    this.#pause.over();
+    this.#repairs.over();
     this.#held = held;
     this.#settledFor = wanted;
     this.#retries.succeeded();
@@ -229,22 +226,14 @@ export class Publisher {
     this.#firstTry.resolve();
   }
 
-  #isPaused(held: Held): boolean {
-    const now = this.#clock.monotonic();
-    const waitMs = held.state === 'lacks' ? this.#pause.waitMs(held.problem, now) : 0;
-    if (waitMs > INSPECTION_MS) this.#tellOfLimit(waitMs, now);
-    return waitMs > 0;
-  }
-
-  #isLimited(): boolean {
-    const now = this.#clock.monotonic();
-    const waitMs = this.#repairs.waitMs(now);
-    if (waitMs > 0) this.#tellOfLimit(waitMs, now);
-    return waitMs > 0;
-  }
-
-  #tellOfLimit(waitMs: number, now: number): void {
+  #mustWait(inspected: Held): boolean {
     const { credentialName, observer, sink } = this.#options;
-    if (this.#repairs.isNews(now)) observer.sinkRepairsLimited(credentialName, sink.name, this.#clock.now() + waitMs);
+    const now = this.#clock.monotonic();
+    const waitMs = this.#repairs.waitMs(inspected.state === 'lacks' ? inspected.problem : undefined, now);
+    // A pause until the next look is not worth a word.
+    if (waitMs > INSPECTION_MS && this.#repairs.isNews(now)) {
+      observer.sinkRepairsLimited(credentialName, sink.name, this.#clock.now() + waitMs);
+    }
+    return waitMs > 0;
   }
 }
