@@ -8,10 +8,9 @@ import type { CredentialStatus } from '../credential/status.ts';
 import { runAll } from '../credential/tasks.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { findCommand } from '../platform/find-command.ts';
-import { createLogger } from '../telemetry/logger.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createObserver } from '../telemetry/observer.ts';
-import { version } from '../version.ts';
+import { startLog } from './start-log.ts';
 
 const TIMEOUT = '60s';
 
@@ -28,11 +27,8 @@ export async function once({ config, timeout = TIMEOUT, signal }: OnceOptions): 
   const timeoutMs = parseDuration(timeout);
   if (timeoutMs === undefined) throw new UsageError(`--timeout "${timeout}" is no duration such as 90s, 15m or 1h`);
   findCommand(config.minter.cli.command, config.childEnvironment['PATH'] ?? '');
-  const log = createLogger({ level: config.log.level, version });
-  const { unknownVariables: variables } = config;
-  if (variables.length > 0) log.warn({ variables }, 'variables that are not known are ignored');
   const observer = createObserver({
-    log,
+    log: startLog(config),
     metrics: createMetrics(clock),
     clock,
     refreshes: false,

@@ -12,10 +12,10 @@ import { watchContent } from '../platform/content-changes.ts';
 import { findCommand } from '../platform/find-command.ts';
 import { writeTerminationLog } from '../platform/termination-log.ts';
 import type { LateObserver } from '../telemetry/late-observer.ts';
-import { createLogger } from '../telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { createObserver } from '../telemetry/observer.ts';
 import { version } from '../version.ts';
+import { startLog } from './start-log.ts';
 
 /** Asking the CLI for its version costs as much as minting does, so the first credentials come first, but no longer than this. */
 const VERSION_WAIT_MS = 5_000;
@@ -32,7 +32,7 @@ export interface OperateOptions {
 
 /** What people and platforms see and do while the keepers run: logs, metrics, probes, and reloads. */
 export async function operate({ app, config, reload, late }: OperateOptions, { signal }: Cancellable): Promise<void> {
-  const log = createLogger({ level: config.log.level, version });
+  const log = startLog(config);
   const metrics = createMetrics(clock);
   metrics.track(app.sinkNames);
   metrics.configReloaded(true);
@@ -96,8 +96,6 @@ class Operation {
     const address = await listen(server, this.#http);
     const names = this.#config.credentials.map(({ name }) => name);
     this.#warnOfShortLives(this.#config);
-    const { unknownVariables: variables } = this.#config;
-    if (variables.length > 0) this.#log.warn({ variables }, 'variables that are not known are ignored');
     this.#log.info({ ...address, credentials: names, uid: process.getuid?.(), node: process.versions.node }, 'started');
     if (!signal.aborted) await stopped;
     this.#log.info({ reason: (signal.reason as Error).message }, 'stopping; the files stay');
