@@ -94,6 +94,11 @@ function loadFile(config: KubeConfig, path: string): void {
     const remedy = 'remove proxy-url from its cluster, and let the API server be reached from here without a proxy';
     throw refuseFile(path, 'asks for a proxy, which is not supported', remedy);
   }
+  if (cluster.server.startsWith('http:') && !cluster.skipTLSVerify) {
+    const remedy =
+      'let its server begin with https://, or set insecure-skip-tls-verify: true where nobody else listens';
+    throw refuseFile(path, 'names a server without TLS', remedy);
+  }
   const provider = (user.authProvider as { readonly name?: string } | null)?.name;
   if (provider !== undefined && !AUTH_PROVIDERS.has(provider)) {
     const remedy = 'let its user log in with exec, tokenFile, token or a client certificate instead of auth-provider';

@@ -18,10 +18,15 @@ const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i
 /** Printable ASCII without blanks: anything else would break a line of a password file. */
 const TOKEN = /^[!-~]+$/;
 
+/** The CLI itself prints JSON, or fails. */
+const NO_CLI = 'let minter.cli.command name the Databricks CLI itself: it prints JSON, and nothing before or after it';
+
 /** What the command printed, as a credential. No error here quotes it, nor has it as its cause: it is the token. */
 export function parseResponse(stdout: string, { issuedAt, monotonicAt, ttlMs }: Request): Credential {
   const answer = parseObject(stdout);
-  if (answer === undefined) throw new MintError('bad_response', 'the CLI printed no JSON object');
+  if (answer === undefined) {
+    throw new MintError('bad_response', 'the CLI printed no JSON object', { remedy: NO_CLI });
+  }
   const { token } = answer;
   if (typeof token !== 'string' || token === '') throw new MintError('bad_response', 'the CLI printed no token');
   if (!TOKEN.test(token)) {

@@ -30,6 +30,11 @@ const REFUSED: Readonly<Record<string, readonly [content: string | undefined, pr
     /asks for a proxy, which is not supported$/,
     /^remove proxy-url from its cluster/,
   ],
+  'names a server without TLS': [
+    kubeconfig({ token: 'x' }, { server: 'http://127.0.0.1:1' }),
+    /names a server without TLS$/,
+    /^let its server begin with https:\/\//,
+  ],
   'logs in with what kubectl has dropped': [
     kubeconfig({ 'auth-provider': { name: 'gcp', config: {} } }),
     /logs in with the provider gcp, which is not supported$/,

@@ -144,6 +144,11 @@ for (const [title, stdout, message] of [
   });
 }
 
+test('of what prints no JSON the command is to blame, and not the workspace', () => {
+  assert.match(refusal('hello').remedy, /^let minter\.cli\.command name the Databricks CLI itself/);
+  assert.match(refusal('{}').remedy, /^check that DATABRICKS_HOST/);
+});
+
 test('claims that are no times are as good as none', () => {
   for (const claim of ['1893459600', null, {}, 1e300, -1e300, Number.MAX_VALUE]) {
     const token = jwt({ iat: claim, exp: claim });
