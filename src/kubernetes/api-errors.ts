@@ -49,7 +49,8 @@ export function toSinkError(
 ): SinkError {
   const { status, retryAfterMs } = answer;
   const words = wordsOf(answer, unspeakable);
-  const failure = FAILURES[status] ?? (status >= 500 || isRedirection(answer) ? 'unreachable' : 'unknown');
+  const isElsewhere = status >= 500 || isStranger(answer);
+  const failure = isElsewhere ? 'unreachable' : (FAILURES[status] ?? 'unknown');
   const message = `cannot ${verb} ${describe(target)}: `;
   const [, user, denied] = /User "([^"]*)" cannot (\w+) resource/.exec(words) ?? [];
   if (status === 403 && denied !== undefined) return missingRule([denied], target, user);
@@ -102,9 +103,15 @@ function isTerminating({ body }: ApiAnswer): boolean {
   return statusOf(body).causes.some(({ reason }) => reason === 'NamespaceTerminating');
 }
 
-/** An API server never redirects: something else has answered. */
-function isRedirection({ status }: ApiAnswer): boolean {
-  return status >= 300 && status < 400;
+/** Whether it is the API server that says so: a proxy that has lost it finds nothing either. */
+export function isNotFound({ status, body }: ApiAnswer): boolean {
+  return status === 404 && recordOf(body)['kind'] === 'Status';
+}
+
+/** An API server never redirects, and says in its own way that there is no such thing: something else has answered. */
+function isStranger(answer: ApiAnswer): boolean {
+  const { status } = answer;
+  return (status >= 300 && status < 400) || (status === 404 && !isNotFound(answer));
 }
 
 function remedyOf(answer: ApiAnswer): string | undefined {
@@ -112,8 +119,8 @@ function remedyOf(answer: ApiAnswer): string | undefined {
   if ([403, 409].includes(answer.status))
     return 'find out what refuses it: an admission policy or webhook of the cluster';
   if (answer.status === 401) return 'check the token of the service account, or the user of the kubeconfig';
-  if (isRedirection(answer))
-    return 'let the server of the kubeconfig be the API server: a login page answers in its place';
+  if (isStranger(answer))
+    return 'let the server of the kubeconfig be the API server: a proxy, or a login page, answers in its place';
   if (answer.status === 413 || answer.status === 422) {
     return 'do what the API server says; a Secret takes 1 MiB in all, and its type and what is immutable never change';
   }

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent, request as requestHttps, type RequestOptions } from 'node:https';
 import { SinkError } from '../credential/errors.ts';
@@ -180,10 +179,15 @@ export class ApiServer {
       },
     };
     const sent = (isPlain ? requestHttp : requestHttps)(url, all);
+    const { promise: answered, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     sent.on('timeout', () => sent.destroy(new Error('not a word for too long')));
-    sent.on('response', () => sent.setTimeout(SILENCE_MS));
-    sent.on('error', () => {}); // whoever waits is told; what comes after the answer ends the answer, too
-    const answered = once(sent, 'response').then(([response]) => response as IncomingMessage);
+    sent.on('response', (response) => {
+      sent.setTimeout(SILENCE_MS);
+      resolve(response);
+    });
+    sent.on('error', reject); // what comes after the answer ends the answer, too
+    // Of an answer that switches protocols (101) nothing else is told.
+    sent.on('close', () => reject(new Error('the connection ended without an answer')));
     sent.end(content);
     return { sent, answered };
   }

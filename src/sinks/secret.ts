@@ -4,6 +4,7 @@ import { deniedVerbs } from '../kubernetes/access.ts';
 import {
   type Conflict,
   conflictsIn,
+  isNotFound,
   missingRule,
   quotable,
   type Target,
@@ -204,7 +205,7 @@ export class SecretSink implements Sink {
     const answer = await this.#endpoint.get({ signal }, timeoutMs).catch((error: unknown) => {
       throw this.#stillUnknown(error);
     });
-    if (answer.status !== 200 && answer.status !== 404) throw this.#stillUnknown(this.#explain(answer, 'get'));
+    if (answer.status !== 200 && !isNotFound(answer)) throw this.#stillUnknown(this.#explain(answer, 'get'));
     if (this.#known.news !== before) return;
     if (answer.status === 200) this.#learn(answer);
     else this.#known.absent();

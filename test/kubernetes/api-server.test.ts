@@ -141,6 +141,17 @@ test('a watch whose connection breaks says that the API server cannot be reached
   assert.match(result, /^SinkError: the API server 127\.0\.0\.1:\d+ cannot be reached: ECONNRESET$/);
 });
 
+test('an answer that switches to another protocol (101) is a failure, of a watch too, and keeps nobody waiting', async (t) => {
+  const answer: RequestListener = ({ socket }) => {
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+  };
+  const message = 'the API server cannot be reached: the connection ended without an answer';
+  const { opened, result } = await watched(t, answer);
+  assert.deepEqual([opened, result], [0, `SinkError: ${message}`]);
+  const { api } = await clientOf(t, answer);
+  await assert.rejects(api.request({ method: 'GET', path: '/', signal: t.signal }), { message });
+});
+
 test('an answer that does not come in time is a failure, and a signal is none', async (t) => {
   const { api } = await clientOf(t, () => {});
   const request = { method: 'GET', path: '/', timeoutMs: 50 } as const;

@@ -51,8 +51,16 @@ test('nothing in a refusal moves the cursor of a terminal, or turns around what 
   assert.match(message, /: no \[2J way 31m \(403\)$/);
 });
 
-test('who sends elsewhere, as to a login page, is not the API server, and that is said', () => {
-  const { failure, remedy } = toSinkError('get', TARGET, { status: 302, body: undefined, retryAfterMs: 0 });
-  assert.equal(failure, 'unreachable');
-  assert.match(remedy, /kubeconfig.*login page/);
+test('who sends elsewhere, as to a login page, or finds nothing in words of its own, is not the API server, and that is said', () => {
+  for (const [status, body] of [
+    [302, undefined],
+    [404, undefined],
+    [404, { type: 'error', message: 'no such cluster' }],
+  ] as const) {
+    const { failure, remedy } = toSinkError('get', TARGET, { status, body, retryAfterMs: 0 });
+    assert.equal(failure, 'unreachable');
+    assert.match(remedy, /kubeconfig.*login page/);
+  }
+  const gone = { kind: 'Status', message: 'namespaces "backstage" not found' };
+  assert.equal(toSinkError('patch', TARGET, { status: 404, body: gone, retryAfterMs: 0 }).failure, 'no_namespace');
 });

@@ -22,7 +22,11 @@ class AlteringServer {
       await Promise.resolve();
       const version = this.#object?.metadata.resourceVersion ?? '1';
       if (method === 'GET')
-        return { status: this.#object === undefined ? 404 : 200, body: this.#object, retryAfterMs: 0 };
+        return {
+          status: this.#object === undefined ? 404 : 200,
+          body: this.#object ?? { kind: 'Status' },
+          retryAfterMs: 0,
+        };
       this.applied += 1;
       if (body!.metadata.resourceVersion !== version) return { status: 409, body: {}, retryAfterMs: 0 };
       const metadata = { ...body!.metadata, annotations: {}, resourceVersion: `${Number(version) + 1}` };

@@ -16,7 +16,7 @@ function sinkAt(answerTo: (applied: Applied) => object): SecretSink {
   const request = async ({ method, body }: { readonly method: string; readonly body?: unknown }): Promise<ApiAnswer> =>
     await Promise.resolve(
       method === 'GET'
-        ? { status: 404, body: {}, retryAfterMs: 0 }
+        ? { status: 404, body: { kind: 'Status' }, retryAfterMs: 0 }
         : { status: 201, body: answerTo(body as Applied), retryAfterMs: 0 },
     );
   const api = { prepare: async () => {}, request } as unknown as ApiServer;
@@ -81,6 +81,27 @@ test('a key without the token that somebody has edited is no credential of ours,
     assert.equal((await sink.inspect([], t)).state, 'shared', 'its token may be used on');
     assert.equal((await sink.inspect([credentialOf(0)], t)).state, state);
   }
+});
+
+test('that a proxy finds nothing (404) does not mean that the Secret is gone', async (t) => {
+  const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
+  const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
+  const { metadata, ...rest } = renderSecret(credentialOf(0), options, undefined);
+  const stored = { ...rest, metadata: { ...metadata, resourceVersion: '7' } };
+  const answers = [
+    { status: 200, body: stored },
+    { status: 404, body: undefined },
+    { status: 404, body: { kind: 'Status', reason: 'NotFound' } },
+  ];
+  const request = async (): Promise<unknown> => await Promise.resolve({ ...answers.shift(), retryAfterMs: 0 });
+  const api = { prepare: async () => {}, request } as unknown as ApiServer;
+  const sink = new SecretSink({ ...options, api });
+  const states: string[] = [];
+  while (answers.length > 0) {
+    await sink.look(t);
+    states.push((await sink.inspect([credentialOf(0)], t)).state);
+  }
+  assert.deepEqual(states, ['holds', 'holds', 'lacks']);
 });
 
 test('a 409 is somebody who was faster only if the Secret is another one since', async (t) => {
@@ -149,7 +170,10 @@ test('no piece of what was applied stands in what is told of a refusal, wherever
   );
   for (const { piece, ...refusal } of refusals) {
     const request = async ({ method }: { readonly method: string }): Promise<ApiAnswer> =>
-      await Promise.resolve({ ...(method === 'GET' ? { status: 404, body: {} } : refusal), retryAfterMs: 0 });
+      await Promise.resolve({
+        ...(method === 'GET' ? { status: 404, body: { kind: 'Status' } } : refusal),
+        retryAfterMs: 0,
+      });
     const sink = new SecretSink({ ...options, api: { prepare: async () => {}, request } as unknown as ApiServer });
     await sink.look(t);
     await assert.rejects(sink.write(credentialOf(0), t), ({ message }: Error) => {
@@ -174,7 +198,7 @@ test('what the watch tells of before an apply is answered is not forgotten for t
   for (const [failure, event] of Object.entries(since)) {
     let tell: (event: unknown) => void = () => {};
     const request = async ({ method }: { readonly method: string }): Promise<ApiAnswer> => {
-      if (method === 'GET') return await Promise.resolve({ status: 404, body: {}, retryAfterMs: 0 });
+      if (method === 'GET') return await Promise.resolve({ status: 404, body: { kind: 'Status' }, retryAfterMs: 0 });
       tell({ type: 'ADDED', object: applied });
       tell(event);
       tell({ type: 'MODIFIED', object: applied }); // and an older one is no news after it
