@@ -3,7 +3,7 @@ import { Agent, request as requestHttps, type RequestOptions } from 'node:https'
 import { SinkError } from '../credential/errors.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import { unlessAborted } from '../credential/tasks.ts';
-import { type Access, type Connect, openConnection } from './connection.ts';
+import { type Access, type Connect, openConnection, stateOf } from './connection.ts';
 
 export interface Query {
   readonly [name: string]: string;
@@ -61,6 +61,8 @@ export class ApiServer {
   #connect: Promise<Connect> | undefined;
   /** Of the last request, for messages; empty before the first. */
   #address = '';
+  /** Of the kubeconfig, as it was read. */
+  #state: string | undefined;
 
   constructor(kubeconfig: string | undefined, userAgent: string) {
     this.#kubeconfig = kubeconfig;
@@ -80,7 +82,7 @@ export class ApiServer {
       return await toAnswer(await this.#authorized({ ...request, signal: deadline }));
     } catch (error) {
       signal.throwIfAborted();
-      this.#dropIdleConnections(); // others that were kept alive may be dead as well
+      this.#distrust();
       throw this.#unreachable(error, deadline.aborted ? `no answer within ${timeoutMs / 1_000} s` : undefined);
     }
   }
@@ -110,7 +112,7 @@ export class ApiServer {
       return undefined;
     } catch (error) {
       signal.throwIfAborted();
-      this.#dropIdleConnections();
+      this.#distrust();
       throw this.#unreachable(error);
     }
   }
@@ -143,17 +145,22 @@ export class ApiServer {
   }
 
   async #open(): Promise<Connect> {
-    this.#connect ??= openConnection(this.#kubeconfig);
+    if (this.#connect === undefined) {
+      this.#state = stateOf(this.#kubeconfig);
+      this.#connect = openConnection(this.#kubeconfig);
+    }
     return await this.#connect.catch((error: unknown) => {
       this.#connect = undefined;
       throw error;
     });
   }
 
-  #dropIdleConnections(): void {
+  /** Others that were kept alive may be dead as well, and the server may have another address or authority by now. */
+  #distrust(): void {
     for (const { freeSockets } of [this.#https, this.#http]) {
       for (const socket of Object.values(freeSockets).flat()) socket?.destroy();
     }
+    if (stateOf(this.#kubeconfig) !== this.#state) this.#connect = undefined;
   }
 
   #start({ server, options }: Access, request: ApiRequest) {

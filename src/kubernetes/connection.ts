@@ -51,6 +51,17 @@ export async function openConnection(kubeconfig: string | undefined): Promise<Co
   return connect;
 }
 
+/** Tells a kubeconfig from what it was before; undefined where there is none. */
+export function stateOf(path: string | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  try {
+    const { ino, mtimeMs } = statSync(path);
+    return `${ino} ${mtimeMs}`;
+  } catch {
+    return undefined; // reading it will tell why
+  }
+}
+
 function loadServiceAccount(config: KubeConfig): void {
   config.loadFromCluster();
   // The library makes the address of the two variables without a look at them: https://undefined:undefined.

@@ -66,6 +66,18 @@ test('a token that was rotated is read again when the old one is refused, and on
   );
 });
 
+test('a kubeconfig that names another server by now is read again when the old one cannot be reached', async (t) => {
+  const { api, kubeconfig } = await clientOf(t, (_request, response) => response.end('{}'));
+  const successor = await clientOf(t, (_request, response) => response.end('{}'));
+  const right = await readFile(kubeconfig, 'utf8');
+  await writeFile(kubeconfig, right.replace(/127\.0\.0\.1:\d+/, '127.0.0.1:1'));
+  const ask = async () => (await api.request({ method: 'GET', path: '/', signal: t.signal })).status;
+  await assert.rejects(ask(), { message: 'the API server cannot be reached: ECONNREFUSED' });
+  await writeFile(kubeconfig, await readFile(successor.kubeconfig));
+  await assert.rejects(ask(), { failure: 'unreachable' });
+  assert.equal(await ask(), 200);
+});
+
 test('a request is sent again, once, where the server closes a connection that was kept alive', async (t) => {
   const sockets = new Set<unknown>();
   let count = 0;
