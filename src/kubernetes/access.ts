@@ -1,3 +1,4 @@
+import { SinkError } from '../credential/errors.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import { type Target, toSinkError } from './api-errors.ts';
 import type { ApiServer } from './api-server.ts';
@@ -24,5 +25,11 @@ async function may(api: ApiServer, verb: string, target: Target, { signal }: Can
     signal,
   });
   if (answer.status >= 300) throw toSinkError('review the access to', target, answer);
-  return (answer.body as { readonly status?: { readonly allowed?: boolean } } | undefined)?.status?.allowed === true;
+  const allowed = (answer.body as { readonly status?: { readonly allowed?: unknown } } | null | undefined)?.status
+    ?.allowed;
+  if (typeof allowed === 'boolean') return allowed;
+  throw new SinkError(
+    'unreachable',
+    `what answers (${answer.status}) in the place of the API server knows no permissions`,
+  );
 }

@@ -104,23 +104,23 @@ function isTerminating({ body }: ApiAnswer): boolean {
 }
 
 /** Whether it is the API server that says so: a proxy that has lost it finds nothing either. */
-export function isNotFound({ status, body }: ApiAnswer): boolean {
-  return status === 404 && recordOf(body)['kind'] === 'Status';
+export function isNotFound(answer: ApiAnswer): boolean {
+  return answer.status === 404 && !isStranger(answer);
 }
 
-/** An API server never redirects, and says in its own way that there is no such thing: something else has answered. */
-function isStranger(answer: ApiAnswer): boolean {
-  const { status } = answer;
-  return (status >= 300 && status < 400) || (status === 404 && !isNotFound(answer));
+/** An API server never redirects, and denies in its own way that something is there or allowed: something else has answered. */
+export function isStranger({ status, body }: ApiAnswer): boolean {
+  const isRedirection = status >= 300 && status < 400;
+  return isRedirection || ([403, 404].includes(status) && recordOf(body)['kind'] !== 'Status');
 }
 
 function remedyOf(answer: ApiAnswer): string | undefined {
+  if (isStranger(answer))
+    return 'let the server of the kubeconfig be the API server: a proxy, or a login page, answers in its place';
   if (isTerminating(answer)) return 'wait until the namespace is gone, then create it again';
   if ([403, 409].includes(answer.status))
     return 'find out what refuses it: an admission policy or webhook of the cluster';
   if (answer.status === 401) return 'check the token of the service account, or the user of the kubeconfig';
-  if (isStranger(answer))
-    return 'let the server of the kubeconfig be the API server: a proxy, or a login page, answers in its place';
   if (answer.status === 413 || answer.status === 422) {
     return 'do what the API server says; a Secret takes 1 MiB in all, and its type and what is immutable never change';
   }

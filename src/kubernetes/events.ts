@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { rfc3339 } from '../credential/display.ts';
 import type { Clock, Observer } from '../credential/ports.ts';
-import { toSinkError } from './api-errors.ts';
+import { isStranger, toSinkError } from './api-errors.ts';
 import type { ApiAnswer, ApiServer } from './api-server.ts';
 
 /** The reasons of our events: the list is closed and documented. */
@@ -66,8 +66,8 @@ export function createEvents({ api, clock, credential, secrets, observer }: Even
 
   const hear = (namespace: string, answer: ApiAnswer): void => {
     if (answer.status < 300) refusedAt.delete(namespace);
-    // No other answer says anything about the next event: an expired token of ours is a 401.
-    if (answer.status !== 403) return;
+    // No other answer says anything about the next event: an expired token of ours is a 401, and a proxy's 403 is not the cluster's.
+    if (answer.status !== 403 || isStranger(answer)) return;
     const isNews = !refusedAt.has(namespace);
     refusedAt.set(namespace, clock.monotonic());
     if (isNews) observer.eventsRefused(credential, toSinkError('create', { resource: 'events', namespace }, answer));

@@ -16,11 +16,12 @@ function startTelling(secrets: readonly { readonly namespace: string; readonly n
   const recorder = new RecordingObserver();
   const posted: Posted[] = [];
   const answering = new Map<string, number>();
+  const words = { kind: 'Status' };
   const request = async ({ body }: ApiRequest): Promise<ApiAnswer> => {
     const event = body as Posted;
     posted.push(event);
     const status = answering.get(event.metadata.namespace) ?? 201;
-    return await Promise.resolve({ status, body: undefined, retryAfterMs: 0 });
+    return await Promise.resolve({ status, body: words, retryAfterMs: 0 });
   };
   const observer = createEvents({
     api: { request },
@@ -39,7 +40,7 @@ function startTelling(secrets: readonly { readonly namespace: string; readonly n
     await clock.idle();
     return posted.map(({ metadata }) => metadata.namespace);
   };
-  return { answering, clock, posted, publish, recorder };
+  return { answering, clock, posted, publish, recorder, words };
 }
 
 test('a namespace that takes no events silences no other one, and is asked again after an hour', async () => {
@@ -65,9 +66,10 @@ test('a namespace that takes no events silences no other one, and is asked again
   assert.equal(recorder.of('eventsRefused').length, 2, 'and again where events were taken meanwhile');
 });
 
-test('an answer that is no refusal silences nothing: a token that just expired, an API server in trouble', async () => {
-  const { answering, clock, publish, recorder } = startTelling([{ namespace: 'apps', name: 'a' }]);
-  for (const status of [401, 429, 500]) {
+test('an answer that is no refusal silences nothing: a token that just expired, an API server in trouble, a proxy', async () => {
+  const { answering, clock, publish, recorder, words } = startTelling([{ namespace: 'apps', name: 'a' }]);
+  for (const status of [401, 429, 500, 403]) {
+    if (status === 403) words.kind = 'what only a proxy says';
     answering.set('apps', status);
     await clock.advance(MINUTE_MS);
     assert.deepEqual(await publish(), ['apps'], `after ${status}`);

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { deniedVerbs } from '../../src/kubernetes/access.ts';
+import type { ApiServer } from '../../src/kubernetes/api-server.ts';
 import { conflictsIn, toSinkError } from '../../src/kubernetes/api-errors.ts';
 import { asSecret, renderSecret } from '../../src/sinks/secret-object.ts';
 import { connection, credentialOf, identity } from '../fixtures/sink-credentials.ts';
@@ -46,14 +48,15 @@ test('a refusal in any shape is put into words', () => {
 });
 
 test('nothing in a refusal moves the cursor of a terminal, or turns around what stands there', () => {
-  const body = { message: 'no\u001b[2J \u202Eway\u009b31m' };
+  const body = { kind: 'Status', message: 'no\u001b[2J \u202Eway\u009b31m' };
   const { message } = toSinkError('patch', TARGET, { status: 403, body, retryAfterMs: 0 });
   assert.match(message, /: no \[2J way 31m \(403\)$/);
 });
 
-test('who sends elsewhere, as to a login page, or finds nothing in words of its own, is not the API server, and that is said', () => {
+test('who sends elsewhere, as to a login page, or denies something in words of its own, is not the API server, and that is said', () => {
   for (const [status, body] of [
     [302, undefined],
+    [403, undefined],
     [404, undefined],
     [404, { type: 'error', message: 'no such cluster' }],
   ] as const) {
@@ -63,4 +66,11 @@ test('who sends elsewhere, as to a login page, or finds nothing in words of its 
   }
   const gone = { kind: 'Status', message: 'namespaces "backstage" not found' };
   assert.equal(toSinkError('patch', TARGET, { status: 404, body: gone, retryAfterMs: 0 }).failure, 'no_namespace');
+});
+
+test('who answers a question about permissions with something else is not said to have denied them', async (t) => {
+  for (const body of [undefined, null, {}, { status: 'Success' }, { status: { allowed: 'yes' } }]) {
+    const api = { request: async () => await Promise.resolve({ status: 200, body, retryAfterMs: 0 }) };
+    await assert.rejects(deniedVerbs(api as unknown as ApiServer, TARGET, t), { failure: 'unreachable' });
+  }
 });
