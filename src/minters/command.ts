@@ -43,6 +43,7 @@ export class CommandMinter implements Minter {
 
   #explain({ stderr, exitCode, killedBy, secrets }: CliResult, { held }: MintOptions): MintError {
     if (exitCode === undefined) return endedBy(killedBy);
+    if (stderr.trim() === '') return endedWith(exitCode);
     const { failure, message, remedy } = diagnose(stderr);
     const tokens = [this.#minted, held].filter((token) => token !== undefined);
     const detail = scrub(stderr, [...secrets, ...tokens]);
@@ -50,11 +51,20 @@ export class CommandMinter implements Minter {
   }
 }
 
+const MORE_MEMORY = 'raise the memory limit of the container: a program that exceeds it is ended like that';
+
 /** It has left no words. Our own SIGKILL follows a deadline, which is told as such. */
 function endedBy(signal = 'a signal'): MintError {
   const isOutOfMemory = signal === 'SIGKILL';
-  const remedy = 'raise the memory limit of the container: a program that exceeds it is ended like that';
-  return new MintError('unknown', `the CLI was ended by ${signal}`, isOutOfMemory ? { remedy } : {});
+  return new MintError('unknown', `the CLI was ended by ${signal}`, isOutOfMemory ? { remedy: MORE_MEMORY } : {});
+}
+
+/** The Databricks CLI has words for each of its failures, so it is what runs it that is silent, such as a script. */
+function endedWith(exitCode: number): MintError {
+  const isOutOfMemory = exitCode === 128 + 9; // what a shell makes of SIGKILL
+  return new MintError('unknown', `the CLI ended with ${exitCode} and without a word`, {
+    remedy: isOutOfMemory ? MORE_MEMORY : 'look at what minter.cli.command names: the Databricks CLI says why it fails',
+  });
 }
 
 function mintArguments(resource: Resource): string[] {

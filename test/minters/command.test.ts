@@ -82,6 +82,20 @@ test('a CLI that the kernel has ended is said to need memory, and one that anoth
   }
 });
 
+test('a CLI that fails without a word is told as such, and what a shell says of one that the kernel has ended as well', async (t) => {
+  const options = { signal: t.signal, slot: 0, timeoutMs: 5_000 };
+  for (const [exitCode, remedy] of [
+    [3, /^look at what minter\.cli\.command names/],
+    [137, /^raise the memory limit of the container/],
+  ] as const) {
+    const minter = minterOf(t, await scriptedCli(t, `echo 'a word'; exit ${exitCode}`), {
+      value: new Secret('hidden'),
+    });
+    const message = `the CLI ended with ${exitCode} and without a word`;
+    await assert.rejects(minter.mint(options), { failure: 'unknown', message, remedy });
+  }
+});
+
 test('what is no line of text is no secret, and the file is to blame and not the CLI', async (t) => {
   const file = join(await temporaryDirectory(t), 'secret');
   const minter = minterOf(t, '/bin/false', { file });
