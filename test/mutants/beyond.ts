@@ -451,11 +451,11 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'whatever is no success silences the events of a namespace',
     file: 'src/kubernetes/events.ts',
-    from: 'if (answer.status !== 403) return;',
+    from: 'if (answer.status !== 403 || isStranger(answer)) return;',
     to: 'if (answer.status < 300) return;',
     test: [
       'kubernetes/events',
-      'an answer that is no refusal silences nothing: a token that just expired, an API server in trouble',
+      'an answer that is no refusal silences nothing: a token that just expired, an API server in trouble, a proxy',
     ],
   },
   {
