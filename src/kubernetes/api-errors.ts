@@ -1,7 +1,7 @@
 import { blotValues } from '../credential/blot.ts';
 import { oneLine } from '../credential/display.ts';
 import { SinkError, type SinkFailure } from '../credential/errors.ts';
-import type { ApiAnswer } from './api-server.ts';
+import type { ApiAnswer } from './answer.ts';
 
 /** What the API server answers instead of an object. */
 interface Status {

@@ -3,6 +3,7 @@ import { Agent, request as requestHttps, type RequestOptions } from 'node:https'
 import { SinkError } from '../credential/errors.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import { unlessAborted } from '../credential/tasks.ts';
+import { type ApiAnswer, linesOf, parse, toAnswer } from './answer.ts';
 import { type Access, type Connect, openConnection, stateOf } from './connection.ts';
 
 export interface Query {
@@ -21,13 +22,6 @@ export interface ApiRequest extends Cancellable {
   readonly isAlone?: boolean;
 }
 
-export interface ApiAnswer {
-  readonly status: number;
-  /** An object of Kubernetes, or its `Status`; undefined where something else answers. */
-  readonly body: unknown;
-  readonly retryAfterMs: number;
-}
-
 export interface WatchHandlers {
   /** The server has begun to send what changes from now on. */
   readonly onOpen: () => void;
@@ -44,13 +38,6 @@ const TIMEOUT_MS = 10_000;
 const SILENCE_MS = 90_000;
 /** The server ends a watch by itself then, so that none lives for ever. */
 const WATCH_SECONDS = 300;
-/** A Secret holds at most 1 MiB, which is 1.4 as base64, and etcd takes no object above 1.5 MiB. */
-const MAX_ANSWER_BYTES = 2 * 1024 * 1024;
-const TOO_LONG = `it sends more than the ${MAX_ANSWER_BYTES / 1024 ** 2} MiB of the largest Secret`;
-/** Of objects and lists, each of which may take a hundred times its two characters. A large Secret has some thousand. */
-const MAX_NODES = 50_000;
-/** A longer `Retry-After` is cut to this: a proxy under maintenance may ask for an hour, in which a token expires. */
-const MAX_RETRY_AFTER_MS = 60_000;
 
 /** Plain requests to the API server of one cluster. What goes wrong on the way is a SinkError `unreachable`. */
 export class ApiServer {
@@ -205,46 +192,6 @@ export class ApiServer {
     const words = reason ?? codeOf(error) ?? error.message;
     return new SinkError('unreachable', `the API server${this.#address} cannot be reached: ${words}`, { cause: error });
   }
-}
-
-async function toAnswer(response: IncomingMessage): Promise<ApiAnswer> {
-  const body = parse(await readAll(response));
-  return { status: response.statusCode ?? 0, body, retryAfterMs: retryAfterMs(response) };
-}
-
-async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
-  let rest = '';
-  for await (const chunk of response.setEncoding('utf8')) {
-    const lines = `${rest}${chunk as string}`.split('\n');
-    rest = lines.pop() ?? '';
-    if (rest.length > MAX_ANSWER_BYTES) throw new Error(TOO_LONG);
-    yield* lines;
-  }
-}
-
-async function readAll(response: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of response) {
-    size += (chunk as Buffer).length;
-    if (size > MAX_ANSWER_BYTES) throw new Error(TOO_LONG);
-    chunks.push(chunk as Buffer);
-  }
-  return Buffer.concat(chunks).toString();
-}
-
-function parse(text: string): unknown {
-  if (text.split(/[[{]/, MAX_NODES + 1).length > MAX_NODES) return undefined; // no API server sends that
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // a proxy's page, or half a line: nothing of it is worth quoting, and it may hold the token
-  }
-}
-
-function retryAfterMs({ headers }: IncomingMessage): number {
-  const seconds = Number(headers['retry-after']);
-  return seconds > 0 ? Math.min(seconds * 1_000, MAX_RETRY_AFTER_MS) : 0;
 }
 
 function codeOf(error: unknown): string | undefined {

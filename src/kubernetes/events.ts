@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { rfc3339 } from '../credential/display.ts';
 import type { Clock, Observer } from '../credential/ports.ts';
 import { isStranger, toSinkError } from './api-errors.ts';
-import type { ApiAnswer, ApiServer } from './api-server.ts';
+import type { ApiAnswer } from './answer.ts';
+import type { ApiServer } from './api-server.ts';
 
 /** The reasons of our events: the list is closed and documented. */
 export const EVENT_REASONS = ['CredentialPublished', 'CredentialExpired', 'MintFailing'] as const;

@@ -1,6 +1,7 @@
 import { SinkError } from '../credential/errors.ts';
 import type { Cancellable, Clock } from '../credential/ports.ts';
-import type { ApiAnswer, ApiServer, Query, WatchEvent } from './api-server.ts';
+import type { ApiAnswer } from './answer.ts';
+import type { ApiServer, Query, WatchEvent } from './api-server.ts';
 
 export interface Watcher {
   /**

@@ -1,5 +1,6 @@
 import type { Cancellable } from '../credential/ports.ts';
-import type { ApiAnswer, ApiServer, Query } from '../kubernetes/api-server.ts';
+import type { ApiAnswer } from '../kubernetes/answer.ts';
+import type { ApiServer, Query } from '../kubernetes/api-server.ts';
 import { fieldManagerOf, type SecretObject, type SecretSpec } from './secret-object.ts';
 
 const APPLY = 'application/apply-patch+yaml';

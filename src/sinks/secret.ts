@@ -1,4 +1,5 @@
-import type { ApiAnswer, ApiServer, WatchEvent } from '../kubernetes/api-server.ts';
+import type { ApiAnswer } from '../kubernetes/answer.ts';
+import type { ApiServer, WatchEvent } from '../kubernetes/api-server.ts';
 import { watchForEver } from '../kubernetes/watch.ts';
 import { deniedVerbs } from '../kubernetes/access.ts';
 import {
@@ -12,6 +13,7 @@ import {
 } from '../kubernetes/api-errors.ts';
 import { SinkError } from '../credential/errors.ts';
 import type { Cancellable, Clock, Credential, Inspection, Recovered, Sink, SinkListener } from '../credential/ports.ts';
+import { inspectSecret } from './inspect-secret.ts';
 import { KnownSecret } from './known-secret.ts';
 import { SecretEndpoint } from './secret-endpoint.ts';
 import {
@@ -19,7 +21,6 @@ import {
   compare,
   isApplier,
   recognise,
-  recogniseOther,
   renderSecret,
   renderTrial,
   type SecretObject,
@@ -39,14 +40,6 @@ export interface SecretSinkOptions extends SecretSpec {
 const LOOK_MS = 2_000;
 /** A write that a webhook alters wakes the other writers, whose tries would wake this one: without a pause, for ever. */
 const ALTERED_RETRY_MS = 10_000;
-/**
- * Who deletes a Secret may be about to take away the rights to it, too, as Helm does one after the other with what is
- * configured no longer. What is made again in between would stay behind, and nobody would keep it fresh.
- * Less than the second between two looks, so that the next look makes it.
- */
-const DELETED_MS = 900;
-/** In a roll-out that changes the identity the old pods end when the new ones are ready, which they must be left to become. */
-const SUCCEEDED_MS = 60_000;
 
 /** One Kubernetes Secret, which other writers of the same credential may write, too. */
 export class SecretSink implements Sink {
@@ -114,7 +107,7 @@ export class SecretSink implements Sink {
 
   async inspect(known: readonly Credential[], { signal }: Cancellable): Promise<Inspection> {
     signal.throwIfAborted();
-    return await Promise.resolve(this.#inspect(known));
+    return await Promise.resolve(inspectSecret(this.name, this.#known, known, this.#options));
   }
 
   async watch({ onChange, onTrouble }: SinkListener, { signal }: Cancellable): Promise<void> {
@@ -127,23 +120,6 @@ export class SecretSink implements Sink {
     };
     const explain = (answer: ApiAnswer): SinkError => this.#explain(answer, 'watch');
     await watchForEver(api, this.#endpoint.collection, { catchUp, take, explain, onTrouble }, { signal, clock });
-  }
-
-  #inspect(known: readonly Credential[]): Inspection {
-    const { object, problem } = this.#known;
-    if (problem !== undefined) return { state: 'lacks', problem };
-    if (object === undefined) return lacks('missing', `${this.name} does not exist`, DELETED_MS);
-    for (const credential of known) {
-      const likeness = compare(object, credential, this.#options);
-      if (likeness !== 'other') return { state: likeness === 'same' ? 'holds' : 'marred', credential };
-    }
-    const found = recognise(object, this.#options);
-    const isNews = known.every(({ fingerprint }) => fingerprint !== found?.fingerprint);
-    if (found !== undefined && isNews) return { state: 'shared', found };
-    const other = recogniseOther(object, this.#options);
-    const isNewer = other !== undefined && known.every(({ service }) => other.service.issuedAt > service.issuedAt);
-    const what = isNewer ? 'a newer token of another identity' : 'something else than this credential';
-    return lacks('foreign_content', `${this.name} holds ${what}`, isNewer ? SUCCEEDED_MS : 0);
   }
 
   /** The answer, where the keys belong to other managers. */
@@ -244,8 +220,4 @@ export class SecretSink implements Sink {
   #explain(answer: ApiAnswer, verb = 'patch'): SinkError {
     return toSinkError(verb, this.#target, answer, this.#unspeakable);
   }
-}
-
-function lacks(failure: 'missing' | 'foreign_content', message: string, retryAfterMs: number): Inspection {
-  return { state: 'lacks', problem: new SinkError(failure, message, { retryAfterMs }) };
 }

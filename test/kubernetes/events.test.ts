@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ApiAnswer, ApiRequest } from '../../src/kubernetes/api-server.ts';
+import type { ApiAnswer } from '../../src/kubernetes/answer.ts';
+import type { ApiRequest } from '../../src/kubernetes/api-server.ts';
 import { createEvents } from '../../src/kubernetes/events.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { credentialAt, HOUR_MS, MINUTE_MS, RecordingObserver } from '../support/fakes.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
-import type { ApiAnswer, WatchEvent, WatchHandlers } from '../../src/kubernetes/api-server.ts';
+import type { ApiAnswer } from '../../src/kubernetes/answer.ts';
+import type { WatchEvent, WatchHandlers } from '../../src/kubernetes/api-server.ts';
 import { watchForEver } from '../../src/kubernetes/watch.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 

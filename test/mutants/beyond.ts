@@ -118,7 +118,7 @@ export const BEYOND: readonly Mutant[] = [
   },
   {
     bug: 'a server decides for how long nothing is published',
-    file: 'src/kubernetes/api-server.ts',
+    file: 'src/kubernetes/answer.ts',
     from: 'Math.min(seconds * 1_000, MAX_RETRY_AFTER_MS)',
     to: 'seconds * 1_000',
     test: [
@@ -383,7 +383,7 @@ export const BEYOND: readonly Mutant[] = [
   },
   {
     bug: 'a key without the bare token is left as others have made it',
-    file: 'src/sinks/secret.ts',
+    file: 'src/sinks/inspect-secret.ts',
     from: 'known.every(({ fingerprint }) => fingerprint !== found?.fingerprint);',
     to: 'true;',
     test: [

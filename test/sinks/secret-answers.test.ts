@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ApiAnswer, ApiServer } from '../../src/kubernetes/api-server.ts';
+import type { ApiAnswer } from '../../src/kubernetes/answer.ts';
+import type { ApiServer } from '../../src/kubernetes/api-server.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { renderSecret } from '../../src/sinks/secret-object.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';

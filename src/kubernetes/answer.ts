@@ -1,0 +1,59 @@
+import type { IncomingMessage } from 'node:http';
+
+export interface ApiAnswer {
+  readonly status: number;
+  /** An object of Kubernetes, or its `Status`; undefined where something else answers. */
+  readonly body: unknown;
+  readonly retryAfterMs: number;
+}
+
+/** A Secret holds at most 1 MiB, which is 1.4 as base64, and etcd takes no object above 1.5 MiB. */
+const MAX_ANSWER_BYTES = 2 * 1024 * 1024;
+const TOO_LONG = `it sends more than the ${MAX_ANSWER_BYTES / 1024 ** 2} MiB of the largest Secret`;
+/** Of objects and lists, each of which may take a hundred times its two characters. A large Secret has some thousand. */
+const MAX_NODES = 50_000;
+/** A longer `Retry-After` is cut to this: a proxy under maintenance may ask for an hour, in which a token expires. */
+const MAX_RETRY_AFTER_MS = 60_000;
+
+/** @throws Error for one that is too long */
+export async function toAnswer(response: IncomingMessage): Promise<ApiAnswer> {
+  const body = parse(await readAll(response));
+  return { status: response.statusCode ?? 0, body, retryAfterMs: retryAfterMs(response) };
+}
+
+/** Of a watch, whole. @throws Error for one that is too long */
+export async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
+  let rest = '';
+  for await (const chunk of response.setEncoding('utf8')) {
+    const lines = `${rest}${chunk as string}`.split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > MAX_ANSWER_BYTES) throw new Error(TOO_LONG);
+    yield* lines;
+  }
+}
+
+async function readAll(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response) {
+    size += (chunk as Buffer).length;
+    if (size > MAX_ANSWER_BYTES) throw new Error(TOO_LONG);
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+/** Undefined for what is no JSON, or has more in it than an API server sends. */
+export function parse(text: string): unknown {
+  if (text.split(/[[{]/, MAX_NODES + 1).length > MAX_NODES) return undefined; // no API server sends that
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // a proxy's page, or half a line: nothing of it is worth quoting, and it may hold the token
+  }
+}
+
+function retryAfterMs({ headers }: IncomingMessage): number {
+  const seconds = Number(headers['retry-after']);
+  return seconds > 0 ? Math.min(seconds * 1_000, MAX_RETRY_AFTER_MS) : 0;
+}

@@ -1,0 +1,39 @@
+import { SinkError } from '../credential/errors.ts';
+import type { Credential, Inspection } from '../credential/ports.ts';
+import type { KnownSecret } from './known-secret.ts';
+import { compare, recognise, recogniseOther, type SecretSpec } from './secret-object.ts';
+
+/**
+ * Who deletes a Secret may be about to take away the rights to it, too, as Helm does one after the other with what is
+ * configured no longer. What is made again in between would stay behind, and nobody would keep it fresh.
+ * Less than the second between two looks, so that the next look makes it.
+ */
+const DELETED_MS = 900;
+/** In a roll-out that changes the identity the old pods end when the new ones are ready, which they must be left to become. */
+const SUCCEEDED_MS = 60_000;
+
+/** What a reader of a Secret gets; where that is none of `known`, when it may be repaired. */
+export function inspectSecret(
+  name: string,
+  { object, problem }: Pick<KnownSecret, 'object' | 'problem'>,
+  known: readonly Credential[],
+  spec: SecretSpec,
+): Inspection {
+  if (problem !== undefined) return { state: 'lacks', problem };
+  if (object === undefined) return lacks('missing', `${name} does not exist`, DELETED_MS);
+  for (const credential of known) {
+    const likeness = compare(object, credential, spec);
+    if (likeness !== 'other') return { state: likeness === 'same' ? 'holds' : 'marred', credential };
+  }
+  const found = recognise(object, spec);
+  const isNews = known.every(({ fingerprint }) => fingerprint !== found?.fingerprint);
+  if (found !== undefined && isNews) return { state: 'shared', found };
+  const other = recogniseOther(object, spec);
+  const isNewer = other !== undefined && known.every(({ service }) => other.service.issuedAt > service.issuedAt);
+  const what = isNewer ? 'a newer token of another identity' : 'something else than this credential';
+  return lacks('foreign_content', `${name} holds ${what}`, isNewer ? SUCCEEDED_MS : 0);
+}
+
+function lacks(failure: 'missing' | 'foreign_content', message: string, retryAfterMs: number): Inspection {
+  return { state: 'lacks', problem: new SinkError(failure, message, { retryAfterMs }) };
+}
