@@ -392,6 +392,33 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'an answer that switches protocols is waited for without end',
+    file: 'src/kubernetes/api-server.ts',
+    from: "    sent.on('close', () => reject(new Error('the connection ended without an answer')));\n",
+    to: '',
+    test: [
+      'kubernetes/api-server',
+      'an answer that switches to another protocol (101) is a failure, of a watch too, and keeps nobody waiting',
+    ],
+  },
+  {
+    bug: 'a Secret that a proxy does not find does not exist',
+    file: 'src/sinks/secret.ts',
+    from: '!isNotFound(answer)',
+    to: 'answer.status !== 404',
+    test: ['sinks/secret-answers', 'that a proxy finds nothing (404) does not mean that the Secret is gone'],
+  },
+  {
+    bug: 'a record that was deleted stays away until the next token',
+    file: 'src/sinks/file.ts',
+    from: "        if (await state.isMissing()) return { state: 'marred', credential };\n",
+    to: '',
+    test: [
+      'sinks/state-file',
+      'a record that somebody has deleted is written again with the file that it is about, which holds its token meanwhile',
+    ],
+  },
+  {
     bug: 'whatever is answered is taken for a Secret',
     file: 'src/sinks/secret-object.ts',
     from: 'return isWellFormed ? (value as unknown as SecretObject) : undefined;',
