@@ -215,7 +215,7 @@ export class Publisher {
       return this.#retries.wasOvertaken();
     }
     this.#lastWriteAt = this.#clock.now();
-    if (isRepair) this.#repairs.repaired(this.#clock.monotonic());
+    if (isRepair) this.#repairs.repaired(this.#clock.monotonic(), held === undefined);
     this.#settled(wanted, wanted);
     observer.sinkWritten(credentialName, sink.name, wanted, isRepair);
   }

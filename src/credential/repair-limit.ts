@@ -9,12 +9,13 @@ const MINUTE_MS = 60_000;
  * are readings of the monotonic clock, in milliseconds.
  */
 export class RepairLimit {
-  readonly #repairedAt: number[] = [];
+  #repairs: readonly { readonly at: number; readonly wasLacking: boolean }[] = [];
   #problem: { readonly failure: string; readonly seenAt: number } | undefined;
   #toldAt = -Infinity;
 
-  repaired(now: number): void {
-    this.#repairedAt.push(now);
+  /** `wasLacking`: readers did not get the token. */
+  repaired(now: number, wasLacking: boolean): void {
+    this.#repairs = [...this.#repairs.filter(({ at }) => now - at < MINUTE_MS), { at: now, wasLacking }];
   }
 
   /** The sink is as it should be. */
@@ -22,9 +23,14 @@ export class RepairLimit {
     this.#problem = undefined;
   }
 
-  /** How long the next one has to wait, or 0. Told of each look that finds a problem. */
+  /**
+   * How long the next one has to wait, or 0. Told of each look, with the problem where readers do not get the token: that does
+   * not wait for repairs of what they do not miss.
+   */
   waitMs(problem: SinkError | undefined, now: number): number {
-    return Math.max(this.#limitMs(now), problem === undefined ? 0 : this.#pauseMs(problem, now));
+    if (problem === undefined) return this.#limitMs(this.#repairs, now);
+    const comparable = this.#repairs.filter(({ wasLacking }) => wasLacking);
+    return Math.max(this.#limitMs(comparable, now), this.#pauseMs(problem, now));
   }
 
   /** Whether to tell of it: once a minute is enough. */
@@ -34,11 +40,9 @@ export class RepairLimit {
     return true;
   }
 
-  #limitMs(now: number): number {
-    while (this.#repairedAt[0] !== undefined && now - this.#repairedAt[0] >= MINUTE_MS) this.#repairedAt.shift();
-    const [oldest] = this.#repairedAt;
-    if (oldest === undefined || this.#repairedAt.length < REPAIRS_A_MINUTE) return 0;
-    return MINUTE_MS - (now - oldest);
+  #limitMs(repairs: readonly { readonly at: number }[], now: number): number {
+    const oldest = repairs.at(-REPAIRS_A_MINUTE);
+    return oldest === undefined ? 0 : Math.max(0, MINUTE_MS - (now - oldest.at));
   }
 
   #pauseMs({ failure, retryAfterMs }: SinkError, now: number): number {

@@ -70,6 +70,18 @@ test('a war over a sink that lasts for an hour costs three repairs a minute, and
   assert.ok(reports >= 55 && reports <= 61, `${reports} reports`);
 });
 
+test('a reader who lacks the token does not wait for repairs of what readers do not miss, which are limited, too', async (t) => {
+  const { clock, meddle, publish, recorder, sink } = await startPublisher(t);
+  await publish('one');
+  for (let second = 0; second < 30; second += 1) {
+    sink.isMarred = true;
+    await clock.advance(1_000);
+  }
+  assert.equal(recorder.of('sinkWritten').length, 4);
+  await meddle(undefined);
+  assert.equal(sink.content, 'one');
+});
+
 test('repairs that are further apart are not limited', async (t) => {
   const { clock, meddle, publish, recorder, sink } = await startPublisher(t);
   await publish('one');

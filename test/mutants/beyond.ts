@@ -419,6 +419,16 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'a reader who lacks the token waits for repairs of what readers do not miss',
+    file: 'src/credential/repair-limit.ts',
+    from: 'filter(({ wasLacking }) => wasLacking)',
+    to: 'filter(() => true)',
+    test: [
+      'credential/publisher-repair',
+      'a reader who lacks the token does not wait for repairs of what readers do not miss, which are limited, too',
+    ],
+  },
+  {
     bug: 'whatever is answered is taken for a Secret',
     file: 'src/sinks/secret-object.ts',
     from: 'return isWellFormed ? (value as unknown as SecretObject) : undefined;',

@@ -92,6 +92,8 @@ export class MemorySink implements Sink {
   content: string | undefined;
   recovered: Recovered | undefined;
   failure: SinkError | undefined;
+  /** A reader gets the content, and something else is wrong. */
+  isMarred = false;
   isWatched = false;
   onChange: () => void = () => {};
 
@@ -115,12 +117,15 @@ export class MemorySink implements Sink {
     await Promise.resolve();
     if (this.failure !== undefined) throw this.failure;
     this.content = credential.token.reveal();
+    this.isMarred = false;
     this.written.push(credential);
   }
 
   async inspect(known: readonly Credential[]): Promise<Inspection> {
     const credential = known.find(({ token }) => token.reveal() === this.content);
-    if (credential !== undefined) return await Promise.resolve({ state: 'holds', credential });
+    if (credential !== undefined) {
+      return await Promise.resolve({ state: this.isMarred ? 'marred' : 'holds', credential });
+    }
     const code = this.content === undefined ? 'missing' : 'foreign_content';
     return { state: 'lacks', problem: new SinkError(code, `${this.name} is ${code}`) };
   }
