@@ -148,7 +148,15 @@ The file overrides defaults, the environment overrides the file, flags override 
 
 [configuration.schema.json](configuration.schema.json) is the JSON Schema of the file, for editors. The command \`schema\` prints it, too.`;
 
-const FILE = `One YAML (or JSON) document in UTF-8, at most 1 MiB. Durations are a whole number and one unit: \`90s\`, \`15m\`, \`1h\`.`;
+const FILE = `One YAML (or JSON) document in UTF-8, at most 1 MiB. Durations are a whole number and one unit: \`90s\`, \`15m\`, \`1h\`.
+
+A change of the file is noticed within five seconds, also behind the links of a ConfigMap volume, and takes effect as a whole:
+
+- If anything is wrong with it, or the file stays away for five seconds, nothing changes. The log says why, and \`lakebase_credential_config_last_reload_successful\` is 0.
+- Valid tokens are kept, and written at once to the files and Secrets that are configured now. Only a credential that is new, or has another \`name\`, \`endpoint\` or \`instance\`, is minted.
+- A changed \`ttl\` counts from the next refresh on.
+- Files and Secrets that are no longer configured are left as they are.
+- \`http\`, and the environment, need a restart.`;
 
 const CONTENTS: Readonly<Record<Format, string>> = {
   pgpass: 'one line `host:port:*:user:token`, `:` and `\\` escaped, the port `*` if it is not set; mode 0600 only',
