@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { median } from '../bench/table.ts';
 import { type Stopped, stopSignal } from '../src/platform/signals.ts';
@@ -41,6 +41,11 @@ const REPORTERS = [
 interface Running {
   readonly env?: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
+}
+
+/** Tests of Secrets wait long for tokens to expire, those of the chart compute: what waits begins first, or it would run on alone. */
+function turnOf(name: string): number {
+  return ['secrets', 'chart'].indexOf(dirname(name));
 }
 
 function report(line: string): void {
@@ -133,7 +138,8 @@ async function main(): Promise<number> {
   const signal = stopSignal();
   if (values.install && whyNotOwn === undefined) await requireTools({ installs: true });
   const all = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.test.ts'));
-  const files = positionals.length > 0 ? positionals : all.map((name) => join(folder, name));
+  const inTurn = all.toSorted((one, other) => turnOf(one) - turnOf(other));
+  const files = positionals.length > 0 ? positionals : inTurn.map((name) => join(folder, name));
   const why = await whyNoPods();
   // Where there can be none, each file says why.
   if (why !== undefined) report(`tests are skipped: ${why}`);
