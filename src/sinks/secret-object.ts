@@ -137,7 +137,9 @@ function isOtherwiseConfigured(object: SecretObject, { fingerprint }: Credential
   const { managedFields = [] } = object.metadata;
   const { fieldsV1 } = managedFields.find(({ manager }) => manager === fieldManagerOf(spec)) ?? {};
   const applied = isRecord(fieldsV1) ? fieldsV1['f:data'] : undefined;
-  const isApplied = (key: string): boolean => isRecord(applied) && Object.hasOwn(applied, `f:${key}`);
+  // What a webhook takes away on the way stands among the fields all the same.
+  const isApplied = (key: string): boolean =>
+    isRecord(applied) && Object.hasOwn(applied, `f:${key}`) && Object.hasOwn(object.data ?? {}, key);
   return Object.keys(spec.data).every(isApplied) && recognise(object, spec)?.fingerprint === fingerprint;
 }
 

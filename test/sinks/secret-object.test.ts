@@ -115,6 +115,9 @@ test('what an earlier configuration says of the connection is only marred, what 
   assert.equal(compare(managedBy(ours, 'password', 'pgpass'), one, SPEC), 'other');
   assert.equal(compare(managedBy('kubectl-edit', 'password', 'pgpass', 'uri'), one, SPEC), 'other');
   assert.equal(compare(before, one, SPEC), 'other');
+  const { uri: _, ...data } = published().data!;
+  const bereft = { ...managedBy(ours, 'password', 'pgpass', 'uri'), data };
+  assert.equal(compare(bereft, one, SPEC), 'other', 'a webhook has taken a key away');
 });
 
 test('what a person has told Reloader and Argo CD is not ours any more', () => {
