@@ -147,7 +147,8 @@ export class ApiServer {
     for (const { freeSockets } of [this.#https, this.#http]) {
       for (const socket of Object.values(freeSockets).flat()) socket?.destroy();
     }
-    if (stateOf(this.#kubeconfig) !== this.#state) this.#connect = undefined;
+    const state = stateOf(this.#kubeconfig);
+    if (state !== undefined && state !== this.#state) this.#connect = undefined;
   }
 
   #start({ server, options }: Access, request: ApiRequest) {

@@ -51,14 +51,14 @@ export async function openConnection(kubeconfig: string | undefined): Promise<Co
   return connect;
 }
 
-/** Tells a kubeconfig from what it was before; undefined where there is none. */
+/** Tells a kubeconfig from what it was before; undefined where there is none, or none any more. */
 export function stateOf(path: string | undefined): string | undefined {
   if (path === undefined) return undefined;
   try {
     const { ino, mtimeMs } = statSync(path);
     return `${ino} ${mtimeMs}`;
   } catch {
-    return undefined; // reading it will tell why
+    return undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile, rm } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -76,6 +76,16 @@ test('a kubeconfig that names another server by now is read again when the old o
   await writeFile(kubeconfig, await readFile(successor.kubeconfig));
   await assert.rejects(ask(), { failure: 'unreachable' });
   assert.equal(await ask(), 200);
+});
+
+test('a kubeconfig that was removed after it was read is used on, also after a request that failed', async (t) => {
+  const { api, kubeconfig } = await clientOf(t, ({ url }, response) => url === '/' && response.end('{}'));
+  const ask = async (path: string) =>
+    (await api.request({ method: 'GET', path, timeoutMs: 200, signal: t.signal })).status;
+  assert.equal(await ask('/'), 200);
+  await rm(kubeconfig);
+  await assert.rejects(ask('/never'), { failure: 'unreachable' });
+  assert.equal(await ask('/'), 200);
 });
 
 test('a request is sent again, once, where the server closes a connection that was kept alive', async (t) => {
