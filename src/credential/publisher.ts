@@ -173,7 +173,7 @@ export class Publisher {
       return this.#settled(wanted, held);
     }
     const isRepair = this.#settledFor?.fingerprint === wanted.fingerprint;
-    if (isRepair && this.#mustWait(inspected)) return;
+    if (isRepair && this.#mustWait(inspected)) return this.#retries.postpone();
     if (this.#retries.failure !== undefined && this.#retries.isTooSoon(this.#hasChanged)) return;
     await this.#write(wanted, held, isRepair, { signal });
   }

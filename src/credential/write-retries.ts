@@ -52,6 +52,11 @@ export class WriteRetries {
     this.#retryAt = this.#triedAt + LEAST_MS;
   }
 
+  /** It is due, and still not to be done: not before the next look, or nothing would be done but looking. */
+  postpone(): void {
+    this.#retryAt = Math.max(this.#retryAt, this.#clock.monotonic() + LEAST_MS);
+  }
+
   succeeded(): void {
     this.#failures = 0;
     this.#failure = undefined;

@@ -82,6 +82,27 @@ test('a reader who lacks the token does not wait for repairs of what readers do 
   assert.equal(sink.content, 'one');
 });
 
+test('a repair that has failed and must wait then, for what readers do not miss, is looked at once a second', async (t) => {
+  const { clock, meddle, publish, sink } = await startPublisher(t);
+  await publish('one');
+  for (let second = 0; second < 30; second += 1) {
+    sink.isMarred = true;
+    await clock.advance(1_000);
+  }
+  sink.failure = FULL;
+  await meddle(undefined);
+  sink.isMarred = true;
+  await meddle('one');
+  let looks = 0;
+  const inspect = sink.inspect.bind(sink);
+  sink.inspect = async (known) => {
+    looks += 1;
+    return await inspect(known);
+  };
+  await clock.advance(10_000);
+  assert.ok(looks <= 11, `${looks} looks in ten seconds`);
+});
+
 test('repairs that are further apart are not limited', async (t) => {
   const { clock, meddle, publish, recorder, sink } = await startPublisher(t);
   await publish('one');
