@@ -1,19 +1,15 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import * as fc from 'fast-check';
 import { SinkError } from '../../src/credential/errors.ts';
-import { ApiServer } from '../../src/kubernetes/api-server.ts';
+import type { ApiServer } from '../../src/kubernetes/api-server.ts';
 import { deniedVerbs } from '../../src/kubernetes/access.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
 import { renderSecret, type SecretSpec } from '../../src/sinks/secret-object.ts';
 import { connection, credentialOf, identity } from '../fixtures/sink-credentials.ts';
+import { clientFor } from '../support/api-client.ts';
 import { damaged, everythingOf, jwt, printableToken, property } from '../support/fuzz.ts';
 
 const SPEC: SecretSpec = {
@@ -42,26 +38,12 @@ async function before(t: TestContext): Promise<void> {
   const server = createServer((request, response) => {
     request.resume();
     answer(response, script.length > 1 ? script.shift()! : script[0]!);
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  });
   t.after(() => {
     server.closeAllConnections();
     server.close();
   });
-  const directory = await mkdtemp(join(tmpdir(), 'fuzz-'));
-  t.after(() => rm(directory, { recursive: true }));
-  const kubeconfig = join(directory, 'kubeconfig');
-  const { port } = server.address() as AddressInfo;
-  await writeFile(
-    kubeconfig,
-    JSON.stringify({
-      clusters: [{ name: 'test', cluster: { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true } }],
-      users: [{ name: 'user', user: {} }],
-      contexts: [{ name: 'test', context: { cluster: 'test', user: 'user' } }],
-      'current-context': 'test',
-    }),
-  );
-  api = new ApiServer(kubeconfig, 'fuzz');
+  ({ api } = await clientFor(t, server));
   await api.prepare(t);
 }
 

@@ -1,13 +1,10 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { createServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import * as fc from 'fast-check';
 import { SinkError } from '../../src/credential/errors.ts';
-import { ApiServer, type WatchEvent } from '../../src/kubernetes/api-server.ts';
+import type { ApiServer, WatchEvent } from '../../src/kubernetes/api-server.ts';
+import { clientFor } from '../support/api-client.ts';
 import { property } from '../support/fuzz.ts';
 
 /** What one connection gets: pieces that arrive one by one, and then its end. */
@@ -26,26 +23,12 @@ async function before(t: TestContext): Promise<void> {
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => {}).once('data', () => void send(socket, wire));
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  });
   t.after(() => {
     for (const socket of sockets) socket.destroy();
     server.close();
   });
-  const directory = await mkdtemp(join(tmpdir(), 'fuzz-'));
-  t.after(() => rm(directory, { recursive: true }));
-  const kubeconfig = join(directory, 'kubeconfig');
-  const { port } = server.address() as AddressInfo;
-  await writeFile(
-    kubeconfig,
-    JSON.stringify({
-      clusters: [{ name: 'c', cluster: { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true } }],
-      users: [{ name: 'u', user: {} }],
-      contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
-      'current-context': 'c',
-    }),
-  );
-  api = new ApiServer(kubeconfig, 'fuzz');
+  ({ api } = await clientFor(t, server));
 }
 
 async function send(socket: Socket, { pieces, end }: Wire): Promise<void> {

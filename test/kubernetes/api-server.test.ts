@@ -1,40 +1,20 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { readFile, writeFile, rm } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test, type TestContext } from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
-import { ApiServer, type WatchEvent } from '../../src/kubernetes/api-server.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
-
-interface Client {
-  readonly api: ApiServer;
-  readonly kubeconfig: string;
-}
+import type { WatchEvent } from '../../src/kubernetes/api-server.ts';
+import { type Client, clientFor } from '../support/api-client.ts';
 
 /** A client of whatever answers; it logs in with the token in the kubeconfig. */
 async function clientOf(t: TestContext, answer: RequestListener): Promise<Client> {
-  const server = createServer(answer).listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  const server = createServer(answer);
   t.after(() => {
     server.closeAllConnections();
     server.close();
   });
-  const kubeconfig = join(await temporaryDirectory(t), 'kubeconfig');
-  const { port } = server.address() as AddressInfo;
-  await writeFile(
-    kubeconfig,
-    JSON.stringify({
-      'current-context': 'c',
-      contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
-      clusters: [{ name: 'c', cluster: { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true } }],
-      users: [{ name: 'u', user: { token: 'first' } }],
-    }),
-  );
-  return { api: new ApiServer(kubeconfig, 'test'), kubeconfig };
+  return await clientFor(t, server);
 }
 
 test('a server that asks for time gets it, but no more than a minute: a token may expire meanwhile', async (t) => {

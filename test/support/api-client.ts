@@ -1,0 +1,28 @@
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import type { AddressInfo, Server } from 'node:net';
+import { join } from 'node:path';
+import { ApiServer } from '../../src/kubernetes/api-server.ts';
+import { type Cleanup, temporaryDirectory } from './sidecar-wait.ts';
+
+export interface Client {
+  readonly api: ApiServer;
+  readonly kubeconfig: string;
+}
+
+/** A client of a server in the place of the API server, without TLS. Whoever made the server ends it. */
+export async function clientFor(t: Cleanup, server: Server): Promise<Client> {
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  const kubeconfig = join(await temporaryDirectory(t), 'kubeconfig');
+  await writeFile(
+    kubeconfig,
+    JSON.stringify({
+      'current-context': 'c',
+      contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+      clusters: [{ name: 'c', cluster: { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true } }],
+      users: [{ name: 'u', user: { token: 'first' } }],
+    }),
+  );
+  return { api: new ApiServer(kubeconfig, 'test'), kubeconfig };
+}
