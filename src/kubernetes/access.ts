@@ -1,6 +1,5 @@
-import { SinkError } from '../credential/errors.ts';
 import type { Cancellable } from '../credential/ports.ts';
-import { type Target, toSinkError } from './api-errors.ts';
+import { strangeAnswer, type Target, toSinkError } from './api-errors.ts';
 import type { ApiServer } from './api-server.ts';
 
 /** What keeping one Secret takes; `create` only makes one that is not there. */
@@ -28,8 +27,5 @@ async function may(api: ApiServer, verb: string, target: Target, { signal }: Can
   const allowed = (answer.body as { readonly status?: { readonly allowed?: unknown } } | null | undefined)?.status
     ?.allowed;
   if (typeof allowed === 'boolean') return allowed;
-  throw new SinkError(
-    'unreachable',
-    `what answers (${answer.status}) in the place of the API server knows no permissions`,
-  );
+  throw strangeAnswer(answer, 'permissions');
 }

@@ -61,6 +61,11 @@ export function toSinkError(
   });
 }
 
+/** Of an answer that is not refused, and in which what every API server answers is missing. */
+export function strangeAnswer({ status }: ApiAnswer, missing: string): SinkError {
+  return new SinkError('unreachable', `what answers (${status}) in the place of the API server knows no ${missing}`);
+}
+
 /** Names the verbs, the resource and the object, and the rule that allows them, as YAML in one line. */
 export function missingRule(verbs: readonly string[], target: Target, user = 'this process'): SinkError {
   const rule = ruleFor(target);

@@ -52,12 +52,10 @@ export class FileSink implements Sink {
 
   async prepare({ signal }: Cancellable): Promise<void> {
     signal.throwIfAborted();
-    const { path, state } = this.#options;
+    const { path } = this.#options;
     try {
       await makeDirectory(dirname(path));
-      await refuseUnfitTarget(path);
-      await state.refuseUnfit();
-      await probeDirectory(path);
+      await this.#probe();
     } catch (error) {
       const sinkError = await toSinkError(error, 'write', path);
       // A disk that is full now may have room when there is something to write.
@@ -67,16 +65,14 @@ export class FileSink implements Sink {
 
   async examine({ signal }: Cancellable): Promise<string> {
     signal.throwIfAborted();
-    const { path, mode, state } = this.#options;
+    const { path, mode } = this.#options;
     try {
       const missing = await findMissing(dirname(path));
       if (missing !== undefined) {
         await probeDirectory(missing); // what is permitted may be impossible all the same, for root in /proc above all
         return `${dirname(path)} does not exist yet and can be made in ${dirname(missing)}`;
       }
-      await refuseUnfitTarget(path);
-      await state.refuseUnfit();
-      await probeDirectory(path);
+      await this.#probe();
       return `can be written with mode ${octal(mode)}; ${await ownershipOf(dirname(path))}`;
     } catch (error) {
       throw await toSinkError(error, 'write', path);
@@ -137,6 +133,14 @@ export class FileSink implements Sink {
   async watch({ onChange }: SinkListener, { signal }: Cancellable): Promise<void> {
     const { path, watch } = this.#options;
     await watch(path, onChange, { signal });
+  }
+
+  /** @throws SinkError where the file or its record cannot be put, or an error of the operating system */
+  async #probe(): Promise<void> {
+    const { path, state } = this.#options;
+    await refuseUnfitTarget(path);
+    await state.refuseUnfit();
+    await probeDirectory(path);
   }
 
   /** @throws SinkError where a client would not read the file, or an error of the operating system */

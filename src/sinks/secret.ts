@@ -8,6 +8,7 @@ import {
   isNotFound,
   missingRule,
   quotable,
+  strangeAnswer,
   type Target,
   toSinkError,
 } from '../kubernetes/api-errors.ts';
@@ -193,12 +194,10 @@ export class SecretSink implements Sink {
     return error;
   }
 
-  #learn({ body, status }: ApiAnswer): void {
-    const object = asSecret(body);
+  #learn(answer: ApiAnswer): void {
+    const object = asSecret(answer.body);
     if (object !== undefined) return this.#known.present(object);
-    throw this.#stillUnknown(
-      new SinkError('unreachable', `what answers (${status}) in the place of the API server knows no Secrets`),
-    );
+    throw this.#stillUnknown(strangeAnswer(answer, 'Secrets'));
   }
 
   /** @throws SinkError where the Secret is not what was applied: a webhook may change anything on its way */
