@@ -4,15 +4,13 @@ import { MintError } from '../../../src/credential/errors.ts';
 import { eventually } from '../../support/sidecar-wait.ts';
 import type { Sidecar } from '../../support/sidecar.ts';
 import { SharedCleanup, story } from '../support/pods-story.ts';
-import { readObject } from '../support/read-api.ts';
+import { LOOK_MS, readObject } from '../support/read-api.ts';
 import { whyNotBuilt } from './api-server.ts';
 import { annotation, assertFrugal, ruleFor, SECRET, SecretsWorld, type Account } from './world.ts';
 
 const ROTATIONS = 30;
 /** Half of it is left when a refresh is due: where all these tests share two slow cores, a mint can take seconds. */
 const LIFETIME_MS = 12_000;
-/** Between two looks: more of them would keep a CPU busy that others need. */
-const LOOK_MS = 200;
 const REFRESH = { at: 0.5, jitter: 0, floor: '1s' };
 
 interface ClusterEvent {

@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { eventually, undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
+import { LOOK_MS } from '../support/read-api.ts';
 import { kubeconfigFor, whyNotBuilt } from './api-server.ts';
 import { SECRET, SecretsWorld } from './world.ts';
 
@@ -29,7 +30,7 @@ test('a watch of a Secret that has died without a word is renewed within two min
   const from = performance.now();
   await eventually('it is there again', async () => (await world.read()) === token, {
     withinMs: 120_000,
-    everyMs: 200,
+    everyMs: LOOK_MS,
   });
   const tookMs = performance.now() - from;
   t.diagnostic(`after ${(tookMs / 1_000).toFixed()} s`);

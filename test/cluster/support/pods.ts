@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { eventually, undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
 import type { Cluster } from '../cluster.ts';
-import { readObject } from './read-api.ts';
+import { LOOK_MS, readObject } from './read-api.ts';
 
 export interface ContainerState {
   readonly running?: { readonly startedAt: string };
@@ -36,9 +36,6 @@ export const SIDECAR = 'lakebase-credential';
 
 /** Until pods run: images of hundreds of megabytes are read, and the machine may have other things to do. */
 const START_MS = 120_000;
-
-/** At what the API server knows of a pod. */
-const LOOK_MS = 200;
 
 /** For looks that each run kubectl: more of them would keep a CPU busy that the pods need. */
 export const BY_KUBECTL = { withinMs: 60_000, everyMs: 500 } as const;

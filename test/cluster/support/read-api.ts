@@ -4,6 +4,8 @@ import { request, type RequestOptions } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 
+/** Between two looks at what lasts longer: more of them would keep a CPU busy that others need. */
+export const LOOK_MS = 200;
 const TIMEOUT_MS = 10_000;
 
 /**
