@@ -165,9 +165,11 @@ export class Publisher {
     }
     const inspected = await this.#inspect({ signal });
     const held = inspected.state === 'lacks' ? undefined : inspected.credential;
-    if (held !== undefined && this.isShared) this.#options.onFound(held); // which may change what is wanted
+    const before = this.#wanted;
+    if (held !== undefined && this.isShared) this.#options.onFound(held);
     const wanted = this.#wanted;
-    if (wanted === undefined) return;
+    // What was adopted just now was not compared with what is configured: for that publish() has rung for another look.
+    if (wanted === undefined || wanted !== before) return;
     const isHeld = held?.fingerprint === wanted.fingerprint;
     if (held !== undefined && (isHeld ? inspected.state === 'holds' : this.#mayStay(held, wanted))) {
       return this.#settled(wanted, held);

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
-import { HOUR_MS, MINUTE_MS } from '../support/fakes.ts';
+import { credentialAt, HOUR_MS, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
+import { World } from '../support/keeping.ts';
 import { startPublisher } from '../support/publishing.ts';
+import { SharedPlace } from '../support/shared-sink.ts';
 
 const FULL = new SinkError('no_space', 'no space left');
 
@@ -162,3 +164,36 @@ test('what the sink wants to be left for a minute is repaired after it, which is
   await publish('two');
   assert.equal(sink.content, 'two');
 });
+
+for (const adopts of [true, false]) {
+  const what = adopts ? 'that is adopted' : 'that is minted beside one of an earlier run';
+  test(`a token ${what} is not published before a Secret says of the connection what is configured, however late another one answers`, async (t) => {
+    const world = new World();
+    const { clock, recorder } = world;
+    const [place, silent] = [new SharedPlace(), new SharedPlace()];
+    place.put(credentialAt(clock, 'theirs'));
+    await clock.advance(MINUTE_MS);
+    const [sink, other] = [place.sink(), silent.sink()];
+    other.look = async () => await clock.sleep(2_000, t);
+    let isAsConfigured = false;
+    const [inspect, write] = [sink.inspect.bind(sink), sink.write.bind(sink)];
+    sink.inspect = async (known) => {
+      const inspection = await inspect(known);
+      if (inspection.state !== 'holds' || isAsConfigured) return inspection;
+      return { state: 'marred', credential: inspection.credential };
+    };
+    sink.write = async (credential) => {
+      await write(credential);
+      isAsConfigured = true;
+    };
+    const keeper = world.add(new ScriptedMinter(clock), { sinks: [sink, other], adopts });
+    let wasAsConfigured: boolean | undefined;
+    void keeper.published().then(() => (wasAsConfigured = isAsConfigured));
+    world.run(t);
+    await clock.advance(10_000);
+    assert.equal(wasAsConfigured, true);
+    assert.equal(place.content?.token.reveal(), adopts ? 'theirs' : 'token-1');
+    const repairs = recorder.of('sinkWritten').filter(([, , , isRepair]) => isRepair);
+    assert.deepEqual(repairs, []);
+  });
+}
