@@ -45,7 +45,8 @@ Options:
 
 Exit codes:
   0 done; run also when a signal has stopped it, the others then end with 128 and its number
-  64 wrong usage   69 not available: the CLI, the workspace, the port, or standard output; check, if anything fails
+  64 wrong usage   69 not available: the CLI, the workspace, the port, or standard output; once, if it is not done in
+  time; check, if anything fails
   73 a sink cannot be written   78 bad configuration   1 a bug in this program
 `;
 
@@ -103,7 +104,7 @@ async function dispatch({ command, values }: Invocation, terminal: Terminal & Ca
     }
     case 'once': {
       const { once } = await import('./commands/once.ts');
-      await once({ config: await load(), timeout: values.timeout, signal });
+      await once({ load, timeout: values.timeout, signal });
       return 0;
     }
     case 'run': {

@@ -2,7 +2,7 @@ import { tmpdir } from 'node:os';
 import { App } from '../app.ts';
 import { parseDuration } from '../config/duration.ts';
 import type { Config } from '../config/load.ts';
-import { SinkError, SinksError, StartupError, UsageError, withRemedy } from '../credential/errors.ts';
+import { SinksError, StartupError, UsageError, withRemedy } from '../credential/errors.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import type { CredentialStatus } from '../credential/status.ts';
 import { runAll } from '../credential/tasks.ts';
@@ -18,14 +18,16 @@ const TIMEOUT = '60s';
 class Done extends Error {}
 
 export interface OnceOptions extends Cancellable {
-  readonly config: Config;
+  readonly load: () => Promise<Config>;
   readonly timeout: string | undefined;
 }
 
 /** Mints and writes every credential once. @throws StartupError or SinksError when that takes too long */
-export async function once({ config, timeout = TIMEOUT, signal }: OnceOptions): Promise<void> {
+export async function once({ load, timeout = TIMEOUT, signal }: OnceOptions): Promise<void> {
   const timeoutMs = parseDuration(timeout);
   if (timeoutMs === undefined) throw new UsageError(`--timeout "${timeout}" is no duration such as 90s, 15m or 1h`);
+  if (timeoutMs === 0) throw new UsageError(`--timeout "${timeout}" leaves no time to mint`);
+  const config = await load();
   findCommand(config.minter.cli.command, config.childEnvironment['PATH'] ?? '');
   const observer = createObserver({
     log: startLog(config),
@@ -46,30 +48,28 @@ export async function once({ config, timeout = TIMEOUT, signal }: OnceOptions): 
   });
 }
 
-/** Undefined where the last sink was written just now. */
+/** A sink that cannot be written says more than what has had too little time. Undefined where the last was written just now. */
 export function whyUnfinished(
   statuses: readonly CredentialStatus[],
   timeout: string,
 ): StartupError | SinksError | undefined {
-  const unpublished = statuses.flatMap(({ current, sinks }) =>
-    current === undefined
-      ? []
-      : sinks.flatMap(({ name, failure, holding }) => {
-          if (failure !== undefined) return [failure.error]; // says more than what it lacks
-          if (holding.state === 'lacks') return [holding.problem];
-          return holding.credential.fingerprint === current.fingerprint ? [] : [tooSlow(name, timeout)];
-        }),
-  );
-  if (unpublished.length > 0) return new SinksError(unpublished);
   const missing = statuses.filter(({ current }) => current === undefined);
-  if (missing.length === 0) return undefined;
-  const reasons = missing.map(({ name, lastFailure }) =>
-    lastFailure === undefined ? `${name}: no answer` : withRemedy(`${name}: ${lastFailure.code}`, lastFailure.remedy),
+  const sinks = statuses.flatMap(({ current, sinks }) =>
+    current === undefined ? [] : sinks.map((sink) => ({ ...sink, wanted: current.fingerprint })),
   );
-  return new StartupError(`not every credential was minted within ${timeout}\n${reasons.join('\n')}`);
-}
-
-function tooSlow(sink: string, timeout: string): SinkError {
-  const remedy = 'give it longer with --timeout';
-  return new SinkError('unknown', `${sink} was not written within ${timeout}`, { remedy });
+  const failures = sinks.flatMap(({ failure }) => (failure === undefined ? [] : [failure.error]));
+  if (failures.length > 0) return new SinksError(failures);
+  const reasons = [
+    ...missing.map(({ name, lastFailure }) =>
+      lastFailure === undefined ? `${name}: no answer` : withRemedy(`${name}: ${lastFailure.code}`, lastFailure.remedy),
+    ),
+    ...sinks.flatMap(({ name, wanted, holding }) => {
+      if (holding.state === 'lacks') return [withRemedy(holding.problem.message, holding.problem.remedy)];
+      const isWritten = holding.credential.fingerprint === wanted;
+      return isWritten ? [] : [withRemedy(`${name} holds another token still`, 'give it longer with --timeout')];
+    }),
+  ];
+  if (reasons.length === 0) return undefined;
+  const done = missing.length > 0 ? 'credential was minted' : 'sink was written';
+  return new StartupError(`not every ${done} within ${timeout}\n${reasons.join('\n')}`);
 }

@@ -3,10 +3,12 @@ import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { whyUnfinished } from '../../src/commands/once.ts';
+import { SinkError } from '../../src/credential/errors.ts';
+import type { CredentialStatus } from '../../src/credential/status.ts';
 import { allGone, hangingCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
 import { runCommand, spawnRun } from '../support/sidecar.ts';
-import { credentialWith, holding, statusWith } from '../support/statuses.ts';
+import { credentialWith, holding, lacking, NOW, statusWith } from '../support/statuses.ts';
 
 testWithEachCli('once mints, writes every file, promises no refresh, and ends with 0', async (t, cli) => {
   const workspace = await workspaceFor(t);
@@ -91,8 +93,19 @@ test('once whose last file is written at its time-out has a reason to fail, or n
   const unwritten = statusWith({ sinks: [holding(credentialWith({ token: 'of an earlier run' }))] });
   assert.equal(
     whyUnfinished([statusWith(), unwritten], '2s')?.message,
-    'file:/run/lakebase/pgpass was not written within 2s\n→ give it longer with --timeout',
+    'not every sink was written within 2s\nfile:/run/lakebase/pgpass holds another token still\n→ give it longer with --timeout',
   );
+});
+
+test('once is not in time (69) where a sink is only slow, and cannot write (73) where one has failed, whatever else is missing', () => {
+  const name = 'secret:apps/lakebase';
+  const slow = lacking('unreachable', `${name} was not looked at yet`, name);
+  const error = new SinkError('no_space', 'no space left');
+  const failed = { ...lacking('missing', 'there is no file'), failure: { error, at: NOW, retryAt: NOW } };
+  const codeOf = (...statuses: CredentialStatus[]) => whyUnfinished(statuses, '2s')?.code;
+  assert.equal(codeOf(statusWith({ sinks: [slow] })), 'startup');
+  assert.equal(codeOf(statusWith({ current: undefined }), statusWith({ sinks: [slow] })), 'startup');
+  assert.equal(codeOf(statusWith({ current: undefined }), statusWith({ sinks: [slow, failed] })), 'sinks');
 });
 
 test('a signal ends once with 128 and its number', { timeout: 30_000 }, async (t) => {
