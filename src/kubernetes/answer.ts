@@ -53,7 +53,10 @@ export function parse(text: string): unknown {
   }
 }
 
+/** Seconds, or a date, which counts by the clock of who sends it only. */
 function retryAfterMs({ headers }: IncomingMessage): number {
-  const seconds = Number(headers['retry-after']);
-  return seconds > 0 ? Math.min(seconds * 1_000, MAX_RETRY_AFTER_MS) : 0;
+  const { date = '', 'retry-after': asked = '' } = headers;
+  const seconds = Number(asked);
+  const ms = Number.isNaN(seconds) ? Date.parse(asked) - Date.parse(date) : seconds * 1_000;
+  return ms > 0 ? Math.min(ms, MAX_RETRY_AFTER_MS) : 0;
 }

@@ -29,6 +29,27 @@ test('a server that asks for time gets it, but no more than a minute: a token ma
   assert.deepEqual(waits, [7_000, 60_000, 60_000, 60_000, 0, 0, 0]);
 });
 
+test('a server may ask for time until a date, which counts by its own clock', async (t) => {
+  const asked = [
+    ['Sun, 06 Nov 1994 08:49:37 GMT', 'Sun, 06 Nov 1994 08:49:30 GMT'],
+    ['Sun, 06 Nov 1994 09:49:37 GMT', 'Sun, 06 Nov 1994 08:49:37 GMT'],
+    ['Sun, 06 Nov 1994 08:49:37 GMT', 'Sun, 06 Nov 1994 08:49:38 GMT'],
+    ['Sun, 06 Nov 1994 08:49:37 GMT', 'today'],
+    ['Fri, 31 Dec 9999 23:59:59 GMT', undefined],
+  ] as const;
+  const { api } = await clientOf(t, (request, response) => {
+    const [until, date] = asked[Number(request.url!.slice(1))]!;
+    response.sendDate = false;
+    response.writeHead(429, { 'retry-after': until, ...(date !== undefined && { date }) }).end('{}');
+  });
+  const waits: number[] = [];
+  for (const index of asked.keys()) {
+    const { retryAfterMs } = await api.request({ method: 'GET', path: `/${index}`, signal: t.signal });
+    waits.push(retryAfterMs);
+  }
+  assert.deepEqual(waits, [7_000, 60_000, 0, 0, 0]);
+});
+
 test('a token that was rotated is read again when the old one is refused, and once only', async (t) => {
   const seen: (string | undefined)[] = [];
   const { api, kubeconfig } = await clientOf(t, ({ headers: { authorization } }, response) => {

@@ -119,8 +119,8 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'a server decides for how long nothing is published',
     file: 'src/kubernetes/answer.ts',
-    from: 'Math.min(seconds * 1_000, MAX_RETRY_AFTER_MS)',
-    to: 'seconds * 1_000',
+    from: 'Math.min(ms, MAX_RETRY_AFTER_MS)',
+    to: 'ms',
     test: [
       'kubernetes/api-server',
       'a server that asks for time gets it, but no more than a minute: a token may expire meanwhile',
