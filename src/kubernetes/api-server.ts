@@ -70,7 +70,7 @@ export class ApiServer {
     } catch (error) {
       signal.throwIfAborted();
       this.#distrust();
-      throw this.#unreachable(error, deadline.aborted ? `no answer within ${timeoutMs / 1_000} s` : undefined);
+      throw this.#unreachable(error, deadline.aborted ? tooSlow(timeoutMs) : undefined);
     }
   }
 
@@ -79,18 +79,24 @@ export class ApiServer {
     path: string,
     query: Query,
     { onOpen, onEvent }: WatchHandlers,
-    { signal }: Cancellable,
+    { signal, timeoutMs = TIMEOUT_MS }: Pick<ApiRequest, 'signal' | 'timeoutMs'>,
   ): Promise<ApiAnswer | undefined> {
+    // Until it has begun, or is refused, it is a request like others.
+    const opening = new AbortController();
+    const deadline = AbortSignal.timeout(timeoutMs);
+    const giveUp = (): void => opening.abort();
+    deadline.addEventListener('abort', giveUp, { once: true });
     const timing = { watch: 'true', allowWatchBookmarks: 'true', timeoutSeconds: `${WATCH_SECONDS}` };
     try {
       const response = await this.#authorized({
         method: 'GET',
         path,
         query: { ...query, ...timing },
-        signal,
+        signal: AbortSignal.any([signal, opening.signal]),
         isAlone: true,
       });
       if (response.statusCode !== 200) return await toAnswer(response);
+      deadline.removeEventListener('abort', giveUp);
       onOpen();
       for await (const line of linesOf(response)) {
         const event = parse(line);
@@ -100,7 +106,7 @@ export class ApiServer {
     } catch (error) {
       signal.throwIfAborted();
       this.#distrust();
-      throw this.#unreachable(error);
+      throw this.#unreachable(error, opening.signal.aborted ? tooSlow(timeoutMs) : undefined);
     }
   }
 
@@ -193,6 +199,10 @@ export class ApiServer {
     const words = reason ?? codeOf(error) ?? error.message;
     return new SinkError('unreachable', `the API server${this.#address} cannot be reached: ${words}`, { cause: error });
   }
+}
+
+function tooSlow(timeoutMs: number): string {
+  return `no answer within ${timeoutMs / 1_000} s`;
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -155,6 +155,34 @@ test('a watch that is refused has not begun, and its answer is returned', async 
   assert.deepEqual([opened, result], [0, { status: 403, body: { kind: 'Status' }, retryAfterMs: 0 }]);
 });
 
+for (const [what, begin] of Object.entries({
+  'the refusal of a watch': 'HTTP/1.1 503 Unavailable\r\nContent-Length: 1000000\r\n\r\n',
+  'the head of the answer to a watch': 'HTTP/1.1 200 OK\r\nX: ',
+})) {
+  test(`${what} that comes drop by drop is waited for no longer than any answer`, { timeout: 10_000 }, async (t) => {
+    const { api } = await clientOf(t, ({ socket }) => {
+      socket.write(begin);
+      const dripping = setInterval(() => socket.write('x'), 5);
+      socket.on('close', () => clearInterval(dripping));
+    });
+    const watching = api.watch('/x', {}, { onOpen: () => {}, onEvent: () => {} }, { signal: t.signal, timeoutMs: 50 });
+    await assert.rejects(watching, /127\.0\.0\.1:\d+ cannot be reached: no answer within 0\.05 s$/);
+  });
+}
+
+test('a watch that has begun lasts longer than an answer may take', async (t) => {
+  const timeoutMs = 1_000;
+  const events: WatchEvent[] = [];
+  let end = (): void => {};
+  const { api } = await clientOf(t, (_request, response) => {
+    response.writeHead(200).flushHeaders();
+    end = () => response.end('{"type":"ADDED"}\n');
+  });
+  const onOpen = (): void => AbortSignal.timeout(timeoutMs).addEventListener('abort', end);
+  await api.watch('/x', {}, { onOpen, onEvent: (event) => events.push(event) }, { signal: t.signal, timeoutMs });
+  assert.equal(events.length, 1);
+});
+
 test('a watch whose connection breaks says that the API server cannot be reached, and at which address', async (t) => {
   const { opened, result } = await watched(t, ({ socket }, response) =>
     response.write('{"type":"ADDED"', () => socket.resetAndDestroy()),
