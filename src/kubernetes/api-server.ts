@@ -195,10 +195,15 @@ export class ApiServer {
 
   #unreachable(error: unknown, reason?: string): SinkError {
     if (error instanceof SinkError) return error;
-    if (!(error instanceof Error)) throw error;
+    if (!(error instanceof Error) || isBug(error)) throw error;
     const words = reason ?? codeOf(error) ?? error.message;
     return new SinkError('unreachable', `the API server${this.#address} cannot be reached: ${words}`, { cause: error });
   }
+}
+
+/** What Node.js refuses has a code, also where it is a TypeError; what our own code stumbles over has none. */
+function isBug(error: Error): boolean {
+  return codeOf(error) === undefined && [RangeError, ReferenceError, TypeError].some((kind) => error instanceof kind);
 }
 
 function tooSlow(timeoutMs: number): string {

@@ -4,7 +4,7 @@ import { createServer, type RequestListener } from 'node:http';
 import { Readable } from 'node:stream';
 import { test, type TestContext } from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
-import type { WatchEvent } from '../../src/kubernetes/api-server.ts';
+import { ApiServer, type WatchEvent } from '../../src/kubernetes/api-server.ts';
 import { type Client, clientFor } from '../support/api-client.ts';
 
 /** A client of whatever answers; it logs in with the token in the kubeconfig. */
@@ -215,4 +215,18 @@ test('an answer that does not come in time is a failure, and a signal is none', 
   });
   const reason = new Error('stopped');
   await assert.rejects(api.request({ ...request, signal: AbortSignal.abort(reason) }), reason);
+});
+
+test('a bug is no trouble with the API server, what Node.js refuses to send is', async (t) => {
+  const { api, kubeconfig } = await clientOf(t, (_request, response) => response.end('{"type":"ADDED"}\n'));
+  const bug = new TypeError('a bug');
+  const stumble = (): never => {
+    throw bug;
+  };
+  const ask = async (body: object) => await api.request({ method: 'PATCH', path: '/', body, signal: t.signal });
+  await assert.rejects(ask({ toJSON: stumble }), bug);
+  await assert.rejects(api.watch('/x', {}, { onOpen: () => {}, onEvent: stumble }, { signal: t.signal }), bug);
+  await writeFile(kubeconfig, (await readFile(kubeconfig, 'utf8')).replace('first', String.raw`first\nsecond`));
+  const unspeakable = new ApiServer(kubeconfig, 'test').request({ method: 'GET', path: '/', signal: t.signal });
+  await assert.rejects(unspeakable, /SinkError.* cannot be reached: ERR_INVALID_CHAR$/);
 });
