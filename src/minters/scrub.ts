@@ -13,9 +13,10 @@ const SHAPES: readonly RegExp[] = [
   /\b(?:dapi|dose|dkea)[0-9a-f]{8,}\S*/gi, // Databricks access tokens and OAuth secrets
   /(\b[a-z][a-z\d+.-]{0,15}:\/\/[^\s:/@]*:)[^\s/"'@]+(?=@)/gi, // of a proxy, which Go repeats where it cannot parse its URL
   /(\b\w*(?:secret|token|password|assertion)["']?\s*[:=]\s*)(?:"(?:[^"\\]|\\.)*(?:"|\\?$)|'[^']*(?:'|$))/gi,
+  /(\b\w*(?:secret|token|password|assertion)\\+["']\s*[:=]\s*)\\+["'](?:(?!\\+["'])[^])*(?:\\+["']|$)/gi, // quoted again, as in a log
   /(\b\w*(?:secret|token|password|assertion)\s*=\s*)(?!\*\*\*)[^\s"',&}]+/gi,
-  // After a colon an ordinary word or an HTTP status may follow: "error getting token: Post …".
-  /(\b\w*(?:secret|token|password|assertion)\s*:\s*)(?!\*\*\*|[a-z]+(?:[\s.,:;]|$)|\d{3}\b)[^\s"',&{}]+/gi,
+  // After a colon and a blank an ordinary word or an HTTP status may follow: "error getting token: Post …".
+  /(\b(?:authorization|\w*(?:secret|token|password|assertion))\s*:(?:\s+(?![a-z]+(?:[\s.,:;]|$)|\d{3}\b))?)(?!\*\*\*)[^\s"',&{}]+/gi,
   /(?=[\w+=-]*[a-z])(?=[\w+=-]*[A-Z])(?=[\w+=-]*\d)[\w+=-]{32,}/g,
 ];
 

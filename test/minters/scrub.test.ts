@@ -96,6 +96,10 @@ for (const text of [
   `parse "http://user:abc^def@proxy:3128": net/url: invalid userinfo`,
   `subject_token=abcdefghi&scope=x`,
   `"assertion": "abcdefghi"`,
+  String.raw`unexpected answer "{\"token\":\"abc def\\ghi\",\"x\":1}"`,
+  String.raw`unexpected answer "{\"token\" : \"abcdef`,
+  `map[token:abcdef expire_time:x]`,
+  `Authorization: abc123`,
 ]) {
   test(`what looks like a secret is blotted out: ${text.slice(0, 40)}`, () => {
     const clean = scrub(text, []);
@@ -120,6 +124,9 @@ for (const text of [
   'Error: subject_token is not a JWT',
   'proxyconnect tcp: dial tcp: lookup http://proxy:3128/ failed, ask admin@example.com',
   'Error: error getting token: 503 Service Unavailable',
+  'Error: open /var/run/secrets/token: permission denied',
+  'Error: authorization: not allowed here',
+  String.raw`Error: json: cannot unmarshal number into \"token\": wanted text`,
 ]) {
   test(`ordinary words stay readable: ${text.slice(0, 60)}`, () => {
     assert.equal(scrub(text, [new Secret(CLIENT_SECRET), new Secret('abc')]), text);
