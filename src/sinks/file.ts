@@ -114,7 +114,7 @@ export class FileSink implements Sink {
       const content = await this.#readAsPublished(stats);
       const credential = known.find((candidate) => render(format, candidate, connection) === content);
       if (credential !== undefined) {
-        if (await state.isMissing()) return { state: 'marred', credential };
+        if (!(await state.has(credential))) return { state: 'marred', credential };
         this.#glance.remember(stats);
         return { state: 'holds', credential };
       }

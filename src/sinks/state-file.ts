@@ -4,7 +4,7 @@ import { SinkError } from '../credential/errors.ts';
 import type { Cancellable, Credential, Identity, Lifespan, Recovered } from '../credential/ports.ts';
 import { Secret } from '../credential/secret.ts';
 import { replaceFile, sweep } from './atomic-write.ts';
-import { hasErrno, toSinkError } from './file-errors.ts';
+import { toSinkError } from './file-errors.ts';
 import { lstat } from './files.ts';
 import { isRecord } from './is-record.ts';
 import { readRegularFile } from './read-file.ts';
@@ -72,12 +72,9 @@ export class StateFile {
     });
   }
 
-  /** Without it the next process does not know the tokens in the files, and can only mint. */
-  async isMissing(): Promise<boolean> {
-    return await lstat(this.path).then(
-      () => false,
-      (error: unknown) => hasErrno(error, 'ENOENT'),
-    );
+  /** Otherwise the next process does not know the token in the files, and can only mint. */
+  async has({ fingerprint }: Credential): Promise<boolean> {
+    return parseEntries(await this.#read(), this.#identity).some(({ sha256 }) => sha256 === fingerprint);
   }
 
   /** Before a file gets the credential: whatever happens afterwards, its token can be recognised. @throws SinkError */

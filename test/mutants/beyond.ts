@@ -409,13 +409,13 @@ export const BEYOND: readonly Mutant[] = [
     test: ['sinks/secret-answers', 'that a proxy finds nothing (404) does not mean that the Secret is gone'],
   },
   {
-    bug: 'a record that was deleted stays away until the next token',
+    bug: 'a record that was deleted or damaged stays so until the next token',
     file: 'src/sinks/file.ts',
-    from: "        if (await state.isMissing()) return { state: 'marred', credential };\n",
+    from: "        if (!(await state.has(credential))) return { state: 'marred', credential };\n",
     to: '',
     test: [
       'sinks/state-file',
-      'a record that somebody has deleted is written again with the file that it is about, which holds its token meanwhile',
+      'a record that … is written again with the file that it is about, which holds its token meanwhile',
     ],
   },
   {

@@ -172,15 +172,24 @@ test('a record that cannot be written is an error that names it, and does not st
   assert.deepEqual(await readdir(directory), ['.backstage.state.json']);
 });
 
-test('a record that somebody has deleted is written again with the file that it is about, which holds its token meanwhile', async (t) => {
-  const { path, sink } = await publishedSink(t);
-  const state = stateFileIn(dirname(path));
-  await rm(state.path);
-  assert.deepEqual(await sink.inspect([current], { signal: t.signal }), { state: 'marred', credential: current });
-  await sink.write(current, { signal: t.signal });
-  assert.deepEqual(await sink.inspect([current], { signal: t.signal }), { state: 'holds', credential: current });
-  assert.notEqual(await stateFileIn(dirname(path)).match(current.token.reveal()), undefined);
-});
+for (const [what, damage] of Object.entries({
+  'somebody has deleted': async (path: string) => await rm(path),
+  'is torn': async (path: string) => await writeFile(path, (await readFile(path, 'utf8')).slice(0, -9)),
+  'knows older tokens only': async (path: string) => {
+    await rm(path);
+    await stateFileIn(dirname(path)).record(old);
+  },
+})) {
+  test(`a record that ${what} is written again with the file that it is about, which holds its token meanwhile`, async (t) => {
+    const { path, sink } = await publishedSink(t);
+    const state = stateFileIn(dirname(path));
+    await damage(state.path);
+    assert.deepEqual(await sink.inspect([current], { signal: t.signal }), { state: 'marred', credential: current });
+    await sink.write(current, { signal: t.signal });
+    assert.deepEqual(await sink.inspect([current], { signal: t.signal }), { state: 'holds', credential: current });
+    for (const { token } of [old, current]) assert.notEqual(await state.match(token.reveal()), undefined);
+  });
+}
 
 test('a directory in the place of the record is refused at the start, and named when it is put there later', async (t) => {
   const { path, sink } = await publishedSink(t);
