@@ -9,21 +9,22 @@ const STICKY = 0o1000;
 
 /** @throws SinkError where a rename could not put a file at `path`, or should not */
 export async function refuseUnfitTarget(path: string): Promise<void> {
-  const refuse = (reason: string) => new SinkError('refused', `${path} ${reason}`);
+  const refuse = (reason: string, remedy: string) => new SinkError('refused', `${path} ${reason}`, { remedy });
   const stats = await lstat(path).catch((error: unknown) => {
     if (hasErrno(error, 'ENOENT')) return undefined;
     throw error;
   });
   if (stats === undefined) return;
-  if (stats.isDirectory()) throw refuse('is a directory: configure the path of a file in it');
+  if (stats.isDirectory()) throw refuse('is a directory', 'configure the path of a file in it');
   if (stats.isSymbolicLink()) {
-    throw refuse('is a symbolic link, which writing would replace: configure the path it points to, or remove it');
+    const remedy = 'configure the path that the link points to, or remove the link';
+    throw refuse('is a symbolic link, which writing would replace', remedy);
   }
-  if (!stats.isFile()) throw refuse(`is ${kindOf(stats)}: configure the path of a regular file`);
+  if (!stats.isFile())
+    throw refuse(`is ${kindOf(stats)}`, 'configure the path of a regular file, or remove what is there');
   if (await isMountPoint(path)) {
-    throw refuse(
-      'is mounted as a single file (subPath), so its readers would never see a new one: mount its directory',
-    );
+    const reason = 'is mounted as a single file (subPath), so its readers would never see a new one';
+    throw refuse(reason, 'mount the directory instead of the single file');
   }
   if (await isKept(stats, dirname(path))) {
     throw new SinkError(

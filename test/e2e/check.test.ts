@@ -224,7 +224,10 @@ test(
     const { code, stdout } = await runCommand(t, 'check', { workspace, directory, config });
     assert.equal(code, 69);
     assert.match(stdout, /✗ fail backstage file:\S+\/file\/token: cannot write .*\n {7}→ remove the file that stands/);
-    assert.match(stdout, /✗ fail backstage file:\S+\/link: .* is a symbolic link.*\n {7}→ mount the directory/);
+    assert.match(
+      stdout,
+      /✗ fail backstage file:\S+\/link: .* is a symbolic link.*\n {7}→ configure the path that the link points to/,
+    );
     assert.match(stdout, /^2 of 6 checks failed$/m);
   },
 );

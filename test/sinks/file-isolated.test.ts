@@ -18,11 +18,14 @@ test('a full disk leaves the old file as it is, is no reason not to start, and h
 test('a target that is mounted as a single file is refused, its neighbour is not', async (t) => {
   const result = await isolated(t, 'mounted file');
   if (result === undefined) return;
-  const { prepared, written, ...rest } = result as Record<'prepared' | 'written', { failure: string; message: string }>;
+  type Problem = Record<'failure' | 'message' | 'remedy', string>;
+  const { prepared, written, ...rest } = result as Record<'prepared' | 'written', Problem>;
   assert.equal(prepared.failure, 'refused');
-  assert.match(prepared.message, /with blank\/token is mounted as a single file \(subPath\).*: mount its directory$/);
+  assert.match(prepared.message, /with blank\/token is mounted as a single file \(subPath\)/);
+  assert.match(prepared.remedy, /^mount the directory instead/);
   assert.equal(written.failure, 'refused');
   assert.match(written.message, /\(EBUSY\)$/);
+  assert.match(written.remedy, /^mount the directory instead/);
   assert.deepEqual(rest, { kept: true, beside: 'done' });
 });
 

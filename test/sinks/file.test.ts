@@ -37,18 +37,19 @@ test('a target that is no regular file is refused with what to do instead, and l
   await symlink('nowhere', join(directory, 'dangling'));
   await run('mkfifo', [join(directory, 'pipe')]);
   const expected = {
-    directory: /is a directory: configure/,
-    link: /is a symbolic link, .*: configure/,
-    dangling: /is a symbolic link, .*: configure/,
-    pipe: /is a pipe: configure/,
-  };
+    directory: [/is a directory$/, /^configure the path of a file in it$/],
+    link: [/is a symbolic link, which/, /^configure the path that the link points to, or remove the link$/],
+    dangling: [/is a symbolic link, which/, /^configure the path that the link points to, or remove the link$/],
+    pipe: [/is a pipe$/, /^configure the path of a regular file, or remove what is there$/],
+  } as const;
   const before = (await readdir(directory)).toSorted();
-  for (const [name, message] of Object.entries(expected)) {
+  for (const [name, [message, remedy]] of Object.entries(expected)) {
     const sink = fileSink(join(directory, name), 'token');
     const error: unknown = await sink.prepare({ signal: t.signal }).catch((reason: unknown) => reason);
     assert.ok(error instanceof SinkError);
     assert.equal(error.failure, 'refused');
     assert.match(error.message, message);
+    assert.match(error.remedy, remedy);
     assert.ok(error.message.startsWith(join(directory, name)));
     // Nor is it read as if it were a file; a pipe would keep the reader waiting.
     assert.equal(await sink.recover({ signal: t.signal }), undefined);
