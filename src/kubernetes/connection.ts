@@ -17,6 +17,12 @@ export interface Access {
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
+/** Of the library: what runs a program has `execFn`, what reads a file keeps a `token`. */
+interface Authenticator {
+  execFn?: unknown;
+  token?: string | null;
+}
+
 export type Connect = () => Promise<Access>;
 
 /** What the library can log in with and the bundle keeps; kubectl has dropped the others, too. */
@@ -29,12 +35,14 @@ const AUTH_PROVIDERS = new Set(['tokenFile', 'exec']);
 export async function openConnection(kubeconfig: string | undefined): Promise<Connect> {
   const { KubeConfig } = await import('@kubernetes/client-node/dist/config.js');
   const config = new KubeConfig();
-  const { authenticators } = config as unknown as { readonly authenticators: readonly { execFn?: unknown }[] };
+  const { authenticators } = config as unknown as { readonly authenticators: readonly Authenticator[] };
   for (const authenticator of authenticators) if ('execFn' in authenticator) authenticator.execFn = startLogin;
   if (kubeconfig === undefined) loadServiceAccount(config);
   else loadFile(config, kubeconfig);
   const connect = async (): Promise<Access> => {
     const options: RequestOptions = {};
+    // It keeps what it has read for a minute, which would be without a login where the file was about to be written.
+    for (const one of authenticators) if (one.token?.trim() === '') one.token = null;
     await config.applyToHTTPSOptions(options).catch((error: unknown) => {
       throw inWords(error);
     });

@@ -111,3 +111,16 @@ test('a line break at the end of a token file is not sent', async (t) => {
   const { options } = await (await openConnection(path))();
   assert.deepEqual(options.headers, { Authorization: 'Bearer x' });
 });
+
+test('a token file that was empty when it was read is read again for the next request', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const path = join(directory, 'kubeconfig');
+  await writeFile(path, kubeconfig({ tokenFile: 'token' }));
+  for (const [index, empty] of ['', '\n'].entries()) {
+    await writeFile(join(directory, 'token'), empty);
+    const connect = await openConnection(path);
+    await writeFile(join(directory, 'token'), `written ${index}`);
+    const { options } = await connect();
+    assert.deepEqual(options.headers, { Authorization: `Bearer written ${index}` });
+  }
+});
