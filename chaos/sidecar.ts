@@ -26,6 +26,23 @@ const ACCOUNT = [`--reuid=${SIDECAR_UID}`, `--regid=${SIDECAR_UID}`, '--clear-gr
 /** As in a container: the first process of its own process namespace, with which all others end. */
 const CONTAINER = ['unshare', '--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc'];
 
+/** Whether faults since its start explain that it ended with this code, by itself. */
+function isExplained(code: number | null, startedAt: number, { mayEnd, timeline }: Explanations): boolean {
+  const reason = mayEnd[code ?? -1];
+  return reason !== undefined && timeline.had(reason, startedAt - 500);
+}
+
+/** On a busy machine SIGTERM may meet one that has not begun yet, and is about to end by itself. */
+export function isGoodEnd(
+  code: number | null,
+  { startedAt, hasBegun }: { readonly startedAt: number; readonly hasBegun: boolean },
+  explanations: Explanations,
+): boolean {
+  return code === 0 || (!hasBegun && isExplained(code, startedAt, explanations));
+}
+
+type Explanations = Pick<SidecarOptions, 'mayEnd' | 'timeline'>;
+
 /** The program under test and whoever starts it again. */
 export class SupervisedSidecar {
   readonly lines: string[] = [];
@@ -36,6 +53,8 @@ export class SupervisedSidecar {
   #child: ChildProcess | undefined;
   #pid: number | undefined;
   #isExpectedToEnd = false;
+  /** It has said so. */
+  #hasBegun = false;
   #isOver = false;
   #supervising: Promise<void> = Promise.resolve();
   readonly #options: SidecarOptions;
@@ -93,7 +112,9 @@ export class SupervisedSidecar {
     clearTimeout(insisting);
     const tookMs = performance.now() - askedAt;
     if (isStarting) return;
-    if (code !== 0) this.#options.onSurprise(`SIGTERM ended the sidecar with ${String(code)} instead of 0`);
+    if (!isGoodEnd(code, { startedAt: this.startedAt, hasBegun: this.#hasBegun }, this.#options)) {
+      this.#options.onSurprise(`SIGTERM ended the sidecar with ${String(code)} instead of 0`);
+    }
     if (tookMs > STOP_WITHIN_MS) this.#options.onSurprise(`the sidecar took ${Math.round(tookMs)} ms to stop`);
   }
 
@@ -109,6 +130,7 @@ export class SupervisedSidecar {
     while (!this.#isOver) {
       this.starts += 1;
       this.#isExpectedToEnd = false;
+      this.#hasBegun = false;
       const child = this.#spawn();
       this.#child = child;
       this.startedAt = Date.now();
@@ -124,9 +146,9 @@ export class SupervisedSidecar {
   }
 
   #judgeEnd(code: number | null, signal: string | null): void {
-    const reason = this.#options.mayEnd[code ?? -1];
-    const isExplained = reason !== undefined && this.#options.timeline.had(reason, this.startedAt - 500);
-    if (!isExplained) this.#options.onSurprise(`the sidecar ended by itself with ${String(code ?? signal)}`);
+    if (!isExplained(code, this.startedAt, this.#options)) {
+      this.#options.onSurprise(`the sidecar ended by itself with ${String(code ?? signal)}`);
+    }
   }
 
   #spawn(): ChildProcess {
@@ -142,6 +164,7 @@ export class SupervisedSidecar {
 
   #hear(text: string): void {
     this.#output += text;
+    this.#hasBegun ||= text.includes('"msg":"started"');
     this.lines.push(...text.trim().split('\n'));
     this.lines.splice(0, this.lines.length - KEPT_LINES);
   }

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { FORWARD, Judge } from '../chaos/judge.ts';
 import { LIFETIME_MS } from '../chaos/layout.ts';
 import type { Reading } from '../chaos/reading.ts';
+import { isGoodEnd } from '../chaos/sidecar.ts';
 import { Timeline } from '../chaos/timeline.ts';
 
 const PATH = 'backstage/pgpass';
@@ -190,4 +191,14 @@ describe('the judge of a run', () => {
     lie(0, true);
     assert.equal(verdicts.length, 2);
   });
+});
+
+test('SIGTERM may meet a sidecar that has not begun and ends for what was done to it, and no other', () => {
+  const { timeline } = court();
+  const mayEnd = { 78: /configuration is broken/ };
+  const isGood = (code: number, hasBegun: boolean): boolean =>
+    isGoodEnd(code, { startedAt: START, hasBegun }, { mayEnd, timeline });
+  assert.deepEqual([isGood(0, true), isGood(78, false)], [true, false]);
+  timeline.begin('the configuration is broken');
+  assert.deepEqual([isGood(78, false), isGood(78, true), isGood(1, false)], [true, false, false]);
 });
