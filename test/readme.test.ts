@@ -10,15 +10,11 @@ const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 
 for (const document of ['README.md', 'docs/security.md']) {
   test(`every test that ${document} names exists`, () => {
-    const titles = [...read(document).matchAll(/^\|.*\|$/gm)]
-      .flatMap(
-        ([row]) =>
-          row
-            .split('|')
-            .at(-2)
-            ?.replaceAll(/`[^`]*`/g, '')
-            .match(/_[^_]{12,}_/g) ?? [],
-      )
+    const page = read(document);
+    const ofTables = [...page.matchAll(/^\|.*\|$/gm)].map(([row]) => row.split('|').at(-2) ?? '');
+    const ofLists = [...page.matchAll(/^ +- (_.*_)$/gm)].map(([, title = '']) => title);
+    const titles = [...ofTables, ...ofLists]
+      .flatMap((text) => text.replaceAll(/`[^`]*`/g, '').match(/_[^_]{12,}_/g) ?? [])
       .map((title) => title.slice(1, -1));
     const tests = globSync('test/**/*.test.ts', { cwd: root })
       .filter((path) => path !== 'test/readme.test.ts')
