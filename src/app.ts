@@ -62,7 +62,8 @@ export class App {
   /** Until the signal; rejects with its reason, or with what a bug threw. */
   async run({ signal }: Cancellable): Promise<void> {
     try {
-      await runAll([(options) => this.#ticker.run(options), (options) => this.#fleet.run(options)], { signal });
+      const sweep = async (): Promise<void> => await this.#homes.sweep();
+      await runAll([(options) => this.#ticker.run(options), (options) => this.#fleet.run(options), sweep], { signal });
     } finally {
       this.#homes.remove();
     }

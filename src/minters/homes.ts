@@ -1,8 +1,12 @@
-import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
+import { lstatSync, mkdirSync, mkdtempSync, readdir, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 /** A path that no file stands at. */
 const NOWHERE = '/nonexistent';
+const PREFIX = 'lakebase-credential-';
+/** With the number of the process that has made it. */
+const NAME = new RegExp(`^${PREFIX}(\\d+)-\\w{6}$`);
 
 /**
  * A HOME and a cache for each slot, in a private folder under the temporary directory: never on the shared volume, and
@@ -19,7 +23,10 @@ export class PrivateHomes {
   /** What the CLI of that slot gets. Its configuration file does not exist: what lies about must not choose the identity. */
   variables(slot: number): Record<string, string> {
     try {
-      this.#root ??= mkdtempSync(join(this.#temporaryDirectory, 'lakebase-credential-')); // 0700
+      // Where somebody has tidied up, a name that others have seen may be theirs by now.
+      if (this.#root === undefined || !isOurs(this.#root)) {
+        this.#root = mkdtempSync(join(this.#temporaryDirectory, `${PREFIX}${process.pid}-`)); // 0700
+      }
       const home = join(this.#root, `slot-${slot}`);
       const cache = join(home, 'cache');
       mkdirSync(cache, { recursive: true, mode: 0o700 });
@@ -40,11 +47,48 @@ export class PrivateHomes {
     }
   }
 
-  remove(): void {
-    try {
-      if (this.#root !== undefined) rmSync(this.#root, { recursive: true, force: true });
-    } catch {
-      // Read-only by now, or somebody whom the CLI has left behind writes there: no reason to end otherwise than well.
+  /**
+   * Removes what killed processes of this user have left, which would fill it up. In a container the next process has the number
+   * of the last one. One of another container may seem to be gone, and makes itself another home.
+   */
+  async sweep(): Promise<void> {
+    const names = await promisify(readdir)(this.#temporaryDirectory).catch(() => []);
+    for (const name of names) {
+      const [, pid] = NAME.exec(name) ?? [];
+      const path = join(this.#temporaryDirectory, name);
+      if (pid !== undefined && path !== this.#root && isOver(Number(pid)) && isOurs(path)) remove(path);
     }
+  }
+
+  remove(): void {
+    if (this.#root !== undefined) remove(this.#root);
+  }
+}
+
+function remove(path: string): void {
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch {
+    // Read-only by now, or somebody whom the CLI has left behind writes there: no reason to end otherwise than well.
+  }
+}
+
+/** A directory, and no link to one, of this user. */
+function isOurs(path: string): boolean {
+  try {
+    const stats = lstatSync(path);
+    return stats.isDirectory() && stats.uid === process.getuid?.();
+  } catch {
+    return false; // it is gone
+  }
+}
+
+function isOver(pid: number): boolean {
+  if (pid === process.pid) return true;
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH';
   }
 }

@@ -76,6 +76,18 @@ test('what a killed process left half-written is swept at the start', { timeout:
   ]);
 });
 
+testWithEachCli(
+  'the private home that the CLI of a killed process had is gone after the next start',
+  async (t, cli) => {
+    const workspace = await workspaceFor(t);
+    const directory = await killedSidecar(t, workspace, cli);
+    const homes = async (): Promise<string[]> => await readdir(join(directory, 'tmp'));
+    assert.equal((await homes()).length, 1);
+    await (await startSidecar(t, { workspace, directory, cli })).ready();
+    await eventually('it is gone', async () => (await homes()).length === 0);
+  },
+);
+
 testWithEachCli('an adopted credential is not replaced by a token of another identity either', async (t, cli) => {
   const workspace = await workspaceFor(t, { tokenLifetimeMs: 20_000 });
   const config = { refresh: { floor: '0s', at: 0.3, jitter: 0 } };

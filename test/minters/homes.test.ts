@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, rename, stat, symlink } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdir, readdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { PrivateHomes } from '../../src/minters/homes.ts';
@@ -20,7 +21,7 @@ test('homes that cannot be removed at the end stay, and make no bug of it', asyn
 test('a folder in which no home can be made does not stay, however often that is tried', async (t) => {
   const directory = await temporaryDirectory(t);
   // The folder itself may still be made, but with the home in it its path is longer than any may be.
-  const longest = 4_095 - '/lakebase-credential-XXXXXX'.length;
+  const longest = 4_095 - `/lakebase-credential-${process.pid}-XXXXXX`.length;
   let scratch = directory;
   while (scratch.length < longest - 256) scratch = join(scratch, 'x'.repeat(200));
   scratch = join(scratch, 'x'.repeat(longest - scratch.length - 1));
@@ -28,4 +29,46 @@ test('a folder in which no home can be made does not stay, however often that is
   const homes = new PrivateHomes(scratch);
   for (const slot of [0, 1, 0]) assert.equal(homes.variables(slot)['HOME'], '/nonexistent');
   assert.deepEqual(await readdir(scratch), []);
+});
+
+test('what killed processes have left is removed, and nothing that may be in use or is not ours', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { pid } = spawnSync('true');
+  const [gone, predecessor, running] = [pid, process.pid, process.ppid].map(
+    (one) => `lakebase-credential-${one}-a1B2c3`,
+  );
+  const others = [
+    `lakebase-credential-${pid}`,
+    `lakebase-credential-${pid}-a1B2c3d`,
+    `x-lakebase-credential-${pid}-a1B2c3`,
+  ];
+  for (const name of [gone!, predecessor!, running!, ...others])
+    await mkdir(join(directory, name, 'slot-0/cache'), { recursive: true });
+  const [link, file] = [`lakebase-credential-${pid}-link00`, `lakebase-credential-${pid}-file00`];
+  await symlink(others[0]!, join(directory, link));
+  await writeFile(join(directory, file), '');
+  const homes = new PrivateHomes(directory);
+  const own = relative(directory, homes.variables(0)['HOME']!).split('/')[0]!;
+  await homes.sweep();
+  assert.deepEqual((await readdir(directory)).toSorted(), [running!, ...others, link, file, own].toSorted());
+  assert.deepEqual(await readdir(join(directory, others[0]!)), ['slot-0']);
+  await new PrivateHomes(join(directory, 'nothing')).sweep();
+});
+
+test('a home that somebody has removed is made again under a name that nobody has seen', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const homes = new PrivateHomes(directory);
+  const rootOf = (): string => join(homes.variables(0)['HOME']!, '..');
+  for (const squat of [
+    async () => {},
+    async (path: string) => await writeFile(path, ''),
+    async (path: string) => await symlink('.', path),
+  ]) {
+    const root = rootOf();
+    assert.equal(rootOf(), root);
+    await rm(root, { recursive: true });
+    await squat(root);
+    assert.notEqual(rootOf(), root);
+    assert.equal((await stat(rootOf())).mode & 0o777, 0o700);
+  }
 });
