@@ -1,7 +1,7 @@
 import { SinkError } from '../credential/errors.ts';
 import type { Credential, Inspection } from '../credential/ports.ts';
 import type { KnownSecret } from './known-secret.ts';
-import { compare, recognise, recogniseOther, type SecretSpec } from './secret-object.ts';
+import { compare, isAsApplied, recognise, recogniseOther, type SecretSpec } from './secret-object.ts';
 
 /**
  * Who deletes a Secret may be about to take away the rights to it, too, as Helm does one after the other with what is
@@ -26,8 +26,11 @@ export function inspectSecret(
     if (likeness !== 'other') return { state: likeness === 'same' ? 'holds' : 'marred', credential };
   }
   const found = recognise(object, spec);
-  const isNews = known.every(({ fingerprint }) => fingerprint !== found?.fingerprint);
-  if (found !== undefined && isNews) return { state: 'shared', found };
+  const credential = known.find(({ fingerprint }) => fingerprint === found?.fingerprint);
+  if (found !== undefined && credential === undefined) return { state: 'shared', found };
+  // What stands there about the connection is then what an earlier configuration says, or that of a pod which a roll-out
+  // has not come to: readers can log in with it.
+  if (credential !== undefined && isAsApplied(object, spec)) return { state: 'marred', credential };
   const other = recogniseOther(object, spec);
   const isNewer = other !== undefined && known.every(({ service }) => other.service.issuedAt > service.issuedAt);
   const what = isNewer ? 'a newer token of another identity' : 'something else than this credential';

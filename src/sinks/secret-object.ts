@@ -118,29 +118,26 @@ export function renderTrial({ namespace, name, type, data }: SecretSpec) {
   return { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, type, data: Object.fromEntries(trial) };
 }
 
-/** Whether a reader of our keys gets this credential, and whether everything is as it would be applied. */
+/** Whether our keys hold what would be applied, and whether everything else does, too. */
 export function compare(object: SecretObject, credential: Credential, spec: SecretSpec): 'same' | 'marred' | 'other' {
   const { data, metadata, type } = renderSecret(credential, spec, object);
   const isIn = (part: Readonly<Record<string, string>>, whole: Readonly<Record<string, string>> = {}): boolean =>
     Object.entries(part).every(([key, value]) => whole[key] === value);
-  if (!isIn(data, object.data)) return isOtherwiseConfigured(object, credential, spec) ? 'marred' : 'other';
+  if (!isIn(data, object.data)) return 'other';
   const isWhole =
     isIn(metadata.annotations, object.metadata.annotations) && isIn(metadata.labels, object.metadata.labels);
   return isWhole && object.type === type ? 'same' : 'marred';
 }
 
-/**
- * Whether writers of this credential alone have had to do with our keys: what these say about the connection is then what
- * an earlier configuration says, or that of a pod which a roll-out has not come to. Its readers can log in with it.
- */
-function isOtherwiseConfigured(object: SecretObject, { fingerprint }: Credential, spec: SecretSpec): boolean {
+/** Whether our keys are as a writer of this credential, with whatever configuration, has applied them. */
+export function isAsApplied(object: SecretObject, spec: SecretSpec): boolean {
   const { managedFields = [] } = object.metadata;
   const { fieldsV1 } = managedFields.find(({ manager }) => manager === fieldManagerOf(spec)) ?? {};
   const applied = isRecord(fieldsV1) ? fieldsV1['f:data'] : undefined;
   // What a webhook takes away on the way stands among the fields all the same.
   const isApplied = (key: string): boolean =>
     isRecord(applied) && Object.hasOwn(applied, `f:${key}`) && Object.hasOwn(object.data ?? {}, key);
-  return Object.keys(spec.data).every(isApplied) && recognise(object, spec)?.fingerprint === fingerprint;
+  return Object.keys(spec.data).every(isApplied);
 }
 
 /** What another writer of the same identity has put there; undefined for anything that does not fit together. */

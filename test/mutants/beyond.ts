@@ -384,8 +384,8 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'a key without the bare token is left as others have made it',
     file: 'src/sinks/inspect-secret.ts',
-    from: 'known.every(({ fingerprint }) => fingerprint !== found?.fingerprint);',
-    to: 'true;',
+    from: 'known.find(({ fingerprint }) => fingerprint === found?.fingerprint);',
+    to: 'undefined as Credential | undefined;',
     test: [
       'sinks/secret-answers',
       'a key without the token that somebody has edited is no credential of ours, whatever the others hold',

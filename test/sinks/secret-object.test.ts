@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Credential } from '../../src/credential/ports.ts';
+import { inspectSecret } from '../../src/sinks/inspect-secret.ts';
 import {
   compare,
   isApplier,
@@ -110,14 +111,16 @@ test('what an earlier configuration says of the connection is only marred, what 
     return { ...before, metadata: { ...before.metadata, managedFields } };
   };
   const ours = 'lakebase-credential-sidecar.backstage';
-  assert.equal(compare(managedBy(ours, 'password', 'pgpass', 'uri'), one, SPEC), 'marred');
-  assert.equal(compare(managedBy(ours, 'password', 'pgpass', 'uri'), two, SPEC), 'other');
-  assert.equal(compare(managedBy(ours, 'password', 'pgpass'), one, SPEC), 'other');
-  assert.equal(compare(managedBy('kubectl-edit', 'password', 'pgpass', 'uri'), one, SPEC), 'other');
-  assert.equal(compare(before, one, SPEC), 'other');
+  const stateOf = (object: SecretObject, credential = one): string =>
+    inspectSecret('secret:apps/lakebase', { object, problem: undefined }, [credential], SPEC).state;
+  assert.equal(stateOf(managedBy(ours, 'password', 'pgpass', 'uri')), 'marred');
+  assert.equal(stateOf(managedBy(ours, 'password', 'pgpass', 'uri'), two), 'shared');
+  assert.equal(stateOf(managedBy(ours, 'password', 'pgpass')), 'lacks');
+  assert.equal(stateOf(managedBy('kubectl-edit', 'password', 'pgpass', 'uri')), 'lacks');
+  assert.equal(stateOf(before), 'lacks');
   const { uri: _, ...data } = published().data!;
   const bereft = { ...managedBy(ours, 'password', 'pgpass', 'uri'), data };
-  assert.equal(compare(bereft, one, SPEC), 'other', 'a webhook has taken a key away');
+  assert.equal(stateOf(bereft), 'lacks', 'a webhook has taken a key away');
 });
 
 test('what a person has told Reloader and Argo CD is not ours any more', () => {
