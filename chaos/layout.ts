@@ -1,4 +1,4 @@
-import type { Format } from '../src/config/options.ts';
+import type { Format } from '../src/credential/formats.ts';
 
 /** What the sidecar under test keeps: paths are relative to the volume. */
 export interface WatchedFile {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import { VARIABLES } from '../src/config/environment.ts';
 import { configJsonSchema } from '../src/config/json-schema.ts';
-import { FORMATS } from '../src/config/options.ts';
+import { FORMATS } from '../src/credential/formats.ts';
 
 interface Schema {
   readonly [keyword: string]: unknown;

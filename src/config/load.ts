@@ -1,11 +1,11 @@
 import { resolve } from 'node:path';
 import type { Auth } from '../credential/auth.ts';
 import { ConfigError, type ConfigIssue } from '../credential/errors.ts';
+import type { Format } from '../credential/formats.ts';
 import type { Connection } from '../credential/ports.ts';
 import { childEnvironment, read, unknownVariables, VARIABLES, type Environment, type Flags } from './environment.ts';
 import { resolveIdentity } from './identity.ts';
 import { credentialFromEnvironment, sourceOf, withDefaultUser, withSettings, type Input } from './layers.ts';
-import type { Format } from './options.ts';
 import { configSchema, type FileConfig } from './schema.ts';
 
 /** Durations are milliseconds. */

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { FORMATS } from '../credential/formats.ts';
 import { CONTROL } from './control.ts';
 import {
   connectionHost,
@@ -15,10 +16,6 @@ import {
   text,
   withDefault,
 } from './values.ts';
-
-/** What a file can hold. */
-export const FORMATS = ['pgpass', 'token', 'json', 'env', 'uri'] as const;
-export type Format = (typeof FORMATS)[number];
 
 /** libpq's list: node-postgres' own `no-verify` is unknown to every other reader of the same file. */
 export const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;

@@ -1,6 +1,6 @@
+import { type Format, FORMATS } from '../credential/formats.ts';
 import { VARIABLES, type Environment } from './environment.ts';
 import { configJsonSchema, type JsonSchema } from './json-schema.ts';
-import { type Format, FORMATS } from './options.ts';
 import { NEEDS } from './rules.ts';
 
 /** docs/configuration.md, but for its layout. Used by scripts and tests only: the running program never loads it. */

@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
+import { BEARING, type Format } from '../credential/formats.ts';
 import { formatDuration } from './duration.ts';
-import type { Format, Options } from './options.ts';
+import type { Options } from './options.ts';
 
 /** What the options look like while some of them may still be missing or of the wrong type. */
 type Draft<T> =
@@ -27,8 +28,6 @@ export const NEEDS = {
   env: ['host', 'database', 'user'],
   uri: ['host', 'database', 'user'],
 } as const satisfies Readonly<Record<Format, readonly (keyof Options['credentials'][number]['connection'])[]>>;
-/** In which the sidecar finds the token of a Secret again, as `recognise` in sinks/secret-object.ts does. */
-const BEARING = ['token', 'json', 'pgpass'];
 /** The service's own, where none is asked for. */
 const DEFAULT_TTL_MS = 3_600_000;
 
@@ -100,7 +99,7 @@ function* kinds(credential: DraftCredential, at: Path): Generator<BrokenRule> {
     if ((file === undefined) === (secret === undefined)) {
       yield { path: [...at, 'sinks', j], message: 'must have exactly one of file and secret' };
     }
-    if (isMapping(secret?.data) && !formatsOf(sink).some((format) => BEARING.includes(String(format)))) {
+    if (isMapping(secret?.data) && !BEARING.some((format) => formatsOf(sink).includes(format))) {
       yield {
         path: [...at, 'sinks', j, 'secret', 'data'],
         message: `must have a key that holds ${BEARING.join(', ').replace(/, (\w+)$/, ' or $1')}: there the sidecar finds the token again`,

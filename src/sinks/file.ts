@@ -1,6 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 import { dirname } from 'node:path';
 import { SinkError } from '../credential/errors.ts';
+import type { Format } from '../credential/formats.ts';
 import type {
   Cancellable,
   Clock,
@@ -17,7 +18,7 @@ import { hasErrno, octal, ownershipOf, toSinkError } from './file-errors.ts';
 import { lstat } from './files.ts';
 import { Glance } from './glance.ts';
 import { readRegularFile } from './read-file.ts';
-import { parseToken, render, type FileFormat } from './render.ts';
+import { parseToken, render } from './render.ts';
 import type { Recorded, StateFile } from './state-file.ts';
 import { kindOf, refuseUnfitTarget } from './target.ts';
 
@@ -27,7 +28,7 @@ const MAX_FILE_BYTES = 256 * 1024;
 export interface FileSinkOptions {
   /** Absolute. */
   readonly path: string;
-  readonly format: FileFormat;
+  readonly format: Format;
   readonly mode: number;
   readonly connection: Connection;
   /** The one of the file's directory; shared by all sinks of the credential there. */

@@ -1,6 +1,5 @@
+import type { Format } from '../credential/formats.ts';
 import type { Connection, Credential } from '../credential/ports.ts';
-
-export type FileFormat = 'pgpass' | 'token' | 'json' | 'env' | 'uri';
 
 const DEFAULT_PORT = 5432;
 const DEFAULT_SSLMODE = 'require';
@@ -9,17 +8,17 @@ type Renderer = (token: string, credential: Credential, connection: Connection) 
 type Parser = (content: string) => string | undefined;
 
 /** What a sink holds for this credential, byte by byte. The configuration has made sure of what a format needs. */
-export function render(format: FileFormat, credential: Credential, connection: Connection): string {
+export function render(format: Format, credential: Credential, connection: Connection): string {
   return RENDERERS[format](credential.token.reveal(), credential, connection);
 }
 
 /** The token in what `render` made, also with other connection settings; undefined for anything else. */
-export function parseToken(format: FileFormat, content: string): string | undefined {
+export function parseToken(format: Format, content: string): string | undefined {
   const token = PARSERS[format](content);
   return token === '' ? undefined : token;
 }
 
-const RENDERERS: Readonly<Record<FileFormat, Renderer>> = {
+const RENDERERS: Readonly<Record<Format, Renderer>> = {
   pgpass(token, _, { host, port, user }) {
     const fields = [needed('pgpass', 'host', host), `${port ?? '*'}`, '*', needed('pgpass', 'user', user), token];
     return `${fields.map(escapeField).join(':')}\n`;
@@ -54,7 +53,7 @@ const RENDERERS: Readonly<Record<FileFormat, Renderer>> = {
   },
 };
 
-const PARSERS: Readonly<Record<FileFormat, Parser>> = {
+const PARSERS: Readonly<Record<Format, Parser>> = {
   pgpass: (content) =>
     /^(?:(?:[^:\\\n]|\\.)*:){4}((?:[^:\\\n]|\\.)+)\n$/.exec(content)?.[1]?.replaceAll(/\\(.)/g, '$1'),
   token: (content) => content,
@@ -77,7 +76,7 @@ const PARSERS: Readonly<Record<FileFormat, Parser>> = {
   },
 };
 
-function needed(format: FileFormat, name: keyof Connection, value: string | undefined): string {
+function needed(format: Format, name: keyof Connection, value: string | undefined): string {
   if (value === undefined) throw new TypeError(`a ${format} file needs connection.${name}`);
   return value;
 }

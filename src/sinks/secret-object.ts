@@ -3,15 +3,16 @@ import type { Connection, Credential, Identity, Recovered } from '../credential/
 import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
 import { readClaims } from '../credential/claims.ts';
 import { rfc3339 } from '../credential/display.ts';
+import { BEARING, type Format } from '../credential/formats.ts';
 import { Secret } from '../credential/secret.ts';
 import { isRecord } from './is-record.ts';
-import { type FileFormat, parseToken, render } from './render.ts';
+import { parseToken, render } from './render.ts';
 
 export interface SecretSpec {
   readonly namespace: string;
   readonly name: string;
   /** What each key holds. */
-  readonly data: Readonly<Record<string, FileFormat>>;
+  readonly data: Readonly<Record<string, Format>>;
   readonly type: string;
   readonly connection: Connection;
   readonly identity: Identity;
@@ -77,8 +78,6 @@ const REQUESTS = {
   'argocd.argoproj.io/compare-options': 'IgnoreExtraneous',
   'argocd.argoproj.io/sync-options': 'Prune=false',
 } as const;
-/** In which `recognise` looks for the token; `BEARING` in config/rules.ts asks for one of them. */
-const BEARING: ReadonlySet<FileFormat> = new Set(['token', 'json', 'pgpass']);
 
 /** Of all writers of a credential. */
 export function fieldManagerOf({ credentialName }: SecretSpec): string {
@@ -157,7 +156,7 @@ function isOfIdentity({ metadata }: SecretObject, { identity }: SecretSpec): boo
 function readRecovered({ data = {}, metadata }: SecretObject, spec: SecretSpec): Recovered | undefined {
   const { annotations = {} } = metadata;
   const tokens = Object.entries(spec.data)
-    .filter(([, format]) => BEARING.has(format))
+    .filter(([, format]) => BEARING.includes(format))
     .map(([key, format]) =>
       parseToken(format, Buffer.from(Object.hasOwn(data, key) ? data[key]! : '', 'base64').toString()),
     );

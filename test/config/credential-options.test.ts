@@ -1,4 +1,5 @@
-import { FORMATS, SSL_MODES } from '../../src/config/options.ts';
+import { SSL_MODES } from '../../src/config/options.ts';
+import { FORMATS } from '../../src/credential/formats.ts';
 import { credential, ENDPOINT } from './loading.ts';
 import { ABSURD_DURATIONS, testOptions } from './options.ts';
 

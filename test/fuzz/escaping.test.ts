@@ -9,12 +9,12 @@ import { execa } from 'execa';
 import * as fc from 'fast-check';
 import { Client } from 'pg';
 import type { Connection } from '../../src/credential/ports.ts';
-import { parseToken, render, type FileFormat } from '../../src/sinks/render.ts';
+import { FORMATS } from '../../src/credential/formats.ts';
+import { parseToken, render } from '../../src/sinks/render.ts';
 import { credentialOf } from '../fixtures/sink-credentials.ts';
 import { jwt, printableToken, property } from '../support/fuzz.ts';
 import { type PasswordServer, startPasswordServer } from '../support/password-server.ts';
 
-const FORMATS: readonly FileFormat[] = ['pgpass', 'token', 'json', 'env', 'uri'];
 const hasPsql = spawnSync('psql', ['--version']).status === 0;
 const NO_PSQL =
   'psql is not on the PATH: apt-get install postgresql-client, then node --test test/fuzz/escaping.test.ts';

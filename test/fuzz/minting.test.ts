@@ -13,13 +13,13 @@ import { diagnose } from '../../src/minters/diagnose.ts';
 import type { CommandResult } from '../../src/minters/process.ts';
 import { parseResponse } from '../../src/minters/response.ts';
 import { scrub } from '../../src/minters/scrub.ts';
-import { render, type FileFormat } from '../../src/sinks/render.ts';
+import { FORMATS } from '../../src/credential/formats.ts';
+import { render } from '../../src/sinks/render.ts';
 import { connection } from '../fixtures/sink-credentials.ts';
 import { readTranscripts } from '../support/cli-transcripts.ts';
 import { damaged, everythingOf, jwt, printableToken, property } from '../support/fuzz.ts';
 
 const NOW = Date.parse('2030-01-01T00:00:00Z');
-const FORMATS: readonly FileFormat[] = ['pgpass', 'token', 'json', 'env', 'uri'];
 /** A piece of a token of this length would be told apart from a coincidence. */
 const PIECE = 12;
 

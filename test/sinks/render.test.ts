@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
-import { parseToken, render, type FileFormat } from '../../src/sinks/render.ts';
+import { type Format, FORMATS } from '../../src/credential/formats.ts';
+import { parseToken, render } from '../../src/sinks/render.ts';
 import { connection, credentialOf } from '../fixtures/sink-credentials.ts';
 import { makeTemporaryDirectory, run } from '../fixtures/sink-programs.ts';
 
-const FORMATS: readonly FileFormat[] = ['pgpass', 'token', 'json', 'env', 'uri'];
 const JWT = 'eyJhbGciOi.eyJzdWIiOi-_.c2lnbmF0dXJl';
 const NASTY = String.raw`:\'"$(x)\:%2F@/?#&+~!*;=|<>é🙂\\`;
 
@@ -94,7 +94,7 @@ test('the token that was rendered is found again, whatever is in it and around i
 });
 
 test('nothing is found in what was not rendered, and no parser throws', () => {
-  const foreign: Record<FileFormat, readonly string[]> = {
+  const foreign: Record<Format, readonly string[]> = {
     pgpass: [
       '',
       '\n',
