@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { Html } from './html.ts';
 
 const style = `
@@ -95,8 +95,8 @@ export const SCRIPT = new Html(`<script>${script}</script>`);
 /** The page's own style and script, and nothing else, wherever it might come from. */
 export const PAGE_SECURITY_POLICY = [
   `default-src 'none'`,
-  `style-src ${hash(style)}`,
-  `script-src ${hash(script)}`,
+  `style-src ${sourceOf(style)}`,
+  `script-src ${sourceOf(script)}`,
   `connect-src 'self'`,
   `img-src data:`,
   `base-uri 'none'`,
@@ -104,6 +104,6 @@ export const PAGE_SECURITY_POLICY = [
   `frame-ancestors 'none'`,
 ].join('; ');
 
-function hash(text: string): string {
-  return `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
+function sourceOf(text: string): string {
+  return `'sha256-${hash('sha256', text, 'base64')}'`;
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
 import { parseObject, readClaims } from '../credential/claims.ts';
 import { MintError } from '../credential/errors.ts';
@@ -45,14 +45,10 @@ export function parseResponse(stdout: string, { issuedAt, monotonicAt, ttlMs }: 
     token: new Secret(token),
     local: { issuedAt, expiresAt: issuedAt + lifetimeMs },
     service,
-    fingerprint: fingerprintOf(token),
+    fingerprint: hash('sha256', token),
     monotonicAt,
     ...(claims.subject !== undefined && { subject: claims.subject }),
   };
-}
-
-function fingerprintOf(token: string): string {
-  return createHash('sha256').update(token).digest('hex');
 }
 
 /** `expire_time` of Lakebase Autoscaling, `expiration_time` of Lakebase Provisioned. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { constants, readFileSync, statSync } from 'node:fs';
 import type { Cancellable, Clock } from '../credential/ports.ts';
 import { watchFile } from './watch-file.ts';
@@ -54,7 +54,7 @@ function digest(path: string): string | undefined {
   try {
     // A pipe that has taken the place of the file is a change, but nothing to wait for.
     const flag = constants.O_RDONLY | constants.O_NONBLOCK;
-    return createHash('sha256').update(readFileSync(path, { flag })).digest('hex');
+    return hash('sha256', readFileSync(path, { flag }));
   } catch {
     return undefined; // away, or closed to us
   }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Connection, Credential, Identity, Recovered } from '../credential/ports.ts';
 import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
 import { readClaims } from '../credential/claims.ts';
@@ -167,7 +167,8 @@ function readRecovered({ data = {}, metadata }: SecretObject, spec: SecretSpec):
     expiresAt: Date.parse(annotations[ANNOTATIONS.expiresAt] ?? ''),
   };
   const lifetimeMs = service.expiresAt - service.issuedAt;
-  if (token === undefined || !tokens.every((one) => one === token) || sha256(token) !== fingerprint) return undefined;
+  if (token === undefined || !tokens.every((one) => one === token) || hash('sha256', token) !== fingerprint)
+    return undefined;
   // Not `lifetimeMs <= 0`: that would let NaN pass. Some seconds more, because the service rounds.
   if (!(lifetimeMs > 0 && lifetimeMs <= LONGEST_LIFETIME_MS + 60_000)) return undefined;
   const { expiresAt = service.expiresAt, subject } = readClaims(token);
@@ -202,11 +203,7 @@ function annotationsOf({ fingerprint, service }: Credential, { data, identity }:
 
 /** An annotation is for everybody to read, and an identity names a workspace and a client. */
 function hashOf({ workspace, resource, principal }: Identity): string {
-  return sha256(JSON.stringify([workspace, resource, principal]));
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+  return hash('sha256', JSON.stringify([workspace, resource, principal]));
 }
 
 function toBase64(text: string): string {
