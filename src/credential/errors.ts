@@ -32,6 +32,12 @@ export class UsageError extends AppError {
   override readonly code = 'usage';
 }
 
+/** Where no remedy is given, that of the failure in general counts. */
+interface MintErrorOptions {
+  readonly remedy?: string | undefined;
+  readonly detail?: string | undefined;
+}
+
 /** One attempt to mint failed. Never carries the command's result as its cause: that holds the token. */
 export class MintError extends AppError {
   override readonly name = 'MintError';
@@ -42,7 +48,7 @@ export class MintError extends AppError {
   /** The command's own words, scrubbed; for the log and the terminal only. */
   readonly detail: string | undefined;
 
-  constructor(failure: MintFailure, message: string, { remedy, detail }: { remedy?: string; detail?: string } = {}) {
+  constructor(failure: MintFailure, message: string, { remedy, detail }: MintErrorOptions = {}) {
     super(message);
     this.failure = failure;
     this.remedy = remedy ?? MINT_REMEDIES[failure];
@@ -51,7 +57,7 @@ export class MintError extends AppError {
 }
 
 interface SinkErrorOptions extends ErrorOptions {
-  readonly remedy?: string;
+  readonly remedy?: string | undefined;
   readonly retryAfterMs?: number;
 }
 

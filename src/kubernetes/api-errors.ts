@@ -51,13 +51,11 @@ export function toSinkError(
   const words = wordsOf(answer, unspeakable);
   const isElsewhere = status >= 500 || isStranger(answer);
   const failure = isElsewhere ? 'unreachable' : (FAILURES[status] ?? 'unknown');
-  const message = `cannot ${verb} ${describe(target)}: `;
   const [, user, denied] = /User "([^"]*)" cannot (\w+) resource/.exec(words) ?? [];
   if (status === 403 && denied !== undefined) return missingRule([denied], target, user);
-  const remedy = remedyOf(answer);
-  return new SinkError(failure, `${message}${words} (${status})`, {
+  return new SinkError(failure, `cannot ${verb} ${describe(target)}: ${words} (${status})`, {
     retryAfterMs,
-    ...(remedy === undefined ? {} : { remedy }),
+    remedy: remedyOf(answer),
   });
 }
 

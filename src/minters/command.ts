@@ -47,7 +47,7 @@ export class CommandMinter implements Minter {
     const { failure, message, remedy } = diagnose(stderr);
     const tokens = [this.#minted, held].filter((token) => token !== undefined);
     const detail = scrub(stderr, [...secrets, ...tokens]);
-    return new MintError(failure, message, remedy === undefined ? { detail } : { detail, remedy });
+    return new MintError(failure, message, { remedy, detail });
   }
 }
 
@@ -56,7 +56,9 @@ const MORE_MEMORY = 'raise the memory limit of the container: a program that exc
 /** It has left no words. Our own SIGKILL follows a deadline, which is told as such. */
 function endedBy(signal = 'a signal'): MintError {
   const isOutOfMemory = signal === 'SIGKILL';
-  return new MintError('unknown', `the CLI was ended by ${signal}`, isOutOfMemory ? { remedy: MORE_MEMORY } : {});
+  return new MintError('unknown', `the CLI was ended by ${signal}`, {
+    remedy: isOutOfMemory ? MORE_MEMORY : undefined,
+  });
 }
 
 /** The Databricks CLI has words for each of its failures, so it is what runs it that is silent, such as a script. */

@@ -170,6 +170,8 @@ const RULES: readonly Rule[] = [
   },
 ];
 
+const UNKNOWN: Diagnosis = { failure: 'unknown', message: 'the Databricks CLI failed' };
+
 /** What users choose: names of projects, addresses, the settings and paths that the CLI lists after its message. */
 const CHOSEN_BY_USERS = /\bprojects\/\S+|\bhttps?:\/\/[^\s"]+| Config: .*/g;
 
@@ -178,10 +180,5 @@ const MAX_SCANNED = 8_000;
 
 export function diagnose(stderr: string): Diagnosis {
   const words = stderr.slice(0, MAX_SCANNED).replaceAll(CHOSEN_BY_USERS, '');
-  const { failure, message, remedy } = RULES.find(({ pattern }) => pattern.test(words)) ?? {
-    failure: 'unknown' as const,
-    message: 'the Databricks CLI failed',
-    remedy: undefined,
-  };
-  return remedy === undefined ? { failure, message } : { failure, message, remedy };
+  return RULES.find(({ pattern }) => pattern.test(words)) ?? UNKNOWN;
 }

@@ -46,10 +46,9 @@ export async function toSinkError(error: unknown, doing: 'read' | 'write', path:
     ? 'a file stands where a directory should'
     : getSystemErrorMessage(error.errno);
   const where = failure === 'unwritable' ? `; ${await ownershipOf(doing === 'read' ? path : dirname(path))}` : '';
-  const remedy = REMEDY_BY_ERRNO[error.code];
   return new SinkError(failure, `cannot ${doing} ${path}: ${reason} (${error.code})${where}`, {
     cause: error,
-    ...(remedy !== undefined && { remedy }),
+    remedy: REMEDY_BY_ERRNO[error.code],
   });
 }
 
