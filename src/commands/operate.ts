@@ -89,7 +89,7 @@ class Operation {
       log: this.#log,
       liveness: () => this.#app.liveness(),
       statuses: async (options) => await this.#app.statuses(options),
-      renderMetrics: async (accept, statuses) => await this.#metrics.render(accept, statuses),
+      renderMetrics: async (format, statuses) => await this.#metrics.render(format, statuses),
     });
     const { promise: stopped, resolve: stop } = Promise.withResolvers<unknown>();
     signal.addEventListener('abort', stop, { once: true });

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Cancellable, Clock } from '../credential/ports.ts';
 import { type Check, type CredentialStatus, readinessChecks } from '../credential/status.ts';
-import { prefersHtml } from './accept.ts';
+import { prefersHtml, prefersOpenMetrics } from './accept.ts';
 import { answerInTurn, endWithBodies, limitConnections, sharing } from './limits.ts';
 import { answerProbe, parseProbeQuery } from './probes.ts';
 import { reportStatus } from './status-json.ts';
@@ -15,7 +15,10 @@ export interface ServerOptions {
   readonly liveness: () => readonly Check[];
   /** Looks at every sink. */
   readonly statuses: (options: Cancellable) => Promise<readonly CredentialStatus[]>;
-  readonly renderMetrics: (accept: string | undefined, statuses: readonly CredentialStatus[]) => Promise<Exposition>;
+  readonly renderMetrics: (
+    format: 'text' | 'openmetrics',
+    statuses: readonly CredentialStatus[],
+  ) => Promise<Exposition>;
   readonly version: string;
   readonly log: { readonly error: (fields: object, message: string) => void };
   /** How long the looks for one answer may take. */
@@ -79,10 +82,8 @@ export function createServer(options: ServerOptions): FastifyInstance {
   });
 
   server.get('/metrics', async (request, reply) => {
-    const { contentType, body } = await renderMetrics(
-      request.headers.accept,
-      await statuses({ signal: request.signal }),
-    );
+    const format = prefersOpenMetrics(request.headers.accept) ? 'openmetrics' : 'text';
+    const { contentType, body } = await renderMetrics(format, await statuses({ signal: request.signal }));
     return answer(reply.header('vary', 'accept'), 200, body, contentType);
   });
 

@@ -25,7 +25,6 @@ interface Rendering {
 }
 
 const WRITE_RESULTS = ['success', 'failure'] as const;
-const OPENMETRICS_VERSION = /^(?:1\.0\.0|0\.0\.1)$/;
 
 /** Removed, because to measure them Node.js would wake up a hundred times a second. The lag at the scrape stays. */
 const LAG_STATISTICS = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'] as const;
@@ -122,8 +121,8 @@ export class Metrics {
   }
 
   /** Whoever asks with the same statuses while they are rendered gets the same text: a scrape costs milliseconds. */
-  async render(accept: string | undefined, statuses: readonly CredentialStatus[]): Promise<Exposition> {
-    const registry = wantsOpenMetrics(accept) ? this.#openMetricsRegistry : this.#registry;
+  async render(format: 'text' | 'openmetrics', statuses: readonly CredentialStatus[]): Promise<Exposition> {
+    const registry = format === 'openmetrics' ? this.#openMetricsRegistry : this.#registry;
     let rendering = this.#renderings.get(registry);
     if (rendering?.statuses !== statuses) {
       this.#readStatuses(statuses);
@@ -204,23 +203,6 @@ function toOpenMetrics(registry: Registry): Registry {
   copy.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
   for (const metric of registry.getMetricsAsArray()) copy.registerMetric(Object.create(metric) as Metric);
   return copy as Registry;
-}
-
-/** Prometheus names both formats and weighs them; whoever does not name OpenMetrics gets the older text. */
-function wantsOpenMetrics(accept = ''): boolean {
-  let openMetrics = 0;
-  let text = 0;
-  for (const range of accept.toLowerCase().split(',')) {
-    const [type, ...parameters] = range.split(';').map((part) => part.trim());
-    const parameter = (name: string): string | undefined =>
-      parameters.find((one) => one.startsWith(`${name}=`))?.slice(name.length + 1);
-    const weight = parameter('q');
-    const quality = weight === undefined ? 1 : Number(weight) || 0;
-    if (type === 'text/plain') text = Math.max(text, quality);
-    if (type !== 'application/openmetrics-text') continue;
-    if (OPENMETRICS_VERSION.test(parameter('version') ?? '1.0.0')) openMetrics = Math.max(openMetrics, quality);
-  }
-  return openMetrics > 0 && openMetrics >= text;
 }
 
 function seconds(ms: number): number {

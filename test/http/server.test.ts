@@ -16,7 +16,7 @@ function serverWith(overrides: Partial<ServerOptions> = {}) {
     version: '1.2.3',
     liveness: () => [{ name: 'scheduler', isOk: true, reason: 'last turned 0 s ago' }],
     statuses: async () => await Promise.resolve([statusWith()]),
-    renderMetrics: async (accept, statuses) => await metrics.render(accept, statuses),
+    renderMetrics: async (format, statuses) => await metrics.render(format, statuses),
     log: { error: (fields) => assert.fail(JSON.stringify(fields)) },
     ...overrides,
   });

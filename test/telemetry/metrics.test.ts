@@ -15,7 +15,6 @@ import {
   statusWith,
 } from '../support/statuses.ts';
 
-const OPENMETRICS = 'application/openmetrics-text; version=1.0.0';
 const PGPASS = 'file:/run/lakebase/pgpass';
 const SECRET = 'secret:backstage/lakebase';
 const hasPromtool = spawnSync('promtool', ['--version']).status === 0;
@@ -27,8 +26,12 @@ function tracked(): Metrics {
 }
 
 /** Samples of ours as `name{labels}` → value, without the prefix. */
-async function samplesOf(metrics: Metrics, statuses: readonly CredentialStatus[] = [], accept?: string) {
-  const { body } = await metrics.render(accept, statuses);
+async function samplesOf(
+  metrics: Metrics,
+  statuses: readonly CredentialStatus[] = [],
+  format: 'text' | 'openmetrics' = 'text',
+) {
+  const { body } = await metrics.render(format, statuses);
   const lines = body.split('\n').filter((line) => line.startsWith('lakebase_credential_'));
   const entries = lines.map(
     (line) => line.replace('lakebase_credential_', '').split(/ (?=[^ ]+$)/) as [string, string],
@@ -174,20 +177,20 @@ describe('the two formats', () => {
   test('tell the same, in any order and at the same time', async () => {
     const metrics = await filled();
     const statuses = [statusWith()];
-    const accepts = [undefined, OPENMETRICS, undefined, OPENMETRICS, OPENMETRICS, undefined];
-    const answers = await Promise.all(accepts.map(async (accept) => await samplesOf(metrics, statuses, accept)));
+    const formats = ['text', 'openmetrics', 'text', 'openmetrics', 'openmetrics', 'text'] as const;
+    const answers = await Promise.all(formats.map(async (format) => await samplesOf(metrics, statuses, format)));
     for (const answer of answers) assert.deepEqual(answer, answers[0]);
     metrics.mintStarted('backstage');
-    for (const accept of accepts) {
-      const samples = await samplesOf(metrics, statuses, accept);
+    for (const format of formats) {
+      const samples = await samplesOf(metrics, statuses, format);
       assert.equal(samples.get('refreshes_total{credential="backstage"}'), 1);
     }
   });
 
   test('name counters as each of them wants it', async () => {
     const metrics = await filled();
-    const { body: open } = await metrics.render(OPENMETRICS, []);
-    const { body: text } = await metrics.render(undefined, []);
+    const { body: open } = await metrics.render('openmetrics', []);
+    const { body: text } = await metrics.render('text', []);
     assert.match(open, /^# TYPE lakebase_credential_refreshes counter$/m);
     assert.match(open, /^process_cpu_seconds_total [\d.e-]+$/m);
     assert.match(text, /^# TYPE lakebase_credential_refreshes_total counter$/m);
@@ -195,7 +198,7 @@ describe('the two formats', () => {
   });
 
   test('OpenMetrics ends with its mark, has each family once and no empty line', async () => {
-    const { body } = await (await filled()).render(OPENMETRICS, [statusWith()]);
+    const { body } = await (await filled()).render('openmetrics', [statusWith()]);
     assert.ok(body.endsWith('\n# EOF\n'));
     assert.doesNotMatch(body, /\n\n/);
     const families = [...body.matchAll(/^# TYPE (\S+) /gm)].map(([, family]) => family);
@@ -206,7 +209,7 @@ describe('the two formats', () => {
   });
 
   test('have the metrics of the process and no token', async () => {
-    const { body } = await (await filled()).render(undefined, [statusWith()]);
+    const { body } = await (await filled()).render('text', [statusWith()]);
     assert.match(body, /^process_resident_memory_bytes \d/m);
     assert.match(body, /^nodejs_eventloop_lag_seconds /m);
     assert.doesNotMatch(body, /nodejs_eventloop_lag_(?!seconds)/); // they would wake it up all the time
@@ -214,7 +217,7 @@ describe('the two formats', () => {
   });
 
   test('pass promtool', { skip: hasPromtool ? false : 'promtool is not on the PATH' }, async () => {
-    const { body } = await (await filled()).render(undefined, [statusWith()]);
+    const { body } = await (await filled()).render('text', [statusWith()]);
     const { stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: body, encoding: 'utf8' });
     const complaints = `${stdout}${stderr}`.split('\n').filter((line) => line !== '');
     // Node's own metrics have names that it does not like.

@@ -22,7 +22,7 @@ function setUp(level = 'trace') {
   const metrics = createMetrics(frozenClock);
   metrics.track(new Map([['backstage', [SINK]]]));
   const observer = createObserver({ log, metrics, clock: frozenClock, onProblem: (text) => problems.push(text) });
-  const samples = async (): Promise<string> => (await metrics.render(undefined, [])).body;
+  const samples = async (): Promise<string> => (await metrics.render('text', [])).body;
   return { lines, log, observer, problems, samples };
 }
 
