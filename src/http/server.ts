@@ -4,8 +4,9 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } f
 import type { Cancellable, Clock } from '../credential/ports.ts';
 import { type Check, type CredentialStatus, readinessChecks } from '../credential/status.ts';
 import { prefersHtml, prefersOpenMetrics } from './accept.ts';
-import { answerInTurn, endWithBodies, limitConnections, sharing } from './limits.ts';
+import { answerInTurn, endWithBodies, limitConnections } from './limits.ts';
 import { answerProbe, parseProbeQuery } from './probes.ts';
+import { singleFlight } from './single-flight.ts';
 import { reportStatus } from './status-json.ts';
 
 export { listen } from './listen.ts';
@@ -45,7 +46,7 @@ const CLIENT_ERRORS: Readonly<Record<string, number>> = { ERR_HTTP_REQUEST_TIMEO
 /** Everything it says is computed at the request. Nothing of a request is ever echoed. */
 export function createServer(options: ServerOptions): FastifyInstance {
   const { clock, liveness, renderMetrics, version, deadlineMs = DEADLINE_MS } = options;
-  const statuses = sharing(options.statuses);
+  const statuses = singleFlight(options.statuses);
   const server = Fastify({
     logger: false,
     forceCloseConnections: true,
