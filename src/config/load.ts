@@ -6,10 +6,11 @@ import type { Connection } from '../credential/ports.ts';
 import { childEnvironment, read, unknownVariables, VARIABLES, type Environment, type Flags } from './environment.ts';
 import { resolveIdentity } from './identity.ts';
 import { credentialFromEnvironment, sourceOf, withDefaultUser, withSettings, type Input } from './layers.ts';
-import { configSchema, type FileConfig } from './schema.ts';
+import type { Options } from './options.ts';
+import { configSchema } from './schema.ts';
 
 /** Durations are milliseconds. */
-export interface Config extends Pick<FileConfig, 'minter' | 'refresh' | 'backoff' | 'http' | 'log'> {
+export interface Config extends Pick<Options, 'minter' | 'refresh' | 'backoff' | 'http' | 'log'> {
   readonly credentials: readonly CredentialConfig[];
   readonly auth: Auth;
   /** What a child process gets of our environment, without the identity. */
@@ -176,7 +177,7 @@ function toCredential({
   ttl,
   connection,
   sinks,
-}: FileConfig['credentials'][number]): CredentialConfig {
+}: Options['credentials'][number]): CredentialConfig {
   return {
     name,
     resource:
@@ -188,7 +189,7 @@ function toCredential({
 }
 
 /** The rules have made sure that there is exactly one of them. */
-function toSinks({ file, secret }: FileConfig['credentials'][number]['sinks'][number]): SinkConfig[] {
+function toSinks({ file, secret }: Options['credentials'][number]['sinks'][number]): SinkConfig[] {
   if (file !== undefined) return [{ kind: 'file', ...file }];
   return secret === undefined ? [] : [{ kind: 'secret', ...secret }];
 }

@@ -225,4 +225,5 @@ export const options = object({
   log: withDefault(log, {}, 'Logging, as JSON lines on standard output.'),
 });
 
+/** With every default filled in. Durations are milliseconds here, under the key that holds a string in the file. */
 export type Options = z.output<typeof options>;

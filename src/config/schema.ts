@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { options, type Options } from './options.ts';
+import { options } from './options.ts';
 import { brokenRules } from './rules.ts';
 
 /** The whole configuration file: every option, and what must hold between them. */
@@ -13,6 +13,3 @@ export const configSchema = options.check(
     { when: () => true }, // also when an option is wrong by itself, so that every problem is listed at once
   ),
 );
-
-/** With every default filled in. Durations are milliseconds here, under the key that holds a string in the file. */
-export type FileConfig = Options;
