@@ -10,17 +10,14 @@ const SETGID = 0o2000;
  * `recursive`, which never returns where a file system says ENOENT to a name that it does not allow, as /proc does.
  */
 export async function makeDirectory(path: string): Promise<void> {
+  for (const directory of await missingDirectories(path)) await makeOne(directory);
+}
+
+/** What `makeDirectory` would make, the outermost first. */
+export async function missingDirectories(path: string): Promise<string[]> {
   const missing: string[] = [];
   for (let directory = resolve(path); !(await isDirectory(directory)); directory = dirname(directory))
     missing.unshift(directory);
-  for (const directory of missing) await makeOne(directory);
-}
-
-/** The first directory that `makeDirectory` would make; undefined if there is nothing to make. */
-export async function findMissing(path: string): Promise<string | undefined> {
-  let missing: string | undefined;
-  for (let directory = resolve(path); !(await isDirectory(directory)); directory = dirname(directory))
-    missing = directory;
   return missing;
 }
 

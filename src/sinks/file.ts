@@ -13,7 +13,7 @@ import type {
   SinkListener,
 } from '../credential/ports.ts';
 import { probeDirectory, replaceFile, sweep } from './atomic-write.ts';
-import { findMissing, makeDirectory } from './directory.ts';
+import { makeDirectory, missingDirectories } from './directory.ts';
 import { hasErrno, octal, ownershipOf, toSinkError } from './file-errors.ts';
 import { lstat } from './files.ts';
 import { Glance } from './glance.ts';
@@ -68,7 +68,7 @@ export class FileSink implements Sink {
     signal.throwIfAborted();
     const { path, mode } = this.#options;
     try {
-      const missing = await findMissing(dirname(path));
+      const [missing] = await missingDirectories(dirname(path));
       if (missing !== undefined) {
         await probeDirectory(missing); // what is permitted may be impossible all the same, for root in /proc above all
         return `${dirname(path)} does not exist yet and can be made in ${dirname(missing)}`;
