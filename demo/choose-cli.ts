@@ -35,7 +35,7 @@ export async function chooseCli(searchPath: string, options: Cancellable): Promi
 
 function findReal(searchPath: string): string | undefined {
   try {
-    const command = findCommand('databricks', searchPath);
+    const command = findCommand('databricks', { PATH: searchPath });
     return realpathSync(command) === STAND_IN ? undefined : command;
   } catch (error) {
     if (error instanceof AppError) return undefined;
@@ -50,6 +50,6 @@ async function standIn(reason: string, searchPath: string, options: Cancellable)
 
 async function ask(command: string, searchPath: string, options: Cancellable) {
   const startedAt = clock.monotonic();
-  const version = await readCliVersion({ command, passThrough: { PATH: searchPath }, clock }, options);
+  const version = await readCliVersion({ command, childEnvironment: { PATH: searchPath }, clock }, options);
   return { version, startMs: clock.monotonic() - startedAt };
 }

@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import type { Config, CredentialConfig } from './config/load.ts';
 import { principalOf, workspaceOf } from './config/identity.ts';
 import type { Auth } from './credential/auth.ts';
@@ -18,7 +19,6 @@ import { type SinkBuilder, sinkBuilder } from './sinks.ts';
 export interface AppOptions {
   readonly clock: Clock;
   readonly observer: Observer;
-  readonly temporaryDirectory: string;
   /** Whether valid credentials that stand in the sinks are used for as long as they live. */
   readonly adopts: boolean;
 }
@@ -32,12 +32,11 @@ export class App {
   readonly #options: AppOptions;
   readonly #ticker: Ticker;
   readonly #fleet = new Fleet();
-  readonly #homes: PrivateHomes;
+  readonly #homes = new PrivateHomes(tmpdir());
   #slots = new Slots(0);
 
   constructor(options: AppOptions) {
     this.#options = options;
-    this.#homes = new PrivateHomes(options.temporaryDirectory);
     this.#ticker = new Ticker(options.clock, (byMs) => {
       options.observer.clockJumped(byMs);
       for (const keeper of this.#fleet.keepers) keeper.refreshSoon();
@@ -50,8 +49,8 @@ export class App {
     const { command, concurrency } = config.minter.cli;
     // Keepers that go on must share their slots with the new ones.
     const slots = this.#slots.size === concurrency ? this.#slots : new Slots(concurrency);
-    const { auth, childEnvironment: passThrough } = config;
-    const cli = new DatabricksCli({ command, auth, passThrough, homes: this.#homes, clock });
+    const { auth, childEnvironment } = config;
+    const cli = new DatabricksCli({ command, auth, childEnvironment, homes: this.#homes, clock });
     const build = await sinkBuilder(config, clock);
     const plans = config.credentials.map((credential) => this.#plan(credential, config, cli, slots, build));
     await prepare(this.#fleet.newcomers(plans), options);
@@ -96,7 +95,7 @@ export class App {
   /** Asks the CLI, behind everything that mints. */
   async cliVersion({ minter, childEnvironment }: Config, { signal }: Cancellable): Promise<string | undefined> {
     const { clock } = this.#options;
-    const installed = { command: minter.cli.command, passThrough: childEnvironment, clock };
+    const installed = { command: minter.cli.command, childEnvironment, clock };
     const request = { wantedAt: Infinity, isTroubled: true };
     return await this.#slots.with(request, async () => await readCliVersion(installed, { signal }), { signal });
   }

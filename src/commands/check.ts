@@ -124,8 +124,8 @@ function textOf(file: string): string {
 
 async function checkCli({ minter, childEnvironment, credentials }: Config, options: Cancellable): Promise<Finding> {
   try {
-    const command = findCommand(minter.cli.command, childEnvironment['PATH'] ?? '');
-    const version = await readCliVersion({ command, passThrough: childEnvironment, clock }, options);
+    const command = findCommand(minter.cli.command, childEnvironment);
+    const version = await readCliVersion({ command, childEnvironment, clock }, options);
     if (version === undefined)
       return {
         isOk: false,
@@ -154,7 +154,7 @@ async function checkMint(
 ): Promise<Finding> {
   const homes = new PrivateHomes(tmpdir());
   const { command, timeout: timeoutMs } = minter.cli;
-  const cli = new DatabricksCli({ command, auth, passThrough: childEnvironment, homes, clock });
+  const cli = new DatabricksCli({ command, auth, childEnvironment, homes, clock });
   try {
     const minted = await new CommandMinter(cli, toResource(credential), clock).mint({ signal, slot: 0, timeoutMs });
     return { isOk: true, text: describeCredential(minted) };

@@ -1,4 +1,3 @@
-import { tmpdir } from 'node:os';
 import { App } from '../app.ts';
 import { parseDuration } from '../config/duration.ts';
 import type { Config } from '../config/load.ts';
@@ -28,7 +27,7 @@ export async function once({ load, timeout = TIMEOUT, signal }: OnceOptions): Pr
   if (timeoutMs === undefined) throw new UsageError(`--timeout "${timeout}" is no duration such as 90s, 15m or 1h`);
   if (timeoutMs === 0) throw new UsageError(`--timeout "${timeout}" leaves no time to mint`);
   const config = await load();
-  findCommand(config.minter.cli.command, config.childEnvironment['PATH'] ?? '');
+  findCommand(config.minter.cli.command, config.childEnvironment);
   const observer = createObserver({
     log: startLog(config),
     metrics: createMetrics(clock),
@@ -36,7 +35,7 @@ export async function once({ load, timeout = TIMEOUT, signal }: OnceOptions): Pr
     refreshes: false,
   });
   // A token that is left over may be nearly dead, and what comes after this run wants a whole lifetime.
-  const app = new App({ clock, observer, temporaryDirectory: tmpdir(), adopts: false });
+  const app = new App({ clock, observer, adopts: false });
   await app.configure(config, { signal });
   const finish = async (options: Cancellable): Promise<never> => {
     const published = app.published().then(() => true);

@@ -143,7 +143,7 @@ class Operation {
   async #reconfigure(options: Cancellable): Promise<void> {
     try {
       const config = await this.#reload();
-      findCommand(config.minter.cli.command, config.childEnvironment['PATH'] ?? '');
+      findCommand(config.minter.cli.command, config.childEnvironment);
       const changed = await this.#app.configure(config, options);
       this.#warnOfRest(config);
       this.#warnOfShortLives(config);

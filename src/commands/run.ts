@@ -1,4 +1,3 @@
-import { tmpdir } from 'node:os';
 import { App } from '../app.ts';
 import type { Config } from '../config/load.ts';
 import type { Cancellable } from '../credential/ports.ts';
@@ -18,9 +17,9 @@ export interface RunOptions extends Cancellable {
 
 /** Keeps every credential fresh until the signal; rejects with its reason, or with why it could not start. */
 export async function run({ config, reload, signal }: RunOptions): Promise<never> {
-  findCommand(config.minter.cli.command, config.childEnvironment['PATH'] ?? '');
+  findCommand(config.minter.cli.command, config.childEnvironment);
   const late = new LateObserver();
-  const app = new App({ clock, observer: late.observer, temporaryDirectory: tmpdir(), adopts: true });
+  const app = new App({ clock, observer: late.observer, adopts: true });
   await app.configure(config, { signal });
   const attend = async (options: Cancellable): Promise<void> => {
     await late.firstEvent(options);

@@ -15,11 +15,13 @@ export interface VersionOptions extends Cancellable {
 export async function printVersions({ load, env, stdout, signal }: VersionOptions): Promise<void> {
   const config = await load().catch(() => undefined);
   const command = config?.minter.cli.command ?? 'databricks';
-  const passThrough = config?.childEnvironment ?? { PATH: env['PATH'] ?? '' };
-  const cli = await readCliVersion({ command, passThrough, clock: systemClock }, { signal }).catch((error: unknown) => {
-    if (error instanceof AppError) return error.message;
-    throw error;
-  });
+  const childEnvironment = config?.childEnvironment ?? { PATH: env['PATH'] ?? '' };
+  const cli = await readCliVersion({ command, childEnvironment, clock: systemClock }, { signal }).catch(
+    (error: unknown) => {
+      if (error instanceof AppError) return error.message;
+      throw error;
+    },
+  );
   stdout.write(
     `lakebase-credential-sidecar ${version}\nnode ${process.versions.node}\ndatabricks ${cli ?? 'unknown'}\n`,
   );

@@ -6,11 +6,11 @@ import { readOidcToken, readSecret } from './identity-files.ts';
 import { type CommandResult, runCommand } from './process.ts';
 
 export interface CliOptions {
-  /** A program on the PATH of `passThrough`, or an absolute path. */
+  /** A program on the PATH of `childEnvironment`, or an absolute path. */
   readonly command: string;
   readonly auth: Auth;
   /** Variables of this process that the CLI may see as they are: `PATH`, proxies, certificates. */
-  readonly passThrough: Readonly<Record<string, string>>;
+  readonly childEnvironment: Readonly<Record<string, string>>;
   readonly homes: PrivateHomes;
   readonly clock: Clock;
 }
@@ -42,9 +42,9 @@ export class DatabricksCli {
   }
 
   async run(args: readonly string[], { slot, timeoutMs, signal }: CliRun): Promise<CliResult> {
-    const { clock, command, homes, passThrough } = this.#options;
+    const { clock, command, homes, childEnvironment } = this.#options;
     const { variables, secrets } = this.#identity();
-    const env = { ...passThrough, ...homes.variables(slot), ...variables };
+    const env = { ...childEnvironment, ...homes.variables(slot), ...variables };
     return { ...(await runCommand({ file: command, args, env }, { signal, timeoutMs, clock })), secrets };
   }
 

@@ -12,16 +12,16 @@ const TIMEOUT_MS = 10_000;
 export interface Installed {
   readonly command: string;
   /** Variables of this process that the CLI may see. */
-  readonly passThrough: Readonly<Record<string, string>>;
+  readonly childEnvironment: Readonly<Record<string, string>>;
   readonly clock: Clock;
 }
 
 /** `1.13.0`, or undefined where the command does not say. @throws MintError where it cannot be started */
 export async function readCliVersion(
-  { command, passThrough, clock }: Installed,
+  { command, childEnvironment, clock }: Installed,
   { signal }: Cancellable,
 ): Promise<string | undefined> {
-  const line = { file: command, args: ['version', '-o', 'json'], env: passThrough };
+  const line = { file: command, args: ['version', '-o', 'json'], env: childEnvironment };
   const { errno, stdout } = await runCommand(line, { signal, clock, timeoutMs: TIMEOUT_MS });
   if (errno !== undefined) throw notStarted(command, errno);
   return /"Version":\s*"(\d+\.\d+\.\d+)[^"]*"/.exec(stdout)?.[1];

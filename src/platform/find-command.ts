@@ -5,8 +5,8 @@ import { CliError } from '../credential/errors.ts';
 const INSTALL = 'install the Databricks CLI, or set minter.cli.command to its path';
 const PERMIT = 'make it executable for the user the sidecar runs as, or set minter.cli.command to another one';
 
-/** The path of a program that can be started, looked up as the system would. @throws CliError */
-export function findCommand(command: string, searchPath: string): string {
+/** The path of a program that can be started, looked up as for a child with this environment. @throws CliError */
+export function findCommand(command: string, { PATH: searchPath = '' }: Readonly<Record<string, string>>): string {
   const folders = searchPath.split(delimiter);
   // The command runs in `/`, and what is relative counts from there.
   const candidates = command.includes('/') ? [command] : folders.map((folder) => resolve('/', folder, command));

@@ -23,7 +23,7 @@ function minterOf(
   const homes = new PrivateHomes(tmpdir());
   t.after(() => homes.remove());
   const auth = { kind: 'oauth-m2m', host: 'https://h', clientId: 'c', secret } as const;
-  const cli = new DatabricksCli({ command, auth, passThrough: { PATH: process.env['PATH'] ?? '' }, homes, clock });
+  const cli = new DatabricksCli({ command, auth, childEnvironment: { PATH: process.env['PATH'] ?? '' }, homes, clock });
   return new CommandMinter(cli, RESOURCE, clock);
 }
 

@@ -18,36 +18,36 @@ function folders(t: TestContext): { first: string; second: string } {
 test('the first program of that name on the PATH is found', (t) => {
   const { first, second } = folders(t);
   for (const folder of [first, second]) writeFileSync(join(folder, 'databricks'), '', { mode: 0o755 });
-  assert.equal(findCommand('databricks', `/nowhere:${first}:${second}`), join(first, 'databricks'));
+  assert.equal(findCommand('databricks', { PATH: `/nowhere:${first}:${second}` }), join(first, 'databricks'));
 });
 
 test('a folder and a file without permission are passed over where a program follows', (t) => {
   const { first, second } = folders(t);
   mkdirSync(join(first, 'databricks'));
   writeFileSync(join(second, 'databricks'), '', { mode: 0o755 });
-  assert.equal(findCommand('databricks', `${first}:${second}`), join(second, 'databricks'));
+  assert.equal(findCommand('databricks', { PATH: `${first}:${second}` }), join(second, 'databricks'));
 });
 
 test('an absolute path is not looked up on the PATH', (t) => {
   const { first } = folders(t);
   const path = join(first, 'cli');
   assert.throws(
-    () => findCommand(path, first),
+    () => findCommand(path, { PATH: first }),
     new CliError(
       `the Databricks CLI "${path}" is missing: there is no such file`,
       'install the Databricks CLI, or set minter.cli.command to its path',
     ),
   );
   writeFileSync(path, '', { mode: 0o755 });
-  assert.equal(findCommand(path, ''), path);
+  assert.equal(findCommand(path, { PATH: '' }), path);
 });
 
 test('what is missing and what is not executable are told apart', (t) => {
   const { first } = folders(t);
-  assert.throws(() => findCommand('databricks', first), /"databricks" is missing: not on the PATH/);
+  assert.throws(() => findCommand('databricks', { PATH: first }), /"databricks" is missing: not on the PATH/);
   writeFileSync(join(first, 'databricks'), '', { mode: 0o644 });
   assert.throws(
-    () => findCommand('databricks', first),
+    () => findCommand('databricks', { PATH: first }),
     /databricks is not executable by this user\n→ make it executable/,
   );
 });
@@ -58,7 +58,10 @@ test('a relative folder on the PATH counts from where the CLI runs, and is named
   const here = process.cwd();
   t.after(() => process.chdir(here));
   process.chdir(dirname(first));
-  assert.throws(() => findCommand('databricks', 'first:/nowhere'), /, where a folder must be an absolute path\n/);
-  assert.throws(() => findCommand('databricks', '/nowhere'), /on the PATH \(\/nowhere\)\n/);
-  assert.equal(findCommand('databricks', relative('/', first)), join(first, 'databricks'));
+  assert.throws(
+    () => findCommand('databricks', { PATH: 'first:/nowhere' }),
+    /, where a folder must be an absolute path\n/,
+  );
+  assert.throws(() => findCommand('databricks', { PATH: '/nowhere' }), /on the PATH \(\/nowhere\)\n/);
+  assert.equal(findCommand('databricks', { PATH: relative('/', first) }), join(first, 'databricks'));
 });
