@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { chooseRecovered, localise, requireBetter } from '../../src/credential/acceptance.ts';
+import { chooseRecovered, localise, presentSkewMs, requireBetter } from '../../src/credential/acceptance.ts';
 import { MintError } from '../../src/credential/errors.ts';
 import type { Credential } from '../../src/credential/ports.ts';
 import { remainingMs } from '../../src/credential/schedule.ts';
@@ -146,6 +146,35 @@ test('what was minted on another machine is seen by our own clock, less the diff
   const { service, token, fingerprint } = credentialAt(clock, 'elsewhere', { lifetimeMs: HOUR_MS, skewMs: MINUTE_MS });
   const { local } = localise({ service, token, fingerprint }, MINUTE_MS, clock);
   assert.deepEqual(local, { issuedAt: clock.now(), expiresAt: clock.now() + HOUR_MS });
+});
+
+test('what was minted on this machine is dated by its own clock of then, however far that was off', () => {
+  const { monotonicAt: _, ...found } = credentialAt(clock, 'before the boot', { skewMs: 10 * MINUTE_MS });
+  assert.deepEqual(localise(found, 0, clock).local, found.local);
+});
+
+test('what was given less life here than the service says gets no more of it when it is adopted', () => {
+  const found = credentialAt(clock, 'of a short ttl', { lifetimeMs: HOUR_MS });
+  const local = { issuedAt: found.local.issuedAt, expiresAt: found.local.issuedAt + 5 * MINUTE_MS };
+  assert.equal(remainingMs(localise({ ...found, local }, 0, clock), clock), 5 * MINUTE_MS);
+});
+
+test('what seems to be issued some seconds from now lives no longer for it', () => {
+  const { local: _, monotonicAt: __, ...found } = credentialAt(clock, 'elsewhere', { skewMs: 4_000 });
+  assert.equal(remainingMs(localise(found, 0, clock), clock), HOUR_MS);
+});
+
+test('a clock that is set back is so much further behind the service; a suspended machine is not', () => {
+  for (const [setMs, skewMs] of [
+    [0, MINUTE_MS],
+    [-HOUR_MS, MINUTE_MS + HOUR_MS],
+    [HOUR_MS, MINUTE_MS],
+  ] as const) {
+    const machine = new FakeClock();
+    const minted = credentialAt(machine, 'minted', { skewMs: MINUTE_MS });
+    machine.setWallClock(setMs);
+    assert.equal(presentSkewMs(minted, machine), skewMs);
+  }
 });
 
 test('no credential from elsewhere is believed to live longer than the service lets any live', () => {

@@ -9,6 +9,7 @@ import {
   refreshAt,
   remainingMs,
   retryDelayMs,
+  turnWithinMs,
 } from '../../src/credential/schedule.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { credentialAt, HOUR_MS, MINUTE_MS } from '../support/fakes.ts';
@@ -134,6 +135,12 @@ test('an attempt lasts at most its timeout and a third of the life left, but at 
   for (const [leftMs, timeoutMs, expectedMs] of table) {
     assert.equal(attemptTimeoutMs(timeoutMs, leftMs), expectedMs, `${leftMs} ms left`);
   }
+});
+
+test('who has the least life left is to have a slot first, and who has none before all who ask later', () => {
+  const turns = [HOUR_MS, MINUTE_MS, 1_000].map((leftMs) => turnWithinMs(leftMs));
+  assert.ok(turns[0]! > turns[1]! && turns[1]! > turns[2]! && turns[2]! > 0, turns.join(', '));
+  for (const none of [undefined, 0, -MINUTE_MS, Number.NaN]) assert.equal(turnWithinMs(none), 0);
 });
 
 test('a credential is usable while 30 s are left, or a tenth of its lifetime if that is less', () => {

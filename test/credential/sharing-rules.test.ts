@@ -20,6 +20,7 @@ test('what expires later by the service is better, and so is anything valid when
     ['the same', older, older, false],
     ['nothing held', older, undefined, true],
     ['a dead one held', older, dead, true],
+    ['a dead one of somebody else held', { ...newer, subject: 'somebody' }, { ...dead, subject: 'me' }, true],
     ['a dead one found', dead, undefined, false],
     ['for somebody else', { ...newer, subject: 'somebody' }, { ...older, subject: 'me' }, false],
     ['for nobody knows whom', newer, { ...older, subject: 'me' }, true],
@@ -56,6 +57,8 @@ test('what another writer has put there may stay if it lives longer, or if it is
   assert.ok(!stays(), 'nobody has refreshed it in time');
   await clock.advance(HOUR_MS);
   assert.ok(!stays(), 'it is dead');
+  clock.setWallClock(-1.5 * HOUR_MS);
+  assert.ok(!stays(), 'it is dead, whatever this clock is set to');
 });
 
 test('what seems to be issued in the future may stay only as long as nobody knows whose clock is off', () => {
