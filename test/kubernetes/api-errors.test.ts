@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { conflictsIn, isNotFound, quotable, type Target, toSinkError } from '../../src/kubernetes/api-errors.ts';
+
+const SECRET: Target = { resource: 'secrets', namespace: 'backstage', name: 'lakebase' };
+
+function refused(status: number, message: string, causes: readonly unknown[] = []) {
+  return { status, body: { kind: 'Status', message, details: { causes } }, retryAfterMs: 0 };
+}
+
+for (const [status, failure, remedy] of [
+  [400, 'unknown', /log of the sidecar/],
+  [401, 'forbidden', /token of the service account/],
+  [403, 'forbidden', /admission policy or webhook/],
+  [404, 'no_namespace', /create the namespace/],
+  [409, 'conflict', /admission policy or webhook/],
+  [410, 'unreachable', /API server answers/],
+  [413, 'refused', /1 MiB/],
+  [422, 'refused', /1 MiB/],
+  [429, 'throttled', /has time again/],
+  [500, 'unreachable', /API server answers/],
+  [503, 'unreachable', /API server answers/],
+] as const) {
+  test(`an API server that answers ${status} is told as ${failure}, in its own words and with what to do`, () => {
+    const error = toSinkError('patch', SECRET, refused(status, 'for a reason'));
+    assert.equal(error.failure, failure);
+    assert.equal(error.message, `cannot patch secrets "lakebase" in namespace "backstage": for a reason (${status})`);
+    assert.match(error.remedy, remedy);
+  });
+}
+
+test('a missing permission is told with the user who lacks it, and with the rule that gives it', () => {
+  const words = 'secrets "lakebase" is forbidden: User "system:serviceaccount:backstage:app" cannot patch resource';
+  const { failure, message, remedy } = toSinkError('get', SECRET, refused(403, words));
+  const rule =
+    '- {apiGroups: [""], resources: [secrets], resourceNames: [lakebase], verbs: [get, watch, patch, create]}';
+  assert.equal(failure, 'forbidden');
+  assert.equal(
+    message,
+    `cannot patch secrets "lakebase" in namespace "backstage": system:serviceaccount:backstage:app lacks the rule ${rule}`,
+  );
+  assert.ok(remedy.includes(`namespace backstage`) && remedy.includes(rule), remedy);
+  const events = toSinkError('create', { resource: 'events', namespace: 'backstage' }, refused(403, words));
+  assert.match(events.message, /lacks the rule - \{apiGroups: \[""\], resources: \[events\], verbs: \[create\]\}$/);
+});
+
+test('a namespace that is being deleted is not taken for a missing permission', () => {
+  const { remedy } = toSinkError('patch', SECRET, refused(403, 'no', [{ reason: 'NamespaceTerminating' }]));
+  assert.match(remedy, /wait until the namespace is gone/);
+});
+
+test('of a conflict, each field is told with its manager; other causes are none, nor is a 409 without any', () => {
+  const message = 'conflict with "kubectl-edit" using v1';
+  const causes = [
+    { reason: 'FieldManagerConflict', message, field: '.data.password' },
+    { reason: 'FieldManagerConflict', message: 'conflict', field: '.type' },
+    { reason: 'FieldValueInvalid', message, field: '.data' },
+  ];
+  assert.deepEqual(conflictsIn(refused(409, 'no', causes)), [
+    { manager: 'kubectl-edit', field: '.data.password' },
+    { manager: 'another manager', field: '.type' },
+  ]);
+  assert.deepEqual(conflictsIn(refused(409, 'the object has been modified')), []);
+  assert.deepEqual(conflictsIn(refused(422, 'no', causes)), []);
+});
+
+test('only an API server that answers 404 says that something is not there: trouble of any other kind says nothing', () => {
+  for (const status of [401, 403, 404, 410, 429, 500, 503]) {
+    assert.equal(isNotFound(refused(status, 'no')), status === 404, `${status}`);
+  }
+  assert.equal(isNotFound({ status: 404, body: undefined, retryAfterMs: 0 }), false, 'that was a proxy');
+});
+
+test('words of others are quoted without what must not be said, without tokens of any kind, and in short', () => {
+  assert.equal(quotable('a webhook saw hunter2', ['hunter2']), 'a webhook saw [redacted]');
+  const jwt = 'eyJhbGciOiJSUzI1NiJ9.e30.c2ln';
+  const base64 = Buffer.from(jwt).toString('base64');
+  assert.equal(quotable(`saw ${jwt} and ${base64}`), 'saw [redacted] and [redacted]');
+  assert.equal(quotable('x'.repeat(2_000)).length, 500);
+});
