@@ -102,6 +102,11 @@ for (const [stderr, failure, message] of [
     'auth',
     /refused the OIDC token/,
   ],
+  [
+    'Error: error getting token: Post "h": {"error":"unauthorized_client","error_description":"no"}',
+    'auth',
+    /did not accept this identity/,
+  ],
   ['Error: boom', 'unknown', /CLI failed/],
   ['', 'unknown', /CLI failed/],
 ] as const) {

@@ -85,6 +85,8 @@ test('where expire_time and exp differ, the earlier counts', () => {
 test('either of expire_time and exp is enough', () => {
   assert.equal(answered({ expire: false }).service.expiresAt, NOW + HOUR_MS);
   assert.equal(answered({ exp: false }).service.expiresAt, NOW + HOUR_MS);
+  const token = jwt({ exp: NOW / 1_000 + 60 });
+  assert.equal(parseResponse(JSON.stringify({ token, expiration_time: null }), REQUEST).local.expiresAt, NOW + 60_000);
   const opaque = parseResponse(JSON.stringify({ token: 'opaque', expire_time: rfc3339(NOW + 60_000) }), REQUEST);
   assert.equal(opaque.local.expiresAt, NOW + 60_000);
 });
@@ -175,6 +177,11 @@ test('claims with fractions of a second give whole milliseconds', () => {
     const { service } = parseResponse(JSON.stringify({ token }), REQUEST);
     assert.deepEqual(service, { issuedAt: at, expiresAt: at + 4_000 });
   }
+});
+
+test('whom the token is for is what it says itself, so that one for somebody else can be told apart', () => {
+  const token = jwt({ sub: 'a-client-id', exp: NOW / 1_000 + 60 });
+  assert.equal(parseResponse(JSON.stringify({ token }), REQUEST).subject, 'a-client-id');
 });
 
 test('a payload that cannot be read is as good as none', () => {

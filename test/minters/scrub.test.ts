@@ -100,6 +100,8 @@ for (const text of [
   String.raw`unexpected answer "{\"token\" : \"abcdef`,
   `map[token:abcdef expire_time:x]`,
   `Authorization: abc123`,
+  `got eyJhbGciOi.abcdef`,
+  `got ${OPAQUE}`,
 ]) {
   test(`what looks like a secret is blotted out: ${text.slice(0, 40)}`, () => {
     const clean = scrub(text, []);
