@@ -13,8 +13,8 @@ export class Publishers {
   readonly #clock: Clock;
   /** By the monotonic clock. */
   #lookedAt = -Infinity;
-  /** What was found at the start, if none of it was plausible; judged again once the service's time is known. */
-  #doubted: readonly (Credential | undefined)[] = [];
+  /** What was found at the start. Where none of it was plausible it is judged again once the service's time is known. */
+  #found: readonly (Credential | undefined)[] = [];
 
   constructor(sinks: readonly Sink[], options: Omit<PublisherOptions, 'sink'>) {
     this.#clock = options.ticker.clock;
@@ -49,11 +49,9 @@ export class Publishers {
 
   /** The best of what an earlier process, or another writer, has left. */
   async recover(options: Cancellable): Promise<Credential | undefined> {
-    const found = await Promise.all(this.#all.map(async (publisher) => await publisher.recover(options)));
+    this.#found = await Promise.all(this.#all.map(async (publisher) => await publisher.recover(options)));
     this.#lookedAt = this.#clock.monotonic(); // after it: a look that nobody answers takes longer than LOOK_MS
-    const best = chooseRecovered(found, this.#clock);
-    this.#doubted = best === undefined ? found : [];
-    return best;
+    return chooseRecovered(this.#found, this.#clock);
   }
 
   /**
@@ -61,8 +59,7 @@ export class Publishers {
    * issued in the future, because this clock was set back while nobody watched, may be good for long.
    */
   reconsider(skewMs: number): Credential | undefined {
-    const found = this.#doubted.map((credential) => credential && relocalise(credential, skewMs, this.#clock));
-    this.#doubted = [];
+    const found = this.#found.map((credential) => credential && relocalise(credential, skewMs, this.#clock));
     return chooseRecovered(found, this.#clock);
   }
 
