@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import type { IncomingMessage } from 'node:http';
+import { PassThrough, Readable } from 'node:stream';
+import test from 'node:test';
+import { linesOf, parse } from '../../src/kubernetes/answer.ts';
+
+/** What is told of a watch whose answer arrives in these pieces. */
+async function linesIn(pieces: readonly Buffer[]): Promise<string[]> {
+  const response = new PassThrough();
+  for (const piece of pieces) response.write(piece);
+  response.end();
+  return (await Readable.from(linesOf(response as unknown as IncomingMessage)).toArray()) as string[];
+}
+
+test('an event of a watch is told once and whole, wherever the pieces were cut in which it arrives', async () => {
+  const events = ['{"type":"ADDED"}', '{"by":"Jürgen"}', '{"type":"DELETED"}'];
+  const all = Buffer.from(`${events.join('\n')}\n`);
+  for (let cut = 1; cut < all.length; cut += 1) {
+    assert.deepEqual(await linesIn([all.subarray(0, cut), all.subarray(cut)]), events, `cut at ${cut}`);
+  }
+});
+
+test('half an event at the end of a watch is nothing', async () => {
+  assert.deepEqual(await linesIn([Buffer.from('{"type":"ADDED"}\n{"type":"DEL')]), ['{"type":"ADDED"}']);
+});
+
+test('a watch that sends no end of a line is given up when it is longer than any event', async () => {
+  const mebibyte = Buffer.alloc(1024 ** 2, 'x');
+  await assert.rejects(linesIn([mebibyte, mebibyte, mebibyte]), /more than the 2 MiB of the largest Secret/);
+});
+
+test('an answer with more objects in it than an API server sends is not read, and what is no JSON is nothing', () => {
+  assert.deepEqual(parse('{"a":[1]}'), { a: [1] });
+  for (const text of ['', '{"a":', '<html>', `[${'[],'.repeat(50_000)}[]]`]) assert.equal(parse(text), undefined);
+});
