@@ -50,7 +50,7 @@ export class Slots {
     };
     signal.addEventListener('abort', leave, { once: true });
     this.#waiters.push(waiter);
-    this.#waiters.sort((a, b) => a.wantedAt - b.wantedAt || 0); // Infinity less Infinity is NaN
+    this.#waiters.sort((a, b) => a.wantedAt - b.wantedAt);
     this.#grant();
     try {
       return await promise;

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import test from 'node:test';
 import type { Cancellable } from '../../src/credential/ports.ts';
+import { Slots } from '../../src/credential/slots.ts';
 import { runAll, unlessAborted } from '../../src/credential/tasks.ts';
+import { Alarm, Ticker } from '../../src/credential/ticker.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 
 /** Runs until the signal, then takes a moment to stop. */
 function stoppable() {
@@ -65,4 +69,18 @@ test('what is waited for is given up when the signal fires, or has fired', async
   await assert.rejects(waiting, reason);
   await assert.rejects(unlessAborted(Promise.resolve('something'), stop), reason);
   assert.equal(await unlessAborted(Promise.resolve('something'), new AbortController()), 'something');
+});
+
+test('a wait that is over leaves nothing on the signal, which lives as long as the process', async () => {
+  const { signal } = new AbortController();
+  const done = async () => await Promise.resolve();
+  const clock = new FakeClock();
+  const alarm = new Alarm(new Ticker(clock, () => {}));
+  const rung = alarm.until(clock.now() + 1, { signal });
+  alarm.ring();
+  await rung;
+  await unlessAborted(done(), { signal });
+  await runAll([done], { signal });
+  await new Slots(1).with({ wantedAt: 0, isTroubled: false }, done, { signal });
+  assert.deepEqual(getEventListeners(signal, 'abort'), []);
 });
