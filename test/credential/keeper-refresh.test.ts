@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { MintError } from '../../src/credential/errors.ts';
+import { MintError, SinkError } from '../../src/credential/errors.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { credentialAt, HOUR_MS, MemorySink, MINUTE_MS } from '../support/fakes.ts';
 import { startKeeper } from '../support/keeping.ts';
@@ -124,4 +124,17 @@ test('a refresh takes the moment when the command was started as the beginning o
   await clock.advance(10_000 + 7_000);
   assert.equal(keeper.current?.token.reveal(), 'slow');
   assert.equal(keeper.vitals().wakeAt, started + 10_000 + HOUR_MS / 2);
+});
+
+test('a credential counts as published once each of its sinks has held it, and not before', async (t) => {
+  const [sink, full] = [new MemorySink('file:/one'), new MemorySink('file:/full')];
+  full.failure = new SinkError('no_space', 'no space left');
+  const { clock, keeper } = await startKeeper(t, { sinks: [sink, full] });
+  let isPublished = false;
+  void keeper.published().then(() => (isPublished = true));
+  await clock.advance(MINUTE_MS);
+  assert.deepEqual([sink.content, isPublished], ['token-1', false]);
+  full.failure = undefined;
+  await clock.advance(MINUTE_MS);
+  assert.deepEqual([full.content, isPublished], ['token-1', true]);
 });
