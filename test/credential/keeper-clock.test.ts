@@ -55,6 +55,20 @@ for (const [name, byMs] of [
   });
 }
 
+test('a clock that is set all the time costs no more than one mint in the time of the floor', async (t) => {
+  const { clock, minter } = await startKeeper(t);
+  for (let minute = 0; minute < 10; minute += 1) {
+    for (const byMs of [-6_000, 6_000, -6_000, 6_000]) {
+      clock.setWallClock(byMs);
+      await clock.advance(2_000);
+    }
+    await clock.advance(MINUTE_MS - 8_000);
+  }
+  assert.ok(minter.calls.length >= 10 && minter.calls.length <= 30, `${minter.calls.length} mints in ten minutes`);
+  const gaps = minter.calls.slice(1).map(({ at }, index) => at - minter.calls[index]!.at);
+  assert.ok(Math.min(...gaps) >= 10_000, gaps.join());
+});
+
 test('after the clock was set forward, what lives for seconds does not replace what only seems to have expired', async (t) => {
   const byMs = 2 * HOUR_MS;
   // The clock of the service stays right.

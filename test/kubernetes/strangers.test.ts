@@ -11,7 +11,7 @@ const TARGET = { resource: 'secrets', namespace: 'backstage', name: 'lakebase' }
 test('what a proxy answers in the place of the API server is no Secret, whatever it is', () => {
   const spec = { namespace: 'b', name: 'l', data: { a: 'token' }, type: 'Opaque', connection, identity } as const;
   const secret = renderSecret(credentialOf(0), { ...spec, credentialName: 'backstage' }, undefined);
-  assert.equal(asSecret(secret), secret);
+  for (const own of [secret, { ...secret, immutable: true }]) assert.equal(asSecret(own), own);
   for (const stranger of [
     undefined,
     null,

@@ -11,6 +11,7 @@ import {
   type SecretObject,
   type SecretSpec,
   wasOurs,
+  whyUnfit,
 } from '../../src/sinks/secret-object.ts';
 import { connection, credentialOf, HOUR_MS, identity } from '../fixtures/sink-credentials.ts';
 
@@ -143,4 +144,11 @@ test('a field was ours if it was published by this identity, and an applier is o
   assert.ok(!wasOurs('.data.password', published(one, { ...SPEC, identity: { ...identity, resource: 'x' } }), SPEC));
   assert.ok(!wasOurs('.data.password', { ...published(), metadata: {} }, SPEC));
   assert.ok(isApplier('theirs', object) && !isApplier('kubectl-edit', object) && !isApplier('nobody', object));
+});
+
+test('what no apply can change is said: a Secret that is immutable, or has another type', () => {
+  assert.equal(whyUnfit(published(), SPEC), undefined);
+  assert.equal(whyUnfit({ ...published(), immutable: false }, SPEC), undefined);
+  assert.match(whyUnfit({ ...published(), immutable: true }, SPEC) ?? '', /is immutable/);
+  assert.match(whyUnfit({ ...published(), type: 'kubernetes.io/tls' }, SPEC) ?? '', /kubernetes\.io\/tls.*Opaque/);
 });
