@@ -26,6 +26,20 @@ test('credentials whose commands hang for ever delay no other, even where they a
   assert.deepEqual(recorder.of('expired'), []);
 });
 
+test('credentials whose commands begin to hang delay no other while they still hold a token', async (t) => {
+  const world = new World({ concurrency: 2 });
+  const { clock } = world;
+  const hanging = [1, 2, 3, 4, 5].map(() => new ScriptedMinter(clock, [{}, 'hang']));
+  const hangers = hanging.map((minter, index) => world.add(minter, { name: `hanging ${index}` }));
+  const healthy = new ScriptedMinter(clock, [{ lifetimeMs: LIFETIME_MS }]);
+  world.add(healthy, { name: 'healthy', ttlMs: LIFETIME_MS });
+  world.run(t);
+  await clock.advance(55 * MINUTE_MS);
+  assert.ok(hanging.every(({ calls }) => calls.length > 5) && hangers.every((keeper) => leftOf(keeper, clock) > 0));
+  const gaps = healthy.calls.slice(2).map(({ at }, index) => at - healthy.calls[index + 1]!.at);
+  assert.ok(Math.max(...gaps) <= LIFETIME_MS * 0.45, `each refresh runs when it is due: ${gaps.join()}`);
+});
+
 test('with a single slot a hanging command delays others by no more than its deadline', async (t) => {
   const world = new World({ concurrency: 1 });
   const { clock, recorder } = world;

@@ -11,8 +11,10 @@ function callsOf({ calls }: { calls: readonly { at: number }[] }): number[] {
 }
 
 test('mints at once when it starts, and hands the credential to its sinks', async (t) => {
-  const { recorder, sink } = await startKeeper(t);
+  const { keeper, recorder, sink } = await startKeeper(t);
   assert.equal(sink.content, 'token-1');
+  assert.deepEqual(recorder.of('mintStarted'), [['backstage']]);
+  assert.equal(keeper.vitals().isMinting, false, 'not any more');
   const [[name, minted, { failuresBefore }]] = recorder.of('minted') as [Parameters<typeof recorder.observer.minted>];
   assert.equal(name, 'backstage');
   assert.equal(minted.token.reveal(), 'token-1');
