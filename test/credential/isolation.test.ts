@@ -79,6 +79,30 @@ for (const concurrency of [1, 4]) {
   });
 }
 
+test('of those that wait for a slot, the one with the least life left mints first, whoever came first', async (t) => {
+  const world = new World({ concurrency: 1 });
+  const { clock } = world;
+  const order: string[] = [];
+  const add = (name: string, lifetimeMs: number): Keeper => {
+    const answer: Answer = async (options) => {
+      order.push(name);
+      await clock.sleep(5_000, options);
+      return credentialAt(clock, `${name} ${clock.monotonic()}`, { lifetimeMs });
+    };
+    return world.add(new ScriptedMinter(clock, [answer]), { name, ttlMs: lifetimeMs, sinks: [] });
+  };
+  const [busy, long, short] = [add('busy', HOUR_MS), add('long', HOUR_MS), add('short', LIFETIME_MS)];
+  world.run(t);
+  await clock.advance(30_000);
+  order.length = 0;
+  for (const keeper of [busy, long, short]) {
+    keeper.refreshSoon();
+    await clock.idle();
+  }
+  await clock.advance(15_000);
+  assert.deepEqual(order.slice(0, 3), ['busy', 'short', 'long']);
+});
+
 test('a sink that fails keeps no other from its credential, and is no reason to mint', async (t) => {
   const [bad, good] = [new MemorySink('file:/bad'), new MemorySink('file:/good')];
   bad.failure = new SinkError('no_space', 'no space left');

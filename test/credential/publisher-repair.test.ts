@@ -197,3 +197,25 @@ for (const adopts of [true, false]) {
     assert.deepEqual(repairs, []);
   });
 }
+
+test('a sink about which something wants to be written again holds what its readers get, until then, too', async (t) => {
+  const { publish, publisher, sink } = await startPublisher(t);
+  const credential = await publish('one');
+  sink.isMarred = true;
+  assert.deepEqual((await publisher.status(t)).holding, { state: 'holds', credential });
+});
+
+test('nothing of a long back-off holds up a repair once a write has succeeded', async (t) => {
+  const { clock, meddle, publish, sink } = await startPublisher(t, { dice: 0.999 });
+  await publish('one');
+  sink.failure = FULL;
+  await publish('two');
+  await clock.advance(10 * MINUTE_MS); // the back-off is a minute now
+  sink.failure = undefined;
+  await meddle('one');
+  await clock.advance(1_000);
+  assert.equal(sink.content, 'two');
+  await meddle(undefined, { isTold: false });
+  await clock.advance(1_000);
+  assert.equal(sink.content, 'two');
+});
