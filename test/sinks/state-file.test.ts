@@ -21,6 +21,13 @@ test('a later process recognises the new token and the one before it, with all t
   assert.equal(await stateFileIn(directory).match(tokenOf(3)), undefined);
 });
 
+test('whom an adopted token is for is known to a later process, too, where the token says so', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  const token = `e30.${Buffer.from('{"sub":"me"}').toString('base64url')}.c2ln`;
+  await stateFileIn(directory).record(credentialOf(1, token));
+  assert.equal((await stateFileIn(directory).match(token))?.subject, 'me');
+});
+
 test('a reading of the monotonic clock is of no use once the machine has been started anew, or if nobody knows', async (t) => {
   const directory = await makeTemporaryDirectory(t);
   for (const boot of ['this one', undefined]) {
@@ -125,6 +132,8 @@ test('a broken record is as good as none, and the next one replaces it', async (
       { sha256, service },
       { sha256: [sha256], local, service },
       { sha256, local: { issuedAt: `${local.issuedAt}`, expiresAt: local.expiresAt }, service },
+      { sha256, local: { issuedAt: '2026-11-23', expiresAt: '2026-11-24' }, service },
+      { sha256, local: { issuedAt: local.issuedAt, expiresAt: local.issuedAt }, service },
       { sha256, local: { issuedAt: local.expiresAt, expiresAt: local.issuedAt }, service },
       { sha256, local, service: { issuedAt: 0, expiresAt: 1e300 } },
       { sha256, local, service, monotonic: { boot: 'this one' } },
