@@ -158,6 +158,7 @@ describe('/healthz', () => {
 
   test('lists its checks with verbose', async () => {
     const response = await serverWith([]).inject('/healthz?verbose');
+    assert.equal(response.statusCode, 200);
     assert.equal(response.body, '[+]scheduler ok: last turned 0 s ago\nhealthz check passed\n');
   });
 
