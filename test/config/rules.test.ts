@@ -126,15 +126,19 @@ const CASES: readonly { readonly title: string; readonly file: object; readonly 
       /\.connection\.database: is missing: needed by env and uri$/,
     ],
   },
-  {
-    title: 'any host where a client needs one',
+  ...['json', 'env', 'uri'].map((format) => ({
+    title: `any host where a client needs one, as in ${format}`,
     file: {
       credentials: [
-        credential({ connection: { ...connection, host: '*' }, sinks: [{ file: { path: '/a', format: 'uri' } }] }),
+        credential({ connection: { ...connection, host: '*' }, sinks: [{ file: { path: '/a', format } }] }),
       ],
     },
-    expected: [/^credentials\[0\]\.connection\.host: must be a real host for the format uri; only pgpass takes \*$/],
-  },
+    expected: [
+      new RegExp(
+        `^credentials\\[0\\]\\.connection\\.host: must be a real host for the format ${format}; only pgpass takes \\*$`,
+      ),
+    ],
+  })),
   {
     title: 'jitter that would make a refresh due at once',
     file: { credentials: [credential()], refresh: { at: 0.1 } },
@@ -211,10 +215,15 @@ test('what is wrong by itself hides no problem between options', async (t) => {
 });
 
 test('with a number that is wrong by itself, as one without its unit is, nothing is compared', async (t) => {
-  const file = { credentials: [credential({ ttl: 900 })], refresh: { at: 0 }, backoff: { initial: 90_000 } };
-  const found = await problems(load(t, file));
-  assert.deepEqual(
-    found.map((line) => line.slice(0, line.indexOf(': '))),
-    ['credentials[0].ttl', 'refresh.at', 'backoff.initial'],
-  );
+  const [withoutUnit, credentials] = [[credential({ ttl: 900 })], [credential()]];
+  for (const [file, expected] of [
+    [{ credentials: withoutUnit }, ['credentials[0].ttl']],
+    [{ credentials, refresh: { at: 0 }, backoff: { initial: 90_000 } }, ['refresh.at', 'backoff.initial']],
+  ] as const) {
+    const found = await problems(load(t, file));
+    assert.deepEqual(
+      found.map((line) => line.slice(0, line.indexOf(': '))),
+      expected,
+    );
+  }
 });

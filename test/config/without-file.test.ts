@@ -143,6 +143,8 @@ test('a variable that looks like ours and is none is named, and those that Kuber
     found.join('\n'),
     /^no credential is configured: .*; not known, so perhaps misspelled: LAKEBASE_ENDPIONT$/,
   );
+  const [without = ''] = await problems(loadConfig({ env: IDENTITY }));
+  assert.match(without, /^no credential is configured: .* LAKEBASE_INSTANCE$/);
 });
 
 test('white space that nobody sees at the end of a variable is pointed at', async () => {
