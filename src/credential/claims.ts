@@ -24,6 +24,11 @@ export function readClaims(token: string): Claims {
   };
 }
 
+/** Printable ASCII without blanks: anything else would break a line of a password file. */
+export function isToken(text: string): boolean {
+  return /^[!-~]+$/.test(text);
+}
+
 /** Undefined for anything but a JSON object, without a word: the parser's own message would quote the text. */
 export function parseObject(text: string): Record<string, unknown> | undefined {
   try {

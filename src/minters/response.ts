@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
-import { parseObject, readClaims } from '../credential/claims.ts';
+import { isToken, parseObject, readClaims } from '../credential/claims.ts';
 import { MintError } from '../credential/errors.ts';
 import type { Credential } from '../credential/ports.ts';
 import { Secret } from '../credential/secret.ts';
@@ -15,8 +15,6 @@ export interface Request {
 
 /** With offset, as RFC 3339 wants it: `Date.parse` would take a local time without one. */
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i;
-/** Printable ASCII without blanks: anything else would break a line of a password file. */
-const TOKEN = /^[!-~]+$/;
 
 /** The CLI itself prints JSON, or fails. */
 const NO_CLI = 'let minter.cli.command name the Databricks CLI itself: it prints JSON, and nothing before or after it';
@@ -29,7 +27,7 @@ export function parseResponse(stdout: string, { issuedAt, monotonicAt, ttlMs }: 
   }
   const { token } = answer;
   if (typeof token !== 'string' || token === '') throw new MintError('bad_response', 'the CLI printed no token');
-  if (!TOKEN.test(token)) {
+  if (!isToken(token)) {
     throw new MintError('bad_response', 'the token holds white space or control characters');
   }
   const claims = readClaims(token);

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Connection, Credential, Identity, Recovered } from '../credential/ports.ts';
 import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
-import { readClaims } from '../credential/claims.ts';
+import { isToken, readClaims } from '../credential/claims.ts';
 import { rfc3339 } from '../credential/display.ts';
 import { BEARING, type Format } from '../credential/formats.ts';
 import { Secret } from '../credential/secret.ts';
@@ -167,8 +167,8 @@ function readRecovered({ data = {}, metadata }: SecretObject, spec: SecretSpec):
     expiresAt: Date.parse(annotations[ANNOTATIONS.expiresAt] ?? ''),
   };
   const lifetimeMs = service.expiresAt - service.issuedAt;
-  if (token === undefined || !tokens.every((one) => one === token) || hash('sha256', token) !== fingerprint)
-    return undefined;
+  const isOurs = tokens.every((one) => one === token);
+  if (token === undefined || !isToken(token) || !isOurs || hash('sha256', token) !== fingerprint) return undefined;
   // Not `lifetimeMs <= 0`: that would let NaN pass. Some seconds more, because the service rounds.
   if (!(lifetimeMs > 0 && lifetimeMs <= LONGEST_LIFETIME_MS + 60_000)) return undefined;
   const { expiresAt = service.expiresAt, subject } = readClaims(token);

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { readClaims } from '../credential/claims.ts';
+import { isToken, readClaims } from '../credential/claims.ts';
 import { SinkError } from '../credential/errors.ts';
 import type { Cancellable, Credential, Identity, Lifespan, Recovered } from '../credential/ports.ts';
 import { Secret } from '../credential/secret.ts';
@@ -87,6 +87,7 @@ export class StateFile {
 
   /** What is on record about a token; nothing if the record is missing, broken, or of another identity. */
   async match(token: string): Promise<Recorded | undefined> {
+    if (!isToken(token)) return undefined;
     const { hash } = await import('node:crypto'); // which a start that finds no token does well without
     const fingerprint = hash('sha256', token);
     const entry = parseEntries(await this.#read(), this.#identity).find(({ sha256 }) => sha256 === fingerprint);
@@ -143,7 +144,15 @@ function parseEntries(text: string | undefined, identity: Identity): readonly En
   if (!isRecord(state) || !isRecord(state['identity']) || !Array.isArray(state['tokens'])) return [];
   const { workspace, resource, principal } = state['identity'];
   const isOurs = workspace === identity.workspace && resource === identity.resource && principal === identity.principal;
-  return isOurs ? state['tokens'].filter(isEntry) : [];
+  if (!isOurs) return [];
+  return state['tokens'].filter(isEntry).map(withoutOthers);
+}
+
+/** What else stands in an entry is not taken along: it could be nested too deeply to be written again. */
+function withoutOthers({ sha256, local, service, monotonic }: Entry): Entry {
+  const lifespanOf = ({ issuedAt, expiresAt }: Lifespan): Lifespan => ({ issuedAt, expiresAt });
+  const reading = monotonic && { boot: monotonic.boot, at: monotonic.at };
+  return { sha256, local: lifespanOf(local), service: lifespanOf(service), monotonic: reading };
 }
 
 function parseJson(text: string | undefined): unknown {

@@ -78,6 +78,14 @@ test('a key may have any name that Kubernetes takes', () => {
   assert.equal(recognise(published(one, spec), spec)?.fingerprint, one.fingerprint);
 });
 
+test('what no service gives as a token is not recognised, though all else fits', () => {
+  const tokenOnly: SecretSpec = { ...SPEC, data: { password: 'token' } };
+  for (const forged of ['two\nlines', 'a blank', 'nul\0']) {
+    const credential = credentialOf(1, forged);
+    assert.equal(recognise(published(credential, tokenOnly), tokenOnly), undefined, JSON.stringify(forged));
+  }
+});
+
 test('a writer of another identity is recognised as such, and nothing that does not fit together is', () => {
   const other = { ...SPEC, identity: { ...identity, principal: 'somebody else' } };
   assert.equal(recogniseOther(published(one, other), SPEC)?.fingerprint, one.fingerprint);

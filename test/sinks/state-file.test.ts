@@ -150,6 +150,29 @@ test('a broken record is as good as none, and the next one replaces it', async (
   }
 });
 
+test('what somebody adds to an entry is not written again, wherever and however deep it is', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  const { path } = stateFileIn(directory);
+  const { local, service, fingerprint: sha256 } = credentialOf(1);
+  const deep = `"deep":${'['.repeat(20_000)}${']'.repeat(20_000)}`;
+  const plain = JSON.stringify({ sha256, local, service, monotonic: { boot: 'b', at: 1 } });
+  for (const at of ['{"sha256"', '{"issuedAt"', '{"boot"']) {
+    const entry = plain.replace(at, at.replace('{', `{${deep},`));
+    await writeFile(path, `{"identity":${JSON.stringify(identity)},"tokens":[${entry}]}`);
+    await stateFileIn(directory).record(credentialOf(2));
+    assert.notEqual(await stateFileIn(directory).match(tokenOf(1)), undefined);
+    assert.doesNotMatch(await readFile(path, 'utf8'), /deep/);
+  }
+});
+
+test('what no service gives as a token is not recognised, whatever the record says', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  for (const forged of ['two\nlines', 'a blank', 'nul\0', '\u202eturned']) {
+    await stateFileIn(directory).record(credentialOf(1, forged));
+    assert.equal(await stateFileIn(directory).match(forged), undefined, JSON.stringify(forged));
+  }
+});
+
 test('a symbolic link in its place is neither read nor written through', async (t) => {
   const directory = await makeTemporaryDirectory(t);
   const elsewhere = join(await makeTemporaryDirectory(t), 'elsewhere');
