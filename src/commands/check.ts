@@ -6,6 +6,7 @@ import type { Config, CredentialConfig } from '../config/load.ts';
 import { skewOf } from '../credential/acceptance.ts';
 import type { Auth } from '../credential/auth.ts';
 import { readClaims } from '../credential/claims.ts';
+import { oneLine } from '../credential/display.ts';
 import { CliError, ConfigError, MintError, SinkError } from '../credential/errors.ts';
 import type { Cancellable, Credential } from '../credential/ports.ts';
 import { lifetimeMs } from '../credential/schedule.ts';
@@ -111,7 +112,7 @@ function describeIdentity(auth: Auth): string {
 function describeToken(file: string): string {
   const { issuer, subject, audience } = readClaims(textOf(file));
   const isWhole = issuer !== undefined && subject !== undefined && audience !== undefined;
-  return isWhole ? ` (issuer ${issuer}, subject ${subject}, audience ${audience})` : '';
+  return isWhole ? ` ${oneLine(`(issuer ${issuer}, subject ${subject}, audience ${audience})`)}` : '';
 }
 
 function textOf(file: string): string {

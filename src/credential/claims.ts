@@ -24,9 +24,12 @@ export function readClaims(token: string): Claims {
   };
 }
 
+/** Half of what PostgreSQL takes as a password, and however it is escaped still a file that is read whole. */
+const MAX_TOKEN_LENGTH = 32_768;
+
 /** Printable ASCII without blanks: anything else would break a line of a password file. */
 export function isToken(text: string): boolean {
-  return /^[!-~]+$/.test(text);
+  return text.length <= MAX_TOKEN_LENGTH && /^[!-~]+$/.test(text);
 }
 
 /** Undefined for anything but a JSON object, without a word: the parser's own message would quote the text. */

@@ -28,7 +28,10 @@ export function parseResponse(stdout: string, { issuedAt, monotonicAt, ttlMs }: 
   const { token } = answer;
   if (typeof token !== 'string' || token === '') throw new MintError('bad_response', 'the CLI printed no token');
   if (!isToken(token)) {
-    throw new MintError('bad_response', 'the token holds white space or control characters');
+    throw new MintError(
+      'bad_response',
+      'the token holds white space or control characters, or is longer than any password',
+    );
   }
   const claims = readClaims(token);
   const service = {

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Connection, Credential, Identity, Recovered } from '../credential/ports.ts';
 import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
+import { quotable } from '../kubernetes/api-errors.ts';
 import { isToken, readClaims } from '../credential/claims.ts';
 import { rfc3339 } from '../credential/display.ts';
 import { BEARING, type Format } from '../credential/formats.ts';
@@ -88,7 +89,7 @@ export function fieldManagerOf({ credentialName }: SecretSpec): string {
 export function whyUnfit(object: SecretObject, { type }: SecretSpec): string | undefined {
   if (object.immutable === true) return 'is immutable';
   if (object.type === undefined || object.type === type) return undefined;
-  return `has the type ${object.type}, and ${type} is configured; the type of a Secret never changes`;
+  return `has the type ${quotable(object.type)}, and ${type} is configured; the type of a Secret never changes`;
 }
 
 /** What is applied, and nothing else of the Secret is ours. */

@@ -368,10 +368,17 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'what somebody adds to an entry of the record is kept',
+    file: 'src/sinks/state-file.ts',
+    from: '.filter(isEntry).map(withoutOthers)',
+    to: '.filter(isEntry)',
+    test: ['sinks/state-file', 'what somebody adds to an entry is not written again, wherever and however deep it is'],
+  },
+  {
     bug: 'a token with a line break is taken',
-    file: 'src/minters/response.ts',
-    from: 'const TOKEN = /^[!-~]+$/;',
-    to: 'const TOKEN = /[!-~]+/;',
+    file: 'src/credential/claims.ts',
+    from: '/^[!-~]+$/.test(text)',
+    to: '/[!-~]+/.test(text)',
     test: ['minters/response', '… is a bad response, and the error has nothing of it'],
   },
   {
