@@ -7,7 +7,7 @@ import { FORMATS } from '../src/credential/formats.ts';
 import { sinkBuilder } from '../src/sinks.ts';
 import { recognise, renderSecret, type SecretSpec } from '../src/sinks/secret-object.ts';
 import { credential, load, problems } from './config/loading.ts';
-import { connection, credentialOf, identity } from './fixtures/sink-credentials.ts';
+import { connection, credentialOf, identity, secretSpec } from './fixtures/sink-credentials.ts';
 import { FakeClock } from './support/fake-clock.ts';
 
 // What two layers both know, of which neither may import the other: nothing else would tell that they drift apart.
@@ -19,7 +19,7 @@ for (const format of FORMATS) {
     const data = { key: format };
     const file = { credentials: [credential({ connection, sinks: [{ secret: { ...place, data } }] })] };
     const isAccepted = (await problems(load(t, file))).length === 0;
-    const spec: SecretSpec = { ...place, data, type: 'Opaque', connection, identity, credentialName: 'backstage' };
+    const spec: SecretSpec = { ...secretSpec, data };
     const found = recognise(renderSecret(credentialOf(1), spec, undefined), spec);
     assert.equal(isAccepted, found !== undefined);
   });

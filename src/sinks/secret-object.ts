@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
+import { quotable } from '../kubernetes/api-errors.ts';
 import type { Connection, Credential, Identity, Recovered } from '../credential/ports.ts';
 import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
-import { quotable } from '../kubernetes/api-errors.ts';
 import { isToken, readClaims } from '../credential/claims.ts';
 import { rfc3339 } from '../credential/display.ts';
 import { BEARING, type Format } from '../credential/formats.ts';

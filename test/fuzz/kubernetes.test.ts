@@ -8,18 +8,15 @@ import { deniedVerbs } from '../../src/kubernetes/access.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
 import { renderSecret, type SecretSpec } from '../../src/sinks/secret-object.ts';
-import { connection, credentialOf, identity } from '../fixtures/sink-credentials.ts';
+import { credentialOf, secretSpec } from '../fixtures/sink-credentials.ts';
 import { clientFor } from '../support/api-client.ts';
 import { damaged, everythingOf, jwt, printableToken, property } from '../support/fuzz.ts';
 
 const SPEC: SecretSpec = {
+  ...secretSpec,
   namespace: 'backstage',
   name: 'backstage-lakebase',
   data: { password: 'token', pgpass: 'pgpass' },
-  type: 'Opaque',
-  connection,
-  identity,
-  credentialName: 'backstage',
 };
 
 interface Scripted {

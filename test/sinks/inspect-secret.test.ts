@@ -4,17 +4,9 @@ import { SinkError } from '../../src/credential/errors.ts';
 import type { Credential } from '../../src/credential/ports.ts';
 import { inspectSecret } from '../../src/sinks/inspect-secret.ts';
 import { renderSecret, type SecretObject, type SecretSpec } from '../../src/sinks/secret-object.ts';
-import { connection, credentialOf, HOUR_MS, identity } from '../fixtures/sink-credentials.ts';
+import { credentialOf, HOUR_MS, identity, secretSpec } from '../fixtures/sink-credentials.ts';
 
-const SPEC: SecretSpec = {
-  namespace: 'apps',
-  name: 'lakebase',
-  data: { password: 'token', uri: 'uri' },
-  type: 'Opaque',
-  connection,
-  identity,
-  credentialName: 'backstage',
-};
+const SPEC: SecretSpec = { ...secretSpec, data: { password: 'token', uri: 'uri' } };
 const ours = credentialOf(1);
 
 function issuedAfterOurs(ms: number): Credential {

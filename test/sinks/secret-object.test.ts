@@ -13,18 +13,10 @@ import {
   wasOurs,
   whyUnfit,
 } from '../../src/sinks/secret-object.ts';
-import { connection, credentialOf, HOUR_MS, identity } from '../fixtures/sink-credentials.ts';
+import { connection, credentialOf, HOUR_MS, identity, secretSpec } from '../fixtures/sink-credentials.ts';
 
 const PREFIX = 'lakebase-credential-sidecar/';
-const SPEC: SecretSpec = {
-  namespace: 'apps',
-  name: 'lakebase',
-  data: { password: 'token', pgpass: 'pgpass', uri: 'uri' },
-  type: 'Opaque',
-  connection,
-  identity,
-  credentialName: 'backstage',
-};
+const SPEC: SecretSpec = { ...secretSpec, data: { password: 'token', pgpass: 'pgpass', uri: 'uri' } };
 const one = credentialOf(1);
 const two = credentialOf(2);
 
