@@ -4,7 +4,7 @@ import { chmod, chown, mkdir, readdir, readFile, stat, symlink, writeFile } from
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { makeTemporaryDirectory } from '../fixtures/sink-programs.ts';
-import { eventually } from '../support/sidecar-wait.ts';
+import { eventually, undoAfter } from '../support/sidecar-wait.ts';
 
 const NOBODY = 65_534;
 
@@ -53,7 +53,7 @@ test('a temporary in a directory that was closed meanwhile goes with the next re
     // Root may write anywhere, so it tries as nobody.
     await chown(directory, NOBODY, NOBODY);
     process.seteuid!(NOBODY);
-    t.after(() => process.seteuid!(0));
+    undoAfter(t, () => process.seteuid!(0));
   }
   await replaceFile(path, 'old', 0o600);
   const closing = whenSynced(t, () => chmodSync(directory, 0o500));
