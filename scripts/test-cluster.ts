@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { median } from '../bench/table.ts';
 import { type Stopped, stopSignal } from '../src/platform/signals.ts';
@@ -33,19 +33,18 @@ const CONCURRENCY = { least: 2, most: 6, startsMs: 200, samples: 7 };
 /** Until test files and what they have started have ended. */
 const PATIENCE_MS = 10_000;
 const folder = join(import.meta.dirname, '../test/cluster');
-const REPORTERS = [
-  ['spec', 'stdout'],
-  [import.meta.resolve('./progress-reporter.ts'), 'stderr'],
-].flatMap(([reporter, place]) => [`--test-reporter=${reporter}`, `--test-reporter-destination=${place}`]);
+const RUNNER = join(import.meta.dirname, 'test-files.ts');
+/** What waits for tokens to expire, the longest first: what begins last would run on alone. The others compute. */
+const LONG = ['backstage-outages', 'backstage', 'secret-volume', 'absence', 'rotations', 'agreement', 'trouble'];
 
 interface Running {
   readonly env?: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
 }
 
-/** Tests of Secrets wait long for tokens to expire, those of the chart compute: what waits begins first, or it would run on alone. */
 function turnOf(name: string): number {
-  return ['secrets', 'chart'].indexOf(dirname(name));
+  const turn = LONG.indexOf(basename(name, '.test.ts'));
+  return turn === -1 ? LONG.length : turn;
 }
 
 function report(line: string): void {
@@ -75,7 +74,7 @@ async function runFiles(files: readonly string[], { env, signal }: Running): Pro
   report(files.map((file) => basename(file)).join(', '));
   const temporary = await mkdtemp(join(tmpdir(), 'cluster-tests-'));
   await chmod(temporary, 0o755); // PostgreSQL, which is not root, goes through
-  const child = spawn(process.execPath, ['--test', `--test-concurrency=${concurrency}`, ...REPORTERS, ...files], {
+  const child = spawn(process.execPath, [RUNNER, String(concurrency), ...files], {
     detached: true,
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...process.env, ...env, TMPDIR: temporary },
