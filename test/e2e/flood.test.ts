@@ -9,8 +9,8 @@ import { workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually, undoAfter } from '../support/sidecar-wait.ts';
 import { NODE, startSidecar, type LogLine, type Sidecar } from '../support/sidecar.ts';
 
-const LIFETIME_MS = 4_000;
-const refresh = { at: 0.4, jitter: 0.1, floor: '0s' };
+const LIFETIME_MS = 12_000;
+const refresh = { at: 0.3, jitter: 0.1, floor: '0s' };
 /** What the schedule leaves: the token that is replaced has at least this long to live, if nothing delays its successor. */
 const MARGIN_MS = LIFETIME_MS * (1 - refresh.at);
 const ROTATIONS = 2;
@@ -52,7 +52,7 @@ async function rotations({ lines }: Sidecar): Promise<number[]> {
   const minted = () => lines.filter(({ msg }) => msg === 'minted');
   const before = minted().length;
   const seen = await eventually('rotations', () => minted().length > before + ROTATIONS && minted(), {
-    withinMs: 30_000,
+    withinMs: 60_000,
   });
   const [first, ...others] = seen.slice(before);
   let dueAt = instant(first!, 'nextRefreshAt');
