@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { rfc3339 } from '../credential/display.ts';
+import { SinkError } from '../credential/errors.ts';
 import type { Clock, Observer } from '../credential/ports.ts';
 import { isStranger, toSinkError } from './api-errors.ts';
 import type { ApiAnswer } from './answer.ts';
@@ -83,7 +84,9 @@ export function createEvents({ api, clock, credential, secrets, observer }: Even
     // Nobody waits for it, and it is not tried again: an event is a courtesy.
     void post(secret, reason, message).then(
       (answer) => hear(secret.namespace, answer),
-      () => {},
+      (error: unknown) => {
+        if (!(error instanceof SinkError)) throw error; // which ends the process, as any bug does
+      },
     );
   };
   const tellAll = (reason: EventReason, message: string): void => {

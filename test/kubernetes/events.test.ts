@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { MintError, SinkError } from '../../src/credential/errors.ts';
+import type { Observer } from '../../src/credential/ports.ts';
 import type { ApiAnswer } from '../../src/kubernetes/answer.ts';
 import type { ApiRequest } from '../../src/kubernetes/api-server.ts';
 import { createEvents } from '../../src/kubernetes/events.ts';
@@ -9,7 +12,10 @@ import { credentialAt, HOUR_MS, MINUTE_MS, RecordingObserver } from '../support/
 interface Posted {
   readonly metadata: { readonly namespace: string; readonly name: string };
   readonly reason: string;
+  readonly message: string;
 }
+
+const SECRET = 'secret:apps/a';
 
 /** Secrets of one credential, in a cluster that takes events where it is told to. */
 function startTelling(secrets: readonly { readonly namespace: string; readonly name: string }[]) {
@@ -18,10 +24,13 @@ function startTelling(secrets: readonly { readonly namespace: string; readonly n
   const posted: Posted[] = [];
   const answering = new Map<string, number>();
   const words = { kind: 'Status' };
-  const request = async ({ body }: ApiRequest): Promise<ApiAnswer> => {
-    const event = body as Posted;
+  const requests: ApiRequest[] = [];
+  const request = async (asked: ApiRequest): Promise<ApiAnswer> => {
+    requests.push(asked);
+    const event = asked.body as Posted;
     posted.push(event);
     const status = answering.get(event.metadata.namespace) ?? 201;
+    if (status === 0) throw new SinkError('unreachable', 'nobody answers');
     return await Promise.resolve({ status, body: words, retryAfterMs: 0 });
   };
   const observer = createEvents({
@@ -41,7 +50,13 @@ function startTelling(secrets: readonly { readonly namespace: string; readonly n
     await clock.idle();
     return posted.map(({ metadata }) => metadata.namespace);
   };
-  return { answering, clock, posted, publish, recorder, words };
+  const fail = (consecutiveFailures: number): void => {
+    const error = new MintError('timeout', 'words', { remedy: 'look at the network', detail: 'what the CLI printed' });
+    observer.mintFailed('backstage', error, { consecutiveFailures, durationMs: 0, retryAt: 0, remainingMs: undefined });
+  };
+  const write = (sink = SECRET): void => observer.sinkWritten('backstage', sink, credentialAt(clock, 'token'), false);
+  const told = (): string[] => posted.splice(0).map(({ reason }) => reason);
+  return { answering, clock, fail, observer, posted, publish, recorder, requests, told, words, write };
 }
 
 test('a namespace that takes no events silences no other one, and is asked again after an hour', async () => {
@@ -87,4 +102,134 @@ test('the name of an event is one that Kubernetes takes, however long that of th
     assert.ok(metadata.name.length <= 253, `${metadata.name.length} characters`);
     for (const label of metadata.name.split('.')) assert.match(label, /^[a-z\d](?:[a-z\d-]*[a-z\d])?$/);
   }
+});
+
+test('an event says which Secret and credential it is about, what happened and when, and not what the CLI printed', async () => {
+  const { clock, fail, observer, requests, write } = startTelling([{ namespace: 'apps', name: 'a' }]);
+  write();
+  fail(3);
+  observer.expired('backstage');
+  await clock.idle();
+  const source = { component: 'lakebase-credential-sidecar' };
+  const time = '2030-01-01T00:00:00.000Z';
+  const told = [
+    ['CredentialPublished', 'Normal', 'published, valid until 2030-01-01T01:00:00.000Z'],
+    ['MintFailing', 'Warning', '3 attempts in a row failed (timeout): look at the network'],
+    ['CredentialExpired', 'Warning', 'expired without a successor; logins with it fail'],
+  ] as const;
+  for (const [index, [reason, type, words]] of told.entries()) {
+    const { method, path, body } = requests[index]!;
+    assert.deepEqual([method, path], ['POST', '/api/v1/namespaces/apps/events']);
+    const { name } = (body as Posted).metadata;
+    assert.match(name, /^a\.[\da-f]{16}$/);
+    assert.deepEqual(body, {
+      apiVersion: 'v1',
+      kind: 'Event',
+      metadata: { namespace: 'apps', name },
+      involvedObject: { apiVersion: 'v1', kind: 'Secret', namespace: 'apps', name: 'a' },
+      reason,
+      message: `credential backstage: ${words}`,
+      type,
+      source,
+      reportingComponent: source.component,
+      firstTimestamp: time,
+      lastTimestamp: time,
+      count: 1,
+    });
+  }
+  assert.equal(requests.length, told.length);
+});
+
+test('a publication is news at first and after trouble, failing mints are at the third in a row', async () => {
+  const { clock, fail, observer, told, write } = startTelling([{ namespace: 'apps', name: 'a' }]);
+  for (const trouble of [
+    () => {},
+    () => observer.sinkFailed('backstage', SECRET, undefined!, 0),
+    () => fail(3),
+    () => observer.expired('backstage'),
+  ]) {
+    trouble();
+    await clock.advance(MINUTE_MS);
+    told();
+    write();
+    await clock.advance(MINUTE_MS);
+    write();
+    assert.deepEqual(told(), ['CredentialPublished'], String(trouble));
+  }
+  for (const count of [1, 2]) fail(count);
+  assert.deepEqual(told(), []);
+  for (const count of [3, 4]) fail(count);
+  await clock.advance(MINUTE_MS);
+  for (const count of [5, 6]) fail(count);
+  assert.deepEqual(told(), ['MintFailing']);
+  write('file:/run/lakebase/pgpass');
+  assert.deepEqual(told(), [], 'a file has no events');
+});
+
+test('the same is not told again of a Secret within a minute, and a namespace that refused is left alone for an hour', async () => {
+  const { answering, clock, observer, told, write } = startTelling([
+    { namespace: 'apps', name: 'a' },
+    { namespace: 'apps', name: 'b' },
+  ]);
+  const expire = (): string[] => {
+    observer.expired('backstage');
+    return told();
+  };
+  assert.equal(expire().length, 2, 'for each Secret');
+  write();
+  assert.deepEqual(told(), ['CredentialPublished'], 'which is something else');
+  await clock.advance(MINUTE_MS - 1);
+  assert.equal(expire().length, 0);
+  await clock.advance(1);
+  answering.set('apps', 403);
+  assert.equal(expire().length, 2);
+  await clock.advance(HOUR_MS - 1);
+  assert.equal(expire().length, 0);
+  await clock.advance(1);
+  assert.equal(expire().length, 2);
+});
+
+test('an API server that cannot be reached costs an event and nothing else', async () => {
+  const { answering, clock, publish, recorder } = startTelling([{ namespace: 'apps', name: 'a' }]);
+  answering.set('apps', 0);
+  assert.deepEqual(await publish(), ['apps']);
+  await clock.advance(MINUTE_MS);
+  assert.deepEqual(await publish(), ['apps'], 'the next one is tried again');
+  assert.deepEqual(recorder.of('eventsRefused'), []);
+});
+
+test('everything is passed on to who else listens', () => {
+  const clock = new FakeClock();
+  const heard: unknown[][] = [];
+  const said: readonly [keyof Observer, ...unknown[]][] = [
+    ['adopted', 'backstage', 'a credential', 7],
+    ['expired', 'backstage'],
+    ['mintFailed', 'backstage', 'an error', { consecutiveFailures: 1 }],
+    ['sinkFailed', 'backstage', SECRET, 'an error', 7],
+    ['sinkWritten', 'backstage', SECRET, credentialAt(clock, 'token'), true],
+  ];
+  const listener = Object.fromEntries(said.map(([name]) => [name, (...all: unknown[]) => heard.push([name, ...all])]));
+  const observer = createEvents({
+    api: { request: async () => assert.fail(await Promise.resolve('asked')) },
+    clock,
+    credential: 'backstage',
+    secrets: [],
+    observer: listener as unknown as Observer,
+  });
+  for (const [name, ...all] of said) (observer[name] as (...all: readonly unknown[]) => void)(...all);
+  assert.deepEqual(heard, said);
+});
+
+test('a bug while an event is posted ends the process, as any other bug does', () => {
+  const program = `
+    import { createEvents } from '${import.meta.resolve('../../src/kubernetes/events.ts')}';
+    const request = async () => await undefined.bug;
+    const clock = { now: () => 0, monotonic: () => 0 };
+    const secrets = [{ namespace: 'apps', name: 'a' }];
+    createEvents({ api: { request }, clock, credential: 'c', secrets, observer: { expired() {} } }).expired('c');`;
+  const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
+    encoding: 'utf8',
+  });
+  assert.equal(status, 1);
+  assert.match(stderr, /TypeError.* \(reading 'bug'\)/);
 });
