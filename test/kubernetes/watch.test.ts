@@ -27,8 +27,8 @@ async function startWatching(t: TestContext, script: readonly Act[], { looksForM
       startedAt.push(clock.monotonic());
       if (act !== undefined) return await act(handlers, clock);
       handlers.onOpen();
-      const { promise, resolve } = Promise.withResolvers<undefined>();
-      signal.addEventListener('abort', () => resolve(undefined), { once: true });
+      const { promise, reject } = Promise.withResolvers<undefined>();
+      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
       return await promise;
     },
   };
@@ -41,7 +41,8 @@ async function startWatching(t: TestContext, script: readonly Act[], { looksForM
         if (looksForMs > 0) await clock.sleep(looksForMs, stop).catch(() => {});
       },
       take: ({ type }) => log.push(type),
-      explain: ({ status, retryAfterMs }) => new SinkError('unknown', `${status}`, { retryAfterMs }),
+      explain: ({ status, body, retryAfterMs }) =>
+        new SinkError('unknown', `${status} ${JSON.stringify(body)}`, { retryAfterMs }),
       onTrouble: (problem) => log.push(problem === undefined ? 'fine' : `trouble ${problem.message}`),
     },
     { signal: stop.signal, clock },
@@ -51,12 +52,29 @@ async function startWatching(t: TestContext, script: readonly Act[], { looksForM
     await watching;
   });
   await clock.idle();
-  return { clock, log, startedAt };
+  const said = (): string[] => log.filter((line) => !['caught up', 'ADDED'].includes(line));
+  return { clock, log, said, startedAt };
 }
 
 const refuse =
   (status: number, retryAfterMs = 0): Act =>
-  () => ({ status, body: undefined, retryAfterMs });
+  () => ({ status, body: 'words', retryAfterMs });
+
+const last =
+  (ms: number): Act =>
+  async ({ onOpen }, clock) => {
+    onOpen();
+    await clock.sleep(ms, new AbortController());
+    return undefined;
+  };
+
+const fail =
+  (object: unknown): Act =>
+  ({ onOpen, onEvent }) => {
+    onOpen();
+    onEvent({ type: 'ERROR', object });
+    return undefined;
+  };
 
 test('a watch that the server ends after its time is followed by the next one at once, which looks at everything afresh', async (t) => {
   const end: Act = async ({ onOpen, onEvent }, clock) => {
@@ -85,7 +103,7 @@ for (const [what, last] of Object.entries({
       if (last !== undefined) onEvent(last);
       return undefined;
     };
-    const { clock, log, startedAt } = await startWatching(
+    const { clock, said, startedAt } = await startWatching(
       t,
       Array.from({ length: 9 }, () => begin),
     );
@@ -93,38 +111,63 @@ for (const [what, last] of Object.entries({
     assert.equal(startedAt.length, 10);
     const gaps = startedAt.slice(1).map((at, index) => at - startedAt[index]!);
     for (const [index, gap] of gaps.entries()) assert.ok(gap >= Math.min(15_000, 1_000 * 2 ** index) / 2, `${gap}`);
-    const said = log.filter((line) => !['caught up', 'ADDED'].includes(line));
-    const problem = last === undefined ? 'the API server ends each watch as soon as it has begun' : '500';
-    assert.deepEqual(said, [`trouble ${problem}`, 'fine']);
+    const problem =
+      last === undefined
+        ? 'the API server ends each watch as soon as it has begun'
+        : '500 {"code":500,"message":"etcd is away"}';
+    assert.deepEqual(said(), [`trouble ${problem}`, 'fine']);
   });
 }
 
 test('a slow look after a watch that fails as soon as it has begun is no watch that lasts', async (t) => {
-  const fail: Act = ({ onOpen, onEvent }) => {
-    onOpen();
-    onEvent({ type: 'ERROR', object: { code: 500, message: 'etcd is away' } });
-    return undefined;
-  };
-  const { clock, log } = await startWatching(t, [fail, fail, fail], { looksForMs: 8_000 });
+  const act = fail({ code: 500 });
+  const { clock, said } = await startWatching(t, [act, act, act], { looksForMs: 8_000 });
   await clock.advance(60_000);
-  const said = log.filter((line) => line !== 'caught up');
-  assert.deepEqual(said, ['trouble 500', 'fine']);
+  assert.deepEqual(said(), ['trouble 500 {"code":500}', 'fine']);
 });
 
 test('an event that says that the server has forgotten where we were (410) costs a second', async (t) => {
-  const forget: Act = ({ onOpen, onEvent }) => {
-    onOpen();
-    onEvent({ type: 'ERROR', object: EXPIRED });
-    return undefined;
-  };
-  const { clock, log, startedAt } = await startWatching(t, [forget]);
+  const { clock, said, startedAt } = await startWatching(t, [fail(EXPIRED)]);
   await clock.advance(1_000);
   assert.equal(startedAt.length, 2);
-  assert.ok(!log.some((line) => line.startsWith('trouble')), log.join());
+  assert.deepEqual(said(), []);
+});
+
+test('an event that fails a watch and does not say how, or says nonsense, is as one of a server that has forgotten', async (t) => {
+  for (const object of [undefined, null, 'gone', {}, { code: '500' }]) {
+    const { clock, said } = await startWatching(t, [fail(object), fail(object)]);
+    await clock.advance(1_000);
+    assert.deepEqual(said(), [`trouble 410 ${JSON.stringify(object)}`]);
+  }
+});
+
+test('trouble is the second failure in a row; a watch that lasts ends it, and what follows counts anew', async (t) => {
+  const script = [refuse(503), refuse(503), last(5_000), refuse(503), last(5_000), refuse(503), refuse(503)];
+  const { clock, said, startedAt } = await startWatching(t, script);
+  assert.deepEqual(said(), [], 'the first may be a restart of the server');
+  await clock.advance(1_000);
+  const trouble = 'trouble 503 "words"';
+  assert.deepEqual(said(), [trouble]);
+  await clock.advance(4_000);
+  assert.deepEqual(said(), [trouble, 'fine']);
+  await clock.advance(60_000);
+  assert.deepEqual(said(), [trouble, 'fine', trouble, 'fine']);
+  assert.ok(startedAt[4]! - startedAt[3]! <= 1_000, 'tried again as soon as at first');
+});
+
+test('a watch that is ended within two seconds has not shown that watching works, one that lasts longer has', async (t) => {
+  for (const [ms, count] of [
+    [1_999, 1],
+    [2_001, 0],
+  ] as const) {
+    const { clock, said } = await startWatching(t, [last(ms), last(ms)]);
+    await clock.advance(6_000);
+    assert.equal(said().length, count, `${ms} ms`);
+  }
 });
 
 test('a refusal is tried again later and later, up to a quarter of a minute, and told of once until it is over', async (t) => {
-  const { clock, log, startedAt } = await startWatching(
+  const { clock, log, said, startedAt } = await startWatching(
     t,
     Array.from({ length: 9 }, () => refuse(503)),
   );
@@ -135,10 +178,7 @@ test('a refusal is tried again later and later, up to a quarter of a minute, and
     const ceilingMs = Math.min(15_000, 1_000 * 2 ** index);
     assert.ok(gap >= ceilingMs / 2 && gap <= ceilingMs, `${gap} of ${ceilingMs}`);
   }
-  assert.deepEqual(
-    log.filter((line) => line !== 'caught up'),
-    ['trouble 503', 'fine'],
-  );
+  assert.deepEqual(said(), ['trouble 503 "words"', 'fine']);
   assert.equal(log.filter((line) => line === 'caught up').length, 10, 'seen late is better than not at all');
 });
 
@@ -182,4 +222,28 @@ test('nothing is asked sooner than the server asks for, neither by a watch nor b
   assert.deepEqual(log, []);
   await clock.advance(1);
   assert.equal(startedAt.length, 2);
+});
+
+test('a bug in what is made of an event, or in the look after a failure, ends the watching', async (t) => {
+  const bug = new TypeError('a bug');
+  const stumble = (): never => {
+    throw bug;
+  };
+  const explain = () => new SinkError('unknown', '');
+  const well = { catchUp: async () => {}, take: () => {}, explain, onTrouble: () => {} };
+  const catchUp = async () => await Promise.resolve().then(stumble);
+  for (const watcher of [
+    { ...well, take: stumble },
+    { ...well, catchUp },
+  ]) {
+    const clock = new FakeClock();
+    const watch = async (_path: string, _query: object, { onEvent }: WatchHandlers): Promise<ApiAnswer> => {
+      onEvent({ type: 'ADDED', object: {} });
+      return await Promise.resolve({ status: 503, body: undefined, retryAfterMs: 0 });
+    };
+    const watching = watchForEver({ watch }, { path: '/x', query: {} }, watcher, { signal: t.signal, clock });
+    const rejected = assert.rejects(watching, bug);
+    await clock.advance(10_000);
+    await rejected;
+  }
 });
