@@ -68,10 +68,8 @@ export async function watchForEver(
       const ceilingMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (failures - 1));
       delayMs = Math.max(0, ceilingMs * (0.5 + Math.random() / 2) - error.retryAfterMs);
       // What the server has asked for counts for each request, not for watches only.
-      await clock.sleep(error.retryAfterMs, { signal }).catch(() => {}); // what follows looks at the signal
+      await clock.sleep(error.retryAfterMs, { signal });
       await catchUp(); // seen late is better than not at all
-    } finally {
-      ended.abort();
     }
     await look; // a bug in it ends this also where the watch was over sooner
     await clock.sleep(delayMs, { signal }).catch(() => {}); // the loop looks at the signal
