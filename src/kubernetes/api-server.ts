@@ -169,21 +169,17 @@ export class ApiServer {
       method,
       signal,
       agent: isAlone ? false : isPlain ? this.#http : this.#https,
-      timeout: TIMEOUT_MS,
       headers: {
         ...(options.headers as Record<string, string>),
         accept: 'application/json',
         'user-agent': this.#userAgent,
-        ...(content === undefined
-          ? {}
-          : { 'content-type': contentType ?? 'application/json', 'content-length': Buffer.byteLength(content) }),
+        ...(content !== undefined && { 'content-type': contentType ?? 'application/json' }),
       },
     };
     const sent = (isPlain ? requestHttp : requestHttps)(url, all);
     const { promise: answered, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    sent.on('timeout', () => sent.destroy(new Error('not a word for too long')));
     sent.on('response', (response) => {
-      sent.setTimeout(SILENCE_MS);
+      sent.setTimeout(SILENCE_MS, () => response.destroy(new Error('not a word for too long')));
       resolve(response);
     });
     sent.on('error', reject); // what comes after the answer ends the answer, too

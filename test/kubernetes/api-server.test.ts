@@ -1,21 +1,11 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile, rm } from 'node:fs/promises';
-import { createServer, type RequestListener } from 'node:http';
+import type { RequestListener } from 'node:http';
 import { Readable } from 'node:stream';
 import { test, type TestContext } from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
 import { ApiServer, type WatchEvent } from '../../src/kubernetes/api-server.ts';
-import { type Client, clientFor } from '../support/api-client.ts';
-
-/** A client of whatever answers; it logs in with the token in the kubeconfig. */
-async function clientOf(t: TestContext, answer: RequestListener): Promise<Client> {
-  const server = createServer(answer);
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return await clientFor(t, server);
-}
+import { clientOf } from '../support/api-client.ts';
 
 test('a server that asks for time gets it, but no more than a minute: a token may expire meanwhile', async (t) => {
   const { api } = await clientOf(t, (request, response) => {
@@ -136,7 +126,7 @@ async function watched(t: TestContext, answer: RequestListener) {
 
 test('a watch hands on each event, however it is cut into pieces, and nothing that is none', async (t) => {
   const text =
-    '{"type":"ADDED","object":{"name":"ä"}}\nno JSON\n7\n{"type":"BOOKMARK","object":null}\n{"type":"cut off';
+    '{"type":"ADDED","object":{"name":"ä"}}\nno JSON\n7\nnull\n{"type":"BOOKMARK","object":null}\n{"type":"cut off';
   let url = '';
   const { events, opened, result } = await watched(t, (request, response) => {
     url = request.url!;

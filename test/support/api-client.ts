@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo, Server } from 'node:net';
 import { join } from 'node:path';
 import { ApiServer } from '../../src/kubernetes/api-server.ts';
@@ -25,4 +26,14 @@ export async function clientFor(t: Cleanup, server: Server): Promise<Client> {
     }),
   );
   return { api: new ApiServer(kubeconfig, 'test'), kubeconfig };
+}
+
+/** A client of whatever answers; it logs in with the token in the kubeconfig. */
+export async function clientOf(t: Cleanup, answer: RequestListener): Promise<Client> {
+  const server = createServer(answer);
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return await clientFor(t, server);
 }
