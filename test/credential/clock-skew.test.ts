@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { MintError } from '../../src/credential/errors.ts';
 import { isUsable } from '../../src/credential/schedule.ts';
 import { readinessChecks } from '../../src/credential/status.ts';
 import { parseResponse } from '../../src/minters/response.ts';
@@ -78,4 +79,16 @@ test('once a mint has told the time, what another writer published is no older t
   assert.equal(place.content?.token.reveal(), 'theirs');
   const [ready] = readinessChecks([await keeper.status(t)], clock);
   assert.deepEqual([ready?.isOk, ready?.reason], [true, 'expires in 240 s']);
+});
+
+test('what had expired at the first look at it comes to life by no clock that is set back, before the time is known', async (t) => {
+  const clock = new FakeClock();
+  const place = new SharedPlace();
+  place.put(credentialAt(clock, 'theirs'));
+  await clock.advance(HOUR_MS + MINUTE_MS);
+  const script = [new MintError('network', 'no way out')];
+  const { keeper } = await startKeeper(t, { clock, script, sinks: [place.sink()] });
+  clock.setWallClock(-20 * MINUTE_MS);
+  await clock.advance(MINUTE_MS);
+  assert.equal(keeper.current, undefined);
 });
