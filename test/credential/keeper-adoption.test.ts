@@ -209,6 +209,7 @@ test('what a predecessor held is served at once, also while a sink does not tell
   const sinks = [new MemorySink(), silent];
   const { keeper } = await startKeeper(t, { clock, inherited, sinks });
   assert.equal(keeper.current, inherited);
+  assert.equal(keeper.vitals().isMinting, false);
   assert.deepEqual(contentsOf(sinks), ['inherited', undefined]);
   assert.deepEqual(await readinessOf(keeper, clock), [true, false]);
   resolve(undefined);
@@ -246,6 +247,18 @@ test('an older credential that a sink cannot be rid of still counts for as long 
   await clock.advance(50 * MINUTE_MS);
   assert.equal(stuck.content, 'older');
   assert.deepEqual(await readinessOf(keeper, clock), [false, true]);
+});
+
+test('a file that cannot be written does not bring back what it holds, though that would have lived longer', async (t) => {
+  const clock = new FakeClock();
+  const sink = sinkWith(credentialAt(clock, 'left-behind'), 'full');
+  sink.failure = new SinkError('no_space', 'no space left');
+  const script = [{ lifetimeMs: 31 * MINUTE_MS }];
+  const { keeper, minter } = await startKeeper(t, { clock, sink, script, dice: 0.999 });
+  await clock.advance(0.41 * HOUR_MS);
+  assert.equal(sink.content, 'left-behind');
+  assert.equal(keeper.current?.token.reveal(), 'token-1');
+  assert.equal(minter.calls.length, 1);
 });
 
 test('what a predecessor held is not gone on with once expired', async (t) => {
