@@ -4,7 +4,7 @@ import { MintError } from '../../src/credential/errors.ts';
 import type { Sink } from '../../src/credential/ports.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { credentialAt, HOUR_MS, MemorySink, type Minted, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
-import { World } from '../support/keeping.ts';
+import { startKeeper, World } from '../support/keeping.ts';
 import { SharedPlace } from '../support/shared-sink.ts';
 
 const REFRESH = { at: 0.667, jitter: 0.1, floorMs: 10_000 };
@@ -87,6 +87,18 @@ test('a writer adopts at once what another one publishes, and moves its own sche
   assert.equal(adopted.token.reveal(), 'theirs');
   assert.ok(dueAt >= adopted.local.issuedAt + (0.667 - 0.1) * HOUR_MS);
   assert.equal(minters[0]!.calls.length, 1);
+});
+
+test('what is adopted is refreshed when it is due, also where that is sooner than what was held would have been', async (t) => {
+  const place = new SharedPlace();
+  const { clock, keeper, minter } = await startKeeper(t, { sinks: [place.sink()], dice: 0.999 });
+  const before = keeper.vitals().wakeAt;
+  place.put(credentialAt(clock, 'theirs', { lifetimeMs: HOUR_MS + 1 }));
+  await clock.idle();
+  const { wakeAt } = keeper.vitals();
+  assert.ok(wakeAt < before);
+  await clock.advance(Math.ceil(wakeAt - clock.now()));
+  assert.equal(minter.calls.length, 2);
 });
 
 test('what is deleted is made again after a second, in which whoever deletes it can take the right to that away, too', async (t) => {
