@@ -86,7 +86,7 @@ export class Keeper {
   refreshSoon(): void {
     const { floorMs } = this.#options.refresh;
     const heldMs = this.#current === undefined ? Infinity : ageMs(this.#current, this.#clock);
-    this.#wakeAt = this.#clock.now() + (this.#attempts.failures > 0 ? 0 : Math.max(0, floorMs - heldMs));
+    this.#wakeAt = this.#clock.now() + Math.max(0, floorMs - heldMs);
     this.#isDueAgain = true;
     this.#alarm.ring();
   }
@@ -183,7 +183,6 @@ export class Keeper {
     const held = this.#current;
     this.#attempts.started(this.#clock.now());
     this.#attemptDeadline = startedAt + timeoutMs;
-    this.#wakeAt = this.#clock.now();
     this.#isDueAgain = false;
     try {
       const minting = minter.mint({ signal, slot, timeoutMs, held: held?.token });
