@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { getSystemErrorMessage } from 'node:util';
 import { loadAll, YAMLException } from 'js-yaml';
 import { ConfigError } from '../credential/errors.ts';
+import { isRecord } from '../credential/json.ts';
 
 /** A thousand credentials fit. */
 const MAX_BYTES = 1024 * 1024;
@@ -20,8 +21,7 @@ export function readConfigFile(path: string): Record<string, unknown> {
   if (documents.length > 1) throw problem(path, 'must hold one YAML document');
   const value = documents[0] ?? null;
   if (value === null) throw problem(path, 'is empty');
-  if (typeof value !== 'object' || Array.isArray(value))
-    throw problem(path, 'must be a mapping with the key credentials');
+  if (!isRecord(value)) throw problem(path, 'must be a mapping with the key credentials');
   if (isLarge(value)) throw problem(path, 'has aliases that expand too far');
   return { ...value };
 }

@@ -1,3 +1,4 @@
+import { isRecord } from '../credential/json.ts';
 import { readOrDefault, VARIABLES, type Environment, type Flags } from './environment.ts';
 
 /** A configuration before it is checked. */
@@ -37,7 +38,7 @@ export function credentialFromEnvironment(env: Environment): Input {
 
 /** What counts with and without a file. */
 export function withSettings({ value, sources }: Input, layer: Environment | Flags, kind: 'variable' | 'flag'): Input {
-  if (!isMapping(value)) return { value, sources };
+  if (!isRecord(value)) return { value, sources };
   const changed: Record<string, unknown> = { ...value };
   const changedSources = new Map(sources);
   for (const { name: variable, flag, option } of VARIABLES) {
@@ -47,7 +48,7 @@ export function withSettings({ value, sources }: Input, layer: Environment | Fla
     if (given === undefined || (kind === 'variable' && (given === '' || SERVICE_LINK.test(given)))) continue;
     const [section = '', key = ''] = option.split('.');
     const { [section]: before = {} } = changed;
-    if (!isMapping(before)) continue; // stays as it is, to be reported
+    if (!isRecord(before)) continue; // stays as it is, to be reported
     changed[section] = { ...before, [key]: parse(option, given) };
     changedSources.set(option, kind === 'flag' ? `--${name}` : name);
   }
@@ -56,12 +57,12 @@ export function withSettings({ value, sources }: Input, layer: Environment | Fla
 
 /** The service principal's role in Postgres has its application id as its name. */
 export function withDefaultUser({ value, sources }: Input, user: string | undefined): Input {
-  if (user === undefined || !isMapping(value) || !Array.isArray(value['credentials'])) return { value, sources };
+  if (user === undefined || !isRecord(value) || !Array.isArray(value['credentials'])) return { value, sources };
   const changedSources = new Map(sources);
   const credentials = value['credentials'].map((credential: unknown, i) => {
-    if (!isMapping(credential)) return credential;
+    if (!isRecord(credential)) return credential;
     const { connection = {} } = credential;
-    if (!isMapping(connection) || connection['user'] !== undefined) return credential;
+    if (!isRecord(connection) || connection['user'] !== undefined) return credential;
     changedSources.set(`credentials[${i}].connection.user`, 'DATABRICKS_CLIENT_ID');
     return { ...credential, connection: { ...connection, user } };
   });
@@ -79,8 +80,4 @@ export function sourceOf(path: string, sources: Input['sources']): string {
 
 function parse(option: string, value: string): unknown {
   return option.endsWith('port') && /^[0-9]{1,5}$/.test(value) ? Number(value) : value;
-}
-
-function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

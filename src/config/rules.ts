@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import { BEARING, type Format } from '../credential/formats.ts';
+import { isRecord } from '../credential/json.ts';
 import { formatDuration } from './duration.ts';
 import type { Options } from './options.ts';
 
@@ -41,7 +42,7 @@ export function* brokenRules(draft: Draft<Options>, isWrong: (path: Path) => boo
   const credentials = list(draft?.credentials);
   for (const [i, credential] of credentials) {
     const at: Path = ['credentials', i];
-    if (!isMapping(credential)) continue;
+    if (!isRecord(credential)) continue;
     yield* resource(credential, at);
     yield* kinds(credential, at);
     yield* formats(credential, at);
@@ -94,12 +95,12 @@ function* resource(credential: DraftCredential, at: Path): Generator<BrokenRule>
 
 function* kinds(credential: DraftCredential, at: Path): Generator<BrokenRule> {
   for (const [j, sink] of list(credential?.sinks)) {
-    if (!isMapping(sink)) continue;
+    if (!isRecord(sink)) continue;
     const { file, secret } = sink;
     if ((file === undefined) === (secret === undefined)) {
       yield { path: [...at, 'sinks', j], message: 'must have exactly one of file and secret' };
     }
-    if (isMapping(secret?.data) && !BEARING.some((format) => formatsOf(sink).includes(format))) {
+    if (isRecord(secret?.data) && !BEARING.some((format) => formatsOf(sink).includes(format))) {
       yield {
         path: [...at, 'sinks', j, 'secret', 'data'],
         message: `must have a key that holds ${BEARING.join(', ').replace(/, (\w+)$/, ' or $1')}: there the sidecar finds the token again`,
@@ -116,7 +117,7 @@ function* formats(credential: DraftCredential, at: Path): Generator<BrokenRule> 
     const needing = Object.entries(NEEDS).flatMap(([format, fields]) =>
       used.has(format as keyof typeof NEEDS) && fields.some((needed) => needed === field) ? [format] : [],
     );
-    if (isMapping(connection) && connection[field] === undefined && needing.length > 0) {
+    if (isRecord(connection) && connection[field] === undefined && needing.length > 0) {
       yield { path: [...at, 'connection', field], message: `is missing: needed by ${needing.join(' and ')}` };
     }
   }
@@ -187,7 +188,7 @@ function* uniqueSecrets(credentials: [number, DraftCredential][]): Generator<Bro
 
 function formatsOf(sink: DraftSink): unknown[] {
   const { file, secret } = sink ?? {};
-  return [file?.format, ...(isMapping(secret?.data) ? Object.values(secret.data) : [])];
+  return [file?.format, ...(isRecord(secret?.data) ? Object.values(secret.data) : [])];
 }
 
 function locate(i: number, j: number, credential: DraftCredential, sink: DraftSink) {
@@ -215,8 +216,4 @@ function list<T>(items: readonly T[] | undefined): [number, T][] {
 
 function isNumber(value: unknown): value is number {
   return typeof value === 'number';
-}
-
-function isMapping(value: unknown): value is object {
-  return typeof value === 'object' && value !== null;
 }

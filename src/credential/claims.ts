@@ -1,3 +1,5 @@
+import { isRecord, parseJson } from './json.ts';
+
 /** What a token says of itself, where it is a JWT. Instants are epoch milliseconds. */
 export interface Claims {
   readonly issuedAt?: number | undefined;
@@ -12,8 +14,8 @@ export interface Claims {
 export function readClaims(token: string): Claims {
   const parts = token.split('.');
   if (parts.length !== 3) return {};
-  const payload = parseObject(Buffer.from(parts[1] ?? '', 'base64url').toString());
-  if (payload === undefined) return {};
+  const payload = parseJson(Buffer.from(parts[1] ?? '', 'base64url').toString());
+  if (!isRecord(payload)) return {};
   const { iat, exp, sub, iss, aud } = payload;
   return {
     issuedAt: secondsToMs(iat),
@@ -30,17 +32,6 @@ const MAX_TOKEN_LENGTH = 32_768;
 /** Printable ASCII without blanks: anything else would break a line of a password file. */
 export function isToken(text: string): boolean {
   return text.length <= MAX_TOKEN_LENGTH && /^[!-~]+$/.test(text);
-}
-
-/** Undefined for anything but a JSON object, without a word: the parser's own message would quote the text. */
-export function parseObject(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-    return isObject ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Of a list only its texts: to join what else may be in it can throw, and whoever forges a token chooses that. */

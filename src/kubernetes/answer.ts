@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { parseJson } from '../credential/json.ts';
 
 export interface ApiAnswer {
   readonly status: number;
@@ -43,14 +44,9 @@ async function readAll(response: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** Undefined for what is no JSON, or has more in it than an API server sends. */
+/** Undefined for what is no JSON, such as a proxy's page, or has more in it than an API server sends. */
 export function parse(text: string): unknown {
-  if (text.split(/[[{]/, MAX_NODES + 1).length > MAX_NODES) return undefined; // no API server sends that
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // a proxy's page, or half a line: nothing of it is worth quoting, and it may hold the token
-  }
+  return text.split(/[[{]/, MAX_NODES + 1).length > MAX_NODES ? undefined : parseJson(text);
 }
 
 /** Seconds, or a date, which counts by the clock of who sends it only. */

@@ -1,6 +1,7 @@
 import { blotValues } from '../credential/blot.ts';
 import { oneLine } from '../credential/display.ts';
 import { SinkError, type SinkFailure } from '../credential/errors.ts';
+import { isRecord } from '../credential/json.ts';
 import type { ApiAnswer } from './answer.ts';
 
 /** What the API server answers instead of an object. */
@@ -145,7 +146,7 @@ function statusOf(body: unknown): Status {
 }
 
 function recordOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
+  return isRecord(value) ? value : {};
 }
 
 function textOf(value: unknown): string {

@@ -1,6 +1,7 @@
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent, request as requestHttps, type RequestOptions } from 'node:https';
 import { SinkError } from '../credential/errors.ts';
+import { isRecord } from '../credential/json.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import { unlessAborted } from '../credential/tasks.ts';
 import { type ApiAnswer, linesOf, parse, toAnswer } from './answer.ts';
@@ -100,7 +101,7 @@ export class ApiServer {
       onOpen();
       for await (const line of linesOf(response)) {
         const event = parse(line);
-        if (typeof event === 'object' && event !== null) onEvent(event as WatchEvent);
+        if (isRecord(event)) onEvent(event as unknown as WatchEvent);
       }
       return undefined;
     } catch (error) {

@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto';
 import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
-import { isToken, parseObject, readClaims } from '../credential/claims.ts';
+import { isToken, readClaims } from '../credential/claims.ts';
 import { MintError } from '../credential/errors.ts';
+import { isRecord, parseJson } from '../credential/json.ts';
 import type { Credential } from '../credential/ports.ts';
 import { Secret } from '../credential/secret.ts';
 
@@ -21,10 +22,8 @@ const NO_CLI = 'let minter.cli.command name the Databricks CLI itself: it prints
 
 /** What the command printed, as a credential. No error here quotes it, nor has it as its cause: it is the token. */
 export function parseResponse(stdout: string, { issuedAt, monotonicAt, ttlMs }: Request): Credential {
-  const answer = parseObject(stdout);
-  if (answer === undefined) {
-    throw new MintError('bad_response', 'the CLI printed no JSON object', { remedy: NO_CLI });
-  }
+  const answer = parseJson(stdout);
+  if (!isRecord(answer)) throw new MintError('bad_response', 'the CLI printed no JSON object', { remedy: NO_CLI });
   const { token } = answer;
   if (typeof token !== 'string' || token === '') throw new MintError('bad_response', 'the CLI printed no token');
   if (!isToken(token)) {
@@ -53,7 +52,7 @@ export function parseResponse(stdout: string, { issuedAt, monotonicAt, ttlMs }: 
 }
 
 /** `expire_time` of Lakebase Autoscaling, `expiration_time` of Lakebase Provisioned. */
-function readExpiry(answer: Record<string, unknown>): number | undefined {
+function readExpiry(answer: Readonly<Record<string, unknown>>): number | undefined {
   const text = answer['expire_time'] ?? answer['expiration_time'];
   if (text === undefined || text === null) return undefined;
   const at = typeof text === 'string' && RFC3339.test(text) ? Date.parse(text) : Number.NaN;

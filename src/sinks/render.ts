@@ -1,4 +1,5 @@
 import type { Format } from '../credential/formats.ts';
+import { isRecord, parseJson } from '../credential/json.ts';
 import type { Connection, Credential } from '../credential/ports.ts';
 
 const DEFAULT_PORT = 5432;
@@ -58,13 +59,8 @@ const PARSERS: Readonly<Record<Format, Parser>> = {
     /^(?:(?:[^:\\\n]|\\.)*:){4}((?:[^:\\\n]|\\.)+)\n$/.exec(content)?.[1]?.replaceAll(/\\(.)/g, '$1'),
   token: (content) => content,
   json(content) {
-    try {
-      const parsed: unknown = JSON.parse(content);
-      const isObject = typeof parsed === 'object' && parsed !== null && 'token' in parsed;
-      return isObject && typeof parsed.token === 'string' ? parsed.token : undefined;
-    } catch {
-      return undefined; // not ours; the parser's error would quote what may be a token
-    }
+    const parsed = parseJson(content);
+    return isRecord(parsed) && typeof parsed['token'] === 'string' ? parsed['token'] : undefined;
   },
   env: (content) => /^PGPASSWORD='((?:[^'\n]|'\\'')*)'$/m.exec(content)?.[1]?.replaceAll(`'\\''`, `'`),
   uri(content) {

@@ -5,8 +5,8 @@ import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
 import { isToken, readClaims } from '../credential/claims.ts';
 import { rfc3339 } from '../credential/display.ts';
 import { BEARING, type Format } from '../credential/formats.ts';
+import { isRecord } from '../credential/json.ts';
 import { Secret } from '../credential/secret.ts';
-import { isRecord } from './is-record.ts';
 import { parseToken, render } from './render.ts';
 
 export interface SecretSpec {

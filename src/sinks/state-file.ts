@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { isToken, readClaims } from '../credential/claims.ts';
 import { SinkError } from '../credential/errors.ts';
+import { isRecord, parseJson } from '../credential/json.ts';
 import type { Cancellable, Credential, Identity, Lifespan, Recovered } from '../credential/ports.ts';
 import { Secret } from '../credential/secret.ts';
 import { replaceFile, sweep } from './atomic-write.ts';
 import { toSinkError } from './file-errors.ts';
 import { lstat } from './files.ts';
-import { isRecord } from './is-record.ts';
 import { readRegularFile } from './read-file.ts';
 
 /** It was minted on this machine, or adopted here. */
@@ -140,7 +140,7 @@ function uniqueEntries(entries: readonly Entry[]): Entry[] {
 }
 
 function parseEntries(text: string | undefined, identity: Identity): readonly Entry[] {
-  const state = parseJson(text);
+  const state = parseJson(text ?? '');
   if (!isRecord(state) || !isRecord(state['identity']) || !Array.isArray(state['tokens'])) return [];
   const { workspace, resource, principal } = state['identity'];
   const isOurs = workspace === identity.workspace && resource === identity.resource && principal === identity.principal;
@@ -153,14 +153,6 @@ function withoutOthers({ sha256, local, service, monotonic }: Entry): Entry {
   const lifespanOf = ({ issuedAt, expiresAt }: Lifespan): Lifespan => ({ issuedAt, expiresAt });
   const reading = monotonic && { boot: monotonic.boot, at: monotonic.at };
   return { sha256, local: lifespanOf(local), service: lifespanOf(service), monotonic: reading };
-}
-
-function parseJson(text: string | undefined): unknown {
-  try {
-    return JSON.parse(text ?? 'null');
-  } catch {
-    return undefined;
-  }
 }
 
 function isEntry(value: unknown): value is Entry {
