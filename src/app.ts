@@ -11,7 +11,7 @@ import { type Check, type CredentialStatus, livenessChecks } from './credential/
 import { runAll } from './credential/tasks.ts';
 import { Ticker } from './credential/ticker.ts';
 import { DatabricksCli } from './minters/cli.ts';
-import { CommandMinter, type Resource } from './minters/command.ts';
+import { CommandMinter } from './minters/command.ts';
 import { PrivateHomes } from './minters/homes.ts';
 import { readCliVersion } from './minters/version.ts';
 import { type SinkBuilder, sinkBuilder } from './sinks.ts';
@@ -115,7 +115,7 @@ export class App {
         timeoutMs: minter.cli.timeout,
         refresh: { at: refresh.at, jitter: refresh.jitter, floorMs: refresh.floor },
         backoff: { initialMs: backoff.initial, maxMs: backoff.max },
-        minter: new CommandMinter(cli, toResource(credential), clock),
+        minter: new CommandMinter(cli, { resource, ttlMs }, clock),
         sinks,
         slots,
         ticker: this.#ticker,
@@ -132,10 +132,6 @@ export class App {
 /** Whose tokens a credential's are. */
 export function identityOf({ resource }: CredentialConfig, auth: Auth): Identity {
   return { workspace: workspaceOf(auth), resource: resource.name, principal: principalOf(auth) };
-}
-
-export function toResource({ resource, ttl }: CredentialConfig): Resource {
-  return resource.kind === 'endpoint' ? { endpoint: resource.name, ttlMs: ttl } : { instance: resource.name };
 }
 
 /** All problems at once, and before anything is minted. */

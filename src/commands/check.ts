@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os';
 import { styleText } from 'node:util';
-import { identityOf, toResource } from '../app.ts';
+import { identityOf } from '../app.ts';
 import { formatDuration } from '../config/duration.ts';
 import type { Config, CredentialConfig } from '../config/load.ts';
 import { skewOf } from '../credential/acceptance.ts';
@@ -149,7 +149,7 @@ async function checkCli({ minter, childEnvironment, credentials }: Config, optio
 
 /** The token is thrown away. */
 async function checkMint(
-  credential: CredentialConfig,
+  { resource, ttl: ttlMs }: CredentialConfig,
   { auth, childEnvironment, minter }: Config,
   { signal }: Cancellable,
 ): Promise<Finding> {
@@ -157,7 +157,7 @@ async function checkMint(
   const { command, timeout: timeoutMs } = minter.cli;
   const cli = new DatabricksCli({ command, auth, childEnvironment, homes, clock });
   try {
-    const minted = await new CommandMinter(cli, toResource(credential), clock).mint({ signal, slot: 0, timeoutMs });
+    const minted = await new CommandMinter(cli, { resource, ttlMs }, clock).mint({ signal, slot: 0, timeoutMs });
     return { isOk: true, text: describeCredential(minted) };
   } catch (error) {
     if (!(error instanceof MintError)) throw error;

@@ -5,21 +5,23 @@ import type { CliResult, DatabricksCli } from './cli.ts';
 import { diagnose } from './diagnose.ts';
 import { scrub } from './scrub.ts';
 
-/** Lakebase Autoscaling has endpoints, Lakebase Provisioned has instances and no ttl. */
-export type Resource =
-  { readonly endpoint: string; readonly ttlMs: number | undefined } | { readonly instance: string };
+/** What to mint for. Lakebase Autoscaling has endpoints, Lakebase Provisioned has instances and no ttl. */
+export interface Order {
+  readonly resource: { readonly kind: 'endpoint' | 'instance'; readonly name: string };
+  readonly ttlMs: number | undefined;
+}
 
 /** Mints by running the Databricks CLI once. */
 export class CommandMinter implements Minter {
   readonly #cli: DatabricksCli;
-  readonly #resource: Resource;
+  readonly #order: Order;
   readonly #clock: Clock;
   /** The last token, to be blotted out of what a later run prints, even if it was never used. */
   #minted: Secret | undefined;
 
-  constructor(cli: DatabricksCli, resource: Resource, clock: Clock) {
+  constructor(cli: DatabricksCli, order: Order, clock: Clock) {
     this.#cli = cli;
-    this.#resource = resource;
+    this.#order = order;
     this.#clock = clock;
   }
 
@@ -28,15 +30,14 @@ export class CommandMinter implements Minter {
     const monotonicAt = this.#clock.monotonic();
     // What reads the answer is loaded while the command runs.
     const [result, { parseResponse }] = await Promise.all([
-      this.#cli.run(mintArguments(this.#resource), options),
+      this.#cli.run(mintArguments(this.#order), options),
       import('./response.ts'),
     ]);
     if (result.errno !== undefined) throw notStarted(this.#cli.command, result.errno);
     if (result.hasTimedOut) throw tooSlow(options.timeoutMs);
     if (result.isTooLong) throw new MintError('bad_response', 'the CLI printed far more than an answer');
     if (result.exitCode !== 0) throw this.#explain(result, options);
-    const ttlMs = 'ttlMs' in this.#resource ? this.#resource.ttlMs : undefined;
-    const credential = parseResponse(result.stdout, { issuedAt, monotonicAt, ttlMs });
+    const credential = parseResponse(result.stdout, { issuedAt, monotonicAt, ttlMs: this.#order.ttlMs });
     this.#minted = credential.token;
     return credential;
   }
@@ -69,15 +70,14 @@ function endedWith(exitCode: number): MintError {
   });
 }
 
-function mintArguments(resource: Resource): string[] {
-  if ('instance' in resource) {
-    const body = JSON.stringify({ instance_names: [resource.instance] });
+function mintArguments({ resource: { kind, name }, ttlMs }: Order): string[] {
+  if (kind === 'instance') {
+    const body = JSON.stringify({ instance_names: [name] });
     return ['database', 'generate-database-credential', '--json', body, '-o', 'json'];
   }
-  const { endpoint, ttlMs } = resource;
   // The CLI takes seconds only: it refuses `15m`.
   const ttl = ttlMs === undefined ? [] : ['--ttl', `${ttlMs / 1_000}s`];
-  return ['postgres', 'generate-database-credential', endpoint, '-o', 'json', ...ttl];
+  return ['postgres', 'generate-database-credential', name, '-o', 'json', ...ttl];
 }
 
 export function notStarted(command: string, errno: string): MintError {

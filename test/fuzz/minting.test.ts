@@ -171,7 +171,8 @@ property(
     ];
     const run = () => Promise.resolve({ ...results.shift()!, secrets: [] });
     const cli = { command: 'databricks', run };
-    const minter = new CommandMinter(cli as unknown as DatabricksCli, { endpoint: 'e', ttlMs: undefined }, clock);
+    const order = { resource: { kind: 'endpoint', name: 'e' }, ttlMs: undefined } as const;
+    const minter = new CommandMinter(cli as unknown as DatabricksCli, order, clock);
     const options = { signal: new AbortController().signal, slot: 0, timeoutMs: 1_000 };
     await minter.mint(options);
     try {

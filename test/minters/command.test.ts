@@ -13,7 +13,10 @@ import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
 import { join } from 'node:path';
 import { Secret } from '../../src/credential/secret.ts';
 
-const RESOURCE = { endpoint: 'projects/p/branches/b/endpoints/e', ttlMs: undefined };
+const ORDER = {
+  resource: { kind: 'endpoint', name: 'projects/p/branches/b/endpoints/e' },
+  ttlMs: undefined,
+} as const;
 
 function minterOf(
   t: TestContext,
@@ -24,7 +27,7 @@ function minterOf(
   t.after(() => homes.remove());
   const auth = { kind: 'oauth-m2m', host: 'https://h', clientId: 'c', secret } as const;
   const cli = new DatabricksCli({ command, auth, childEnvironment: { PATH: process.env['PATH'] ?? '' }, homes, clock });
-  return new CommandMinter(cli, RESOURCE, clock);
+  return new CommandMinter(cli, ORDER, clock);
 }
 
 test('a token that was minted before is blotted out of the words of a CLI that mentions it, whatever its shape', async (t) => {
