@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatDuration } from '../src/config/duration.ts';
-import { labelOf } from '../src/config/load.ts';
 import { LONGEST_LIFETIME_MS } from '../src/credential/acceptance.ts';
 import { FORMATS } from '../src/credential/formats.ts';
+import { labelOf } from '../src/credential/label.ts';
 import { sinkBuilder } from '../src/sinks.ts';
 import { recognise, renderSecret, type SecretSpec } from '../src/sinks/secret-object.ts';
 import { credential, load, problems } from './config/loading.ts';

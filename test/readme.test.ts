@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { labelOf, loadConfig } from '../src/config/load.ts';
+import { loadConfig } from '../src/config/load.ts';
+import { labelOf } from '../src/credential/label.ts';
 
 const root = join(import.meta.dirname, '..');
 const documents = globSync(['*.md', '{charts,docs,manifests}/**/*.md'], { cwd: root });

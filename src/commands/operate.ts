@@ -1,8 +1,9 @@
 import type { Logger } from 'pino';
 import type { App } from '../app.ts';
 import { formatDuration } from '../config/duration.ts';
-import { type Config, labelOf } from '../config/load.ts';
+import type { Config } from '../config/load.ts';
 import { AppError, MintError } from '../credential/errors.ts';
+import { labelOf } from '../credential/label.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import { runAll, type Task, unlessAborted } from '../credential/tasks.ts';
 import { createServer, listen } from '../http/server.ts';

@@ -51,11 +51,6 @@ export interface SecretSinkConfig {
   readonly force: boolean;
 }
 
-/** As logs and metrics call it. */
-export function labelOf(sink: SinkConfig): string {
-  return sink.kind === 'file' ? `file:${sink.path}` : `secret:${sink.namespace}/${sink.name}`;
-}
-
 export interface LoadOptions {
   readonly env: Environment;
   readonly flags?: Flags;

@@ -84,7 +84,7 @@ export type Inspection =
   | { readonly state: 'shared'; readonly found: Recovered };
 
 export interface Sink {
-  /** Label in logs and metrics: `file:PATH`. */
+  /** As `labelOf` makes it. */
   readonly name: string;
   readonly kind: 'file' | 'secret';
   /** Before anything is minted: makes what must exist. @throws SinkError */

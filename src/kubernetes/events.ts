@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { rfc3339 } from '../credential/display.ts';
 import { SinkError } from '../credential/errors.ts';
+import { labelOf } from '../credential/label.ts';
 import type { Clock, Observer } from '../credential/ports.ts';
 import { isStranger, toSinkError } from './api-errors.ts';
 import type { ApiAnswer } from './answer.ts';
@@ -98,7 +99,7 @@ export function createEvents({ api, clock, credential, secrets, observer }: Even
     ...observer,
     sinkWritten(name, sink, written, isRepair) {
       observer.sinkWritten(name, sink, written, isRepair);
-      const secret = secrets.find((one) => sink === `secret:${one.namespace}/${one.name}`);
+      const secret = secrets.find((one) => labelOf({ kind: 'secret', ...one }) === sink);
       if (secret === undefined || published.has(sink)) return;
       published.add(sink);
       tell(secret, 'CredentialPublished', `published, valid until ${rfc3339(written.service.expiresAt)}`);

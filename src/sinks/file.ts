@@ -2,6 +2,7 @@ import type { BigIntStats } from 'node:fs';
 import { dirname } from 'node:path';
 import { SinkError } from '../credential/errors.ts';
 import type { Format } from '../credential/formats.ts';
+import { labelOf } from '../credential/label.ts';
 import type {
   Cancellable,
   Clock,
@@ -47,7 +48,7 @@ export class FileSink implements Sink {
 
   constructor(options: FileSinkOptions) {
     this.#glance = new Glance(options.path, options.clock);
-    this.name = `file:${options.path}`;
+    this.name = labelOf({ kind: this.kind, path: options.path });
     this.#options = options;
   }
 

@@ -13,6 +13,7 @@ import {
   toSinkError,
 } from '../kubernetes/api-errors.ts';
 import { SinkError } from '../credential/errors.ts';
+import { labelOf } from '../credential/label.ts';
 import type { Cancellable, Clock, Credential, Inspection, Recovered, Sink, SinkListener } from '../credential/ports.ts';
 import { inspectSecret } from './inspect-secret.ts';
 import { KnownSecret } from './known-secret.ts';
@@ -55,7 +56,7 @@ export class SecretSink implements Sink {
 
   constructor(options: SecretSinkOptions) {
     const { namespace, name } = options;
-    this.name = `secret:${namespace}/${name}`;
+    this.name = labelOf({ kind: this.kind, namespace, name });
     this.#options = options;
     this.#target = { resource: 'secrets', namespace, name };
     this.#endpoint = new SecretEndpoint(options.api, options);
