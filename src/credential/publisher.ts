@@ -40,7 +40,7 @@ export class Publisher {
   readonly #recovered = Promise.withResolvers<void>();
   /** Settles with the first write, or with its failure. */
   readonly #firstTry = Promise.withResolvers<void>();
-  readonly #repairs = new RepairLimit();
+  readonly #repairs: RepairLimit;
   readonly #retries: WriteRetries;
   readonly #sight: FirstSight;
   /** What the sink should hold. */
@@ -59,6 +59,7 @@ export class Publisher {
     this.#options = options;
     this.#clock = options.ticker.clock;
     this.#alarm = new Alarm(options.ticker);
+    this.#repairs = new RepairLimit(this.#clock);
     this.#retries = new WriteRetries(this.#clock, options.backoff, options.random);
     this.#sight = new FirstSight(this.#clock, options.skewMs);
   }
@@ -217,7 +218,7 @@ export class Publisher {
       return this.#retries.wasOvertaken();
     }
     this.#lastWriteAt = this.#clock.now();
-    if (isRepair) this.#repairs.repaired(this.#clock.monotonic(), held === undefined);
+    if (isRepair) this.#repairs.repaired({ wasLacking: held === undefined });
     this.#settled(wanted, wanted);
     observer.sinkWritten(credentialName, sink.name, wanted, isRepair);
   }
@@ -230,10 +231,9 @@ export class Publisher {
 
   #mustWait(inspected: Held): boolean {
     const { credentialName, observer, sink } = this.#options;
-    const now = this.#clock.monotonic();
-    const waitMs = this.#repairs.waitMs(inspected.state === 'lacks' ? inspected.problem : undefined, now);
+    const waitMs = this.#repairs.waitMs(inspected.state === 'lacks' ? inspected.problem : undefined);
     // A pause until the next look is not worth a word.
-    if (waitMs > INSPECTION_MS && this.#repairs.isNews(now)) {
+    if (waitMs > INSPECTION_MS && this.#repairs.isNews()) {
       observer.sinkRepairsLimited(credentialName, sink.name, this.#clock.now() + waitMs);
     }
     return waitMs > 0;

@@ -1,20 +1,27 @@
 import type { SinkError } from './errors.ts';
+import type { Clock } from './ports.ts';
 
 /** Two writers of one path must not fight for ever. */
 const REPAIRS_A_MINUTE = 3;
 const MINUTE_MS = 60_000;
 
 /**
- * When a sink may be repaired: not too often, and not while it says that it is to be left as others have made it. All times
- * are readings of the monotonic clock, in milliseconds.
+ * When a sink may be repaired: not too often, and not while it says that it is to be left as others have made it. By the
+ * monotonic clock.
  */
 export class RepairLimit {
+  readonly #clock: Clock;
   #repairs: readonly { readonly at: number; readonly wasLacking: boolean }[] = [];
   #problem: { readonly failure: string; readonly seenAt: number } | undefined;
   #toldAt = -Infinity;
 
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
   /** `wasLacking`: readers did not get the token. */
-  repaired(now: number, wasLacking: boolean): void {
+  repaired({ wasLacking }: { readonly wasLacking: boolean }): void {
+    const now = this.#clock.monotonic();
     this.#repairs = [...this.#repairs.filter(({ at }) => now - at < MINUTE_MS), { at: now, wasLacking }];
   }
 
@@ -27,25 +34,27 @@ export class RepairLimit {
    * How long the next one has to wait, or 0. Told of each look, with the problem where readers do not get the token: that does
    * not wait for repairs of what they do not miss.
    */
-  waitMs(problem: SinkError | undefined, now: number): number {
-    if (problem === undefined) return this.#limitMs(this.#repairs, now);
+  waitMs(problem: SinkError | undefined): number {
+    if (problem === undefined) return this.#limitMs(this.#repairs);
     const comparable = this.#repairs.filter(({ wasLacking }) => wasLacking);
-    return Math.max(this.#limitMs(comparable, now), this.#pauseMs(problem, now));
+    return Math.max(this.#limitMs(comparable), this.#pauseMs(problem));
   }
 
   /** Whether to tell of it: once a minute is enough. */
-  isNews(now: number): boolean {
+  isNews(): boolean {
+    const now = this.#clock.monotonic();
     if (now - this.#toldAt < MINUTE_MS) return false;
     this.#toldAt = now;
     return true;
   }
 
-  #limitMs(repairs: readonly { readonly at: number }[], now: number): number {
+  #limitMs(repairs: readonly { readonly at: number }[]): number {
     const oldest = repairs.at(-REPAIRS_A_MINUTE);
-    return oldest === undefined ? 0 : Math.max(0, MINUTE_MS - (now - oldest.at));
+    return oldest === undefined ? 0 : Math.max(0, oldest.at + MINUTE_MS - this.#clock.monotonic());
   }
 
-  #pauseMs({ failure, retryAfterMs }: SinkError, now: number): number {
+  #pauseMs({ failure, retryAfterMs }: SinkError): number {
+    const now = this.#clock.monotonic();
     if (this.#problem?.failure !== failure) this.#problem = { failure, seenAt: now };
     return this.#problem.seenAt + retryAfterMs - now;
   }
