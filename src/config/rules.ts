@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
 import { BEARING, type Format } from '../credential/formats.ts';
 import { isRecord } from '../credential/json.ts';
 import { formatDuration } from './duration.ts';
@@ -29,8 +30,6 @@ export const NEEDS = {
   env: ['host', 'database', 'user'],
   uri: ['host', 'database', 'user'],
 } as const satisfies Readonly<Record<Format, readonly (keyof Options['credentials'][number]['connection'])[]>>;
-/** The service's own, where none is asked for. */
-const DEFAULT_TTL_MS = 3_600_000;
 
 /**
  * What one option alone cannot show. Runs on drafts too, so that every problem is listed at once.
@@ -66,9 +65,9 @@ function* timing(draft: Draft<Options>, isWrong: (path: Path) => boolean): Gener
     };
   }
   const ttls = list(draft?.credentials).flatMap(([i, credential]) =>
-    isWrong(['credentials', i, 'ttl']) ? [] : [credential?.ttl ?? DEFAULT_TTL_MS],
+    isWrong(['credentials', i, 'ttl']) ? [] : [credential?.ttl ?? LONGEST_LIFETIME_MS],
   );
-  const latestFloor = wholeSeconds(Math.min(...ttls.filter(isNumber)) * (isNumber(at) ? at : Number.NaN));
+  const latestFloor = downToSeconds(Math.min(...ttls.filter(isNumber)) * (isNumber(at) ? at : Number.NaN));
   if (isNumber(floor) && floor > latestFloor) {
     yield {
       path: ['refresh', 'floor'],
@@ -205,7 +204,7 @@ function locate(i: number, j: number, credential: DraftCredential, sink: DraftSi
 }
 
 /** Down to a duration that can be written; first to the millisecond, because 0.57 times 5m is a little less than 171s. */
-function wholeSeconds(ms: number): number {
+function downToSeconds(ms: number): number {
   return Math.floor(Math.round(ms) / 1_000) * 1_000;
 }
 
