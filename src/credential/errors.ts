@@ -1,7 +1,5 @@
 import { MINT_REMEDIES, type MintFailure, SINK_REMEDIES, type SinkFailure } from './failures.ts';
 
-export type { MintFailure, SinkFailure };
-
 /** Where a bad setting stands and what is allowed there. */
 export interface ConfigIssue {
   /** Dotted path in the file (`credentials[0].ttl`), the name of a variable, or a flag. */

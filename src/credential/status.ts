@@ -1,4 +1,5 @@
-import type { MintFailure, SinkError } from './errors.ts';
+import type { SinkError } from './errors.ts';
+import type { MintFailure } from './failures.ts';
 import type { Clock, Credential, Holding, Sink } from './ports.ts';
 import { expiresLater, isUsable, type RefreshPolicy, remainingMs } from './schedule.ts';
 

@@ -9,8 +9,6 @@ import { answerProbe, parseProbeQuery } from './probes.ts';
 import { singleFlight } from './single-flight.ts';
 import { reportStatus } from './status-json.ts';
 
-export { listen } from './listen.ts';
-
 export interface ServerOptions {
   readonly clock: Clock;
   readonly liveness: () => readonly Check[];
@@ -95,9 +93,8 @@ export function createServer(options: ServerOptions): FastifyInstance {
       return answer(reply, 200, `${JSON.stringify(report, null, 2)}\n`, 'application/json; charset=utf-8');
     }
     // Loaded for the first one who looks, which in most pods is nobody.
-    const { PAGE_SECURITY_POLICY, renderStatusPage } = await import('./status-page.ts');
-    reply.header('content-security-policy', PAGE_SECURITY_POLICY).header('referrer-policy', 'no-referrer');
-    return answer(reply.header('x-frame-options', 'DENY'), 200, renderStatusPage(report), 'text/html; charset=utf-8');
+    const { PAGE_HEADERS, renderStatusPage } = await import('./status-page.ts');
+    return answer(reply.headers(PAGE_HEADERS), 200, renderStatusPage(report), 'text/html; charset=utf-8');
   });
 
   server.setNotFoundHandler((request, reply) => {

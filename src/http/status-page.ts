@@ -1,8 +1,6 @@
 import { type Html, html } from './html.ts';
-import { SCRIPT, STYLE } from './status-page-assets.ts';
+import { PAGE_SECURITY_POLICY, SCRIPT, STYLE } from './status-page-assets.ts';
 import type { CredentialReport, SinkReport, State, StatusReport } from './status-json.ts';
-
-export { PAGE_SECURITY_POLICY } from './status-page-assets.ts';
 
 const RELOAD_SECONDS = 5;
 const ICON =
@@ -16,6 +14,12 @@ const BADGES: Readonly<Record<State, { readonly tone: string; readonly sign: str
   expiring: { tone: 'warn', sign: '!' },
   expired: { tone: 'bad', sign: '✕' },
 };
+
+export const PAGE_HEADERS = {
+  'content-security-policy': PAGE_SECURITY_POLICY,
+  'referrer-policy': 'no-referrer',
+  'x-frame-options': 'DENY',
+} as const;
 
 /** The same report for people, who see it renewed every few seconds. Needs nothing from anywhere else. */
 export function renderStatusPage(report: StatusReport): string {

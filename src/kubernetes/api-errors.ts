@@ -1,6 +1,7 @@
 import { blotValues } from '../credential/blot.ts';
 import { oneLine } from '../credential/display.ts';
-import { SinkError, type SinkFailure } from '../credential/errors.ts';
+import { SinkError } from '../credential/errors.ts';
+import type { SinkFailure } from '../credential/failures.ts';
 import { isRecord } from '../credential/json.ts';
 import type { ApiAnswer } from './answer.ts';
 

@@ -1,4 +1,4 @@
-import type { MintFailure } from '../credential/errors.ts';
+import type { MintFailure } from '../credential/failures.ts';
 
 export interface Diagnosis {
   readonly failure: MintFailure;

@@ -1,7 +1,8 @@
 import type { Stats } from 'node:fs';
 import { dirname } from 'node:path';
 import { getSystemErrorMessage } from 'node:util';
-import { SinkError, type SinkFailure } from '../credential/errors.ts';
+import { SinkError } from '../credential/errors.ts';
+import type { SinkFailure } from '../credential/failures.ts';
 import { stat } from './files.ts';
 
 const FAILURE_BY_ERRNO: Readonly<Record<string, SinkFailure>> = {

@@ -1,8 +1,6 @@
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
 import { AppError } from '../credential/errors.ts';
 
-export type { Logger };
-
 export interface LoggerOptions {
   readonly level: string;
   readonly version: string;

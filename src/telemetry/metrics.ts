@@ -1,7 +1,6 @@
 import { collectDefaultMetrics, type Metric, Registry, type RegistryContentType } from 'prom-client';
 import { skewOf } from '../credential/acceptance.ts';
-import type { MintFailure } from '../credential/errors.ts';
-import { MINT_REMEDIES } from '../credential/failures.ts';
+import { MINT_REMEDIES, type MintFailure } from '../credential/failures.ts';
 import type { Clock, Credential } from '../credential/ports.ts';
 import { ageMs, latestRefreshAt } from '../credential/schedule.ts';
 import { type CredentialStatus, isValid, weakest } from '../credential/status.ts';

@@ -1,8 +1,8 @@
+import type { Logger } from 'pino';
 import { rfc3339, shortFingerprint, wholeSeconds } from '../credential/display.ts';
 import { SINK_REMEDIES } from '../credential/failures.ts';
 import type { Clock, Credential, Observer } from '../credential/ports.ts';
 import { remainingMs } from '../credential/schedule.ts';
-import type { Logger } from './logger.ts';
 import type { Metrics } from './metrics.ts';
 
 export interface ObserverOptions {

@@ -6,7 +6,8 @@ import { text } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
 import * as fc from 'fast-check';
 import { Registry } from 'prom-client';
-import { createServer, listen } from '../../src/http/server.ts';
+import { listen } from '../../src/http/listen.ts';
+import { createServer } from '../../src/http/server.ts';
 import { damaged, property } from '../support/fuzz.ts';
 import { CANARY, frozenClock, holding, credentialWith, statusWith } from '../support/statuses.ts';
 

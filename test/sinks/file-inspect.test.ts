@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { inspect as show } from 'node:util';
 import { eventually } from '../support/sidecar-wait.ts';
-import type { SinkFailure } from '../../src/credential/errors.ts';
+import type { SinkFailure } from '../../src/credential/failures.ts';
 import type { FileSink } from '../../src/sinks/file.ts';
 import { tokenOf } from '../fixtures/sink-credentials.ts';
 import { current, listener, old, problemOf, publishedSink } from '../fixtures/sink-published.ts';

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { Logger } from 'pino';
 import { ConfigError, MintError, SinkError } from '../../src/credential/errors.ts';
 import { Secret } from '../../src/credential/secret.ts';
-import { createLogger, type Logger } from '../../src/telemetry/logger.ts';
+import { createLogger } from '../../src/telemetry/logger.ts';
 import { CANARY } from '../support/statuses.ts';
 
 function logged(write: (log: Logger) => void, level = 'info') {
