@@ -1,11 +1,10 @@
 import { tmpdir } from 'node:os';
 import type { Config, CredentialConfig } from './config/load.ts';
-import { principalOf, workspaceOf } from './config/identity.ts';
-import type { Auth } from './credential/auth.ts';
+import { identityOf } from './config/identity.ts';
 import { type SinkError, SinksError } from './credential/errors.ts';
 import { Fleet, type KeeperPlan } from './credential/fleet.ts';
 import { Keeper } from './credential/keeper.ts';
-import type { Cancellable, Clock, Identity, Observer, Sink } from './credential/ports.ts';
+import type { Cancellable, Clock, Observer, Sink } from './credential/ports.ts';
 import { Slots } from './credential/slots.ts';
 import { type Check, type CredentialStatus, livenessChecks } from './credential/status.ts';
 import { runAll } from './credential/tasks.ts';
@@ -105,7 +104,7 @@ export class App {
     const observer = build.observer(credential, this.#options.observer);
     const { auth, refresh, backoff, minter } = config;
     const { name, ttl: ttlMs, resource } = credential;
-    const identity = identityOf(credential, auth);
+    const identity = identityOf(auth, resource.name);
     const sinks = build.sinks(credential, identity);
     const make: KeeperPlan['make'] = (inherited) =>
       new Keeper({
@@ -127,11 +126,6 @@ export class App {
     const key = JSON.stringify([credential, minter, refresh, backoff]);
     return { name, key, identityKey: JSON.stringify(identity), sinks, make };
   }
-}
-
-/** Whose tokens a credential's are. */
-export function identityOf({ resource }: CredentialConfig, auth: Auth): Identity {
-  return { workspace: workspaceOf(auth), resource: resource.name, principal: principalOf(auth) };
 }
 
 /** All problems at once, and before anything is minted. */

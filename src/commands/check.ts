@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { styleText } from 'node:util';
-import { identityOf } from '../app.ts';
 import { formatDuration } from '../config/duration.ts';
+import { identityOf } from '../config/identity.ts';
 import type { Config, CredentialConfig } from '../config/load.ts';
 import { skewOf } from '../credential/acceptance.ts';
 import type { Auth } from '../credential/auth.ts';
@@ -181,7 +181,7 @@ async function checkSinks(
 ): Promise<[string, Finding][]> {
   const findings: [string, Finding][] = [];
   const { sinks } = await sinkBuilder(config, clock);
-  for (const sink of sinks(credential, identityOf(credential, config.auth))) {
+  for (const sink of sinks(credential, identityOf(config.auth, credential.resource.name))) {
     try {
       findings.push([sink.name, { isOk: true, text: await sink.examine(options) }]);
     } catch (error) {

@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import type { Auth, SecretSource } from '../credential/auth.ts';
 import { shortFingerprint } from '../credential/display.ts';
 import type { ConfigIssue } from '../credential/errors.ts';
+import type { Identity } from '../credential/ports.ts';
 import { Secret } from '../credential/secret.ts';
 import { CONTROL, CONTROLS } from './control.ts';
 import { fromHere, read, readOrDefault, type Environment, type VariableName } from './environment.ts';
@@ -21,14 +22,18 @@ const IN_NO_ORIGIN = new RegExp(String.raw`[\s${CONTROL}\\@?#]`);
 
 const AUTH_TYPES: readonly Kind[] = ['file-oidc', 'oauth-m2m', 'pat'];
 
-/** The principal in the identity of a credential: tokens of one principal never replace those of another. */
-export function principalOf(auth: Auth): string {
+/** Whose tokens those for this resource are. */
+export function identityOf(auth: Auth, resource: string): Identity {
+  return { workspace: workspaceOf(auth), resource, principal: principalOf(auth) };
+}
+
+function principalOf(auth: Auth): string {
   if ('clientId' in auth) return auth.clientId;
   return auth.kind === 'profile' ? `profile ${auth.profile}` : `pat ${shortFingerprint(sha256(auth.token))}`;
 }
 
 /** A profile's own host is known to the CLI only; there the file stands for it. */
-export function workspaceOf(auth: Auth): string {
+function workspaceOf(auth: Auth): string {
   return auth.kind === 'profile' ? (auth.host ?? auth.configFile) : auth.host;
 }
 

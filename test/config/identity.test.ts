@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Environment } from '../../src/config/environment.ts';
-import { principalOf, resolveIdentity, workspaceOf } from '../../src/config/identity.ts';
+import { identityOf, resolveIdentity } from '../../src/config/identity.ts';
 import type { Auth } from '../../src/credential/auth.ts';
 
 const HOST = { DATABRICKS_HOST: 'https://workspace.example' };
@@ -155,7 +155,7 @@ test('a host is an origin, https unless http is written out', () => {
     ['localhost:8080', 'https://localhost:8080'],
   ];
   for (const [given, host] of cases)
-    assert.equal(workspaceOf(resolved({ ...OIDC, DATABRICKS_HOST: given })), host, given);
+    assert.equal(identityOf(resolved({ ...OIDC, DATABRICKS_HOST: given }), 'e').workspace, host, given);
   const wrong = [
     'https://h/path',
     'https://h/?o=1',
@@ -189,7 +189,6 @@ test('a credential belongs to a workspace and a principal', () => {
     [{ ...HOST, DATABRICKS_TOKEN: 'y', DATABRICKS_AUTH_TYPE: 'pat' }, 'https://workspace.example', 'pat a1fce4363854'],
   ];
   for (const [env, workspace, principal] of cases) {
-    const auth = resolved(env);
-    assert.deepEqual([workspaceOf(auth), principalOf(auth)], [workspace, principal]);
+    assert.deepEqual(identityOf(resolved(env), 'e'), { workspace, resource: 'e', principal });
   }
 });
