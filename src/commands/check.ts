@@ -6,8 +6,8 @@ import type { Config, CredentialConfig } from '../config/load.ts';
 import { skewOf } from '../credential/acceptance.ts';
 import type { Auth } from '../credential/auth.ts';
 import { readClaims } from '../credential/claims.ts';
-import { oneLine } from '../credential/display.ts';
-import { CliError, ConfigError, MintError, SinkError } from '../credential/errors.ts';
+import { oneLine, wholeSeconds } from '../credential/display.ts';
+import { CliError, ConfigError, issueText, MintError, SinkError } from '../credential/errors.ts';
 import type { Cancellable, Credential } from '../credential/ports.ts';
 import { lifetimeMs } from '../credential/schedule.ts';
 import { DatabricksCli } from '../minters/cli.ts';
@@ -39,9 +39,7 @@ export async function check({ load, stdout, signal }: CheckOptions): Promise<boo
   const report = new Report(stdout);
   const config = await load().catch((error: unknown) => {
     if (!(error instanceof ConfigError)) throw error;
-    for (const { path, message } of error.issues) {
-      report.add('configuration', { isOk: false, text: path === '' ? message : `${path}: ${message}` });
-    }
+    for (const issue of error.issues) report.add('configuration', { isOk: false, text: issueText(issue) });
   });
   if (config === undefined) return report.finish();
   const { configFile, credentials, unknownVariables } = config;
@@ -168,9 +166,8 @@ async function checkMint(
 }
 
 function describeCredential(minted: Credential): string {
-  const skewSeconds = Math.round(skewOf(minted) / 1_000);
-  const skew =
-    Math.abs(skewSeconds) < 5 ? '' : `; the clocks differ by ${Math.abs(skewSeconds)} s, which is allowed for`;
+  const apart = wholeSeconds(Math.abs(skewOf(minted)));
+  const skew = apart < 5 ? '' : `; the clocks differ by ${apart} s, which is allowed for`;
   return `a token that lives ${formatDuration(lifetimeMs(minted))}, thrown away${skew}`;
 }
 

@@ -2,9 +2,13 @@ import { MINT_REMEDIES, type MintFailure, SINK_REMEDIES, type SinkFailure } from
 
 /** Where a bad setting stands and what is allowed there. */
 export interface ConfigIssue {
-  /** Dotted path in the file (`credentials[0].ttl`), the name of a variable, or a flag. */
+  /** Dotted path in the file (`credentials[0].ttl`), the name of a variable, or a flag; empty where no one place is wrong. */
   readonly path: string;
   readonly message: string;
+}
+
+export function issueText({ path, message }: ConfigIssue): string {
+  return path === '' ? message : `${path}: ${message}`;
 }
 
 /** An error that was foreseen. Anything else that is thrown is a bug and ends the process with exit code 1. */
@@ -19,7 +23,7 @@ export class ConfigError extends AppError {
   readonly issues: readonly ConfigIssue[];
 
   constructor(issues: readonly ConfigIssue[]) {
-    super(issues.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('\n'));
+    super(issues.map(issueText).join('\n'));
     this.issues = issues;
   }
 }

@@ -1,3 +1,4 @@
+import { wholeSeconds } from './display.ts';
 import type { SinkError } from './errors.ts';
 import type { MintFailure } from './failures.ts';
 import type { Clock, Credential, Holding, Sink } from './ports.ts';
@@ -103,5 +104,5 @@ export function weakest({ sinks }: CredentialStatus): Credential | undefined {
 }
 
 function seconds(ms: number): string {
-  return `${Math.round(ms / 1_000)} s`;
+  return `${wholeSeconds(ms)} s`;
 }

@@ -1,3 +1,4 @@
+import { wholeSeconds } from '../credential/display.ts';
 import { type Html, html } from './html.ts';
 import { PAGE_SECURITY_POLICY, SCRIPT, STYLE } from './status-page-assets.ts';
 import type { CredentialReport, SinkReport, State, StatusReport } from './status-json.ts';
@@ -196,7 +197,7 @@ function until(at: string, now: string): string {
 }
 
 function secondsBetween(from: string, to: string): number {
-  return Math.round((Date.parse(to) - Date.parse(from)) / 1_000);
+  return wholeSeconds(Date.parse(to) - Date.parse(from));
 }
 
 /** To the precision a person needs: seconds only where they matter. */

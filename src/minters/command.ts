@@ -1,3 +1,4 @@
+import { wholeSeconds } from '../credential/display.ts';
 import { MintError } from '../credential/errors.ts';
 import type { Clock, Credential, Minter, MintOptions } from '../credential/ports.ts';
 import type { Secret } from '../credential/secret.ts';
@@ -92,6 +93,6 @@ export function notStarted(command: string, errno: string): MintError {
 function tooSlow(timeoutMs: number): MintError {
   return new MintError(
     'timeout',
-    `the CLI did not finish within ${Math.round(timeoutMs / 1_000)} s: the workspace did not answer, refused connections or throttled, all of which the CLI retries without a word`,
+    `the CLI did not finish within ${wholeSeconds(timeoutMs)} s: the workspace did not answer, refused connections or throttled, all of which the CLI retries without a word`,
   );
 }

@@ -22,13 +22,13 @@ export interface WatchOptions extends Cancellable {
 export async function watchContent(
   path: string,
   onChange: () => Promise<void>,
-  { signal, clock, isOutdated = async () => await Promise.resolve(false) }: WatchOptions,
+  { signal, clock, isOutdated }: WatchOptions,
 ): Promise<void> {
   if (isStream(path)) return;
   let seen = digest(path);
   let touched = Promise.withResolvers<void>();
   const watching = watchFile(path, () => touched.resolve(), { signal });
-  if (await isOutdated()) await onChange();
+  if ((await isOutdated?.()) === true) await onChange();
   let awayAt = Infinity;
   while (!signal.aborted) {
     const look = new AbortController();

@@ -1,3 +1,4 @@
+import { rfc3339 } from '../credential/display.ts';
 import type { Format } from '../credential/formats.ts';
 import { isRecord, parseJson } from '../credential/json.ts';
 import type { Connection, Credential } from '../credential/ports.ts';
@@ -29,8 +30,7 @@ const RENDERERS: Readonly<Record<Format, Renderer>> = {
 
   /** What is not known is null, so that every key is always there. */
   json(token, { service }, { host = null, port = DEFAULT_PORT, database = null, user = null }) {
-    const issuedAt = new Date(service.issuedAt).toISOString();
-    const expiresAt = new Date(service.expiresAt).toISOString();
+    const [issuedAt, expiresAt] = [rfc3339(service.issuedAt), rfc3339(service.expiresAt)];
     return `${JSON.stringify({ token, issuedAt, expiresAt, host, port, database, user })}\n`;
   },
 
