@@ -13,11 +13,10 @@ import {
 } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { choose } from '../test/support/random.ts';
-import type { Inflict, Undo } from './inflict.ts';
+import { type Inflict, nothing, type Undo } from './inflicting.ts';
 import { DIRECTORIES, FILES, SIDECAR_UID } from './layout.ts';
 import type { Stage } from './stage.ts';
 
-const nothing: Undo = () => undefined;
 const BLOCK = Buffer.alloc(4_096);
 const REMOUNT_TRIES = 20;
 const STRANGE_MODES = [0o666, 0o644, 0o400, 0o000] as const;

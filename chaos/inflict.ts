@@ -4,22 +4,9 @@ import { choose } from '../test/support/random.ts';
 import type { FaultName } from './catalogue.ts';
 import { brokenText, configText } from './configuration.ts';
 import { ON_DISK } from './inflict-files.ts';
-import type { PlannedFault } from './schedule.ts';
-import type { SupervisedSidecar } from './sidecar.ts';
+import { type Inflict, nothing, type Undo } from './inflicting.ts';
 import type { Stage } from './stage.ts';
 
-export interface World {
-  readonly stage: Stage;
-  readonly sidecar: SupervisedSidecar;
-  readonly setOffset: (seconds: number) => void;
-}
-
-/** Takes it away again. */
-export type Undo = () => void | Promise<void>;
-
-export type Inflict = (world: World, fault: PlannedFault) => Undo | Promise<Undo>;
-
-const nothing: Undo = () => undefined;
 const FARTHEST_SECONDS = 1_200;
 const NEAREST_SECONDS = 60;
 const KILL_EVERY_MS = 40;

@@ -7,17 +7,8 @@ import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { execa } from 'execa';
 import { type Stopped, stopSignal } from '../src/platform/signals.ts';
-import {
-  digestOf,
-  type Fate,
-  type Mutant,
-  MUTANTS,
-  needsPods,
-  readResults,
-  type Results,
-  RESULTS,
-  testFileOf,
-} from '../test/mutants/mutants.ts';
+import { digestOf, type Mutant, needsPods, testFileOf } from '../test/mutants/mutant.ts';
+import { type Fate, MUTANTS, readResults, type Results, RESULTS } from '../test/mutants/mutants.ts';
 
 const HELP = `Puts each known bug into a copy of the source, and demands that the test which is named for it fails.
 

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { BUG_CLASSES } from './mutants/bug-classes.ts';
-import { digestOf, MUTANTS, needsPods, readResults, testFileOf } from './mutants/mutants.ts';
+import { digestOf, needsPods, testFileOf } from './mutants/mutant.ts';
+import { MUTANTS, readResults } from './mutants/mutants.ts';
 
 const CALL =
   /\b(?:test|chapter|property|testWithEachCli)\(\s*(?:'((?:[^'\\]|\\.)*)'|"([^"]*)"|`((?:[^`\\]|\\.)*)`),([^\n]*)/g;

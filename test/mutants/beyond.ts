@@ -1,4 +1,4 @@
-import type { Mutant } from './mutants.ts';
+import type { Mutant } from './mutant.ts';
 
 /** Bugs of no class, in the files on which most depends. */
 export const BEYOND: readonly Mutant[] = [

@@ -1,4 +1,4 @@
-import type { Mutant } from './mutants.ts';
+import type { Mutant } from './mutant.ts';
 
 const WRITING = `      await both(first(), fill(file, content, mode));
       signal?.throwIfAborted();

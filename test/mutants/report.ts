@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BUG_CLASSES } from './bug-classes.ts';
-import { type Mutant, MUTANTS, readResults } from './mutants.ts';
+import type { Mutant } from './mutant.ts';
+import { MUTANTS, readResults } from './mutants.ts';
 
 export interface FuzzResults {
   readonly date: string;
