@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatDuration } from '../src/config/duration.ts';
-import { LONGEST_LIFETIME_MS } from '../src/credential/acceptance.ts';
+import { LONGEST_LIFETIME_MS } from '../src/credential/ports.ts';
 import { FORMATS } from '../src/credential/formats.ts';
 import { labelOf } from '../src/credential/label.ts';
 import { sinkBuilder } from '../src/sinks.ts';

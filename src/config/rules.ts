@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
-import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
 import { BEARING, type Format } from '../credential/formats.ts';
 import { isRecord } from '../credential/json.ts';
+import { LONGEST_LIFETIME_MS } from '../credential/ports.ts';
 import { formatDuration } from './duration.ts';
 import type { Options } from './options.ts';
 

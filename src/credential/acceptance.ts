@@ -1,10 +1,8 @@
 import { wholeSeconds } from './display.ts';
 import { MintError } from './errors.ts';
-import type { Clock, Credential, Recovered } from './ports.ts';
+import { type Clock, type Credential, LONGEST_LIFETIME_MS, type Recovered } from './ports.ts';
 import { expiresLater, lifetimeMs, remainingMs } from './schedule.ts';
 
-/** The service's own default and maximum. */
-export const LONGEST_LIFETIME_MS = 3_600_000;
 /** A credential may seem to be issued so far in the future: across a restart clocks are not more exact. */
 const FUTURE_TOLERANCE_MS = 5_000;
 

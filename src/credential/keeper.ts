@@ -1,8 +1,8 @@
-import { LONGEST_LIFETIME_MS, presentSkewMs, requireBetter, skewOf } from './acceptance.ts';
+import { presentSkewMs, requireBetter, skewOf } from './acceptance.ts';
 import { Attempts } from './attempts.ts';
 import { MintError } from './errors.ts';
 import { Expiry } from './expiry.ts';
-import type { Cancellable, Clock, Credential } from './ports.ts';
+import { type Cancellable, type Clock, type Credential, LONGEST_LIFETIME_MS } from './ports.ts';
 import type { KeeperOptions } from './keeper-options.ts';
 import { Publishers } from './publishers.ts';
 import {

@@ -13,6 +13,9 @@ export interface Lifespan {
   readonly expiresAt: number;
 }
 
+/** Of a credential: the service's own default and maximum. */
+export const LONGEST_LIFETIME_MS = 3_600_000;
+
 export interface Credential {
   readonly token: Secret;
   /** By this machine's clock, from the moment the command was started: what every decision is made on. */

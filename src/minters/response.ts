@@ -1,9 +1,8 @@
 import { hash } from 'node:crypto';
-import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
 import { isToken, readClaims } from '../credential/claims.ts';
 import { MintError } from '../credential/errors.ts';
 import { isRecord, parseJson } from '../credential/json.ts';
-import type { Credential } from '../credential/ports.ts';
+import { type Credential, LONGEST_LIFETIME_MS } from '../credential/ports.ts';
 import { Secret } from '../credential/secret.ts';
 
 export interface Request {

@@ -1,12 +1,17 @@
 import { hash } from 'node:crypto';
-import { quotable } from '../kubernetes/api-errors.ts';
-import type { Connection, Credential, Identity, Recovered } from '../credential/ports.ts';
-import { LONGEST_LIFETIME_MS } from '../credential/acceptance.ts';
 import { isToken, readClaims } from '../credential/claims.ts';
 import { rfc3339 } from '../credential/display.ts';
 import { BEARING, type Format } from '../credential/formats.ts';
 import { isRecord } from '../credential/json.ts';
+import {
+  type Connection,
+  type Credential,
+  type Identity,
+  LONGEST_LIFETIME_MS,
+  type Recovered,
+} from '../credential/ports.ts';
 import { Secret } from '../credential/secret.ts';
+import { quotable } from '../kubernetes/api-errors.ts';
 import { parseToken, render } from './render.ts';
 
 export interface SecretSpec {
