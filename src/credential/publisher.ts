@@ -90,13 +90,13 @@ export class Publisher {
 
   /** What an earlier process, or another writer, has left here. */
   async recover({ signal }: Cancellable): Promise<Credential | undefined> {
-    const shared = await this.look({ signal });
+    await this.look({ signal });
     const recovered = await this.sink.recover({ signal });
     this.#recovered.resolve();
-    if (recovered === undefined) return shared;
+    if (recovered === undefined) return undefined;
     const credential = this.#sight.localise(recovered);
     // Readers can use it for as long as it stands there, also where a better one is wanted and cannot be written.
-    if (!this.isShared && isPlausible(credential, this.#clock)) this.#held ??= credential;
+    if (!this.isShared && isPlausible(credential, this.#clock)) this.#held = credential;
     return credential;
   }
 
@@ -140,7 +140,6 @@ export class Publisher {
     await unlessAborted(this.#recovered.promise, { signal });
     for (;;) {
       await this.#alarm.until(this.#clock.now() + Math.min(INSPECTION_MS, this.#retries.waitMs), { signal });
-      if (this.#wanted === undefined && !this.isShared) continue;
       const isWritten = this.#retries.failure === undefined;
       const isSettled = isWritten && this.#settledFor?.fingerprint === this.#wanted?.fingerprint;
       if (!isSettled || (await this.sink.isUntouched?.({ signal })) !== true) await this.#settle({ signal });
