@@ -81,6 +81,19 @@ test('once a mint has told the time, what another writer published is no older t
   assert.deepEqual([ready?.isOk, ready?.reason], [true, 'expires in 240 s']);
 });
 
+test('nor is it older where it seemed only to be old, and was not used', async (t) => {
+  const clock = new FakeClock();
+  const place = new SharedPlace();
+  const minted = { lifetimeMs: LIFETIME_MS, skewMs: -2 * MINUTE_MS };
+  place.put(credentialAt(clock, 'theirs', minted));
+  const options = { clock, ttlMs: LIFETIME_MS, script: [minted], sinks: [place.sink()], adopts: false };
+  const { keeper } = await startKeeper(t, options);
+  await clock.advance(MINUTE_MS);
+  assert.equal(place.content?.token.reveal(), 'theirs');
+  const [ready] = readinessChecks([await keeper.status(t)], clock);
+  assert.equal(ready?.reason, 'expires in 240 s');
+});
+
 test('what had expired at the first look at it comes to life by no clock that is set back, before the time is known', async (t) => {
   const clock = new FakeClock();
   const place = new SharedPlace();

@@ -179,6 +179,17 @@ test('a bug in one keeper ends the run with that error, after all others have st
   assert.deepEqual(fleet.keepers, []);
 });
 
+for (const where of ['write', 'inspect', 'watch'] as const) {
+  test(`a bug in the ${where} of a sink ends the run with that error, too`, async (t) => {
+    const { clock, fleet, plan, start } = setUp(t);
+    const running = start();
+    const broken = plan('broken');
+    broken.sink[where] = () => Promise.reject<never>(new TypeError('a bug'));
+    await fleet.replace([broken]);
+    await Promise.all([assert.rejects(running, new TypeError('a bug')), clock.advance(MINUTE_MS)]);
+  });
+}
+
 test('a bug that strikes before the run is attended to ends it, and nothing else', async (t) => {
   const { clock, fleet, plan, start } = setUp(t);
   const broken = plan('broken');

@@ -134,6 +134,16 @@ test('one that seems to be from the future gives way to the first token that exp
   assert.deepEqual(recorder.of('adopted'), []);
 });
 
+test('one that seems to be from the future, and cannot be replaced, is not said to be good', async (t) => {
+  const clock = new FakeClock();
+  const sink = sinkWith(fromAnotherBoot(credentialAt(clock, 'left-behind')), 'full');
+  sink.failure = new SinkError('no_space', 'no space left');
+  clock.setWallClock(-20 * MINUTE_MS);
+  const { keeper } = await startKeeper(t, { clock, sink });
+  assert.equal(sink.content, 'left-behind');
+  assert.deepEqual(await readinessOf(keeper, clock), [false]);
+});
+
 test('an adopted credential whose due time is past is refreshed at once, and served meanwhile', async (t) => {
   const clock = new FakeClock();
   const left = credentialAt(clock, 'left-behind');

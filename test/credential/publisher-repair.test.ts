@@ -219,3 +219,23 @@ test('nothing of a long back-off holds up a repair once a write has succeeded', 
   await clock.advance(1_000);
   assert.equal(sink.content, 'two');
 });
+
+test('a repair that takes long is the only one, whatever the watch tells meanwhile', async (t) => {
+  const { clock, meddle, publish, sink } = await startPublisher(t);
+  await publish('one');
+  const write = sink.write.bind(sink);
+  const slow = Promise.withResolvers<void>();
+  let begun = 0;
+  sink.write = async (credential) => {
+    begun += 1;
+    await slow.promise;
+    await write(credential);
+  };
+  await meddle(undefined);
+  await meddle('foreign');
+  await clock.advance(10_000);
+  assert.equal(begun, 1);
+  slow.resolve();
+  await clock.advance(1_000);
+  assert.equal(sink.content, 'one');
+});

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import test, { type TestContext } from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
+import type { SinkListener } from '../../src/credential/ports.ts';
 import { HOUR_MS, MINUTE_MS } from '../support/fakes.ts';
 import { startPublisher } from '../support/publishing.ts';
 
@@ -140,6 +141,9 @@ test('a failing write is tried at once when the watch fires, at most once a seco
       .every((ms) => ms >= 1_000),
     gaps().join(),
   );
+  tries.length = 0;
+  await clock.advance(30_000);
+  assert.ok(tries.length <= 1, 'and each time once');
   sink.failure = undefined;
   await meddle('one');
   await clock.advance(1_000);
@@ -161,6 +165,72 @@ for (const failure of [undefined, FULL]) {
     assert.ok(sink.isWatched);
   });
 }
+
+test('trouble with the watch, and its end, is told', async (t) => {
+  const { publish, recorder, sink } = await startPublisher(t);
+  let tell: SinkListener['onTrouble'] = () => {};
+  sink.watch = async ({ onTrouble }) => {
+    tell = onTrouble;
+    await Promise.resolve();
+  };
+  await publish('one');
+  const problem = new SinkError('unreachable', 'no answer');
+  tell(problem);
+  tell(undefined);
+  assert.deepEqual(recorder.of('sinkWatchChanged'), [
+    ['backstage', sink.name, problem],
+    ['backstage', sink.name, undefined],
+  ]);
+});
+
+/** Like a file whose times have not changed since it was found as it should be. */
+async function startUntouched(t: TestContext) {
+  const started = await startPublisher(t);
+  const { sink } = started;
+  const file = { isUntouched: true, looks: 0 };
+  const inspect = sink.inspect.bind(sink);
+  sink.inspect = async (known) => {
+    file.looks += 1;
+    return await inspect(known);
+  };
+  let asked = 0;
+  const isUntouched = async (): Promise<boolean> => {
+    assert.ok((asked += 1) < 1_000, 'it asks all the time');
+    return await Promise.resolve(file.isUntouched);
+  };
+  Object.assign(sink, { isUntouched });
+  return { ...started, file };
+}
+
+test('what cannot have changed is not looked at again, until it can', async (t) => {
+  const { clock, file, publish } = await startUntouched(t);
+  await publish('one');
+  await clock.advance(MINUTE_MS);
+  assert.equal(file.looks, 0);
+  file.isUntouched = false;
+  await clock.advance(1_000);
+  assert.equal(file.looks, 1);
+});
+
+test('what has not changed is no reason to leave out another credential', async (t) => {
+  const { publish, sink } = await startUntouched(t);
+  await publish('one');
+  await publish('two', undefined, false);
+  assert.equal(sink.content, 'two');
+});
+
+test('a repair that has failed is over where others have put back what was there, and health has seen it first', async (t) => {
+  const { clock, file, meddle, publish, publisher, sink } = await startUntouched(t);
+  file.isUntouched = false;
+  await publish('one');
+  sink.failure = FULL;
+  await meddle(undefined);
+  assert.equal((await publisher.status(t)).failure?.error, FULL);
+  await meddle('one', { isTold: false });
+  file.isUntouched = true;
+  await clock.advance(1_000);
+  assert.equal((await publisher.status(t)).failure, undefined);
+});
 
 test('a clock that is set back by an hour does not put off the next try by an hour', async (t) => {
   const { clock, publish, sink } = await startPublisher(t);

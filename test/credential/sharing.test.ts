@@ -3,7 +3,15 @@ import test, { type TestContext } from 'node:test';
 import { MintError } from '../../src/credential/errors.ts';
 import type { Sink } from '../../src/credential/ports.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { credentialAt, HOUR_MS, MemorySink, type Minted, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
+import {
+  type Answer,
+  credentialAt,
+  HOUR_MS,
+  MemorySink,
+  type Minted,
+  MINUTE_MS,
+  ScriptedMinter,
+} from '../support/fakes.ts';
 import { startKeeper, World } from '../support/keeping.ts';
 import { SharedPlace } from '../support/shared-sink.ts';
 
@@ -202,6 +210,30 @@ test('a mint that another writer has overtaken counts as one that succeeded, and
   assert.equal(world.recorder.of('minted')[0]?.[2].isOvertaken, true);
   const { consecutiveFailures, current } = await world.keepers[0]!.status(t);
   assert.deepEqual([consecutiveFailures, current?.token.reveal()], [0, 'theirs']);
+});
+
+test('where another writer was faster to write, ours is not said to be written', async (t) => {
+  const clock = new FakeClock();
+  const place = new SharedPlace();
+  const theirs = credentialAt(clock, 'theirs', { lifetimeMs: 2 * HOUR_MS });
+  const answer: Answer = async () => {
+    place.content = theirs; // of which no watch tells
+    return await Promise.resolve(credentialAt(clock, 'ours'));
+  };
+  const { recorder } = await startKeeper(t, { clock, script: [answer], sinks: [place.sink()] });
+  await clock.advance(2_000);
+  assert.equal(place.content, theirs);
+  assert.deepEqual(recorder.of('sinkWritten'), []);
+});
+
+test('what no watch tells of is found by the look before the mint', async (t) => {
+  const place = new SharedPlace();
+  const { clock, keeper, minter } = await startKeeper(t, { sinks: [place.sink()] });
+  await clock.advance(MINUTE_MS);
+  place.content = credentialAt(clock, 'theirs');
+  await clock.advance(keeper.vitals().wakeAt - clock.now());
+  assert.equal(keeper.current?.token.reveal(), 'theirs');
+  assert.equal(minter.calls.length, 1);
 });
 
 test('a mint that fails after another writer was faster waits for the next due time, not for the back-off', async (t) => {
