@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createServer, type ServerOptions } from '../../src/http/server.ts';
+import { PAGE_SECURITY_POLICY } from '../../src/http/status-page-assets.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { CANARY, credentialWith, frozenClock, holding, lacking, statusWith } from '../support/statuses.ts';
 
@@ -44,8 +45,16 @@ describe('the formats of an answer', () => {
       assert.equal(response.headers['content-type'], contentType);
       assert.equal(response.headers['vary'], 'accept');
       assert.equal(response.headers['cache-control'], 'no-store');
+      assert.equal(response.headers['x-content-type-options'], 'nosniff');
     });
   }
+
+  test('the page stands in no frame, runs only what is its own, and tells no other site where it was', async () => {
+    const { headers } = await serverWith().inject({ url: '/status', headers: { accept: 'text/html' } });
+    assert.equal(headers['x-frame-options'], 'DENY');
+    assert.equal(headers['content-security-policy'], PAGE_SECURITY_POLICY);
+    assert.equal(headers['referrer-policy'], 'no-referrer');
+  });
 });
 
 describe('what is not served', () => {

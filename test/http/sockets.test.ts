@@ -85,6 +85,33 @@ describe('a body that never ends', () => {
   }
 });
 
+test('a body of a length that never comes ends with the answer, too', { timeout: 5_000 }, async (t) => {
+  const { port } = await listen(serverWith(t), { host: LOOPBACK, port: 0 });
+  const head = 'GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n';
+  assert.match(await send(port, `${head}a`), /^HTTP\/1.1 200 /);
+});
+
+describe('a connection', () => {
+  const ask = 'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n';
+
+  test(
+    'is kept for longer than a scrape takes to come again, and serves 64 requests',
+    { timeout: 5_000 },
+    async (t) => {
+      const { port } = await listen(serverWith(t), { host: LOOPBACK, port: 0 });
+      const last = 'GET /healthz HTTP/1.0\r\n\r\n';
+      const answers = (await send(port, `${ask.repeat(63)}${last}`)).split('HTTP/1.1 200 OK').slice(1);
+      assert.equal(answers.length, 64);
+      for (const answer of answers.slice(0, -1)) assert.match(answer, /^Keep-Alive: timeout=75/m);
+    },
+  );
+
+  test('is lost by who sends more of them without waiting', { timeout: 5_000 }, async (t) => {
+    const { port } = await listen(serverWith(t), { host: LOOPBACK, port: 0 });
+    assert.doesNotMatch(await send(port, ask.repeat(65)).catch(String), / 503 /);
+  });
+});
+
 describe('closing', () => {
   test('takes no time although a connection is kept alive', async (t) => {
     const server = serverWith(t);
