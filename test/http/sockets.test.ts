@@ -7,11 +7,13 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, test, type TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { FastifyInstance } from 'fastify';
 import { StartupError } from '../../src/credential/errors.ts';
 import { createServer, type ServerOptions } from '../../src/http/server.ts';
 import { listen, type Address } from '../../src/http/listen.ts';
+import { eventually } from '../support/sidecar-wait.ts';
 import { frozenClock, statusWith } from '../support/statuses.ts';
 
 const LOOPBACK = '127.0.0.1';
@@ -105,6 +107,24 @@ describe('a connection', () => {
       for (const answer of answers.slice(0, -1)) assert.match(answer, /^Keep-Alive: timeout=75/m);
     },
   );
+
+  test('has one answer made at a time', async (t) => {
+    let asked = 0;
+    const { promise: mayAnswer, resolve: answer } = Promise.withResolvers<void>();
+    const renderMetrics = async () => {
+      asked += 1;
+      await mayAnswer;
+      return { contentType: 'text/plain', body: '' };
+    };
+    const { port } = await listen(serverWith(t, { renderMetrics }), { host: LOOPBACK, port: 0 });
+    const answers = send(port, 'GET /metrics HTTP/1.1\r\nHost: a\r\n\r\nGET /metrics HTTP/1.0\r\n\r\n');
+    await eventually('the first is asked', () => asked > 0);
+    await setImmediate();
+    assert.equal(asked, 1);
+    answer();
+    await answers;
+    assert.equal(asked, 2);
+  });
 
   test('is lost by who sends more of them without waiting', { timeout: 5_000 }, async (t) => {
     const { port } = await listen(serverWith(t), { host: LOOPBACK, port: 0 });
