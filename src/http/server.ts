@@ -63,7 +63,6 @@ export function createServer(options: ServerOptions): FastifyInstance {
   answerInTurn(server);
   // Bodies are nobody's concern here: none is read, so none can be malformed.
   server.removeAllContentTypeParsers();
-  server.addContentTypeParser('*', (_request, _payload, done) => done(null));
 
   server.get('/healthz', (request, reply) => {
     const query = parseProbeQuery(request.query, ['verbose']);
