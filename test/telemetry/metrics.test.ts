@@ -1,44 +1,10 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { MINT_REMEDIES } from '../../src/credential/failures.ts';
 import type { CredentialStatus } from '../../src/credential/status.ts';
-import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
-import {
-  CANARY,
-  credentialWith,
-  frozenClock,
-  holding,
-  lacking,
-  MINUTE_MS,
-  NOW,
-  statusWith,
-} from '../support/statuses.ts';
-
-const PGPASS = 'file:/run/lakebase/pgpass';
-const SECRET = 'secret:backstage/lakebase';
-const hasPromtool = spawnSync('promtool', ['--version']).status === 0;
-
-function tracked(): Metrics {
-  const metrics = createMetrics(frozenClock);
-  metrics.track(new Map([['backstage', [PGPASS, SECRET]]]));
-  return metrics;
-}
-
-/** Samples of ours as `name{labels}` → value, without the prefix. */
-async function samplesOf(
-  metrics: Metrics,
-  statuses: readonly CredentialStatus[] = [],
-  format: 'text' | 'openmetrics' = 'text',
-) {
-  const { body } = await metrics.render(format, statuses);
-  const lines = body.split('\n').filter((line) => line.startsWith('lakebase_credential_'));
-  const entries = lines.map(
-    (line) => line.replace('lakebase_credential_', '').split(/ (?=[^ ]+$)/) as [string, string],
-  );
-  assert.equal(new Set(entries.map(([series]) => series)).size, entries.length, 'no series twice');
-  return new Map(entries.map(([series, value]) => [series, Number(value)]));
-}
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { credentialWith, frozenClock, holding, lacking, MINUTE_MS, NOW, statusWith } from '../support/statuses.ts';
+import { PGPASS, samplesOf, SECRET, tracked } from './samples.ts';
 
 const names = (samples: ReadonlyMap<string, number>): Set<string> =>
   new Set([...samples.keys()].map((series) => series.replace(/\{.*/, '')));
@@ -122,6 +88,42 @@ describe('what statuses say', () => {
     assert.ok(!samples.has(series));
     assert.ok(!samples.has('expiry_timestamp_seconds{credential="backstage"}'));
   });
+
+  test('vanishes all at once with the credential, as if it had never been', async () => {
+    const metrics = tracked();
+    const sinks = [holding(younger), holding(older, SECRET)];
+    const known = await samplesOf(metrics, [statusWith({ current: younger, sinks, consecutiveFailures: 2 })]);
+    const unknown = await samplesOf(tracked());
+    assert.ok(known.size > unknown.size + 10);
+    assert.deepEqual(await samplesOf(metrics), unknown);
+  });
+});
+
+describe('what happens', () => {
+  test('counts, and how long a mint took does so whether or not it succeeded', async () => {
+    const metrics = tracked();
+    metrics.minted('backstage', credentialWith(), 1_500);
+    metrics.mintFailed('backstage', 'network', 500);
+    metrics.adopted('backstage');
+    metrics.sinkWritten('backstage', PGPASS, false);
+    metrics.sinkWritten('backstage', PGPASS, true);
+    metrics.sinkFailed('backstage', SECRET);
+    metrics.configReloaded(true);
+    const [before, after] = [await samplesOf(tracked()), await samplesOf(metrics)];
+    const changed = [...after].filter(([name, value]) => value !== before.get(name) && !name.includes('_bucket'));
+    assert.deepEqual(Object.fromEntries(changed), {
+      'refresh_duration_seconds_sum{credential="backstage"}': 2,
+      'refresh_duration_seconds_count{credential="backstage"}': 2,
+      'refresh_failures_total{credential="backstage",reason="network"}': 1,
+      'adoptions_total{credential="backstage"}': 1,
+      [`sink_writes_total{credential="backstage",sink="${PGPASS}",result="success"}`]: 2,
+      [`sink_writes_total{credential="backstage",sink="${SECRET}",result="failure"}`]: 1,
+      [`sink_repairs_total{credential="backstage",sink="${PGPASS}"}`]: 1,
+      clock_skew_seconds: 2,
+      config_last_reload_successful: 1,
+      config_last_reload_success_timestamp_seconds: NOW / 1_000,
+    });
+  });
 });
 
 describe('a change of the configuration', () => {
@@ -148,8 +150,10 @@ describe('a change of the configuration', () => {
   });
 
   test('is reported, with the time of the last good one', async () => {
-    const metrics = tracked();
+    let now = NOW;
+    const metrics = createMetrics({ ...frozenClock, now: () => now });
     metrics.configReloaded(true);
+    now += MINUTE_MS;
     metrics.configReloaded(false);
     const samples = await samplesOf(metrics);
     assert.equal(samples.get('config_last_reload_successful'), 0);
@@ -162,68 +166,5 @@ describe('a change of the configuration', () => {
     metrics.setBuildInfo({ version: '1.0.0', cliVersion: '1.13.0', nodeVersion: '26.10.0' });
     const samples = [...(await samplesOf(metrics))].filter(([series]) => series.startsWith('build_info'));
     assert.deepEqual(samples, [['build_info{version="1.0.0",cli_version="1.13.0",node_version="26.10.0"}', 1]]);
-  });
-});
-
-describe('the two formats', () => {
-  async function filled(): Promise<Metrics> {
-    const metrics = tracked();
-    metrics.configReloaded(true);
-    metrics.setBuildInfo({ version: '1.0.0', cliVersion: '1.13.0', nodeVersion: '26.10.0' });
-    metrics.minted('backstage', credentialWith(), 1_000);
-    return await Promise.resolve(metrics);
-  }
-
-  test('tell the same, in any order and at the same time', async () => {
-    const metrics = await filled();
-    const statuses = [statusWith()];
-    const formats = ['text', 'openmetrics', 'text', 'openmetrics', 'openmetrics', 'text'] as const;
-    const answers = await Promise.all(formats.map(async (format) => await samplesOf(metrics, statuses, format)));
-    for (const answer of answers) assert.deepEqual(answer, answers[0]);
-    metrics.mintStarted('backstage');
-    for (const format of formats) {
-      const samples = await samplesOf(metrics, statuses, format);
-      assert.equal(samples.get('refreshes_total{credential="backstage"}'), 1);
-    }
-  });
-
-  test('name counters as each of them wants it', async () => {
-    const metrics = await filled();
-    const { body: open } = await metrics.render('openmetrics', []);
-    const { body: text } = await metrics.render('text', []);
-    assert.match(open, /^# TYPE lakebase_credential_refreshes counter$/m);
-    assert.match(open, /^process_cpu_seconds_total [\d.e-]+$/m);
-    assert.match(text, /^# TYPE lakebase_credential_refreshes_total counter$/m);
-    assert.match(text, /^# TYPE process_cpu_seconds_total counter$/m);
-  });
-
-  test('OpenMetrics ends with its mark, has each family once and no empty line', async () => {
-    const { body } = await (await filled()).render('openmetrics', [statusWith()]);
-    assert.ok(body.endsWith('\n# EOF\n'));
-    assert.doesNotMatch(body, /\n\n/);
-    const families = [...body.matchAll(/^# TYPE (\S+) /gm)].map(([, family]) => family);
-    assert.equal(new Set(families).size, families.length);
-    for (const line of body.split('\n').slice(0, -2)) {
-      assert.match(line, /^(# (HELP|TYPE) [a-z0-9_]+ .+|[a-z0-9_]+(\{[a-z_]+="[^"\n]*"(,[a-z_]+="[^"\n]*")*\})? \S+)$/);
-    }
-  });
-
-  test('have the metrics of the process and no token', async () => {
-    const { body } = await (await filled()).render('text', [statusWith()]);
-    assert.match(body, /^process_resident_memory_bytes \d/m);
-    assert.match(body, /^nodejs_eventloop_lag_seconds /m);
-    assert.doesNotMatch(body, /nodejs_eventloop_lag_(?!seconds)/); // they would wake it up all the time
-    assert.doesNotMatch(body, new RegExp(CANARY));
-  });
-
-  test('pass promtool', { skip: hasPromtool ? false : 'promtool is not on the PATH' }, async () => {
-    const { body } = await (await filled()).render('text', [statusWith()]);
-    const { stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: body, encoding: 'utf8' });
-    const complaints = `${stdout}${stderr}`.split('\n').filter((line) => line !== '');
-    // Node's own metrics have names that it does not like.
-    assert.deepEqual(
-      complaints.filter((line) => !line.startsWith('nodejs_')),
-      [],
-    );
   });
 });
