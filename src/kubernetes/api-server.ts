@@ -169,6 +169,7 @@ export class ApiServer {
       ...options,
       method,
       signal,
+      // Not the library's, which remembers the first certificates for ever.
       agent: isAlone ? false : isPlain ? this.#http : this.#https,
       headers: {
         ...(options.headers as Record<string, string>),

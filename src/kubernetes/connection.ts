@@ -46,8 +46,6 @@ export async function openConnection(kubeconfig: string | undefined): Promise<Co
     await config.applyToHTTPSOptions(options).catch((error: unknown) => {
       throw inWords(error);
     });
-    // The library's agent remembers the first certificates for ever.
-    delete options.agent;
     // The line break at the end of a token's file may stand in no header.
     const headers = Object.entries(options.headers ?? {}).map(([name, value]) => [name, String(value).trim()]);
     return {
