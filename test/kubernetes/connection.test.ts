@@ -94,6 +94,40 @@ for (const [what, [content, problem, remedy]] of Object.entries(REFUSED)) {
   });
 }
 
+test('without a kubeconfig, and outside of a pod, the remedy names both ways out', async (t) => {
+  const { KUBERNETES_SERVICE_HOST: host } = process.env;
+  t.after(() => {
+    if (host !== undefined) process.env['KUBERNETES_SERVICE_HOST'] = host;
+  });
+  delete process.env['KUBERNETES_SERVICE_HOST'];
+  await assert.rejects(openConnection(undefined), {
+    failure: 'refused',
+    message: /: this is no pod \(KUBERNETES_SERVICE_HOST is not set\), and KUBECONFIG is not set either$/,
+    remedy: /^let the pod mount the token .*, or set KUBECONFIG$/,
+  });
+});
+
+test('certificates and tokens are read again for each request, because they are rotated on disk', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const path = join(directory, 'kubeconfig');
+  const [ca, cert, key] = ['ca', 'cert', 'key'].map((name) => join(directory, name)) as [string, string, string];
+  const user = { 'client-certificate': cert, 'client-key': key };
+  await writeFile(path, kubeconfig(user, { ...SERVER, 'certificate-authority': ca, 'tls-server-name': 'api.example' }));
+  const rotate = async (to: string) =>
+    await Promise.all([ca, cert, key].map(async (name) => await writeFile(name, `${name} ${to}`)));
+  await rotate('first');
+  const connect = await openConnection(path);
+  for (const to of ['first', 'second']) {
+    await rotate(to);
+    const { server, options } = await connect();
+    assert.equal(server, SERVER.server);
+    assert.partialDeepStrictEqual(
+      { ...options, ca: `${options.ca as Buffer}`, cert: `${options.cert as Buffer}`, key: `${options.key as Buffer}` },
+      { ca: `${ca} ${to}`, cert: `${cert} ${to}`, key: `${key} ${to}`, servername: 'api.example' },
+    );
+  }
+});
+
 test('a kubeconfig that is a pipe is refused, and never waited for', async (t) => {
   const path = join(await temporaryDirectory(t), 'kubeconfig');
   execFileSync('mkfifo', [path]);
