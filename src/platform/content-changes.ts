@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { constants, readFileSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats, statSync } from 'node:fs';
 import type { Cancellable, Clock } from '../credential/ports.ts';
 import { watchFile } from './watch-file.ts';
 
@@ -7,6 +7,8 @@ import { watchFile } from './watch-file.ts';
 const QUIET_MS = 100;
 /** Watches can be missing (limits of the kernel, network file systems); a change is then seen this late. */
 const LOOK_MS = 5_000;
+/** More than any file that is of use here has. Who reads the others says what is wrong with them. */
+const MAX_BYTES = 2 * 1024 * 1024;
 
 export interface WatchOptions extends Cancellable {
   readonly clock: Clock;
@@ -24,7 +26,7 @@ export async function watchContent(
   onChange: () => Promise<void>,
   { signal, clock, isOutdated }: WatchOptions,
 ): Promise<void> {
-  if (isStream(path)) return;
+  if (isStreamAt(path)) return;
   let seen = digest(path);
   let touched = Promise.withResolvers<void>();
   const watching = watchFile(path, () => touched.resolve(), { signal });
@@ -52,19 +54,28 @@ export async function watchContent(
 /** Synchronous, so that nothing is missed between the call and the first look; these files are small and local. */
 function digest(path: string): string | undefined {
   try {
-    // A pipe that has taken the place of the file is a change, but nothing to wait for.
-    const flag = constants.O_RDONLY | constants.O_NONBLOCK;
-    return hash('sha256', readFileSync(path, { flag }));
+    // A pipe that has taken the place of the file is a change, but nothing to wait for; nor has each device an end.
+    const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const stats = fstatSync(file);
+      if (isStream(stats)) return 'a stream';
+      return stats.size > MAX_BYTES ? `${stats.size} ${stats.mtimeMs}` : hash('sha256', readFileSync(file));
+    } finally {
+      closeSync(file);
+    }
   } catch {
     return undefined; // away, or closed to us
   }
 }
 
-function isStream(path: string): boolean {
+function isStreamAt(path: string): boolean {
   try {
-    const stats = statSync(path);
-    return stats.isFIFO() || stats.isCharacterDevice();
+    return isStream(statSync(path));
   } catch {
     return false;
   }
+}
+
+function isStream(stats: Stats): boolean {
+  return stats.isFIFO() || stats.isCharacterDevice();
 }

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import type { Clock } from '../../src/credential/ports.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { watchContent, type WatchOptions } from '../../src/platform/content-changes.ts';
@@ -126,3 +128,39 @@ test('what comes through a pipe is not looked at again', { timeout: 30_000 }, as
   const isOutdated = async (): Promise<boolean> => await Promise.reject(new Error('it was read again'));
   await watchContent(path, async () => assert.fail('it is told of'), { signal: t.signal, clock, isOutdated });
 });
+
+/** In a process of its own, which may not take all memory of the machine. */
+const PROGRAM = `
+  import { symlinkSync, truncateSync, renameSync } from 'node:fs';
+  import { systemClock as clock } from ${JSON.stringify(source('platform/clock.ts'))};
+  import { watchContent } from ${JSON.stringify(source('platform/content-changes.ts'))};
+  const [path] = process.argv.slice(1);
+  const stop = new AbortController();
+  let changed = Promise.withResolvers();
+  void watchContent(path, async () => changed.resolve(), { signal: stop.signal, clock });
+  truncateSync(path, 1_500_000_000);
+  await changed.promise;
+  console.log('too large');
+  changed = Promise.withResolvers();
+  symlinkSync('/dev/zero', path + '.new');
+  renameSync(path + '.new', path);
+  await changed.promise;
+  console.log('without an end');
+  process.exit();
+`;
+
+function source(file: string): string {
+  return pathToFileURL(join(import.meta.dirname, '../../src', file)).href;
+}
+
+test(
+  'a file that grows beyond measure, or a device without an end in its place, is a change and not read',
+  { timeout: 60_000 },
+  async (t) => {
+    const path = join(directoryFor(t), 'config.yaml');
+    writeFileSync(path, 'one');
+    const limited = 'ulimit -d 1000000; exec "$0" --input-type=module --eval "$1" "$2"';
+    const { stdout } = await promisify(execFile)('sh', ['-c', limited, process.execPath, PROGRAM, path]);
+    assert.equal(stdout, 'too large\nwithout an end\n');
+  },
+);
