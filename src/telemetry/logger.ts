@@ -21,6 +21,8 @@ const SECRET_KEYS = ['token', 'password', 'secret', 'clientSecret', 'client_secr
 const JWT = /eyJ[\w-]{6,}(?:\.[\w-]*){0,2}/g;
 const CENSOR = '[redacted]';
 const MAX_CAUSES = 5;
+/** A configuration with thousands of mistakes has a message that is longer than a line may be: it would be dropped. */
+const MAX_TEXT = 16 * 1024;
 /** What could not be written, as on a full disk, waits for the next line up to this length. */
 const MAX_UNWRITTEN = 256 * 1024;
 
@@ -59,8 +61,12 @@ function serializeError(error: unknown, hasStack: boolean, depth = 0): Serialize
     name: error.name,
     ...(typeof code === 'string' && { code }),
     ...(typeof failure === 'string' && { failure }),
-    message: error.message,
-    ...(hasStack && error.stack !== undefined && { stack: error.stack }),
+    message: cut(error.message),
+    ...(hasStack && error.stack !== undefined && { stack: cut(error.stack) }),
     ...(error.cause !== undefined && depth < MAX_CAUSES && { cause: serializeError(error.cause, hasStack, depth + 1) }),
   };
+}
+
+function cut(text: string): string {
+  return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)} …`;
 }

@@ -87,6 +87,18 @@ describe('an error in a log line', () => {
     assert.match(String(logged((log) => log.error({ err: new TypeError('a bug') })).err['stack']), /logger\.test\.ts/);
   });
 
+  test('that lists thousands of mistakes is cut, so that its line is not too long to be written', () => {
+    const issues = Array.from({ length: 4_000 }, (_, i) => ({
+      path: `credentials[${i}].ttl`,
+      message: 'is no duration',
+    }));
+    const error = new ConfigError(issues);
+    error.cause = new ConfigError(issues);
+    const { text, err } = logged((log) => log.warn({ err: error }, 'not reloaded'), 'debug');
+    assert.match(String(err['message']), /^credentials\[0\]\.ttl: is no duration\n[^]+ …$/);
+    assert.ok(text.length < 128 * 1024, `${text.length} characters`);
+  });
+
   test('has a stack in any case at debug, also where that comes later', () => {
     const error = new ConfigError([{ path: 'http.port', message: 'must be a port' }]);
     const later = logged((log) => {
