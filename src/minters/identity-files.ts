@@ -7,16 +7,16 @@ const FOREIGN = ['\n', '\r', '\0'];
 
 /** Synchronous, like all that comes before the command: nothing else is worth doing until it runs. */
 export function readSecret(file: string): Secret {
-  let text: string;
+  let text: string | undefined;
   try {
-    text = readFile(file).trim();
+    text = readFile(file)?.trim();
   } catch (error) {
-    if (error instanceof MintError) throw error;
     const { code = 'unknown' } = error as NodeJS.ErrnoException;
     throw new MintError('auth', `the client secret file ${file} cannot be read (${code})`, {
       remedy: 'let DATABRICKS_CLIENT_SECRET_FILE name a file that the user the sidecar runs as can read',
     });
   }
+  if (text === undefined) throw noFile(file);
   if (text === '') {
     throw new MintError('auth', `the client secret file ${file} is empty`, {
       remedy: 'put the OAuth secret of the service principal into the file',
@@ -36,25 +36,33 @@ export function readSecret(file: string): Secret {
  * @throws MintError for what is no file: at a pipe the CLI would wait, and seem to wait for the workspace.
  */
 export function readOidcToken(file: string): Secret[] {
+  let text: string | undefined;
   try {
-    const text = readFile(file).trim();
-    return text === '' ? [] : [new Secret(text)];
-  } catch (error) {
-    if (error instanceof MintError) throw error;
+    text = readFile(file)?.trim();
+  } catch {
     return [];
   }
+  if (text === undefined) throw noFile(file);
+  return text === '' ? [] : [new Secret(text)];
 }
 
-/** Never waits for the other end of a pipe, which nobody might ever open. @throws MintError, or an error of the system */
-export function readFile(path: string): string {
+/**
+ * Undefined for a pipe or a device: never waits for the other end, which nobody might ever open.
+ *
+ * @throws an error of the system
+ */
+export function readFile(path: string): string | undefined {
   const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stats = fstatSync(file);
-    if (stats.isFile() || stats.isDirectory()) return readFileSync(file, 'utf8');
+    return stats.isFile() || stats.isDirectory() ? readFileSync(file, 'utf8') : undefined;
   } finally {
     closeSync(file);
   }
-  throw new MintError('auth', `${path} is a pipe or a device, not a file`, {
+}
+
+function noFile(path: string): MintError {
+  return new MintError('auth', `${path} is a pipe or a device, not a file`, {
     remedy: 'let the variable that names it name a regular file, which is read at each mint',
   });
 }
