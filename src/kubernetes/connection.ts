@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import type { RequestOptions } from 'node:https';
 import { dirname, resolve } from 'node:path';
 import type { KubeConfig } from '@kubernetes/client-node/dist/config.js';
-import type { User } from '@kubernetes/client-node/dist/config_types.js';
+import type { Cluster, User } from '@kubernetes/client-node/dist/config_types.js';
 import { load } from 'js-yaml';
 import { SinkError } from '../credential/errors.ts';
 import { quotable } from './api-errors.ts';
@@ -77,16 +77,7 @@ function loadServiceAccount(config: KubeConfig): void {
 }
 
 function loadFile(config: KubeConfig, path: string): void {
-  const remedy = 'let KUBECONFIG name one file, not a list of them, that this process may read';
-  let text = '';
-  try {
-    // It is read twice, and the second reader of a pipe would get nothing, or wait for ever.
-    if (statSync(path).isFIFO()) throw refuseFile(path, 'is a pipe, not a file', remedy);
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    if (error instanceof SinkError) throw error;
-    throw refuseFile(path, `cannot be read (${codeOf(error)})`, remedy, error);
-  }
+  const text = readFile(path);
   try {
     config.loadFromFile(path);
   } catch {
@@ -107,6 +98,21 @@ function loadFile(config: KubeConfig, path: string): void {
       config: { tokenFile: resolve(dirname(path), tokenFile) },
     };
   }
+  refuseUnsupported(path, cluster, user);
+}
+
+function readFile(path: string): string {
+  const remedy = 'let KUBECONFIG name one file, not a list of them, that this process may read';
+  try {
+    if (!statSync(path).isFIFO()) return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw refuseFile(path, `cannot be read (${codeOf(error)})`, remedy, error);
+  }
+  // It is read twice, and the second reader of a pipe would get nothing, or wait for ever.
+  throw refuseFile(path, 'is a pipe, not a file', remedy);
+}
+
+function refuseUnsupported(path: string, cluster: Cluster, user: User): void {
   if (cluster.proxyUrl !== undefined) {
     const remedy = 'remove proxy-url from its cluster, and let the API server be reached from here without a proxy';
     throw refuseFile(path, 'asks for a proxy, which is not supported', remedy);
