@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import * as prettier from 'prettier';
 import { figuresPage, quoteFigures } from '../bench/page.ts';
 import { readResults } from '../bench/results.ts';
-import { configurationReference } from '../src/config/reference.ts';
 import { configJsonSchema } from '../src/config/json-schema.ts';
 import { chartReadme } from './chart-readme.ts';
 import { reliabilityReport } from '../test/mutants/report.ts';
 import { chartValuesSchema } from './chart-schema.ts';
+import { configurationReference } from './configuration-reference.ts';
 
 /** Content by path from the root of the repository, as it is committed. */
 export async function generatedFiles(): Promise<ReadonlyMap<string, string>> {

@@ -127,7 +127,7 @@ export interface Observer {
   mintFailed(credential: string, error: MintError, details: FailureDetails): void;
   adopted(credential: string, adopted: Credential, dueAt: number): void;
   expired(credential: string): void;
-  sinkWritten(credential: string, sink: string, written: Credential, repaired: boolean): void;
+  sinkWritten(credential: string, sink: string, written: Credential, isRepair: boolean): void;
   sinkFailed(credential: string, sink: string, error: SinkError, retryAt: number): void;
   sinkRepairsLimited(credential: string, sink: string, resumeAt: number): void;
   /** Changes by others are not seen at once, or, where there is no problem any more, are seen again. */

@@ -8,7 +8,7 @@ import { createInstruments, type Instruments } from './instruments.ts';
 
 export interface BuildInfo {
   readonly version: string;
-  /** Empty where it is not known. */
+  /** `unknown` where the CLI does not tell. */
   readonly cliVersion: string;
   readonly nodeVersion: string;
 }

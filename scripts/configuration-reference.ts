@@ -1,9 +1,9 @@
-import { type Format, FORMATS } from '../credential/formats.ts';
-import { VARIABLES, type Environment } from './environment.ts';
-import { configJsonSchema, type JsonSchema } from './json-schema.ts';
-import { NEEDS } from './rules.ts';
+import { type Format, FORMATS } from '../src/credential/formats.ts';
+import { VARIABLES, type Environment } from '../src/config/environment.ts';
+import { configJsonSchema, type JsonSchema } from '../src/config/json-schema.ts';
+import { NEEDS } from '../src/config/rules.ts';
 
-/** docs/configuration.md, but for its layout. Used by scripts and tests only: the running program never loads it. */
+/** docs/configuration.md, but for its layout. */
 export function configurationReference(): string {
   return [
     INTRODUCTION,
