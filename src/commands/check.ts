@@ -8,7 +8,7 @@ import type { Auth } from '../credential/auth.ts';
 import { readClaims } from '../credential/claims.ts';
 import { oneLine, wholeSeconds } from '../credential/display.ts';
 import { CliError, ConfigError, issueText, MintError, SinkError } from '../credential/errors.ts';
-import type { Cancellable, Credential } from '../credential/ports.ts';
+import type { Cancellable, Credential, Sink } from '../credential/ports.ts';
 import { lifetimeMs } from '../credential/schedule.ts';
 import { DatabricksCli } from '../minters/cli.ts';
 import { CommandMinter } from '../minters/command.ts';
@@ -51,10 +51,11 @@ export async function check({ load, stdout, signal }: CheckOptions): Promise<boo
   report.add('identity', { isOk: true, text: describeIdentity(config.auth) });
   const cli = await checkCli(config, { signal });
   report.add('cli', cli);
+  const { sinks } = await sinkBuilder(config, clock);
   for (const credential of credentials) {
     if (cli.isOk) report.add(`${credential.name} mint`, await checkMint(credential, config, { signal }));
-    for (const [name, finding] of await checkSinks(credential, config, { signal }))
-      report.add(`${credential.name} ${name}`, finding);
+    for (const sink of sinks(credential, identityOf(config.auth, credential.resource.name)))
+      report.add(`${credential.name} ${sink.name}`, await checkSink(sink, { signal }));
   }
   return report.finish();
 }
@@ -171,20 +172,11 @@ function describeCredential(minted: Credential): string {
   return `a token that lives ${formatDuration(lifetimeMs(minted))}, thrown away${skew}`;
 }
 
-async function checkSinks(
-  credential: CredentialConfig,
-  config: Config,
-  options: Cancellable,
-): Promise<[string, Finding][]> {
-  const findings: [string, Finding][] = [];
-  const { sinks } = await sinkBuilder(config, clock);
-  for (const sink of sinks(credential, identityOf(config.auth, credential.resource.name))) {
-    try {
-      findings.push([sink.name, { isOk: true, text: await sink.examine(options) }]);
-    } catch (error) {
-      if (!(error instanceof SinkError)) throw error;
-      findings.push([sink.name, { isOk: false, text: error.message, remedy: error.remedy }]);
-    }
+async function checkSink(sink: Sink, options: Cancellable): Promise<Finding> {
+  try {
+    return { isOk: true, text: await sink.examine(options) };
+  } catch (error) {
+    if (!(error instanceof SinkError)) throw error;
+    return { isOk: false, text: error.message, remedy: error.remedy };
   }
-  return findings;
 }
