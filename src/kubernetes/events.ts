@@ -11,12 +11,17 @@ import type { ApiServer } from './api-server.ts';
 export const EVENT_REASONS = ['CredentialPublished', 'CredentialExpired', 'MintFailing'] as const;
 export type EventReason = (typeof EVENT_REASONS)[number];
 
+interface SecretName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
 export interface EventsOptions {
   readonly api: Pick<ApiServer, 'request'>;
   readonly clock: Clock;
   readonly credential: string;
   /** The Secrets that the events are about. */
-  readonly secrets: readonly { readonly namespace: string; readonly name: string }[];
+  readonly secrets: readonly SecretName[];
   /** Told of everything first. */
   readonly observer: Observer;
 }
@@ -31,11 +36,6 @@ const REFUSED_MS = 3_600_000;
 const MAX_PREFIX = 253 - 17;
 const COMPONENT = 'lakebase-credential-sidecar';
 
-/** Each part of a name between dots must end with a letter or digit, also where it is cut. */
-function prefixOf(name: string): string {
-  return name.slice(0, MAX_PREFIX).replace(/[.-]+$/, '');
-}
-
 /** Passes everything on, and tells the cluster, as events of the Secrets, what a person should see. Never the token. */
 export function createEvents({ api, clock, credential, secrets, observer }: EventsOptions): Observer {
   const toldAt = new Map<string, number>();
@@ -43,29 +43,13 @@ export function createEvents({ api, clock, credential, secrets, observer }: Even
   /** By namespace, on the monotonic clock. */
   const refusedAt = new Map<string, number>();
 
-  const post = async (secret: EventsOptions['secrets'][number], reason: EventReason, message: string) => {
-    const { namespace, name } = secret;
-    const time = rfc3339(clock.now());
-    return await api.request({
+  const post = async (secret: SecretName, reason: EventReason, message: string): Promise<ApiAnswer> =>
+    await api.request({
       method: 'POST',
-      path: `/api/v1/namespaces/${namespace}/events`,
-      body: {
-        apiVersion: 'v1',
-        kind: 'Event',
-        metadata: { namespace, name: `${prefixOf(name)}.${randomBytes(8).toString('hex')}` },
-        involvedObject: { apiVersion: 'v1', kind: 'Secret', namespace, name },
-        reason,
-        message: `credential ${credential}: ${message}`,
-        type: reason === 'CredentialPublished' ? 'Normal' : 'Warning',
-        source: { component: COMPONENT },
-        reportingComponent: COMPONENT,
-        firstTimestamp: time,
-        lastTimestamp: time,
-        count: 1,
-      },
+      path: `/api/v1/namespaces/${secret.namespace}/events`,
+      body: eventOf(secret, reason, `credential ${credential}: ${message}`, clock),
       signal: new AbortController().signal,
     });
-  };
 
   const hear = (namespace: string, answer: ApiAnswer): void => {
     if (answer.status < 300) refusedAt.delete(namespace);
@@ -76,7 +60,7 @@ export function createEvents({ api, clock, credential, secrets, observer }: Even
     if (isNews) observer.eventsRefused(credential, toSinkError('create', { resource: 'events', namespace }, answer));
   };
 
-  const tell = (secret: EventsOptions['secrets'][number], reason: EventReason, message: string): void => {
+  const tell = (secret: SecretName, reason: EventReason, message: string): void => {
     const key = `${reason} ${secret.namespace}/${secret.name}`;
     const now = clock.monotonic();
     if (now - (refusedAt.get(secret.namespace) ?? -Infinity) < REFUSED_MS) return;
@@ -118,4 +102,27 @@ export function createEvents({ api, clock, credential, secrets, observer }: Even
       tellAll('CredentialExpired', 'expired without a successor; logins with it fail');
     },
   };
+}
+
+function eventOf({ namespace, name }: SecretName, reason: EventReason, message: string, clock: Clock): object {
+  const time = rfc3339(clock.now());
+  return {
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: { namespace, name: `${prefixOf(name)}.${randomBytes(8).toString('hex')}` },
+    involvedObject: { apiVersion: 'v1', kind: 'Secret', namespace, name },
+    reason,
+    message,
+    type: reason === 'CredentialPublished' ? 'Normal' : 'Warning',
+    source: { component: COMPONENT },
+    reportingComponent: COMPONENT,
+    firstTimestamp: time,
+    lastTimestamp: time,
+    count: 1,
+  };
+}
+
+/** Each part of a name between dots must end with a letter or digit, also where it is cut. */
+function prefixOf(name: string): string {
+  return name.slice(0, MAX_PREFIX).replace(/[.-]+$/, '');
 }
