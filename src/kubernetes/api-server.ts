@@ -11,14 +11,17 @@ export interface Query {
   readonly [name: string]: string;
 }
 
-export interface ApiRequest extends Cancellable {
+export interface Limits extends Cancellable {
+  readonly timeoutMs?: number;
+}
+
+export interface ApiRequest extends Limits {
   readonly method: 'GET' | 'POST' | 'PATCH';
   readonly path: string;
   readonly query?: Query;
   readonly body?: object;
   /** Of the body; JSON when left out. */
   readonly contentType?: string;
-  readonly timeoutMs?: number;
   /** On a connection of its own: one that was kept alive may be dead without anybody knowing. */
   readonly isAlone?: boolean;
 }
@@ -80,7 +83,7 @@ export class ApiServer {
     path: string,
     query: Query,
     { onOpen, onEvent }: WatchHandlers,
-    { signal, timeoutMs = TIMEOUT_MS }: Pick<ApiRequest, 'signal' | 'timeoutMs'>,
+    { signal, timeoutMs = TIMEOUT_MS }: Limits,
   ): Promise<ApiAnswer | undefined> {
     // Until it has begun, or is refused, it is a request like others.
     const opening = new AbortController();

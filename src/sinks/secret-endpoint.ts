@@ -1,6 +1,6 @@
 import type { Cancellable } from '../credential/ports.ts';
 import type { ApiAnswer } from '../kubernetes/answer.ts';
-import type { ApiServer, Query } from '../kubernetes/api-server.ts';
+import type { ApiServer, Limits, Query } from '../kubernetes/api-server.ts';
 import { fieldManagerOf, type SecretObject, type SecretSpec } from './secret-object.ts';
 
 const APPLY = 'application/apply-patch+yaml';
@@ -32,9 +32,8 @@ export class SecretEndpoint {
     this.#fieldManager = fieldManagerOf(spec);
   }
 
-  async get({ signal }: Cancellable, timeoutMs?: number): Promise<ApiAnswer> {
-    const timeout = timeoutMs === undefined ? {} : { timeoutMs };
-    return await this.#api.request({ method: 'GET', path: this.#path, signal, ...timeout });
+  async get(limits: Limits): Promise<ApiAnswer> {
+    return await this.#api.request({ method: 'GET', path: this.#path, ...limits });
   }
 
   async apply(

@@ -1,5 +1,5 @@
 import type { ApiAnswer } from '../kubernetes/answer.ts';
-import type { ApiServer, WatchEvent } from '../kubernetes/api-server.ts';
+import type { ApiServer, Limits, WatchEvent } from '../kubernetes/api-server.ts';
 import { watchForEver } from '../kubernetes/watch.ts';
 import { deniedVerbs } from '../kubernetes/access.ts';
 import {
@@ -86,7 +86,7 @@ export class SecretSink implements Sink {
   }
 
   async look({ signal }: Cancellable): Promise<void> {
-    await this.#hasLooked({ signal }, LOOK_MS);
+    await this.#hasLooked({ signal, timeoutMs: LOOK_MS });
   }
 
   async recover({ signal }: Cancellable): Promise<Recovered | undefined> {
@@ -167,20 +167,20 @@ export class SecretSink implements Sink {
   }
 
   /** False where that failed: what was known before stays, and whoever writes next tries again and tells of it. */
-  async #hasLooked({ signal }: Cancellable, timeoutMs?: number): Promise<boolean> {
+  async #hasLooked(limits: Limits): Promise<boolean> {
     try {
-      await this.#get({ signal }, timeoutMs);
+      await this.#get(limits);
       return true;
     } catch (error) {
-      signal.throwIfAborted();
+      limits.signal.throwIfAborted();
       if (!(error instanceof SinkError)) throw error;
       return false;
     }
   }
 
-  async #get({ signal }: Cancellable, timeoutMs?: number): Promise<void> {
+  async #get(limits: Limits): Promise<void> {
     const before = this.#known.news;
-    const answer = await this.#endpoint.get({ signal }, timeoutMs).catch((error: unknown) => {
+    const answer = await this.#endpoint.get(limits).catch((error: unknown) => {
       throw this.#stillUnknown(error);
     });
     if (answer.status !== 200 && !isNotFound(answer)) throw this.#stillUnknown(this.#explain(answer, 'get'));
