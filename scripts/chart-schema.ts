@@ -4,6 +4,7 @@ import { parse } from 'yaml';
 import { VARIABLES } from '../src/config/environment.ts';
 import { configJsonSchema } from '../src/config/json-schema.ts';
 import { FORMATS } from '../src/credential/formats.ts';
+import { chartShapes } from './chart-shapes.ts';
 
 interface Schema {
   readonly [keyword: string]: unknown;
@@ -12,6 +13,7 @@ interface Schema {
 }
 
 const RULES = join(import.meta.dirname, '../charts/lakebase-credential-sidecar/files/rules.yaml');
+const SHAPES = chartShapes();
 const FORMAT = `(${FORMATS.join('|')})`;
 const text = { type: 'string' } as const;
 const named = (pattern: string): Schema => ({ type: 'string', pattern });
@@ -25,17 +27,13 @@ const object = (properties: Readonly<Record<string, Schema>>): Schema => ({
 });
 
 const DNS_LABEL = '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$';
-const DNS_NAME = '^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$';
-const WORKSPACE = '^https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?/?$';
-const CLIENT_ID = '^[A-Za-z0-9-]{1,64}$';
+const DNS_NAME = patternOf('client-secret-name');
+const WORKSPACE = patternOf('workspace-host');
+const CLIENT_ID = patternOf('client-id');
 /** 5m to 1h; the program's own schema says only that it is a duration. */
-const TTL = '^([5-9]m|[1-5][0-9]m|60m|1h|[3-9][0-9]{2}s|[12][0-9]{3}s|3[0-5][0-9]{2}s|3600s)$';
+const TTL = patternOf('ttl');
 /** As Kubernetes reads amounts, but none below zero, and none without a digit, which it takes for zero. */
-const QUANTITY = {
-  type: ['number', 'string'],
-  minimum: 0,
-  pattern: '^[+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$',
-};
+const QUANTITY = { type: ['number', 'string'], minimum: 0, pattern: patternOf('memory-limit') };
 
 /** Draft 7, as Helm reads it: its values, with the program's own configuration where the two are the same. */
 export function chartValuesSchema(): object {
@@ -112,12 +110,12 @@ function podSettings(config: Schema): Readonly<Record<string, Schema>> {
     audience: { ...text, minLength: 1 },
     'client-secret-name': named(DNS_NAME),
     files: named(`^${FORMAT}(,${FORMAT})*$`),
-    directory: named('^(/[A-Za-z0-9._-]+)+$'),
+    directory: named(patternOf('directory')),
     containers: named('^[a-z0-9-]+(,[a-z0-9-]+)*$'),
     'pg-host': connection['host']!,
     'pg-database': connection['database']!,
     'pg-user': connection['user']!,
-    'run-as-user': { type: ['integer', 'string'], minimum: 1, maximum: 2 ** 31 - 1, pattern: '^[1-9][0-9]{0,9}$' },
+    'run-as-user': { type: ['integer', 'string'], minimum: 1, maximum: 2 ** 31 - 1, pattern: patternOf('run-as-user') },
     'cpu-request': QUANTITY,
     'memory-request': QUANTITY,
     'memory-limit': QUANTITY,
@@ -212,6 +210,11 @@ function onlySecrets({ properties }: Schema): Readonly<Record<string, Schema>> {
     http: { ...http!, properties: { host: { ...host!, enum: ['::', '0.0.0.0'] }, port: { ...port!, minimum: 1 } } },
     ...rest,
   };
+}
+
+/** Of a setting, as the templates have it: both refuse the same. */
+function patternOf(setting: string): string {
+  return SHAPES[setting]!.pattern;
 }
 
 /** Helm's regular expressions have no lookaheads. */

@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import { Ajv } from 'ajv';
 import { parse } from 'yaml';
 import { chartValues } from '../scripts/chart-readme.ts';
+import { chartShapes } from '../scripts/chart-shapes.ts';
 
 const root = join(import.meta.dirname, '..');
 const chart = join(root, 'charts/lakebase-credential-sidecar');
@@ -98,11 +99,7 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
   ],
 ];
 
-/** Of settings, as the templates have them. */
-const SHAPES = parse(/"lakebase\.shapes" -\}\}\n(.*)\{\{- end/s.exec(read('templates/_shapes.tpl'))![1]!) as Record<
-  string,
-  { readonly pattern: string; readonly write: string; readonly default?: string }
->;
+const SHAPES = chartShapes();
 const validate = new Ajv({ allErrors: true, strict: false }).compile(JSON.parse(read('values.schema.json')) as object);
 
 function problemsOf(values: object): string {

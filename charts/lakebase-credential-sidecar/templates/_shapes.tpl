@@ -1,6 +1,7 @@
 {{/*
-What a setting must look like, and what to write else: for the policies, and for the templates of other charts. The schema of
-the values has the same patterns, a test says. No apostrophes and no quotes in `write`: it stands in an expression.
+What a setting must look like, and what to write else: for the policies, for the templates of other charts, and for the schema
+of the values; where that has a pattern from the program, a test says that it is the same. No apostrophes and no quotes in
+`write`: it stands in an expression.
 */}}
 {{- define "lakebase.shapes" -}}
 endpoint:
