@@ -184,7 +184,8 @@ for (const where of ['write', 'inspect', 'watch'] as const) {
     const { clock, fleet, plan, start } = setUp(t);
     const running = start();
     const broken = plan('broken');
-    broken.sink[where] = () => Promise.reject<never>(new TypeError('a bug'));
+    const fail = async (): Promise<never> => await Promise.reject(new TypeError('a bug'));
+    broken.sink[where] = fail;
     await fleet.replace([broken]);
     await Promise.all([assert.rejects(running, new TypeError('a bug')), clock.advance(MINUTE_MS)]);
   });

@@ -121,10 +121,11 @@ test('certificates and tokens are read again for each request, because they are 
     await rotate(to);
     const { server, options } = await connect();
     assert.equal(server, SERVER.server);
-    assert.partialDeepStrictEqual(
-      { ...options, ca: `${options.ca as Buffer}`, cert: `${options.cert as Buffer}`, key: `${options.key as Buffer}` },
-      { ca: `${ca} ${to}`, cert: `${cert} ${to}`, key: `${key} ${to}`, servername: 'api.example' },
+    assert.deepEqual(
+      [options.ca, options.cert, options.key].map(String),
+      [ca, cert, key].map((name) => `${name} ${to}`),
     );
+    assert.equal(options.servername, 'api.example');
   }
 });
 
