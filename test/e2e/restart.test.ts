@@ -138,7 +138,7 @@ testWithEachCli('a credential of another client id is not adopted', async (t, cl
 testWithEachCli('an expired credential is not adopted', async (t, cli) => {
   const workspace = await workspaceFor(t, { tokenLifetimeMs: 1_000 });
   const directory = await killedSidecar(t, workspace, cli);
-  const { expiresAt } = workspace.minted[0]!;
+  const { expiresAt } = workspace.minted.at(-1)!;
   workspace.tokenLifetimeMs = undefined;
   await eventually('the token has expired', () => Date.now() > expiresAt + 100);
   const sidecar = await (await startSidecar(t, { workspace, directory, cli })).ready();
