@@ -13,6 +13,8 @@ describe('before anything is known', () => {
   test('counters and valid are 0 for every label value', async () => {
     const samples = await samplesOf(tracked());
     assert.ok([...samples.values()].every((value) => value === 0));
+    const ofNobody = [...samples.keys()].filter((series) => !series.includes('credential="backstage"'));
+    assert.deepEqual(ofNobody, ['clock_jumps_total']);
     for (const reason of Object.keys(MINT_REMEDIES)) {
       assert.ok(samples.has(`refresh_failures_total{credential="backstage",reason="${reason}"}`));
     }
