@@ -17,12 +17,7 @@ export interface ObserverOptions {
 
 /** Each event becomes a line in the log and a count. A steady hour has one line per refresh at `info`. */
 export function createObserver({ clock, log, metrics, onProblem, refreshes = true }: ObserverOptions): Observer {
-  const children = new Map<string, Logger>();
-  const logOf = (credential: string): Logger => {
-    const child = children.get(credential) ?? log.child({ credential });
-    children.set(credential, child);
-    return child;
-  };
+  const logOf = (credential: string): Logger => log.child({ credential });
   const report = (...parts: readonly string[]): void => onProblem?.(parts.join(': ').replace(/\s+/g, ' '));
 
   return {
