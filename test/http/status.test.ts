@@ -96,6 +96,22 @@ describe('the report', () => {
     });
   }
 
+  test('calls a sink ready while who reads it has time to log in, and no longer', () => {
+    const sinks = [
+      holding(credentialWith({ leftMs: 30_000 })),
+      holding(credentialWith({ leftMs: 29_999 }), 'secret:a/b'),
+    ];
+    const { credentials, ready } = report(statusWith({ sinks }));
+    assert.deepEqual(
+      credentials[0]?.sinks.map(({ state, ready }) => [state, ready]),
+      [
+        ['holds', true],
+        ['holds', false],
+      ],
+    );
+    assert.equal(ready, false);
+  });
+
   test('is not ready without credentials, nor with a sink that lacks one', () => {
     assert.equal(report().ready, false);
     assert.equal(report(statusWith(), statusWith({ sinks: [lacking('missing', 'gone')] })).ready, false);
