@@ -71,6 +71,7 @@ test('a namespace that takes no events silences no other one, and is asked again
   await clock.advance(HOUR_MS);
   assert.deepEqual(await publish(), ['closed', 'open']);
   assert.equal(recorder.of('eventsRefused').length, 1, 'which is said once');
+  assert.match(recorder.of('eventsRefused')[0]![1].message, /^cannot create events in namespace "closed": /);
   answering.clear();
   await clock.advance(HOUR_MS);
   assert.deepEqual(await publish(), ['closed', 'open']);
