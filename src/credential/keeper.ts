@@ -127,9 +127,9 @@ export class Keeper {
   }
 
   async #adopt({ signal }: Cancellable): Promise<void> {
-    const { adopts, inherited } = this.#options;
+    const { inherited } = this.#options;
     // Before the look at the sinks: one that does not answer must not make the others look as if they held nothing.
-    if (adopts && inherited !== undefined && remainingMs(inherited, this.#clock) > 0) this.#use(inherited);
+    if (inherited !== undefined && remainingMs(inherited, this.#clock) > 0) this.#use(inherited);
     this.#takeOver(await this.#publishers.recover({ signal }));
   }
 

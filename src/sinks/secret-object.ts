@@ -61,7 +61,7 @@ export function asSecret(value: unknown): SecretObject | undefined {
 
 /** Kubernetes promises that it grows with each change; NaN where it is no number, and then every event counts as news. */
 export function versionOf(object: SecretObject | undefined): number {
-  return Number(object?.metadata.resourceVersion ?? Number.NaN);
+  return Number(object?.metadata.resourceVersion);
 }
 
 function isTexts(value: unknown): boolean {
