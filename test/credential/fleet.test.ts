@@ -184,8 +184,7 @@ for (const where of ['write', 'inspect', 'watch'] as const) {
     const { clock, fleet, plan, start } = setUp(t);
     const running = start();
     const broken = plan('broken');
-    const fail = async (): Promise<never> => await Promise.reject(new TypeError('a bug'));
-    broken.sink[where] = fail;
+    Object.assign(broken.sink, { [where]: () => Promise.reject(new TypeError('a bug')) });
     await fleet.replace([broken]);
     await Promise.all([assert.rejects(running, new TypeError('a bug')), clock.advance(MINUTE_MS)]);
   });

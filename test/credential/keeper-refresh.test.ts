@@ -116,7 +116,7 @@ test('the floor does not bind retries', async (t) => {
 });
 
 test('a refresh takes the moment when the command was started as the beginning of the lifetime', async (t) => {
-  const { clock, keeper, minter } = await startKeeper(t, { dice: 0 });
+  const { clock, keeper, minter, recorder } = await startKeeper(t, { dice: 0 });
   const started = clock.now();
   minter.script(async () => {
     const credential = credentialAt(clock, 'slow');
@@ -126,6 +126,9 @@ test('a refresh takes the moment when the command was started as the beginning o
   await clock.advance(10_000 + 7_000);
   assert.equal(keeper.current?.token.reveal(), 'slow');
   assert.equal(keeper.vitals().wakeAt, started + 10_000 + HOUR_MS / 2);
+  assert.equal(recorder.of('minted')[1]?.[2].durationMs, 7_000);
+  assert.equal((await keeper.status(t)).lastAttemptAt, started + 10_000);
+  assert.equal(minter.calls[1]?.held?.reveal(), 'token-1', 'to be blotted out of what the command says');
 });
 
 test('a credential counts as published once each of its sinks has held it, and not before', async (t) => {

@@ -212,6 +212,23 @@ test('a mint that another writer has overtaken counts as one that succeeded, and
   assert.deepEqual([consecutiveFailures, current?.token.reveal()], [0, 'theirs']);
 });
 
+test('a mint that ends after another writer was faster is used all the same where it expires later', async (t) => {
+  const clock = new FakeClock();
+  const place = new SharedPlace();
+  const slow: Answer = async ({ signal }) => {
+    await clock.sleep(1_000, { signal });
+    return credentialAt(clock, 'ours');
+  };
+  const { keeper, recorder } = await startKeeper(t, { clock, script: [slow], sinks: [place.sink()] });
+  await clock.advance(500);
+  place.put(credentialAt(clock, 'theirs'));
+  await clock.idle();
+  assert.equal(keeper.current?.token.reveal(), 'theirs');
+  await clock.advance(500);
+  assert.equal(keeper.current?.token.reveal(), 'ours');
+  assert.equal(recorder.of('minted')[0]?.[2].isOvertaken, false);
+});
+
 test('where another writer was faster to write, ours is not said to be written', async (t) => {
   const clock = new FakeClock();
   const place = new SharedPlace();

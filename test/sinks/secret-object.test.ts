@@ -3,11 +3,13 @@ import { test } from 'node:test';
 import type { Credential } from '../../src/credential/ports.ts';
 import { inspectSecret } from '../../src/sinks/inspect-secret.ts';
 import {
+  asSecret,
   compare,
   isApplier,
   recognise,
   recogniseOther,
   renderSecret,
+  renderTrial,
   type SecretObject,
   type SecretSpec,
   wasOurs,
@@ -53,6 +55,7 @@ test('another writer is recognised by what it published, and by nothing else', (
     'no token in a key': { ...published(), data: { ...data, pgpass: base64('x') } },
     'another fingerprint': withAnnotations(published(), { fingerprint: two.fingerprint }),
     'another identity': published(one, { ...SPEC, identity: { ...identity, principal: 'somebody else' } }),
+    'another workspace': published(one, { ...SPEC, identity: { ...identity, workspace: 'https://other.example.com' } }),
     'no times': withAnnotations(published(), { 'expires-at': 'never' }),
     'a life that ends before it begins': withAnnotations(published(), { 'expires-at': '2026-01-01T00:00:00Z' }),
     'a life of hours': withAnnotations(published(), {
@@ -126,9 +129,15 @@ test('what an earlier configuration says of the connection is only marred, what 
 
 test('what a person has told Reloader and Argo CD is not ours any more', () => {
   const told = { ...published(), metadata: { annotations: { 'reloader.stakater.com/ignore': 'false' } } };
-  const { annotations } = renderSecret(one, SPEC, told).metadata;
-  assert.equal(annotations['reloader.stakater.com/ignore'], undefined);
-  assert.equal(annotations['argocd.argoproj.io/sync-options'], 'Prune=false');
+  const requestsIn = (object: SecretObject | undefined) =>
+    Object.entries(renderSecret(one, SPEC, object).metadata.annotations).filter(([name]) => !name.startsWith(PREFIX));
+  const [reloader, ...argo] = requestsIn(undefined);
+  assert.deepEqual(reloader, ['reloader.stakater.com/ignore', 'true']);
+  assert.deepEqual(argo, [
+    ['argocd.argoproj.io/compare-options', 'IgnoreExtraneous'],
+    ['argocd.argoproj.io/sync-options', 'Prune=false'],
+  ]);
+  assert.deepEqual(requestsIn(told), argo);
 });
 
 test('a field was ours if it was published by this identity, and an applier is one that applies', () => {
@@ -139,10 +148,14 @@ test('a field was ours if it was published by this identity, and an applier is o
   const object = { ...published(), metadata: { ...published().metadata, managedFields } };
   assert.ok(wasOurs('.data.password', object, SPEC));
   assert.ok(wasOurs(`.metadata.annotations.${PREFIX}keys`, object, SPEC));
+  assert.ok(wasOurs(`.metadata.labels.${PREFIX}credential`, object, SPEC));
+  assert.ok(!wasOurs('.metadata.labels.theirs', object, SPEC));
   assert.ok(!wasOurs('.data.theirs', object, SPEC));
   assert.ok(!wasOurs('.data.pass', object, SPEC));
   assert.ok(!wasOurs('.data.password', published(one, { ...SPEC, identity: { ...identity, resource: 'x' } }), SPEC));
   assert.ok(!wasOurs('.data.password', { ...published(), metadata: {} }, SPEC));
+  const { [`${PREFIX}keys`]: _, ...annotations } = published().metadata.annotations ?? {};
+  assert.ok(!wasOurs('.data.password', { ...published(), metadata: { annotations } }, SPEC));
   assert.ok(isApplier('theirs', object) && !isApplier('kubectl-edit', object) && !isApplier('nobody', object));
 });
 
@@ -153,4 +166,57 @@ test('what no apply can change is said: a Secret that is immutable, or has anoth
   const wipe = `\u001B[2K${'x'.repeat(1_000_000)}`;
   assert.match(whyUnfit({ ...published(), type: wipe }, SPEC) ?? '', /^has the type \[2Kx{100,1000}, and Opaque/);
   assert.match(whyUnfit({ ...published(), type: 'kubernetes.io/tls' }, SPEC) ?? '', /kubernetes\.io\/tls.*Opaque/);
+});
+
+test('a dry run applies what is applied then, with the same keys, but with no token in them', () => {
+  const { data, ...rest } = renderTrial(SPEC);
+  const { metadata, data: applied, ...alike } = renderSecret(one, SPEC, undefined);
+  const { name, namespace } = SPEC;
+  assert.deepEqual(rest, { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, type: 'Opaque' });
+  assert.deepEqual(rest, { ...alike, metadata: { name: metadata.name, namespace: metadata.namespace } });
+  assert.deepEqual(Object.keys(data), Object.keys(applied));
+  for (const value of Object.values(data)) assert.equal(Buffer.from(value, 'base64').toString(), 'dry run');
+});
+
+test('in which order the keys are configured makes no difference to what others are told of them', () => {
+  const turned = { ...SPEC, data: Object.fromEntries(Object.entries(SPEC.data).toReversed()) };
+  assert.deepEqual(annotationsIn(turned), annotationsIn(SPEC));
+});
+
+function annotationsIn(spec: SecretSpec) {
+  return renderSecret(one, spec, undefined).metadata.annotations;
+}
+
+test('what is no Secret is not taken for one, whatever answers in the place of the API server', () => {
+  const texts = { a: 'text' };
+  const whole = {
+    metadata: { resourceVersion: '1', annotations: texts, labels: texts, managedFields: [{ manager: 'one' }] },
+    type: 'Opaque',
+    immutable: true,
+    data: texts,
+  };
+  for (const secret of [whole, { metadata: {} }]) assert.equal(asSecret(secret), secret);
+  for (const strange of [undefined, null, 1, 'text', [], {}, { metadata: null }, { metadata: [] }]) {
+    assert.equal(asSecret(strange), undefined, JSON.stringify(strange));
+  }
+  for (const [key, ...values] of [
+    ['annotations', null, [], 'text', { a: 1 }, { a: 'text', b: null }],
+    ['labels', null, [], 'text', { a: 1 }],
+    ['managedFields', null, {}, 'text', [null], [{}, 1]],
+    ['resourceVersion', null, 1, {}],
+  ] as const) {
+    for (const value of values) {
+      const metadata = { ...whole.metadata, [key]: value };
+      assert.equal(asSecret({ ...whole, metadata }), undefined, `${key}: ${JSON.stringify(value)}`);
+    }
+  }
+  for (const [key, ...values] of [
+    ['data', null, [], 'text', { a: 1 }],
+    ['type', null, 1, {}],
+    ['immutable', null, 'true', 1],
+  ] as const) {
+    for (const value of values) {
+      assert.equal(asSecret({ ...whole, [key]: value }), undefined, `${key}: ${JSON.stringify(value)}`);
+    }
+  }
 });
