@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { MintError, SinkError } from '../../src/credential/errors.ts';
-import type { Keeper } from '../../src/credential/keeper.ts';
+import { Keeper } from '../../src/credential/keeper.ts';
 import { remainingMs } from '../../src/credential/schedule.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { type Answer, credentialAt, HOUR_MS, MemorySink, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
@@ -38,6 +38,23 @@ test('credentials whose commands begin to hang delay no other while they still h
   assert.ok(hanging.every(({ calls }) => calls.length > 5) && hangers.every((keeper) => leftOf(keeper, clock) > 0));
   const gaps = healthy.calls.slice(2).map(({ at }, index) => at - healthy.calls[index + 1]!.at);
   assert.ok(Math.max(...gaps) <= LIFETIME_MS * 0.45, `each refresh runs when it is due: ${gaps.join()}`);
+});
+
+test('credentials that come anew, as many as the slots, and whose commands hang, delay no other', async (t) => {
+  const world = new World({ concurrency: 2 });
+  const { clock } = world;
+  const healthy = new ScriptedMinter(clock, [{ lifetimeMs: LIFETIME_MS }]);
+  const keeper = world.add(healthy, { name: 'healthy', ttlMs: LIFETIME_MS });
+  world.run(t);
+  await clock.idle();
+  await clock.advance(keeper.vitals().wakeAt - clock.now() - 1_000);
+  const options = (index: number) => world.options(new ScriptedMinter(clock, ['hang']), { name: `new ${index}` });
+  const stop = new AbortController();
+  const ended = [1, 2].map((index) => new Keeper(options(index)).run(stop).catch(() => {}));
+  await clock.advance(1_001);
+  assert.equal(healthy.calls.length, 2);
+  stop.abort();
+  await Promise.all(ended);
 });
 
 test('with a single slot a hanging command delays others by no more than its deadline', async (t) => {
