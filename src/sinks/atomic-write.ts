@@ -88,9 +88,7 @@ export async function sweep(path: string): Promise<void> {
     if (!name.startsWith(prefix) || !TEMPORARY_ENDING.test(name.slice(prefix.length))) continue;
     const temporary = join(directory, name);
     if (unfinished.has(temporary)) continue;
-    await unlink(temporary).catch((error: unknown) => {
-      if (!hasErrno(error, 'ENOENT')) throw error;
-    });
+    await unlink(temporary).catch(() => {}); // one that has to stay is no reason to leave the others
   }
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import fs, { chmodSync, fstatSync, readFileSync } from 'node:fs';
+import fs, { chmodSync, fstatSync, readdirSync, readFileSync } from 'node:fs';
 import { chmod, chown, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
@@ -10,12 +10,24 @@ const NOBODY = 65_534;
 
 // Put in its place before that is loaded, which takes the functions as they are then.
 let afterSync: ((file: number) => void) | undefined;
-const { fsync } = fs;
-fs.fsync = ((file, done) =>
+/** What was not yet written when the last fsync began. */
+let unwritten = 0;
+let writing = 0;
+const { fsync, writeFile: write } = fs;
+fs.fsync = ((file, done) => {
+  unwritten = writing;
   fsync(file, (error) => {
     afterSync?.(file);
     done(error);
-  })) as typeof fsync;
+  });
+}) as typeof fsync;
+fs.writeFile = ((file: number, content: string, done: (error: unknown) => void) => {
+  writing += 1;
+  write(file, content, (error) => {
+    writing -= 1;
+    done(error);
+  });
+}) as typeof write;
 const { probeDirectory, replaceFile, sweep } = await import('../../src/sinks/atomic-write.ts');
 
 test('a file gets exactly its mode, whatever the umask', async (t) => {
@@ -115,12 +127,54 @@ test('a file and its directory are on the disk, in this order, before the end is
   await replaceFile(path, 'old', 0o600);
   const synced: string[] = [];
   whenSynced(t, (file) => {
+    assert.equal(unwritten, 0, 'all of it');
     synced.push(
       `${fstatSync(file).isDirectory() ? 'the directory' : 'a file'} while readers get the ${readFileSync(path, 'utf8')} one`,
     );
   });
   await replaceFile(path, 'new', 0o600);
   assert.deepEqual(synced, ['a file while readers get the old one', 'the directory while readers get the new one']);
+});
+
+test('no file and no directory is left open, whatever becomes of a replacement', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  const path = join(directory, 'token');
+  await mkdir(join(directory, 'directory'));
+  const openFiles = (): number => readdirSync('/proc/self/fd').length;
+  const before = openFiles();
+  for (let count = 0; count < 20; count += 1) {
+    await replaceFile(path, 'text', 0o600);
+    await assert.rejects(replaceFile(join(directory, 'directory'), 'text', 0o600), { code: 'EISDIR' });
+    await probeDirectory(path);
+    await sweep(path);
+  }
+  assert.ok(openFiles() < before + 10, `${openFiles()} instead of ${before}`);
+});
+
+test('each temporary has a name that a sweep knows, whatever chance says', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  let random = 0;
+  t.mock.method(Math, 'random', () => random);
+  for (random of [0, 1e-9, 0.5, 1 - 2 ** -53]) {
+    const names: string[] = [];
+    const first = async (): Promise<void> => void names.push(...(await readdir(directory)));
+    await replaceFile(join(directory, 'token'), 'text', 0o600, { first });
+    assert.match(names.find((name) => name.endsWith('.tmp')) ?? '', /^\.token\.[0-9a-f]{16}\.tmp$/);
+  }
+});
+
+test('what cannot be removed keeps no other left-over', async (t) => {
+  const directory = await makeTemporaryDirectory(t);
+  for (const digit of '0123') {
+    const path = join(directory, `.token.${digit.repeat(16)}.tmp`);
+    if (digit === '3') await writeFile(path, '');
+    else await mkdir(path); // which is in nobody's power to unlink
+  }
+  await sweep(join(directory, 'token'));
+  assert.deepEqual(
+    (await readdir(directory)).toSorted(),
+    ['0', '1', '2'].map((digit) => `.token.${digit.repeat(16)}.tmp`),
+  );
 });
 
 test('a temporary of somebody who never ended is in nobody’s way', async (t) => {
@@ -139,6 +193,7 @@ test('a sweep removes the left-overs of exactly its target', async (t) => {
     '.token.0123456789abcdeg.tmp',
     '.token.json.0123456789abcdef.tmp',
     '.token2.0123456789abcdef.tmp',
+    '.other.0123456789abcdef.tmp',
     'token',
     'token.0123456789abcdef.tmp',
   ];
