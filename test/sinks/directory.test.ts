@@ -15,6 +15,12 @@ fs.mkdir = ((directory: string, mode: number, done: (error: unknown) => void) =>
   })) as typeof mkdir;
 const { makeDirectory } = await import('../../src/sinks/directory.ts');
 
+test('those who make the same directories at the same time do not get in each other’s way', async (t) => {
+  const path = join(await makeTemporaryDirectory(t), 'made', 'deep');
+  await Promise.all(Array.from({ length: 10 }, async () => await makeDirectory(path)));
+  assert.equal((await stat(path)).mode & 0o777, 0o750);
+});
+
 test('a link that takes the place of a directory as soon as it is made leads to nothing that gets another mode', async (t) => {
   const volume = await makeTemporaryDirectory(t);
   const token = join(volume, 'token');

@@ -3,10 +3,12 @@ import { chmod, mkdir, readFile, rename, rm, stat, symlink, utimes, writeFile } 
 import { basename, dirname, join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { inspect as show } from 'node:util';
-import { eventually } from '../support/sidecar-wait.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { MINUTE_MS } from '../support/fakes.ts';
+import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
 import type { SinkFailure } from '../../src/credential/failures.ts';
-import type { FileSink } from '../../src/sinks/file.ts';
-import { tokenOf } from '../fixtures/sink-credentials.ts';
+import { FileSink } from '../../src/sinks/file.ts';
+import { stateFileIn, tokenOf } from '../fixtures/sink-credentials.ts';
 import { current, listener, old, problemOf, publishedSink } from '../fixtures/sink-published.ts';
 
 const TAMPERINGS: Record<string, { tamper: (path: string) => Promise<unknown>; failure: SinkFailure }> = {
@@ -66,6 +68,25 @@ test('a watch that is over before it starts ends at once', async (t) => {
     listener(() => assert.fail('called back')),
     { signal: AbortSignal.abort() },
   );
+});
+
+test('what was found as it should be is untouched until it changes, or its record does', async (t) => {
+  const clock = new FakeClock(Date.now() + MINUTE_MS);
+  const path = join(await temporaryDirectory(t), 'token');
+  const state = stateFileIn(dirname(path));
+  const watch = async (): Promise<void> => await Promise.resolve();
+  const sink = new FileSink({ path, format: 'token', mode: 0o600, connection: {}, state, clock, watch });
+  const { signal } = t;
+  await sink.write(current, { signal });
+  assert.equal(await sink.isUntouched({ signal }), false, 'nobody has looked');
+  for (const change of [() => chmod(path, 0o640), () => rm(state.path)]) {
+    assert.equal((await sink.inspect([current], { signal })).state, 'holds');
+    assert.equal(await sink.isUntouched({ signal }), true);
+    await change();
+    await sink.inspect([current], { signal });
+    assert.equal(await sink.isUntouched({ signal }), false);
+    await sink.write(current, { signal });
+  }
 });
 
 async function startWatching(t: TestContext, sink: FileSink, path: string) {
