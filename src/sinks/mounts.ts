@@ -1,6 +1,6 @@
 import { basename, dirname, join } from 'node:path';
 import { hasErrno } from './file-errors.ts';
-import { lstat, readFile, realpath, stat } from './files.ts';
+import { readFile, realpath } from './files.ts';
 
 /** In proc_pid_mountinfo(5), the field with the mount point as this process sees it. */
 const MOUNT_POINT_FIELD = 4;
@@ -11,7 +11,6 @@ const MOUNT_POINT_FIELD = 4;
  */
 export async function isMountPoint(path: string): Promise<boolean> {
   const mountPoints = await readMountPoints();
-  if (mountPoints === undefined) return isOnOtherDevice(path);
   // The kernel lists real paths; the last component is not followed because a link is never a mount point.
   return mountPoints.has(join(await realpath(dirname(path)), basename(path)));
 }
@@ -21,22 +20,11 @@ export function parseMountPoints(mountinfo: string): Set<string> {
   return new Set(fields.filter((field) => field !== undefined).map(decodeOctal));
 }
 
-async function readMountPoints(): Promise<Set<string> | undefined> {
+async function readMountPoints(): Promise<Set<string>> {
   try {
     return parseMountPoints(await readFile('/proc/self/mountinfo', 'utf8'));
   } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return undefined; // not Linux
-    throw error;
-  }
-}
-
-/** Without a list of mounts. Misses a bind mount from the same device, which is why the list comes first. */
-async function isOnOtherDevice(path: string): Promise<boolean> {
-  try {
-    const [target, directory] = await Promise.all([lstat(path), stat(dirname(path))]);
-    return target.dev !== directory.dev;
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return false;
+    if (hasErrno(error, 'ENOENT')) return new Set(); // not Linux, so no pod either
     throw error;
   }
 }
