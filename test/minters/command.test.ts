@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { test, type TestContext } from 'node:test';
+import type { Auth } from '../../src/credential/auth.ts';
 import { MintError } from '../../src/credential/errors.ts';
 import { DatabricksCli } from '../../src/minters/cli.ts';
 import { CommandMinter } from '../../src/minters/command.ts';
@@ -23,9 +24,12 @@ function minterOf(
   command: string,
   secret: { readonly value: Secret } | { readonly file: string },
 ): CommandMinter {
+  return minterAs(t, command, { kind: 'oauth-m2m', host: 'https://h', clientId: 'c', secret });
+}
+
+function minterAs(t: TestContext, command: string, auth: Auth): CommandMinter {
   const homes = new PrivateHomes(tmpdir());
   t.after(() => homes.remove());
-  const auth = { kind: 'oauth-m2m', host: 'https://h', clientId: 'c', secret } as const;
   const cli = new DatabricksCli({ command, auth, childEnvironment: { PATH: process.env['PATH'] ?? '' }, homes, clock });
   return new CommandMinter(cli, ORDER, clock);
 }
@@ -68,6 +72,42 @@ test('a secret that is rotated while the CLI runs is blotted out of what that ru
   const second = complaint(1);
   await rm(gate);
   assert.deepEqual(await Promise.all([first, second]), ['Error: refused [secret]', 'Error: refused [secret]']);
+});
+
+test('what each identity is proved with is blotted out of what the CLI says, whatever its shape', async (t) => {
+  const [hidden, host] = ['of no known shape', 'https://h'];
+  const tokenFile = join(await temporaryDirectory(t), 'token');
+  await writeFile(tokenFile, `${hidden}\n`);
+  const identities: readonly Auth[] = [
+    { kind: 'oauth-m2m', host, clientId: 'c', secret: { value: new Secret(hidden) } },
+    { kind: 'file-oidc', host, clientId: 'c', tokenFile },
+    { kind: 'pat', host, token: new Secret(hidden) },
+  ];
+  const command = await scriptedCli(t, `echo 'Error: refused ${hidden}' >&2; exit 1`);
+  for (const auth of identities) {
+    const minting = minterAs(t, command, auth).mint({ signal: t.signal, slot: 0, timeoutMs: 5_000 });
+    await assert.rejects(minting, { detail: 'Error: refused [secret]' }, auth.kind);
+  }
+});
+
+test('the token in use is blotted out of what the CLI says, also where another process has minted it', async (t) => {
+  const minter = minterOf(t, await scriptedCli(t, `echo 'Error: adopted-token stays' >&2; exit 1`), {
+    value: new Secret('hidden'),
+  });
+  const held = new Secret('adopted-token');
+  const minting = minter.mint({ signal: t.signal, slot: 0, timeoutMs: 5_000, held });
+  await assert.rejects(minting, { detail: 'Error: [secret] stays' });
+});
+
+test('a CLI that is not there, one that does not end, and one that prints without end, are told apart', async (t) => {
+  for (const [command, failure, message] of [
+    ['/nonexistent/databricks', 'spawn', /"\/nonexistent\/databricks" is not there/],
+    [await scriptedCli(t, 'exec sleep 60'), 'timeout', /did not finish within 1 s/],
+    [await scriptedCli(t, 'exec yes'), 'bad_response', /printed far more than an answer/],
+  ] as const) {
+    const minter = minterOf(t, command, { value: new Secret('hidden') });
+    await assert.rejects(minter.mint({ signal: t.signal, slot: 0, timeoutMs: 1_000 }), { failure, message });
+  }
 });
 
 test('a CLI that the kernel has ended is said to need memory, and one that another signal has ended is not', async (t) => {
