@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
 import { AppError } from '../credential/errors.ts';
+import { standardOutput } from './standard-output.ts';
 
 export interface LoggerOptions {
   readonly level: string;
@@ -23,8 +24,6 @@ const CENSOR = '[redacted]';
 const MAX_CAUSES = 5;
 /** A configuration with thousands of mistakes has a message that is longer than a line may be: it would be dropped. */
 const MAX_TEXT = 16 * 1024;
-/** What could not be written, as on a full disk, waits for the next line up to this length. */
-const MAX_UNWRITTEN = 256 * 1024;
 
 /** JSON lines on standard output, written before the call returns: a crash loses none. */
 export function createLogger({ level, version }: LoggerOptions, destination?: DestinationStream): Logger {
@@ -43,14 +42,6 @@ export function createLogger({ level, version }: LoggerOptions, destination?: De
     destination ?? standardOutput(),
   );
   return logger;
-}
-
-/** A log that cannot be written is no reason to let a credential expire. */
-function standardOutput(): DestinationStream {
-  // With no minimum `flush` would do nothing; `flushSync` never returns from a full disk.
-  const output = pino.destination({ dest: 1, sync: true, minLength: 1, maxLength: MAX_UNWRITTEN });
-  // A full buffer drops each new line, and nothing else tries again to write what waits in it.
-  return output.on('error', () => {}).on('drop', () => output.flush());
 }
 
 /** Only what is known to be harmless: libraries hang whole requests and command lines on their errors. */

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { constants, readSync, writeSync } from 'node:fs';
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { workspaceFor } from '../support/sidecar-clis.ts';
@@ -13,36 +14,79 @@ import { type LogLine, NODE, SOURCE } from '../support/sidecar.ts';
 
 const LOGGER = join(import.meta.dirname, '../../src/telemetry/logger.ts');
 
-test('a log that is on a full disk ends nothing: files are kept right all the same', { timeout: 30_000 }, async (t) => {
-  const workspace = await workspaceFor(t);
-  const { directory, env, flags } = await sidecarSetup(t, { workspace });
-  const full = await open('/dev/full', 'w');
-  const child = spawn(NODE, [SOURCE, 'run', ...flags], { env, cwd: '/', stdio: ['ignore', full.fd, 'pipe'] });
-  const exited = once(child, 'close') as Promise<[code: number | null]>;
-  undoAfter(t, async () => {
-    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
-    await Promise.all([exited, full.close()]);
-  });
-  let stderr = '';
-  child.stderr!.on('data', (chunk) => (stderr += String(chunk)));
-  const file = join(directory, 'run', 'token');
-  const isRight = async (): Promise<boolean> =>
-    (await readFile(file, 'utf8').catch(() => '')) === workspace.minted.at(-1)?.token;
-  const becomesRight = async (): Promise<true> =>
-    await eventually('the file holds what was minted', isRight, {
-      isHopeless: () => child.exitCode !== null,
-      onTimeout: () => stderr,
+interface FullPipe {
+  readonly path: string;
+  /** Reads what is in it. */
+  readonly drain: () => string;
+}
+
+/** Whoever writes waits, if it was opened as a shell does. */
+async function fullPipe(t: TestContext): Promise<FullPipe> {
+  const path = join(await temporaryDirectory(t), 'pipe');
+  await promisify(execFile)('mkfifo', [path]);
+  const pipe = await open(path, constants.O_RDWR | constants.O_NONBLOCK);
+  undoAfter(t, () => pipe.close());
+  const buffer = Buffer.alloc(1_024, 'x');
+  const repeat = (work: () => number): void => assert.throws(() => void Array.from({ length: 10_000 }, work), /EAGAIN/);
+  repeat(() => writeSync(pipe.fd, buffer));
+  const drain = (): string => {
+    let text = '';
+    repeat(() => {
+      const length = readSync(pipe.fd, buffer);
+      text += buffer.toString('utf8', 0, length);
+      return length;
     });
-  await becomesRight();
-  // Each repair is a line in the log.
-  for (let times = 0; times < 2; times++) {
-    await writeFile(file, 'broken');
-    await becomesRight();
-  }
-  child.kill('SIGTERM');
-  assert.equal((await exited)[0], 0);
-  assert.equal(stderr, '');
-});
+    return text.replace(/^x+/, '');
+  };
+  return { path, drain };
+}
+
+/** Starts a program of Node.js with `path` as its standard output. */
+function spawnTo(path: string, args: readonly string[], env: NodeJS.ProcessEnv) {
+  return spawn('sh', ['-c', 'exec "$@" > "$0"', path, NODE, ...args], { env, cwd: '/' });
+}
+
+const LOGS: Readonly<Record<string, (t: TestContext) => Promise<string>>> = {
+  'is on a full disk': async () => await Promise.resolve('/dev/full'),
+  'nobody reads': async (t) => (await fullPipe(t)).path,
+};
+
+for (const [what, pathFor] of Object.entries(LOGS)) {
+  test(
+    `a log that ${what} ends and delays nothing: files are kept right all the same`,
+    { timeout: 30_000 },
+    async (t) => {
+      const workspace = await workspaceFor(t);
+      const { directory, env, flags } = await sidecarSetup(t, { workspace });
+      const child = spawnTo(await pathFor(t), [SOURCE, 'run', ...flags], env);
+      const exited = once(child, 'close') as Promise<[code: number | null]>;
+      undoAfter(t, async () => {
+        if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+        await exited;
+      });
+      let stderr = '';
+      child.stderr.on('data', (chunk) => (stderr += String(chunk)));
+      const file = join(directory, 'run', 'token');
+      const isRight = async (): Promise<boolean> =>
+        (await readFile(file, 'utf8').catch(() => '')) === workspace.minted.at(-1)?.token;
+      const becomesRight = async (): Promise<true> =>
+        await eventually('the file holds what was minted', isRight, {
+          withinMs: 20_000,
+          isHopeless: () => child.exitCode !== null,
+          onTimeout: () => stderr,
+        });
+      await becomesRight();
+      // Each repair is a line in the log.
+      for (let times = 0; times < 2; times++) {
+        await writeFile(file, 'broken');
+        await becomesRight();
+      }
+      child.kill('SIGTERM');
+      assert.equal((await exited)[0], 0);
+      assert.equal(stderr, '');
+    },
+  );
+}
 
 /** Takes the place of a disk, as standard output: full at first, then with room. */
 const PROGRAM = `
@@ -73,3 +117,38 @@ test('a log that was on a full disk goes on where there is room, and has kept th
   );
   assert.ok(lines.length > 1_000 && lines.length < 9_000, `${lines.length} lines`);
 });
+
+/** Touches nothing of Node's own standard output, like the bundle: it would no longer wait then. */
+const TWO_LINES = `
+  import { createLogger } from ${JSON.stringify(pathToFileURL(LOGGER).href)};
+  const log = createLogger({ level: 'info', version: '1.2.3' });
+  log.info('one');
+  process.stderr.write('went on');
+  for await (const _ of process.stdin);
+  log.info('two');
+  process.exit();
+`;
+
+test(
+  'a log that nobody reads holds nothing up, and is complete when it is read again',
+  { timeout: 30_000 },
+  async (t) => {
+    const { path, drain } = await fullPipe(t);
+    const child = spawnTo(path, ['--input-type=module', '--eval', TWO_LINES], {});
+    const exited = once(child, 'close');
+    undoAfter(t, async () => {
+      child.kill('SIGKILL');
+      await exited;
+    });
+    const [words] = (await once(child.stderr, 'data')) as [Buffer];
+    assert.equal(words.toString(), 'went on');
+    assert.equal(drain(), '');
+    child.stdin.end();
+    assert.deepEqual(await exited, [0, null]);
+    const lines = drain().trim().split('\n');
+    assert.deepEqual(
+      lines.map((line) => (JSON.parse(line) as LogLine).msg),
+      ['one', 'two'],
+    );
+  },
+);
