@@ -92,8 +92,10 @@ export class StateFile {
     const fingerprint = hash('sha256', token);
     const entry = parseEntries(await this.#read(), this.#identity).find(({ sha256 }) => sha256 === fingerprint);
     if (entry === undefined) return undefined;
-    const { subject } = readClaims(token);
+    const { subject, expiresAt = Infinity } = readClaims(token);
     const { local, service, monotonic } = entry;
+    // Whoever may write beside the file may write the record, but cannot make the service sign a longer life.
+    if (service.expiresAt > expiresAt) return undefined;
     return {
       token: new Secret(token),
       local,

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import test from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
 import { StateFile } from '../../src/sinks/state-file.ts';
-import { credentialOf, identity, stateFileIn, tokenOf } from '../fixtures/sink-credentials.ts';
+import { credentialOf, identity, jwtWith, stateFileIn, tokenOf } from '../fixtures/sink-credentials.ts';
 import { makeTemporaryDirectory } from '../fixtures/sink-programs.ts';
 import { current, old, problemOf, publishedSink } from '../fixtures/sink-published.ts';
 
@@ -23,9 +23,8 @@ test('a later process recognises the new token and the one before it, with all t
 
 test('whom an adopted token is for is known to a later process, too, where the token says so', async (t) => {
   const directory = await makeTemporaryDirectory(t);
-  const token = `e30.${Buffer.from('{"sub":"me"}').toString('base64url')}.c2ln`;
-  await stateFileIn(directory).record(credentialOf(1, token));
-  assert.equal((await stateFileIn(directory).match(token))?.subject, 'me');
+  await stateFileIn(directory).record(credentialOf(1, jwtWith({ sub: 'me' })));
+  assert.equal((await stateFileIn(directory).match(jwtWith({ sub: 'me' })))?.subject, 'me');
 });
 
 test('a reading of the monotonic clock is of no use once the machine has been started anew, or if nobody knows', async (t) => {
@@ -171,6 +170,13 @@ test('what no service gives as a token is not recognised, whatever the record sa
     await stateFileIn(directory).record(credentialOf(1, forged));
     assert.equal(await stateFileIn(directory).match(forged), undefined, JSON.stringify(forged));
   }
+});
+
+test('whoever writes the record cannot make a token live longer than the service has signed', async (t) => {
+  const state = stateFileIn(await makeTemporaryDirectory(t));
+  const forged = jwtWith({ exp: credentialOf(1).service.expiresAt / 1_000 - 1 });
+  await state.record(credentialOf(1, forged));
+  assert.equal(await state.match(forged), undefined);
 });
 
 test('a symbolic link in its place is neither read nor written through', async (t) => {
