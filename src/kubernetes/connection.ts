@@ -78,8 +78,11 @@ function loadServiceAccount(config: KubeConfig): void {
 
 function loadFile(config: KubeConfig, path: string): void {
   const text = readFile(path);
+  let tokenFiles: ReadonlyMap<string, string>;
   try {
-    config.loadFromFile(path);
+    config.loadFromString(text);
+    config.makePathsAbsolute(dirname(path));
+    tokenFiles = readTokenFiles(text, dirname(path));
   } catch {
     // The parser's words would quote the file, which may hold keys.
     const remedy = 'put one there, such as `kubectl config view --minify --flatten` prints where kubectl works';
@@ -90,13 +93,10 @@ function loadFile(config: KubeConfig, path: string): void {
     const remedy = 'let its current-context name one of its contexts, and that a cluster and a user of the same file';
     throw refuseFile(path, 'has no current-context, or one without its cluster and user', remedy);
   }
-  const tokenFile = readTokenFile(text, user.name);
+  const tokenFile = tokenFiles.get(user.name);
   // The library knows this key by another name than kubectl, and would read the file once only.
   if (tokenFile !== undefined) {
-    (user as Writable<User>).authProvider = {
-      name: 'tokenFile',
-      config: { tokenFile: resolve(dirname(path), tokenFile) },
-    };
+    (user as Writable<User>).authProvider = { name: 'tokenFile', config: { tokenFile } };
   }
   refuseUnsupported(path, cluster, user);
 }
@@ -108,7 +108,7 @@ function readFile(path: string): string {
   } catch (error) {
     throw refuseFile(path, `cannot be read (${codeOf(error)})`, remedy, error);
   }
-  // It is read twice, and the second reader of a pipe would get nothing, or wait for ever.
+  // Nobody may ever write to it.
   throw refuseFile(path, 'is a pipe, not a file', remedy);
 }
 
@@ -129,11 +129,15 @@ function refuseUnsupported(path: string, cluster: Cluster, user: User): void {
   }
 }
 
-function readTokenFile(text: string, userName: string): string | undefined {
+/** By the names of the users. @throws TypeError where they are not what a kubeconfig has */
+function readTokenFiles(text: string, directory: string): Map<string, string> {
   const { users } = load(text) as {
-    readonly users?: readonly { readonly name: string; readonly user?: { readonly tokenFile?: string } }[];
+    readonly users?:
+      readonly { readonly name: string; readonly user?: { readonly tokenFile?: string } | null }[] | null;
   };
-  return users?.find(({ name }) => name === userName)?.user?.tokenFile;
+  return new Map(
+    (users ?? []).flatMap(({ name, user }) => (user?.tokenFile ? [[name, resolve(directory, user.tokenFile)]] : [])),
+  );
 }
 
 /** What is missing on disk is better known at the start than at the first write. */

@@ -24,6 +24,7 @@ const REFUSED: Readonly<Record<string, readonly [content: string | undefined, pr
   'is not there': [undefined, /cannot be read \(ENOENT\)$/, /^let KUBECONFIG name one file/],
   'is empty': ['\n', /is empty$/, /^put one there/],
   'does not parse': ['{"users": [', /does not parse$/, /^put one there/],
+  'names a number as its token file': [kubeconfig({ tokenFile: 5 }), /does not parse$/, /^put one there/],
   'has no current context': ['{"users": []}', /has no current-context/, /^let its current-context name/],
   'asks for a proxy': [
     kubeconfig({ token: 'x' }, { ...SERVER, 'proxy-url': 'http://127.0.0.1:1' }),
