@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { clis, type Cli } from '../test/support/clis.ts';
+import { clis, TELLS_VERSION, type Cli } from '../test/support/clis.ts';
 import type { Cleanup } from '../test/support/sidecar-wait.ts';
 import { requireLoopback } from './loopback.ts';
 import { Report } from './report.ts';
@@ -96,8 +96,7 @@ export class Scene implements Cleanup {
   /** A CLI that costs next to nothing: a shell script with this as its body for everything but its version. */
   async script(body: string): Promise<Cli> {
     const path = join(await this.folder(), 'databricks');
-    const version = `if [ "$1" = version ]; then echo '{"Version": "1.13.0"}'; exit; fi`;
-    await writeFile(path, `#!/bin/sh\n${version}\n${body}\n`, { mode: 0o755 });
+    await writeFile(path, `#!/bin/sh\n${TELLS_VERSION}\n${body}\n`, { mode: 0o755 });
     return { name: 'a shell script', path, isReal: false };
   }
 

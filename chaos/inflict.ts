@@ -1,4 +1,5 @@
 import { childrenOf } from '../bench/proc.ts';
+import { TELLS_VERSION } from '../test/support/clis.ts';
 import type { Fault } from '../test/support/workspace-faults.ts';
 import { choose } from '../test/support/random.ts';
 import type { FaultName } from './catalogue.ts';
@@ -21,13 +22,11 @@ function answering(fault: Fault): Inflict {
 
 function withCli(script: (stage: Stage) => readonly string[]): Inflict {
   return ({ stage }) => {
-    stage.installCli([VERSION, ...script(stage)]);
+    stage.installCli([TELLS_VERSION, ...script(stage)]);
     return () => stage.installCli([stage.standInCli()]);
   };
 }
 
-/** It knows its own version, so that only minting is odd. */
-const VERSION = `if [ "$1" = version ]; then echo '{"Version": "1.13.0"}'; exit; fi`;
 const SERVER_ERRORS = [500, 502, 503, 504] as const;
 const WRONG_ANSWERS = ['broken-json', 'html', 'truncated', 'empty-object', 'no-token', 'spaced-token'] as const;
 const RESETS = ['reset', 'close'] as const;

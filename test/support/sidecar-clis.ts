@@ -1,7 +1,7 @@
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { clis, NO_REAL_CLI, type Cli } from './clis.ts';
+import { clis, NO_REAL_CLI, TELLS_VERSION, type Cli } from './clis.ts';
 import { eventually, temporaryDirectory, undoAfter, type Cleanup } from './sidecar-wait.ts';
 import { startWorkspace, type Workspace } from './workspace.ts';
 import type { WorkspaceOptions } from './workspace-server.ts';
@@ -22,12 +22,11 @@ export async function workspaceFor(t: Cleanup, options: WorkspaceOptions = {}): 
   return workspace;
 }
 
-/** An executable with this shell script; it knows its own version, so that only minting is odd. */
+/** An executable with this shell script, for everything but its version. */
 export async function scriptedCli(t: Cleanup, script: string): Promise<string> {
   const directory = await temporaryDirectory(t);
   const path = join(directory, 'databricks');
-  const version = `if [ "$1" = version ]; then echo '{"Version": "1.13.0"}'; exit; fi`;
-  await writeFile(path, `#!/bin/sh\n${version}\n${script}\n`);
+  await writeFile(path, `#!/bin/sh\n${TELLS_VERSION}\n${script}\n`);
   await chmod(path, 0o755);
   return path;
 }
