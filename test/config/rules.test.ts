@@ -24,6 +24,16 @@ const CASES: readonly { readonly title: string; readonly file: object; readonly 
     expected: [/^credentials\[0\]\.instance: cannot be used together with an endpoint/],
   },
   {
+    title: 'a list where a credential should be, and not what it lacks',
+    file: { credentials: [[]] },
+    expected: [/^credentials\[0\]: must be a mapping; /],
+  },
+  {
+    title: 'a list where a connection should be, and not what it lacks',
+    file: { credentials: [credential({ connection: [], sinks: [{ file: { path: '/a', format: 'env' } }] })] },
+    expected: [/^credentials\[0\]\.connection: must be a mapping; /],
+  },
+  {
     title: 'a ttl for an instance',
     file: { credentials: [credential({ endpoint: undefined, instance: 'i', ttl: '10m' })] },
     expected: [/^credentials\[0\]\.ttl: cannot be used with an instance: its API takes no lifetime$/],
