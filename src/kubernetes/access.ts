@@ -1,3 +1,4 @@
+import { recordOf } from '../credential/json.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import { strangeAnswer, type Target, toSinkError } from './api-errors.ts';
 import type { ApiServer } from './api-server.ts';
@@ -24,8 +25,7 @@ async function may(api: ApiServer, verb: string, target: Target, { signal }: Can
     signal,
   });
   if (answer.status >= 300) throw toSinkError('review the access to', target, answer);
-  const allowed = (answer.body as { readonly status?: { readonly allowed?: unknown } } | null | undefined)?.status
-    ?.allowed;
+  const { allowed } = recordOf(recordOf(answer.body)['status']);
   if (typeof allowed === 'boolean') return allowed;
   throw strangeAnswer(answer, 'permissions');
 }

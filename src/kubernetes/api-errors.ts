@@ -2,7 +2,7 @@ import { blotValues } from '../credential/blot.ts';
 import { oneLine } from '../credential/display.ts';
 import { SinkError } from '../credential/errors.ts';
 import type { SinkFailure } from '../credential/failures.ts';
-import { isRecord } from '../credential/json.ts';
+import { recordOf } from '../credential/json.ts';
 import type { ApiAnswer } from './answer.ts';
 
 /** What the API server answers instead of an object. */
@@ -144,10 +144,6 @@ function statusOf(body: unknown): Status {
       field: textOf(field),
     })),
   };
-}
-
-function recordOf(value: unknown): Readonly<Record<string, unknown>> {
-  return isRecord(value) ? value : {};
 }
 
 function textOf(value: unknown): string {

@@ -1,4 +1,5 @@
 import { SinkError } from '../credential/errors.ts';
+import { recordOf } from '../credential/json.ts';
 import type { Cancellable, Clock } from '../credential/ports.ts';
 import type { ApiAnswer } from './answer.ts';
 import type { ApiServer, Query, WatchEvent } from './api-server.ts';
@@ -78,7 +79,7 @@ export async function watchForEver(
 
 /** Of the status that an event says the watch failed with. */
 function codeOf(status: unknown): number {
-  const code = (status as { readonly code?: unknown } | null | undefined)?.code;
+  const { code } = recordOf(status);
   return typeof code === 'number' ? code : 410;
 }
 

@@ -1,6 +1,6 @@
 import { rfc3339 } from '../credential/display.ts';
 import type { Format } from '../credential/formats.ts';
-import { isRecord, parseJson } from '../credential/json.ts';
+import { parseJson, recordOf } from '../credential/json.ts';
 import type { Connection, Credential } from '../credential/ports.ts';
 
 const DEFAULT_PORT = 5432;
@@ -59,8 +59,8 @@ const PARSERS: Readonly<Record<Format, Parser>> = {
     /^(?:(?:[^:\\\n]|\\.)*:){4}((?:[^:\\\n]|\\.)+)\n$/.exec(content)?.[1]?.replaceAll(/\\(.)/g, '$1'),
   token: (content) => content,
   json(content) {
-    const parsed = parseJson(content);
-    return isRecord(parsed) && typeof parsed['token'] === 'string' ? parsed['token'] : undefined;
+    const { token } = recordOf(parseJson(content));
+    return typeof token === 'string' ? token : undefined;
   },
   env: (content) => /^PGPASSWORD='((?:[^'\n]|'\\'')*)'$/m.exec(content)?.[1]?.replaceAll(`'\\''`, `'`),
   uri(content) {
