@@ -26,6 +26,16 @@ const REFUSED: Readonly<Record<string, readonly [content: string | undefined, pr
   'does not parse': ['{"users": [', /does not parse$/, /^put one there/],
   'names a number as its token file': [kubeconfig({ tokenFile: 5 }), /does not parse$/, /^put one there/],
   'has no current context': ['{"users": []}', /has no current-context/, /^let its current-context name/],
+  'has a context without its cluster': [
+    kubeconfig({ token: 'x' }).replace('"cluster":"c"', '"cluster":"d"'),
+    /has no current-context, or one without its cluster and user$/,
+    /a cluster and a user of the same file/,
+  ],
+  'has a context without its user': [
+    kubeconfig({ token: 'x' }).replace('"user":"u"', '"user":"v"'),
+    /has no current-context, or one without its cluster and user$/,
+    /a cluster and a user of the same file/,
+  ],
   'asks for a proxy': [
     kubeconfig({ token: 'x' }, { ...SERVER, 'proxy-url': 'http://127.0.0.1:1' }),
     /asks for a proxy, which is not supported$/,
@@ -147,6 +157,17 @@ test('a line break at the end of a token file is not sent', async (t) => {
   await writeFile(path, kubeconfig({ tokenFile: 'token' }));
   const { options } = await (await openConnection(path))();
   assert.deepEqual(options.headers, { Authorization: 'Bearer x' });
+});
+
+test('of several users it is the one of the current context who logs in', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const path = join(directory, 'kubeconfig');
+  const { users, ...rest } = JSON.parse(kubeconfig({ tokenFile: 'ours' })) as { readonly users: readonly object[] };
+  const all = [{ name: 'other', user: { tokenFile: 'theirs' } }, ...users];
+  await writeFile(path, JSON.stringify({ ...rest, users: all }));
+  for (const name of ['ours', 'theirs']) await writeFile(join(directory, name), name);
+  const { options } = await (await openConnection(path))();
+  assert.deepEqual(options.headers, { Authorization: 'Bearer ours' });
 });
 
 test('a token file that was empty when it was read is read again for the next request', async (t) => {
