@@ -66,24 +66,30 @@ test('a watch of which nothing is heard for longer than the server is ever silen
   });
 });
 
-test('after a request that fails, others that were kept alive are not used any more: they may be as dead', async (t) => {
-  const ports: (number | undefined)[] = [];
-  const held: (() => void)[] = [];
-  const { api } = await clientOf(t, ({ socket, url }, response) => {
-    if (url === '/never') return;
-    ports.push(socket.remotePort);
-    if (url === '/together') held.push(() => response.end('{}'));
-    else response.end('{}');
-    if (held.length === 2) for (const answer of held.splice(0)) answer();
+for (const what of ['request', 'watch']) {
+  test(`after a ${what} that fails, connections that were kept alive are not used any more: they may be dead`, async (t) => {
+    const ports: (number | undefined)[] = [];
+    const held: (() => void)[] = [];
+    const { api } = await clientOf(t, ({ socket, url }, response) => {
+      if (url?.startsWith('/never') === true) return;
+      ports.push(socket.remotePort);
+      if (url === '/together') held.push(() => response.end('{}'));
+      else response.end('{}');
+      if (held.length === 2) for (const answer of held.splice(0)) answer();
+    });
+    const options = { signal: t.signal, timeoutMs: 100 };
+    const ask = async (path: string): Promise<unknown> => await api.request({ method: 'GET', path, signal: t.signal });
+    await Promise.all([ask('/together'), ask('/together')]);
+    const failing =
+      what === 'watch'
+        ? api.watch('/never', {}, HANDLERS, options)
+        : api.request({ method: 'GET', path: '/never', ...options });
+    await assert.rejects(failing, /no answer within 0\.1 s$/);
+    await ask('/');
+    const [first, second, after] = ports;
+    assert.ok(after !== first && after !== second, ports.join());
   });
-  const ask = async (path: string, timeoutMs?: number): Promise<unknown> =>
-    await api.request({ method: 'GET', path, signal: t.signal, ...(timeoutMs !== undefined && { timeoutMs }) });
-  await Promise.all([ask('/together'), ask('/together')]);
-  await assert.rejects(ask('/never', 100), /no answer within 0\.1 s$/);
-  await ask('/');
-  const [first, second, after] = ports;
-  assert.ok(after !== first && after !== second, ports.join());
-});
+}
 
 test('what fails otherwise than by the end of a connection that was kept alive is not sent again', async (t) => {
   let count = 0;
