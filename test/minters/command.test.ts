@@ -3,10 +3,10 @@ import { execFileSync } from 'node:child_process';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { test, type TestContext } from 'node:test';
-import type { Auth } from '../../src/credential/auth.ts';
+import type { Auth, SecretSource } from '../../src/credential/auth.ts';
 import { MintError } from '../../src/credential/errors.ts';
 import { DatabricksCli } from '../../src/minters/cli.ts';
-import { CommandMinter } from '../../src/minters/command.ts';
+import { CommandMinter, type Order } from '../../src/minters/command.ts';
 import { PrivateHomes } from '../../src/minters/homes.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { scriptedCli } from '../support/sidecar-clis.ts';
@@ -14,24 +14,20 @@ import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
 import { join } from 'node:path';
 import { Secret } from '../../src/credential/secret.ts';
 
-const ORDER = {
+const ORDER: Order = {
   resource: { kind: 'endpoint', name: 'projects/p/branches/b/endpoints/e' },
   ttlMs: undefined,
-} as const;
+};
 
-function minterOf(
-  t: TestContext,
-  command: string,
-  secret: { readonly value: Secret } | { readonly file: string },
-): CommandMinter {
-  return minterAs(t, command, { kind: 'oauth-m2m', host: 'https://h', clientId: 'c', secret });
+function minterOf(t: TestContext, command: string, secret: SecretSource, order?: Order): CommandMinter {
+  return minterAs(t, command, { kind: 'oauth-m2m', host: 'https://h', clientId: 'c', secret }, order);
 }
 
-function minterAs(t: TestContext, command: string, auth: Auth): CommandMinter {
+function minterAs(t: TestContext, command: string, auth: Auth, order: Order = ORDER): CommandMinter {
   const homes = new PrivateHomes(tmpdir());
   t.after(() => homes.remove());
   const cli = new DatabricksCli({ command, auth, childEnvironment: { PATH: process.env['PATH'] ?? '' }, homes, clock });
-  return new CommandMinter(cli, ORDER, clock);
+  return new CommandMinter(cli, order, clock);
 }
 
 test('a token that was minted before is blotted out of the words of a CLI that mentions it, whatever its shape', async (t) => {
@@ -72,6 +68,27 @@ test('a secret that is rotated while the CLI runs is blotted out of what that ru
   const second = complaint(1);
   await rm(gate);
   assert.deepEqual(await Promise.all([first, second]), ['Error: refused [secret]', 'Error: refused [secret]']);
+});
+
+test('an endpoint is asked for with the ttl in whole seconds, an instance by a list of one', async (t) => {
+  const log = join(await temporaryDirectory(t), 'arguments');
+  const command = await scriptedCli(t, `printf '%s\\n' "$@" > '${log}'; exit 1`);
+  const { resource } = ORDER;
+  for (const [order, expected] of [
+    [ORDER, ['postgres', 'generate-database-credential', resource.name, '-o', 'json']],
+    [
+      { resource, ttlMs: 900_000 },
+      ['postgres', 'generate-database-credential', resource.name, '-o', 'json', '--ttl', '900s'],
+    ],
+    [
+      { resource: { kind: 'instance', name: 'i' }, ttlMs: undefined },
+      ['database', 'generate-database-credential', '--json', '{"instance_names":["i"]}', '-o', 'json'],
+    ],
+  ] as const) {
+    const minter = minterOf(t, command, { value: new Secret('hidden') }, order);
+    await assert.rejects(minter.mint({ signal: t.signal, slot: 0, timeoutMs: 5_000 }), MintError);
+    assert.deepEqual((await readFile(log, 'utf8')).trim().split('\n'), expected);
+  }
 });
 
 test('what each identity is proved with is blotted out of what the CLI says, whatever its shape', async (t) => {
