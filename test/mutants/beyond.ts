@@ -452,7 +452,7 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'an older token of ours that cannot be replaced is none',
     file: 'src/credential/publisher.ts',
-    from: 'if (!this.isShared && isPlausible(credential, this.#clock)) this.#held ??= credential;',
+    from: 'if (!this.isShared && isPlausible(credential, this.#clock)) this.#held = credential;',
     to: '',
     test: [
       'credential/keeper-adoption',
@@ -462,10 +462,10 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'what a predecessor held waits for a sink that says nothing',
     file: 'src/credential/keeper.ts',
-    from: `if (adopts && inherited !== undefined && remainingMs(inherited, this.#clock) > 0) this.#use(inherited);
+    from: `if (inherited !== undefined && remainingMs(inherited, this.#clock) > 0) this.#use(inherited);
     this.#takeOver(await this.#publishers.recover({ signal }));`,
     to: `const found = await this.#publishers.recover({ signal });
-    if (adopts && inherited !== undefined && remainingMs(inherited, this.#clock) > 0) this.#use(inherited);
+    if (inherited !== undefined && remainingMs(inherited, this.#clock) > 0) this.#use(inherited);
     this.#takeOver(found);`,
     test: [
       'credential/keeper-adoption',
