@@ -56,7 +56,6 @@ export async function runCommand(
     forceKillAfterDelay: GRACE_MS,
     reject: false,
     maxBuffer: MAX_OUTPUT,
-    stripFinalNewline: false,
     cleanup: false, // see `running`
     verbose: 'none', // else NODE_DEBUG=execa prints the token
   });
