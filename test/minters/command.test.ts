@@ -91,6 +91,14 @@ test('an endpoint is asked for with the ttl in whole seconds, an instance by a l
   }
 });
 
+test('a CLI that reads its input waits for nothing, and a deadline may have fractions of a millisecond', async (t) => {
+  const answer = '{"token": "opaque", "expire_time": "2099-01-01T00:00:00Z"}';
+  const command = await scriptedCli(t, `cat > /dev/null; echo '${answer}'`);
+  const minter = minterOf(t, command, { value: new Secret('hidden') });
+  const { token } = await minter.mint({ signal: t.signal, slot: 0, timeoutMs: 10_000.5 });
+  assert.equal(token.reveal(), 'opaque');
+});
+
 test('what each identity is proved with is blotted out of what the CLI says, whatever its shape', async (t) => {
   const [hidden, host] = ['of no known shape', 'https://h'];
   const tokenFile = join(await temporaryDirectory(t), 'token');
