@@ -1,4 +1,4 @@
-import type { CredentialConfig, SecretSinkConfig } from './config/load.ts';
+import type { CredentialConfig } from './config/load.ts';
 import type { Clock, Identity, Observer, Sink } from './credential/ports.ts';
 import { ApiServer } from './kubernetes/api-server.ts';
 import { createEvents } from './kubernetes/events.ts';
@@ -9,11 +9,15 @@ import { version } from './version.ts';
 export function secretSinks(kubeconfig: string | undefined, clock: Clock) {
   const api = new ApiServer(kubeconfig, `lakebase-credential-sidecar/${version}`);
   return {
-    build: (sink: SecretSinkConfig, { name, connection }: CredentialConfig, identity: Identity): Sink =>
-      new SecretSink({ ...sink, api, clock, connection, identity, credentialName: name }),
-    observe: ({ name, sinks }: CredentialConfig, observer: Observer): Observer => {
-      const secrets = sinks.filter((sink) => sink.kind === 'secret');
-      return secrets.length === 0 ? observer : createEvents({ api, clock, credential: name, secrets, observer });
+    sinks: ({ name: credentialName, connection, sinks }: CredentialConfig, identity: Identity): Sink[] =>
+      secretsIn(sinks).map((sink) => new SecretSink({ ...sink, api, clock, connection, identity, credentialName })),
+    observer: ({ name: credential, sinks }: CredentialConfig, observer: Observer): Observer => {
+      const secrets = secretsIn(sinks);
+      return secrets.length === 0 ? observer : createEvents({ api, clock, credential, secrets, observer });
     },
   };
+}
+
+function secretsIn(sinks: CredentialConfig['sinks']) {
+  return sinks.filter((sink) => sink.kind === 'secret');
 }

@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import type { Config, CredentialConfig, SinkConfig } from './config/load.ts';
+import type { Config, CredentialConfig } from './config/load.ts';
 import type { Clock, Identity, Observer, Sink } from './credential/ports.ts';
 import { bootId } from './platform/boot.ts';
 import { watchFile } from './platform/watch-file.ts';
@@ -16,21 +16,14 @@ export interface SinkBuilder {
 export async function sinkBuilder({ credentials, kubeconfig }: Config, clock: Clock): Promise<SinkBuilder> {
   const machine = { clock, boot: bootId() };
   const files: SinkBuilder['sinks'] = (credential, identity) => fileSinks(credential, identity, machine);
-  const hasSecrets = credentials.some(({ sinks }) => sinks.some(isSecret));
+  const hasSecrets = credentials.some(({ sinks }) => sinks.some(({ kind }) => kind === 'secret'));
   if (!hasSecrets) return { sinks: files, observer: (_, observer) => observer };
   const { secretSinks } = await import('./kubernetes.ts');
-  const { build, observe } = secretSinks(kubeconfig, clock);
+  const secrets = secretSinks(kubeconfig, clock);
   return {
-    sinks: (credential, identity) => [
-      ...files(credential, identity),
-      ...credential.sinks.filter(isSecret).map((sink) => build(sink, credential, identity)),
-    ],
-    observer: observe,
+    sinks: (credential, identity) => [...files(credential, identity), ...secrets.sinks(credential, identity)],
+    observer: secrets.observer,
   };
-}
-
-function isSecret(sink: SinkConfig) {
-  return sink.kind === 'secret';
 }
 
 /** Files of one directory share its record of what they hold. */

@@ -13,7 +13,7 @@ import { startLog } from './start-log.ts';
 
 const TIMEOUT = '60s';
 
-/** Settled for everything is what ends it well. */
+/** Ends it well: every sink holds its credential. */
 class Done extends Error {}
 
 export interface OnceOptions extends Cancellable {
