@@ -27,9 +27,9 @@ files:
   write: one or more of pgpass, token, json, env and uri, each once, with commas between them
 directory:
   pattern: '^(/[A-Za-z0-9._-]+)+$'
-  # What the container has of its own.
-  refused: '/[.]{1,2}(/|$)|^/(tmp|var/run/secrets|dev|proc|sys)(/|$)'
-  write: an absolute path, as /run/lakebase, and none in /tmp, /var/run/secrets, /dev, /proc or /sys
+  # What the container has of its own, and what the volume would hide of the image.
+  refused: '/[.]{1,2}(/|$)|^/(tmp|var/run/secrets|dev|proc|sys|nodejs|app/parts|(usr/(local/)?)?(s?bin|lib(64)?))(/|$)|^/(app|etc|etc/ssl|etc/ssl/certs|usr|usr/local)$'
+  write: an absolute path, as /run/lakebase, and none in /tmp, /var/run/secrets, /dev, /proc, /sys or among programs, nor /app or /etc itself
 pg-host:
   pattern: '^([A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9.])?|[0-9A-Fa-f:.]{2,45})$|^\*$'
   write: a host name without port

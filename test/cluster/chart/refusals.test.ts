@@ -49,6 +49,14 @@ const REFUSALS: readonly Refusal[] = [
   bad('directory', 'run/lakebase', /^directory is run\/lakebase: write an absolute path, as \/run\/lakebase/),
   bad('directory', '/run/../etc', /^directory is \/run\/\.\.\/etc: write an absolute path/),
   bad('directory', '/tmp/lakebase', /^directory is \/tmp\/lakebase: .*none in \/tmp/),
+  bad('directory', '/', /^directory is \/: write an absolute path/),
+  bad('directory', '/app', /^directory is \/app: .*nor \/app or \/etc itself/),
+  bad('directory', '/etc', /^directory is \/etc: write an absolute path/),
+  bad('directory', '/etc/ssl/certs', /^directory is \/etc\/ssl\/certs: write an absolute path/),
+  bad('directory', '/usr', /^directory is \/usr: write an absolute path/),
+  bad('directory', '/usr/local/bin', /^directory is \/usr\/local\/bin: .*none in .* or among programs/),
+  bad('directory', '/lib64/lakebase', /^directory is \/lib64\/lakebase: write an absolute path/),
+  bad('directory', '/nodejs/bin', /^directory is \/nodejs\/bin: write an absolute path/),
   bad('directory', '/run:1', /^directory is \/run:1: write an absolute path/),
   bad('containers', 'orders,worker', /^containers names worker, and the pod has orders: correct the annotation/),
   bad('pg-host', '', /^pg-host is not set: write the host of the endpoint, or \*/),
@@ -165,6 +173,9 @@ describe('what injection refuses', { skip }, () => {
     await world.create(podOf({ ...good, containers: 'orders' }, { initContainers: [containerOf('other', asUser(7))] }));
     await world.create(podOf(good, {}, withVariable('PGPASSFILE', '/run/lakebase/pgpass')));
     await world.create(podOf({ ...good, files: 'token', 'pg-host': '' }));
+    for (const directory of ['/app/lakebase', '/etc/lakebase', '/usr/src/app/run']) {
+      await world.create(podOf({ ...good, directory }));
+    }
     await world.create(podOf({ ...good, 'pg-host': '*', ttl: '300s' }));
   });
 });
