@@ -21,7 +21,8 @@ export const SINK_REMEDIES = {
   missing: 'nothing: it is written as soon as there is a credential; if others delete it, find out who',
   not_a_file: 'remove what is at the path: it must be a regular file, or nothing',
   wrong_mode: 'find out who changes the mode of the file; it is repaired within a second',
-  foreign_content: 'find out who else writes it: two writers need two paths, or two Secrets',
+  foreign_content:
+    'find out who else writes it: two writers need two paths, or two Secrets, and with files in one directory also two names',
   refused: 'mount the directory instead of the single file, and let the path name a regular file in it',
   unwritable: 'make the directory writable for the user the sidecar runs as',
   no_space: 'make room on the volume, or give it a larger size limit',
