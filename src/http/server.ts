@@ -45,6 +45,10 @@ const CLIENT_ERRORS: Readonly<Record<string, number>> = { ERR_HTTP_REQUEST_TIMEO
 export function createServer(options: ServerOptions): FastifyInstance {
   const { clock, liveness, renderMetrics, version, deadlineMs = DEADLINE_MS } = options;
   const statuses = singleFlight(options.statuses);
+  // What many ask for at once is rendered once: with hundreds of credentials that takes a while, and nothing else gets a turn.
+  const expose = (format: 'text' | 'openmetrics') =>
+    singleFlight(async (each) => await renderMetrics(format, await statuses(each)));
+  const expositions = { text: expose('text'), openmetrics: expose('openmetrics') };
   const server = Fastify({
     logger: false,
     forceCloseConnections: true,
@@ -81,7 +85,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
 
   server.get('/metrics', async (request, reply) => {
     const format = prefersOpenMetrics(request.headers.accept) ? 'openmetrics' : 'text';
-    const { contentType, body } = await renderMetrics(format, await statuses({ signal: request.signal }));
+    const { contentType, body } = await expositions[format]({ signal: request.signal });
     return answer(reply.header('vary', 'accept'), 200, body, contentType);
   });
 

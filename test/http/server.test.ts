@@ -136,6 +136,20 @@ describe('every path', () => {
     });
   }
 
+  test('/metrics is rendered once for all who ask while that is done, and once more for who comes then', async () => {
+    let times = 0;
+    const renderMetrics = async () => {
+      times += 1;
+      return await Promise.resolve({ contentType: 'text/plain', body: `${times}\n` });
+    };
+    const server = serverWith({ renderMetrics });
+    const answers = await Promise.all(Array.from({ length: 50 }, () => server.inject('/metrics')));
+    assert.ok(answers.every(({ statusCode }) => statusCode === 200));
+    const before = times;
+    assert.ok(before <= 2, `${before} times`);
+    assert.equal((await server.inject('/metrics')).body, `${before + 1}\n`);
+  });
+
   for (const url of [...PATHS.map((path) => `${path}?`), '/healthz?verbose', '/readyz?verbose']) {
     for (const accept of ['*/*', BROWSER, SCRAPE]) {
       test(`${url} never shows a token to ${accept.slice(0, 30)}`, async () => {
