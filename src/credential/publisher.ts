@@ -140,6 +140,8 @@ export class Publisher {
     await unlessAborted(this.#recovered.promise, { signal });
     for (;;) {
       await this.#alarm.until(this.#clock.now() + Math.min(INSPECTION_MS, this.#retries.waitMs), { signal });
+      // A look that has begun before the first credential would end in a write of it, and the next turn in another one.
+      if (this.#wanted === undefined && !this.isShared) continue;
       const isWritten = this.#retries.failure === undefined;
       const isSettled = isWritten && this.#settledFor?.fingerprint === this.#wanted?.fingerprint;
       if (!isSettled || (await this.sink.isUntouched?.({ signal })) !== true) await this.#settle({ signal });
