@@ -86,7 +86,7 @@ export class Keeper {
   refreshSoon(): void {
     const { floorMs } = this.#options.refresh;
     const heldMs = this.#current === undefined ? Infinity : ageMs(this.#current, this.#clock);
-    this.#wakeAt = this.#clock.now() + Math.max(0, floorMs - heldMs);
+    this.#wakeAt = this.#clock.now() + (this.#attempts.failures > 0 ? 0 : Math.max(0, floorMs - heldMs));
     this.#isDueAgain = true;
     this.#alarm.ring();
   }

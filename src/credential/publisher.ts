@@ -140,7 +140,7 @@ export class Publisher {
     await unlessAborted(this.#recovered.promise, { signal });
     for (;;) {
       await this.#alarm.until(this.#clock.now() + Math.min(INSPECTION_MS, this.#retries.waitMs), { signal });
-      // A look that has begun before the first credential would end in a write of it, and the next turn in another one.
+      // Before the first credential there is nothing to look for in a file; a Secret may hold one that is better.
       if (this.#wanted === undefined && !this.isShared) continue;
       const isWritten = this.#retries.failure === undefined;
       const isSettled = isWritten && this.#settledFor?.fingerprint === this.#wanted?.fingerprint;
@@ -161,10 +161,7 @@ export class Publisher {
   }
 
   async #settle({ signal }: Cancellable): Promise<void> {
-    if (this.#isNew && !this.isShared) {
-      this.#isNew = false;
-      return await this.#write(this.#wanted!, this.#held, false, { signal });
-    }
+    if (this.#isNew && !this.isShared) return await this.#write(this.#wanted!, this.#held, false, { signal });
     const inspected = await this.#inspect({ signal });
     const held = inspected.state === 'lacks' ? undefined : inspected.credential;
     const before = this.#wanted;
@@ -204,6 +201,7 @@ export class Publisher {
     { signal }: Cancellable,
   ): Promise<void> {
     const { credentialName, observer, sink } = this.#options;
+    this.#isNew = false;
     this.#hasChanged = false;
     this.#retries.began();
     try {

@@ -308,3 +308,25 @@ test('a refresh during a slow write of the one before is written after it', asyn
     ['one', 'two'],
   );
 });
+
+test('a refresh that comes during a look is written once, and what is repaired after it counts as repaired', async (t) => {
+  const { clock, meddle, publish, recorder, sink, tries } = await startPublisher(t);
+  await publish('one');
+  const look = Promise.withResolvers<void>();
+  const inspect = sink.inspect.bind(sink);
+  sink.inspect = async (known) => {
+    await look.promise;
+    return await inspect(known);
+  };
+  await clock.advance(1_000);
+  await publish('two');
+  look.resolve();
+  await clock.idle();
+  assert.equal(sink.content, 'two');
+  assert.equal(tries.length, 2);
+  await meddle(undefined);
+  assert.deepEqual(
+    recorder.of('sinkWritten').map(([, , , isRepair]) => isRepair),
+    [false, false, true],
+  );
+});

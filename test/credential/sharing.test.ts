@@ -283,6 +283,18 @@ test('whoever fails to mint adopts what another one publishes, and asks no more 
   assert.equal(minters[0]!.calls.length, length);
 });
 
+test('a new secret is tried at once by who failed to mint, also where another writer was faster', async (t) => {
+  const place = new SharedPlace();
+  const script = [new MintError('permission', 'no')];
+  const { clock, keeper, minter } = await startKeeper(t, { sinks: [place.sink()], script, refresh: REFRESH });
+  place.put(credentialAt(clock, 'theirs'));
+  await clock.idle();
+  const { length } = minter.calls;
+  keeper.retryNow();
+  await clock.advance(0);
+  assert.equal(minter.calls.length, length + 1);
+});
+
 test('one that adopts nothing, as once does, mints whatever is there, and replaces it only by what expires later', async (t) => {
   const clock = new FakeClock();
   const place = new SharedPlace();

@@ -79,7 +79,7 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'what was seen before the service told its time keeps the age that it seemed to have',
     file: 'src/credential/first-sight.ts',
-    from: 'skewMs === undefined && ',
+    from: ' && this.#wasTimeKnown === isTimeKnown',
     to: '',
     test: [
       'credential/clock-skew',
