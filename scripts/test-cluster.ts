@@ -34,17 +34,34 @@ const CONCURRENCY = { least: 2, most: 6, startsMs: 200, samples: 7 };
 const PATIENCE_MS = 10_000;
 const folder = join(import.meta.dirname, '../test/cluster');
 const RUNNER = join(import.meta.dirname, 'test-files.ts');
-/** What waits for tokens to expire, the longest first: what begins last would run on alone. The others compute. */
-const LONG = ['backstage-outages', 'backstage', 'secret-volume', 'absence', 'rotations', 'agreement', 'trouble'];
+/** What waits for tokens to expire, the longest first. */
+const WAITING = [
+  'backstage-outages',
+  'secret-volume',
+  'backstage',
+  'rotations',
+  'absence',
+  'agreement',
+  'trouble',
+  'silence',
+];
+/** So many of them begin, and each of the others comes after so many files that compute. */
+const MIXED = { first: 3, between: 4 };
 
 interface Running {
   readonly env?: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
 }
 
-function turnOf(name: string): number {
-  const turn = LONG.indexOf(basename(name, '.test.ts'));
-  return turn === -1 ? LONG.length : turn;
+/** What waits and what computes beside each other: neither is left to run on alone. */
+function inTurn(names: readonly string[]): string[] {
+  const waiting = WAITING.flatMap((one) => names.filter((name) => basename(name, '.test.ts') === one));
+  const computing = names.filter((name) => !waiting.includes(name));
+  const turns = waiting.splice(0, MIXED.first);
+  for (const [i, name] of computing.entries()) {
+    turns.push(name, ...((i + 1) % MIXED.between === 0 ? waiting.splice(0, 1) : []));
+  }
+  return [...turns, ...waiting];
 }
 
 function report(line: string): void {
@@ -136,9 +153,8 @@ async function main(): Promise<number> {
   }
   const signal = stopSignal();
   if (values.install && whyNotOwn === undefined) await requireTools({ installs: true });
-  const all = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.test.ts'));
-  const inTurn = all.toSorted((one, other) => turnOf(one) - turnOf(other));
-  const files = positionals.length > 0 ? positionals : inTurn.map((name) => join(folder, name));
+  const all = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.test.ts')).toSorted();
+  const files = positionals.length > 0 ? positionals : inTurn(all).map((name) => join(folder, name));
   const why = await whyNoPods();
   // Where there can be none, each file says why.
   if (why !== undefined) report(`tests are skipped: ${why}`);

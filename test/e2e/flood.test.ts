@@ -9,7 +9,7 @@ import { workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually, undoAfter } from '../support/sidecar-wait.ts';
 import { NODE, startSidecar, type LogLine, type Sidecar } from '../support/sidecar.ts';
 
-const LIFETIME_MS = 12_000;
+const LIFETIME_MS = 8_000;
 const refresh = { at: 0.3, jitter: 0.1, floor: '0s' };
 /** What the schedule leaves: the token that is replaced has at least this long to live, if nothing delays its successor. */
 const MARGIN_MS = LIFETIME_MS * (1 - refresh.at);
