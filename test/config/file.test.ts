@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdtemp, rm, symlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { readConfigFile } from '../../src/config/file.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { configFile, problems } from './loading.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
 
 const ALIAS_BOMB = `
 a: &a [x, x, x, x, x, x, x, x, x]
@@ -103,8 +103,7 @@ test('a byte order mark, JSON and aliases are understood', async (t) => {
 });
 
 test('a directory and a missing file are named, together with the problems of the environment', async (t) => {
-  const directory = await mkdtemp(join(tmpdir(), 'config-'));
-  t.after(() => rm(directory, { recursive: true }));
+  const directory = await temporaryDirectory(t);
   await symlink('loop', join(directory, 'loop'));
   const cases: [string, string][] = [
     [join(directory, 'loop'), 'cannot be read: too many symbolic links encountered'],

@@ -1,9 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { ConfigError } from '../../src/credential/errors.ts';
 import { loadConfig, type Config, type LoadOptions } from '../../src/config/load.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
 
 export const IDENTITY = {
   DATABRICKS_HOST: 'https://workspace.example',
@@ -20,8 +20,7 @@ export function credential(changes: object = {}): Record<string, unknown> {
 }
 
 export async function configFile(t: TestContext, content: string | Uint8Array): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'config-'));
-  t.after(() => rm(directory, { recursive: true }));
+  const directory = await temporaryDirectory(t);
   const path = join(directory, 'config.yaml');
   await writeFile(path, content);
   return path;

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import EventEmitter from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import os, { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Parts } from '../../src/platform/parts.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
 
 const MODULE = join(import.meta.dirname, '../../src/platform/parts.ts');
 
@@ -28,8 +29,7 @@ async function write(directory: string, digit: number): Promise<void> {
 
 /** A part that is 1 by its bytecode and 2 by its source. */
 async function partWithBytecode(t: TestContext): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'parts-'));
-  t.after(() => rm(directory, { recursive: true }));
+  const directory = await temporaryDirectory(t);
   await write(directory, 1);
   const parts = new Parts(directory);
   assert.equal(parts.require('./part.js'), 1);
@@ -65,8 +65,7 @@ test('bytecode that was made with other flags of V8 is not used', async (t) => {
 });
 
 test('a part is run once, and those that need each other get what there is so far', async (t) => {
-  const directory = await mkdtemp(join(tmpdir(), 'parts-'));
-  t.after(() => rm(directory, { recursive: true }));
+  const directory = await temporaryDirectory(t);
   await writeParts(directory, 'a.js', { 'a.js': "exports.name='a';exports.b=require('./b.js')" });
   await writeParts(directory, 'b.js', {
     'b.js': "exports.nameOfA=require('./a.js').name;exports.os=require('node:os')",
@@ -79,8 +78,7 @@ test('a part is run once, and those that need each other get what there is so fa
 });
 
 test('of the parts in one file each is run when it is needed, and only then', async (t) => {
-  const directory = await mkdtemp(join(tmpdir(), 'parts-'));
-  t.after(() => rm(directory, { recursive: true }));
+  const directory = await temporaryDirectory(t);
   await writeParts(directory, 'first.js', {
     'first.js': "exports.second=()=>require('./second.js')",
     'second.js': 'globalThis.secondRuns=(globalThis.secondRuns??0)+1;exports.name="second"',
@@ -95,8 +93,7 @@ test('of the parts in one file each is run when it is needed, and only then', as
 });
 
 test('a module of Node.js can be imported by its names and as a whole', async (t) => {
-  const directory = await mkdtemp(join(tmpdir(), 'parts-'));
-  t.after(() => rm(directory, { recursive: true }));
+  const directory = await temporaryDirectory(t);
   const body = "module.exports=[require.default('node:os'),require.default('node:events')]";
   await writeParts(directory, 'part.js', { 'part.js': body });
   const [imported, events] = load(directory) as [typeof os & { default: unknown }, { once: unknown; default: unknown }];

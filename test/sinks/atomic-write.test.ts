@@ -3,8 +3,7 @@ import fs, { chmodSync, fstatSync, readdirSync, readFileSync } from 'node:fs';
 import { chmod, chown, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { makeTemporaryDirectory } from '../fixtures/sink-programs.ts';
-import { eventually, undoAfter } from '../support/sidecar-wait.ts';
+import { eventually, temporaryDirectory, undoAfter } from '../support/sidecar-wait.ts';
 
 const NOBODY = 65_534;
 
@@ -31,7 +30,7 @@ fs.writeFile = ((file: number, content: string, done: (error: unknown) => void) 
 const { probeDirectory, replaceFile, sweep } = await import('../../src/sinks/atomic-write.ts');
 
 test('a file gets exactly its mode, whatever the umask', async (t) => {
-  const path = join(await makeTemporaryDirectory(t), 'token');
+  const path = join(await temporaryDirectory(t), 'token');
   const umask = process.umask(0o077);
   t.after(() => process.umask(umask));
   for (const mode of [0o640, 0o600, 0o444]) {
@@ -41,7 +40,7 @@ test('a file gets exactly its mode, whatever the umask', async (t) => {
 });
 
 test('a symbolic link at the target is replaced, never written through', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const elsewhere = join(directory, 'elsewhere');
   await writeFile(elsewhere, 'precious');
   await symlink(elsewhere, join(directory, 'token'));
@@ -51,7 +50,7 @@ test('a symbolic link at the target is replaced, never written through', async (
 });
 
 test('a failed replacement rejects with what the system said and leaves no temporary', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   await mkdir(join(directory, 'token'));
   await assert.rejects(replaceFile(join(directory, 'token'), 'text', 0o600), { code: 'EISDIR' });
   await assert.rejects(replaceFile(join(directory, 'missing', 'token'), 'text', 0o600), { code: 'ENOENT' });
@@ -59,7 +58,7 @@ test('a failed replacement rejects with what the system said and leaves no tempo
 });
 
 test('a temporary in a directory that was closed meanwhile goes with the next replacement', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const path = join(directory, 'token');
   if (process.geteuid!() === 0) {
     // Root may write anywhere, so it tries as nobody.
@@ -80,7 +79,7 @@ test('a temporary in a directory that was closed meanwhile goes with the next re
 });
 
 test('an abort before the rename keeps the old file and leaves no temporary', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const path = join(directory, 'token');
   await replaceFile(path, 'old', 0o600);
   const reason = new Error('stopped');
@@ -96,7 +95,7 @@ test('an abort before the rename keeps the old file and leaves no temporary', as
 });
 
 test('what must be done first is done beside the writing, and before readers see any of it', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const path = join(directory, 'token');
   await replaceFile(path, 'old', 0o600);
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -113,7 +112,7 @@ test('what must be done first is done beside the writing, and before readers see
 });
 
 test('where what must be done first fails, that is the error, the old file stays, and no temporary is left', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const path = join(directory, 'token');
   await replaceFile(path, 'old', 0o600);
   const reason = new Error('not done');
@@ -123,7 +122,7 @@ test('where what must be done first fails, that is the error, the old file stays
 });
 
 test('a file and its directory are on the disk, in this order, before the end is told', async (t) => {
-  const path = join(await makeTemporaryDirectory(t), 'token');
+  const path = join(await temporaryDirectory(t), 'token');
   await replaceFile(path, 'old', 0o600);
   const synced: string[] = [];
   whenSynced(t, (file) => {
@@ -137,7 +136,7 @@ test('a file and its directory are on the disk, in this order, before the end is
 });
 
 test('no file and no directory is left open, whatever becomes of a replacement', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const path = join(directory, 'token');
   await mkdir(join(directory, 'directory'));
   const openFiles = (): number => readdirSync('/proc/self/fd').length;
@@ -152,7 +151,7 @@ test('no file and no directory is left open, whatever becomes of a replacement',
 });
 
 test('each temporary has a name that a sweep knows, whatever chance says', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   let random = 0;
   t.mock.method(Math, 'random', () => random);
   for (random of [0, 1e-9, 0.5, 1 - 2 ** -53]) {
@@ -164,7 +163,7 @@ test('each temporary has a name that a sweep knows, whatever chance says', async
 });
 
 test('what cannot be removed keeps no other left-over', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   for (const digit of '0123') {
     const path = join(directory, `.token.${digit.repeat(16)}.tmp`);
     if (digit === '3') await writeFile(path, '');
@@ -178,7 +177,7 @@ test('what cannot be removed keeps no other left-over', async (t) => {
 });
 
 test('a temporary of somebody who never ended is in nobody’s way', async (t) => {
-  const path = join(await makeTemporaryDirectory(t), 'token');
+  const path = join(await temporaryDirectory(t), 'token');
   // Neither has ended while the other one begins.
   const [first, second] = [replaceFile(path, 'one', 0o600), replaceFile(path, 'two', 0o600)];
   await Promise.all([first, second]);
@@ -186,7 +185,7 @@ test('a temporary of somebody who never ended is in nobody’s way', async (t) =
 });
 
 test('a sweep removes the left-overs of exactly its target', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const others = [
     '.token.0123456789abcdef',
     '.token.0123456789abcdef.tmp.bak',
@@ -204,13 +203,13 @@ test('a sweep removes the left-overs of exactly its target', async (t) => {
 });
 
 test('a sweep leaves alone what this process is writing, such as the record that the files of a credential share', async (t) => {
-  const path = join(await makeTemporaryDirectory(t), 'token');
+  const path = join(await temporaryDirectory(t), 'token');
   await replaceFile(path, 'whole', 0o600, { first: () => sweep(path) });
   assert.equal(await readFile(path, 'utf8'), 'whole');
 });
 
 test('a sweep leaves a probe alone, which would else fail where a reload meets a start', async (t) => {
-  const path = join(await makeTemporaryDirectory(t), 'token');
+  const path = join(await temporaryDirectory(t), 'token');
   const sweeping = async (): Promise<void> => {
     for (let count = 0; count < 50; count += 1) await sweep(path);
   };
@@ -218,7 +217,7 @@ test('a sweep leaves a probe alone, which would else fail where a reload meets a
 });
 
 test('a probe leaves nothing behind', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   await probeDirectory(join(directory, 'token'));
   assert.deepEqual(await readdir(directory), []);
 });

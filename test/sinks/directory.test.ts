@@ -3,7 +3,7 @@ import fs, { renameSync, symlinkSync } from 'node:fs';
 import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
-import { makeTemporaryDirectory } from '../fixtures/sink-programs.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
 
 // Put in its place before that is loaded, which takes the functions as they are then.
 let afterMaking: ((directory: string) => void) | undefined;
@@ -16,13 +16,13 @@ fs.mkdir = ((directory: string, mode: number, done: (error: unknown) => void) =>
 const { makeDirectory } = await import('../../src/sinks/directory.ts');
 
 test('those who make the same directories at the same time do not get in each other’s way', async (t) => {
-  const path = join(await makeTemporaryDirectory(t), 'made', 'deep');
+  const path = join(await temporaryDirectory(t), 'made', 'deep');
   await Promise.all(Array.from({ length: 10 }, async () => await makeDirectory(path)));
   assert.equal((await stat(path)).mode & 0o777, 0o750);
 });
 
 test('a link that takes the place of a directory as soon as it is made leads to nothing that gets another mode', async (t) => {
-  const volume = await makeTemporaryDirectory(t);
+  const volume = await temporaryDirectory(t);
   const token = join(volume, 'token');
   await writeFile(token, 'text', { mode: 0o600 });
   afterMaking = (directory) => {

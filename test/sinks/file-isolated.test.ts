@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { chmod, chown, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
-import { isolated, makeTemporaryDirectory, program, run } from '../fixtures/sink-programs.ts';
+import { isolated, program, run } from '../fixtures/sink-programs.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
 
 test('a full disk leaves the old file as it is, is no reason not to start, and heals when space is freed', async (t) => {
   const result = await isolated(t, 'full disk');
@@ -45,7 +46,7 @@ test('a watch beyond the limits of the kernel stays silent until it is ended', a
 });
 
 test("a directory of somebody else's is unwritable, and the error names both owners", async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   await chmod(directory, 0o755);
   const closed = join(directory, 'closed');
   await mkdir(closed, { mode: 0o555 });
@@ -66,7 +67,7 @@ test("a directory of somebody else's is unwritable, and the error names both own
 
 test("a file of somebody else's in a directory with the sticky bit is unwritable, one's own is not", async (t) => {
   if (process.getuid?.() !== 0) return t.skip('only root makes files for two users');
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   await chmod(directory, 0o1777);
   const [theirs, own] = [join(directory, 'theirs'), join(directory, 'own')];
   for (const path of [theirs, own]) await writeFile(path, '');
@@ -80,7 +81,7 @@ test("a file of somebody else's in a directory with the sticky bit is unwritable
 });
 
 test('a file in place of a directory is unwritable', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   await writeFile(join(directory, 'file'), '');
   for (const path of [join(directory, 'file', 'token'), join(directory, 'file', 'deeper', 'token')]) {
     for (const { failure, message } of await prepareElsewhere(path)) {

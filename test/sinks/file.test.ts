@@ -5,15 +5,16 @@ import test from 'node:test';
 import { inspect as show } from 'node:util';
 import { SinkError } from '../../src/credential/errors.ts';
 import { credentialOf, fileSink, siblingSinks, stateFileIn, tokenOf } from '../fixtures/sink-credentials.ts';
-import { makeTemporaryDirectory, run } from '../fixtures/sink-programs.ts';
+import { run } from '../fixtures/sink-programs.ts';
 import { current, old, problemOf, publishedSink } from '../fixtures/sink-published.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
 
 test('a sink is named after its path', () => {
   assert.equal(fileSink('/run/lakebase/pgpass', 'pgpass').name, 'file:/run/lakebase/pgpass');
 });
 
 test('missing directories are made with mode 0750 whatever the umask, one that is found stays as it is', async (t) => {
-  const found = join(await makeTemporaryDirectory(t), 'found');
+  const found = join(await temporaryDirectory(t), 'found');
   await mkdir(found);
   await chmod(found, 0o2777);
   const umask = process.umask(0o077);
@@ -30,7 +31,7 @@ test('missing directories are made with mode 0750 whatever the umask, one that i
 });
 
 test('a target that is no regular file is refused with what to do instead, and left as it is', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   await mkdir(join(directory, 'directory'));
   await writeFile(join(directory, 'file'), '');
   await symlink('file', join(directory, 'link'));
@@ -86,7 +87,7 @@ test('an examination says what it found and changes nothing', async (t) => {
 });
 
 test('left-overs of the file and of its state are swept, the file itself stays', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const leftOvers = ['.token.0123456789abcdef.tmp', '..backstage.state.json.0123456789abcdef.tmp'];
   await Promise.all(['token', ...leftOvers].map((name) => writeFile(join(directory, name), 'text')));
   await fileSink(join(directory, 'token'), 'token').recover({ signal: t.signal });
@@ -112,7 +113,7 @@ test('a removed directory is made again by the next write', async (t) => {
 });
 
 test('the next process finds the token that each format holds, even if the connection changed', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const state = stateFileIn(directory);
   const otherConnection = { host: '::1', port: 6432, database: 'other', user: 'other' };
   for (const format of ['pgpass', 'token', 'json', 'env', 'uri'] as const) {
@@ -124,7 +125,7 @@ test('the next process finds the token that each format holds, even if the conne
 });
 
 test('a crash between two files of a credential leaves the later token to adopt, and the earlier one known', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const before = siblingSinks(directory);
   await before.pgpass.write(old, { signal: t.signal });
   await before.token.write(old, { signal: t.signal });
@@ -177,7 +178,7 @@ test('a write that is ended by its signal rejects with the reason and changes no
 });
 
 test('no error of a sink carries the token', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   await mkdir(join(directory, 'token'));
   const blocked = join(directory, 'file', 'token');
   await writeFile(join(directory, 'file'), '');

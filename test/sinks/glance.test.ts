@@ -3,12 +3,12 @@ import { chmod, copyFile, lstat, readFile, rename, rm, stat, utimes, writeFile }
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Glance } from '../../src/sinks/glance.ts';
-import { makeTemporaryDirectory } from '../fixtures/sink-programs.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
 
 /** A file that was read and found right `ageMs` after its last change. */
 async function glanceAfter(t: TestContext, ageMs: number): Promise<{ readonly glance: Glance; readonly path: string }> {
-  const path = join(await makeTemporaryDirectory(t), 'token');
+  const path = join(await temporaryDirectory(t), 'token');
   await writeFile(path, 'one', { mode: 0o600 });
   const stats = await lstat(path, { bigint: true });
   const glance = new Glance(path, new FakeClock(Number(stats.ctimeMs) + ageMs));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { isMountPoint, parseMountPoints } from '../../src/sinks/mounts.ts';
-import { makeTemporaryDirectory } from '../fixtures/sink-programs.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
 
 test('mount points are read with their escapes, whatever optional fields follow', () => {
   const mountinfo = [
@@ -19,5 +19,5 @@ test('mount points are read with their escapes, whatever optional fields follow'
 
 test('the root is a mount point, a plain directory is none', async (t) => {
   assert.equal(await isMountPoint('/'), true);
-  assert.equal(await isMountPoint(await makeTemporaryDirectory(t)), false);
+  assert.equal(await isMountPoint(await temporaryDirectory(t)), false);
 });

@@ -5,7 +5,8 @@ import test from 'node:test';
 import { type Format, FORMATS } from '../../src/credential/formats.ts';
 import { parseToken, render } from '../../src/sinks/render.ts';
 import { connection, credentialOf } from '../fixtures/sink-credentials.ts';
-import { makeTemporaryDirectory, run } from '../fixtures/sink-programs.ts';
+import { run } from '../fixtures/sink-programs.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
 
 const JWT = 'eyJhbGciOi.eyJzdWIiOi-_.c2lnbmF0dXJl';
 const NASTY = String.raw`:\'"$(x)\:%2F@/?#&+~!*;=|<>é🙂\\`;
@@ -75,7 +76,7 @@ test('a uri percent-encodes everything that is not unreserved, and brackets an I
 });
 
 test('a shell that reads the env file gets every value as it was', async (t) => {
-  const file = join(await makeTemporaryDirectory(t), 'env');
+  const file = join(await temporaryDirectory(t), 'env');
   const awkward = { ...connection, user: `o'neil "$HOME" \`id\` \\` };
   await writeFile(file, render('env', credentialOf(0, NASTY), awkward));
   const { stdout } = await run('sh', ['-euc', '. "$0"; printf "%s\\n" "$PGUSER" "$PGPASSWORD" "$PGHOST"', file]);

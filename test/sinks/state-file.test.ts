@@ -5,11 +5,11 @@ import test from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
 import { StateFile } from '../../src/sinks/state-file.ts';
 import { credentialOf, identity, jwtWith, stateFileIn, tokenOf } from '../fixtures/sink-credentials.ts';
-import { makeTemporaryDirectory } from '../fixtures/sink-programs.ts';
 import { current, old, problemOf, publishedSink } from '../fixtures/sink-published.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
 
 test('a later process recognises the new token and the one before it, with all their times', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const state = stateFileIn(directory);
   await state.record(credentialOf(1));
   await state.record(credentialOf(2));
@@ -22,13 +22,13 @@ test('a later process recognises the new token and the one before it, with all t
 });
 
 test('whom an adopted token is for is known to a later process, too, where the token says so', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   await stateFileIn(directory).record(credentialOf(1, jwtWith({ sub: 'me' })));
   assert.equal((await stateFileIn(directory).match(jwtWith({ sub: 'me' })))?.subject, 'me');
 });
 
 test('a reading of the monotonic clock is of no use once the machine has been started anew, or if nobody knows', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   for (const boot of ['this one', undefined]) {
     await new StateFile({ directory, name: 'backstage', identity, boot }).record(credentialOf(1));
     for (const later of ['the next one', undefined]) {
@@ -40,7 +40,7 @@ test('a reading of the monotonic clock is of no use once the machine has been st
 });
 
 test('the file is private, names the identity, and holds no token', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   await stateFileIn(directory).record(credentialOf(1));
   const path = join(directory, '.backstage.state.json');
   const { local, service, fingerprint } = credentialOf(1);
@@ -52,7 +52,7 @@ test('the file is private, names the identity, and holds no token', async (t) =>
 });
 
 test('what is already on record is not written again, and records at the same time are all kept', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const state = stateFileIn(directory);
   await Promise.all([1, 2, 3, 3].map((number) => state.record(credentialOf(number))));
   const { tokens } = JSON.parse(await readFile(state.path, 'utf8')) as { tokens: { sha256: string }[] };
@@ -67,7 +67,7 @@ test('what is already on record is not written again, and records at the same ti
 });
 
 test('a record that somebody deletes is made again, with the tokens before', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const state = stateFileIn(directory);
   await state.record(credentialOf(1));
   await state.record(credentialOf(2));
@@ -78,7 +78,7 @@ test('a record that somebody deletes is made again, with the tokens before', asy
 });
 
 test('a token that several starts in a row did not get to replace stays on record', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   await stateFileIn(directory).record(credentialOf(1));
   // Each of these processes died between the record and the file.
   for (const number of [2, 3, 4]) await stateFileIn(directory).record(credentialOf(number));
@@ -86,7 +86,7 @@ test('a token that several starts in a row did not get to replace stays on recor
 });
 
 test('the record does not grow for ever', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const state = stateFileIn(directory);
   for (let number = 0; number < 20; number += 1) await state.record(credentialOf(number));
   const { tokens } = JSON.parse(await readFile(state.path, 'utf8')) as { tokens: unknown[] };
@@ -94,7 +94,7 @@ test('the record does not grow for ever', async (t) => {
 });
 
 test('tokens of another workspace, resource or principal are not recognised, and their record is replaced', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   await stateFileIn(directory).record(credentialOf(1));
   for (const part of ['workspace', 'resource', 'principal']) {
     const other = new StateFile({
@@ -111,7 +111,7 @@ test('tokens of another workspace, resource or principal are not recognised, and
 });
 
 test('a broken record is as good as none, and the next one replaces it', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const { path } = stateFileIn(directory);
   const { local, service, fingerprint: sha256 } = credentialOf(1);
   const broken: readonly unknown[] = [
@@ -150,7 +150,7 @@ test('a broken record is as good as none, and the next one replaces it', async (
 });
 
 test('what somebody adds to an entry is not written again, wherever and however deep it is', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const { path } = stateFileIn(directory);
   const { local, service, fingerprint: sha256 } = credentialOf(1);
   const deep = `"deep":${'['.repeat(20_000)}${']'.repeat(20_000)}`;
@@ -165,7 +165,7 @@ test('what somebody adds to an entry is not written again, wherever and however 
 });
 
 test('what no service gives as a token is not recognised, whatever the record says', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   for (const forged of ['two\nlines', 'a blank', 'nul\0', '\u202eturned']) {
     await stateFileIn(directory).record(credentialOf(1, forged));
     assert.equal(await stateFileIn(directory).match(forged), undefined, JSON.stringify(forged));
@@ -173,15 +173,15 @@ test('what no service gives as a token is not recognised, whatever the record sa
 });
 
 test('whoever writes the record cannot make a token live longer than the service has signed', async (t) => {
-  const state = stateFileIn(await makeTemporaryDirectory(t));
+  const state = stateFileIn(await temporaryDirectory(t));
   const forged = jwtWith({ exp: credentialOf(1).service.expiresAt / 1_000 - 1 });
   await state.record(credentialOf(1, forged));
   assert.equal(await state.match(forged), undefined);
 });
 
 test('a symbolic link in its place is neither read nor written through', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
-  const elsewhere = join(await makeTemporaryDirectory(t), 'elsewhere');
+  const directory = await temporaryDirectory(t);
+  const elsewhere = join(await temporaryDirectory(t), 'elsewhere');
   await stateFileIn(directory).record(credentialOf(1));
   const { path } = stateFileIn(directory);
   const text = await readFile(path, 'utf8');
@@ -195,7 +195,7 @@ test('a symbolic link in its place is neither read nor written through', async (
 });
 
 test('a record that cannot be written is an error that names it, and does not stop the next one', async (t) => {
-  const directory = await makeTemporaryDirectory(t);
+  const directory = await temporaryDirectory(t);
   const state = stateFileIn(directory);
   await mkdir(state.path);
   const [first, second] = await Promise.allSettled([state.record(credentialOf(1)), state.record(credentialOf(2))]);
