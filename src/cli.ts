@@ -68,13 +68,17 @@ export async function runCli(terminal: Terminal & Cancellable): Promise<number> 
     const invocation = readArguments(terminal.argv);
     return await dispatch(invocation, terminal);
   } catch (error) {
-    if (error instanceof Stopped) return error.exitCode;
-    const isForeseen = error instanceof AppError;
-    const text = isForeseen ? error.message : `bug: ${error instanceof Error ? error.stack : String(error)}`;
-    terminal.streams.stderr.write(`${NAME}: ${text.replaceAll('\n', '\n  ')}\n`);
-    writeTerminationLog(text);
-    return isForeseen ? EXIT_CODES[error.code] : EXIT_BUG;
+    return error instanceof Stopped ? error.exitCode : lastWords(error, terminal.streams);
   }
+}
+
+/** Says why the process ends: to who started it, and to the kubelet; with the exit code that goes with it. */
+export function lastWords(error: unknown, { stderr }: Pick<Terminal['streams'], 'stderr'>): number {
+  const isForeseen = error instanceof AppError;
+  const text = isForeseen ? error.message : `bug: ${error instanceof Error ? error.stack : String(error)}`;
+  stderr.write(`${NAME}: ${text.replaceAll('\n', '\n  ')}\n`);
+  writeTerminationLog(text);
+  return isForeseen ? EXIT_CODES[error.code] : EXIT_BUG;
 }
 
 async function dispatch({ command, values }: Invocation, terminal: Terminal & Cancellable): Promise<number> {

@@ -119,3 +119,17 @@ test('a signal that comes before anything is set up ends the sidecar as well', o
   assert.equal(code, 0);
   await allGone(pids);
 });
+
+test(
+  'a bug in what nobody waits for ends the sidecar as any other does: with 1, and with its words',
+  options,
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const bug = "process.once('SIGUSR2',()=>void(Promise.reject(new(Error)('of_nobody'))))";
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${bug}` };
+    const sidecar = await startSidecar(t, { workspace, env });
+    const { code } = await sidecar.stop('SIGUSR2');
+    assert.equal(code, 1);
+    assert.match(sidecar.stderr, /^lakebase-credential-sidecar: bug: Error: of_nobody\n +at /);
+  },
+);
