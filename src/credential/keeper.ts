@@ -173,6 +173,8 @@ export class Keeper {
     } finally {
       this.#isMinting = false;
       this.#attemptDeadline = undefined;
+      // Who is stopped may still have to see a write through; no refresh is overdue meanwhile.
+      if (signal.aborted) this.#wakeAt = this.#clock.now();
     }
   }
 

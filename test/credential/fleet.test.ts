@@ -4,6 +4,7 @@ import { Fleet, type KeeperPlan } from '../../src/credential/fleet.ts';
 import { Keeper } from '../../src/credential/keeper.ts';
 import type { KeeperOptions } from '../../src/credential/keeper-options.ts';
 import type { Cancellable } from '../../src/credential/ports.ts';
+import { Slots } from '../../src/credential/slots.ts';
 import { livenessChecks } from '../../src/credential/status.ts';
 import { HOUR_MS, MemorySink, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
 import { World } from '../support/keeping.ts';
@@ -92,6 +93,37 @@ test('a reload in the middle of an outage, with a sink that does not answer at o
     [],
   );
 });
+
+for (const what of ['waits for its turn', 'mints']) {
+  test(`who ${what} when a reload stops it, and must see a slow write through, is no reason to be restarted`, async (t) => {
+    const { clock, fleet, plan, start, ticker } = setUp(t);
+    void start();
+    const slots = new Slots(1);
+    const before = plan('a', 'old', '', { slots });
+    await fleet.replace([before]);
+    await clock.advance(MINUTE_MS);
+    const turn = Promise.withResolvers<void>();
+    const blocker = slots.with({ wantedAt: 0, isTroubled: true }, () => turn.promise, t);
+    before.minter.script('hang');
+    const written = Promise.withResolvers<void>();
+    before.sink.write = () => written.promise;
+    await clock.advance(32 * MINUTE_MS); // two minutes past the due time
+    before.sink.content = undefined;
+    await clock.advance(1_000);
+    if (what === 'mints') turn.resolve();
+    await clock.idle();
+    const replacing = fleet.replace([plan('a', 'new')]);
+    await clock.idle();
+    const checks = livenessChecks(ticker.beatAt, [fleet.keepers[0]!.vitals()], clock);
+    written.resolve();
+    turn.resolve();
+    await Promise.all([replacing, blocker]);
+    assert.deepEqual(
+      checks.filter(({ isOk }) => !isOk),
+      [],
+    );
+  });
+}
 
 test('a credential that is between two keepers is never missing where health is asked after', async (t) => {
   const { clock, fleet, plan, start } = setUp(t);

@@ -65,6 +65,8 @@ Earlier runs found this:
 - A refusal of an unusual shape did the same. Regression test: _a refusal in any shape is put into words_.
 - If the remaining life was not a number, a retry was never due. No accepted credential has such a life, but the code now handles it anyway. Regression test:
   _where nobody knows what life is left, a retry comes as without a credential, and has the whole time_.
+- In a reload, a credential that had waited long for its turn to mint, and still had a slow write to see through, was called overdue: \`/healthz\` could say 503 until
+  it had stopped. Regression test: _who waits for its turn when a reload stops it, and must see a slow write through, is no reason to be restarted_.
 - node-postgres cannot read a password file whose role ends in a backslash, and the URL parsers of browsers and Node.js do not accept a database called \`.\` or
   \`..\`; libpq accepts both. These stay as they are.
 `;
