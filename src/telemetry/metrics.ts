@@ -18,11 +18,6 @@ export interface Exposition {
   readonly body: string;
 }
 
-interface Rendering {
-  readonly statuses: readonly CredentialStatus[];
-  readonly body: Promise<string>;
-}
-
 const WRITE_RESULTS = ['success', 'failure'] as const;
 
 /** Removed, because to measure them Node.js would wake up a hundred times a second. The lag at the scrape stays. */
@@ -48,7 +43,6 @@ export class Metrics {
   readonly #instruments: Instruments;
   readonly #registry: Registry;
   readonly #openMetricsRegistry: Registry;
-  readonly #renderings = new Map<Registry, Rendering>();
   #tracked: ReadonlyMap<string, readonly string[]> = new Map();
 
   constructor(clock: Clock, instruments: Instruments, registry: Registry) {
@@ -119,20 +113,10 @@ export class Metrics {
     this.#instruments.clockJumps.inc();
   }
 
-  /** Whoever asks with the same statuses while they are rendered gets the same text: a scrape costs milliseconds. */
   async render(format: 'text' | 'openmetrics', statuses: readonly CredentialStatus[]): Promise<Exposition> {
     const registry = format === 'openmetrics' ? this.#openMetricsRegistry : this.#registry;
-    let rendering = this.#renderings.get(registry);
-    if (rendering?.statuses !== statuses) {
-      this.#readStatuses(statuses);
-      rendering = { statuses, body: registry.metrics() };
-      this.#renderings.set(registry, rendering);
-    }
-    try {
-      return { contentType: registry.contentType, body: await rendering.body };
-    } finally {
-      if (this.#renderings.get(registry) === rendering) this.#renderings.delete(registry);
-    }
+    this.#readStatuses(statuses);
+    return { contentType: registry.contentType, body: await registry.metrics() };
   }
 
   #introduce(credential: string): void {

@@ -29,23 +29,6 @@ describe('the two formats', () => {
     }
   });
 
-  test('are made once for all who ask with the same statuses meanwhile', async () => {
-    const metrics = tracked();
-    let reads = 0;
-    const statuses = Object.assign([statusWith()], {
-      *[Symbol.iterator]() {
-        reads += 1;
-        yield statusWith();
-      },
-    });
-    const ask = async () => await metrics.render('text', statuses);
-    const [first, ...others] = await Promise.all([ask(), ask(), ask()]);
-    for (const other of others) assert.deepEqual(other, first);
-    assert.equal(reads, 1);
-    await ask();
-    assert.equal(reads, 2);
-  });
-
   test('name counters as each of them wants it', async () => {
     const metrics = await filled();
     const { body: open } = await metrics.render('openmetrics', []);
