@@ -123,14 +123,14 @@ export class ApiServer {
     return await this.#send(request);
   }
 
-  async #send(request: ApiRequest, isSecond = false): Promise<IncomingMessage> {
+  async #send(request: ApiRequest): Promise<IncomingMessage> {
     const { sent, answered } = this.#start(await this.#access(request), request);
     try {
       return await answered;
     } catch (error) {
-      // The server closed a connection that was kept alive, before it saw the request.
-      if (isSecond || !sent.reusedSocket || codeOf(error) !== 'ECONNRESET') throw error;
-      return await this.#send(request, true);
+      if (!sent.reusedSocket || codeOf(error) !== 'ECONNRESET') throw error;
+      // The server closed a connection that was kept alive, before it saw the request. It may have closed the others, too.
+      return await this.#send({ ...request, isAlone: true });
     }
   }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile, rm } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
+import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { test, type TestContext } from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
@@ -79,21 +80,23 @@ test('a kubeconfig that was removed after it was read is used on, also after a r
   assert.equal(await ask('/'), 200);
 });
 
-test('a request is sent again, once, where the server closes a connection that was kept alive', async (t) => {
-  const sockets = new Set<unknown>();
+test('a request is sent again, on a new connection, where the server has closed those that were kept alive', async (t) => {
+  const sockets = new Set<Socket>();
+  const held: (() => void)[] = [];
   let count = 0;
-  const { api } = await clientOf(t, ({ socket }, response) => {
+  const { api } = await clientOf(t, ({ socket, url }, response) => {
     count += 1;
-    const isFirst = !sockets.has(socket);
+    const isKnown = sockets.has(socket);
     sockets.add(socket);
-    if (isFirst) response.end('{}');
-    else socket.resetAndDestroy();
+    if (isKnown) socket.resetAndDestroy();
+    else if (url === '/together') held.push(() => response.end('{}'));
+    else response.end('{}');
+    if (held.length === 2) for (const answer of held.splice(0)) answer();
   });
-  for (const _ of [1, 2]) {
-    const { status } = await api.request({ method: 'GET', path: '/', signal: t.signal });
-    assert.equal(status, 200);
-  }
-  assert.deepEqual([count, sockets.size], [3, 2]);
+  const ask = async (path: string) => (await api.request({ method: 'GET', path, signal: t.signal })).status;
+  assert.deepEqual(await Promise.all([ask('/together'), ask('/together')]), [200, 200]);
+  assert.equal(await ask('/'), 200);
+  assert.deepEqual([count, sockets.size], [4, 3]);
 });
 
 test('the largest Secret is taken in, and what could fill the memory is not', async (t) => {
