@@ -1,7 +1,7 @@
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent, request as requestHttps, type RequestOptions } from 'node:https';
 import { SinkError } from '../credential/errors.ts';
-import { isRecord } from '../credential/json.ts';
+import { recordOf } from '../credential/json.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import { unlessAborted } from '../credential/tasks.ts';
 import { type ApiAnswer, linesOf, parse, toAnswer } from './answer.ts';
@@ -33,7 +33,8 @@ export interface WatchHandlers {
 }
 
 export interface WatchEvent {
-  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  /** `ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK` or `ERROR`. */
+  readonly type: string;
   readonly object: unknown;
 }
 
@@ -103,8 +104,8 @@ export class ApiServer {
       deadline.removeEventListener('abort', giveUp);
       onOpen();
       for await (const line of linesOf(response)) {
-        const event = parse(line);
-        if (isRecord(event)) onEvent(event as unknown as WatchEvent);
+        const { type, object } = recordOf(parse(line));
+        if (typeof type === 'string') onEvent({ type, object });
       }
       return undefined;
     } catch (error) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ApiAnswer } from '../../src/kubernetes/answer.ts';
-import type { ApiServer } from '../../src/kubernetes/api-server.ts';
+import type { ApiServer, WatchEvent } from '../../src/kubernetes/api-server.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { renderSecret } from '../../src/sinks/secret-object.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
@@ -197,7 +197,7 @@ test('what the watch tells of before an apply is answered is not forgotten for t
     foreign_content: { type: 'MODIFIED', object: { ...rest, data: { password: 'ZWRpdGVk' }, metadata: later } },
   };
   for (const [failure, event] of Object.entries(since)) {
-    let tell: (event: unknown) => void = () => {};
+    let tell: (event: WatchEvent) => void = () => {};
     const request = async ({ method }: { readonly method: string }): Promise<ApiAnswer> => {
       if (method === 'GET') return await Promise.resolve({ status: 404, body: { kind: 'Status' }, retryAfterMs: 0 });
       tell({ type: 'ADDED', object: applied });
