@@ -26,21 +26,21 @@ const PROOF_MS = 2_000;
 const TROUBLE = 2;
 
 /**
- * Watches until the signal, over and over. Each watch begins with what is there and never where the last one ended: so
- * nothing that the server has forgotten (410) is ever asked for.
+ * Watches over and over; rejects for a bug, or with the reason of the signal. Each watch begins with what is there and
+ * never where the last one ended: so nothing that the server has forgotten (410) is ever asked for.
  */
 export async function watchForEver(
   api: Pick<ApiServer, 'watch'>,
   { path, query }: { readonly path: string; readonly query: Query },
   { catchUp, take, explain, onTrouble }: Watcher,
   { signal, clock }: Cancellable & { readonly clock: Clock },
-): Promise<void> {
+): Promise<never> {
   let failures = 0;
   const onEvent = (event: WatchEvent): void => {
     if (event.type === 'ERROR') throw explain({ status: codeOf(event.object), body: event.object, retryAfterMs: 0 });
     take(event);
   };
-  while (!signal.aborted) {
+  for (;;) {
     const ended = new AbortController();
     const bug = Promise.withResolvers<never>();
     let look: Promise<void> | undefined;
@@ -62,7 +62,7 @@ export async function watchForEver(
       if (!isProven) throw endedAtOnce();
     } catch (error) {
       ended.abort(); // what follows takes time, and proves nothing
-      if (signal.aborted) return;
+      signal.throwIfAborted();
       if (!(error instanceof SinkError)) throw error;
       failures += 1;
       if (failures === TROUBLE) onTrouble(error);
@@ -73,7 +73,7 @@ export async function watchForEver(
       await catchUp(); // seen late is better than not at all
     }
     await look; // a bug in it ends this also where the watch was over sooner
-    await clock.sleep(delayMs, { signal }).catch(() => {}); // the loop looks at the signal
+    await clock.sleep(delayMs, { signal });
   }
 }
 

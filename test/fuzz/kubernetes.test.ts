@@ -222,7 +222,7 @@ property(
       onChange: () => {},
       onTrouble: (problem: SinkError | undefined) => problem && troubles.push(problem),
     };
-    await attempt(() => sink.watch(listener, stop), token);
+    await assert.rejects(sink.watch(listener, stop), (error) => error === stop.signal.reason);
     await hasPaused.promise;
     for (const problem of troubles) assertQuiet(problem, token);
     const inspected = await sink.inspect([credential], { signal: new AbortController().signal });

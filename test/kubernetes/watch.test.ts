@@ -49,11 +49,11 @@ async function startWatching(t: TestContext, script: readonly Act[], { looksForM
   );
   t.after(async () => {
     stop.abort();
-    await watching;
+    await watching.catch(() => {});
   });
   await clock.idle();
   const said = (): string[] => log.filter((line) => !['caught up', 'ADDED'].includes(line));
-  return { clock, log, said, startedAt };
+  return { clock, log, said, startedAt, stop, watching };
 }
 
 const refuse =
@@ -212,6 +212,23 @@ for (const [when, ofWatch, ofLook] of [
     const rejected = assert.rejects(watching, bug);
     await clock.advance(10_000);
     await rejected;
+  });
+}
+
+for (const [when, act, afterMs] of [
+  ['while a watch is open', undefined, 0],
+  ['between two watches', last(5_000), 5_000],
+  ['after a watch that failed', refuse(503), 0],
+  ['while the server asks for time', refuse(429, 30_000), 0],
+] as const) {
+  test(`a signal ends the watching with its own reason, ${when}`, async (t) => {
+    const { clock, startedAt, stop, watching } = await startWatching(t, act === undefined ? [] : [act]);
+    await clock.advance(afterMs);
+    assert.equal(startedAt.length, 1);
+    const reason = new Error('stopped');
+    stop.abort(reason);
+    await assert.rejects(watching, reason);
+    assert.equal(startedAt.length, 1);
   });
 }
 

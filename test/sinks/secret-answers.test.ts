@@ -206,7 +206,7 @@ test('what the watch tells of before an apply is answered is not forgotten for t
       return await Promise.resolve({ status: 201, body: applied, retryAfterMs: 0 });
     };
     const watch: ApiServer['watch'] = async (_path, _query, { onEvent }, { signal }) => {
-      tell = onEvent as typeof tell;
+      tell = onEvent;
       await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
       return undefined;
     };
@@ -221,6 +221,6 @@ test('what the watch tells of before an apply is answered is not forgotten for t
     const inspected = await sink.inspect([credentialOf(0)], t);
     assert.equal(inspected.state === 'lacks' ? inspected.problem.failure : inspected.state, failure);
     stop.abort();
-    await watching;
+    await assert.rejects(watching, stop.signal.reason);
   }
 });
