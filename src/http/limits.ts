@@ -26,13 +26,16 @@ export function limitConnections(server: Server): void {
 }
 
 /**
- * Nobody reads a body, but Node.js takes it in, and has no time limit for what goes on after the answer. So who sends one loses
- * the connection with the answer.
+ * Some answers end their connection. The last one that it may have says so anyway, and Node.js would wait for the client to
+ * end it. Bodies nobody reads, but Node.js takes them in, and has no time limit for what goes on after the answer.
  */
-export function endWithBodies(server: Server): void {
-  server.prependListener('request', ({ headers }, response) => {
+export function endConnections(server: Server): void {
+  const counts = new WeakMap<Socket, number>();
+  server.prependListener('request', ({ headers, socket }, response) => {
+    const count = (counts.get(socket) ?? 0) + 1;
+    counts.set(socket, count);
     const hasBody = 'transfer-encoding' in headers || 'content-length' in headers;
-    if (hasBody) response.setHeader('connection', 'close');
+    if (hasBody || count === server.maxRequestsPerSocket) response.setHeader('connection', 'close');
   });
   server.on('checkExpectation', (_request, response) => response.writeHead(417, { connection: 'close' }).end());
 }

@@ -4,7 +4,7 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } f
 import type { Cancellable, Clock } from '../credential/ports.ts';
 import { type Check, type CredentialStatus, readinessChecks } from '../credential/status.ts';
 import { prefersHtml, prefersOpenMetrics } from './accept.ts';
-import { answerInTurn, endWithBodies, limitConnections } from './limits.ts';
+import { answerInTurn, endConnections, limitConnections } from './limits.ts';
 import { answerProbe, parseProbeQuery } from './probes.ts';
 import { singleFlight } from './single-flight.ts';
 import { reportStatus } from './status-json.ts';
@@ -63,7 +63,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     },
   });
   limitConnections(server.server);
-  endWithBodies(server.server);
+  endConnections(server.server);
   answerInTurn(server);
   // Bodies are nobody's concern here: none is read, so none can be malformed.
   server.removeAllContentTypeParsers();

@@ -108,6 +108,16 @@ describe('a connection', () => {
     },
   );
 
+  test('ends with its last answer, which says so', { timeout: 5_000 }, async (t) => {
+    const { port } = await listen(serverWith(t), { host: LOOPBACK, port: 0 });
+    const answers = (await send(port, ask.repeat(64))).split('HTTP/1.1 200 OK').slice(1);
+    assert.equal(answers.length, 64);
+    assert.deepEqual(
+      answers.filter((answer) => /^Connection: close/im.test(answer)),
+      answers.slice(-1),
+    );
+  });
+
   test('has one answer made at a time', async (t) => {
     let asked = 0;
     const { promise: mayAnswer, resolve: answer } = Promise.withResolvers<void>();
