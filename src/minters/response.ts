@@ -46,7 +46,7 @@ export function parseResponse(stdout: string, { issuedAt, monotonicAt, ttlMs }: 
     service,
     fingerprint: hash('sha256', token),
     monotonicAt,
-    ...(claims.subject !== undefined && { subject: claims.subject }),
+    subject: claims.subject,
   };
 }
 

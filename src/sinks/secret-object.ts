@@ -180,7 +180,7 @@ function readRecovered({ data = {}, metadata }: SecretObject, spec: SecretSpec):
   const { expiresAt = service.expiresAt, subject } = readClaims(token);
   // Whoever may write the Secret may write annotations, but cannot make the service sign a longer life.
   if (service.expiresAt > expiresAt) return undefined;
-  return { token: new Secret(token), service, fingerprint, ...(subject !== undefined && { subject }) };
+  return { token: new Secret(token), service, fingerprint, subject };
 }
 
 /** Whether a field was ours when the Secret was last published, so that whoever has it now has changed it since. */

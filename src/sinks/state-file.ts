@@ -101,7 +101,7 @@ export class StateFile {
       local,
       service,
       fingerprint,
-      ...(subject !== undefined && { subject }),
+      subject,
       ...(monotonic !== undefined && monotonic.boot === this.#boot && { monotonicAt: monotonic.at }),
     };
   }
