@@ -66,7 +66,7 @@ export interface MintOptions extends Cancellable {
   readonly timeoutMs: number;
   /** Number of the slot it runs in, from 0: commands that run at once share no state on disk. */
   readonly slot: number;
-  /** The token in use, perhaps minted by another process: it is blotted out of the command's words before they are told. */
+  /** The token in use, perhaps minted by another process: it is redacted from the command's words before they are told. */
   readonly held?: Secret | undefined;
 }
 

@@ -1,4 +1,4 @@
-import { blotValues } from '../credential/blot.ts';
+import { redactValues } from '../credential/redact.ts';
 import { oneLine } from '../credential/display.ts';
 import { SinkError } from '../credential/errors.ts';
 import type { SinkFailure } from '../credential/failures.ts';
@@ -47,10 +47,10 @@ export function toSinkError(
   verb: string,
   target: Target,
   answer: ApiAnswer,
-  unspeakable: readonly string[] = [],
+  confidential: readonly string[] = [],
 ): SinkError {
   const { status, retryAfterMs } = answer;
-  const words = wordsOf(answer, unspeakable);
+  const words = wordsOf(answer, confidential);
   const isElsewhere = status >= 500 || isStranger(answer);
   const failure = isElsewhere ? 'unreachable' : (FAILURES[status] ?? 'unknown');
   const [, user, denied] = /User "([^"]*)" cannot (\w+) resource/.exec(words) ?? [];
@@ -91,15 +91,15 @@ function describe({ resource, namespace, name }: Target): string {
   return `${resource}${name === undefined ? '' : ` ${JSON.stringify(name)}`} in namespace ${JSON.stringify(namespace)}`;
 }
 
-function wordsOf({ body, status }: ApiAnswer, unspeakable: readonly string[]): string {
+function wordsOf({ body, status }: ApiAnswer, confidential: readonly string[]): string {
   const { message } = statusOf(body);
   const words = message === '' ? `the API server answered ${status}` : message;
-  return quotable(words, unspeakable);
+  return quotable(words, confidential);
 }
 
 /** Somebody else's words, on one line, short, and without what must not be said or looks like a token. */
-export function quotable(words: string, unspeakable: readonly string[] = []): string {
-  const spoken = blotValues(words, unspeakable, '[redacted]');
+export function quotable(words: string, confidential: readonly string[] = []): string {
+  const spoken = redactValues(words, confidential, '[redacted]');
   return oneLine(spoken.replaceAll(TOKEN, '[redacted]')).slice(0, MAX_WORDS);
 }
 

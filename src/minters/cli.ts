@@ -21,7 +21,7 @@ export interface CliRun extends Cancellable {
 }
 
 export interface CliResult extends CommandResult {
-  /** The secrets that this run was started with, to be blotted out of what it printed; the next run may have others. */
+  /** The secrets that this run was started with, to be redacted from what it printed; the next run may have others. */
   readonly secrets: readonly Secret[];
 }
 

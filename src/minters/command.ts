@@ -17,7 +17,7 @@ export class CommandMinter implements Minter {
   readonly #cli: DatabricksCli;
   readonly #order: Order;
   readonly #clock: Clock;
-  /** The last token, to be blotted out of what a later run prints, even if it was never used. */
+  /** The last token, to be redacted from what a later run prints, even if it was never used. */
   #minted: Secret | undefined;
 
   constructor(cli: DatabricksCli, order: Order, clock: Clock) {

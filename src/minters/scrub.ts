@@ -1,8 +1,8 @@
-import { blotValues } from '../credential/blot.ts';
+import { redactValues } from '../credential/redact.ts';
 import { oneLine } from '../credential/display.ts';
 import type { Secret } from '../credential/secret.ts';
 
-const BLOT = '[secret]';
+const REDACTED = '[secret]';
 /** A few words of the command say what went wrong; the rest is usage text or a dump of the exchange. */
 const MAX_LENGTH = 400;
 
@@ -24,9 +24,9 @@ const SHAPES: readonly RegExp[] = [
 export function scrub(text: string, secrets: readonly Secret[]): string {
   const [words = ''] = text.trim().split(/\n\s*\n|Request log:|\n```/);
   const values = secrets.map((secret) => secret.reveal());
-  let clean = blotValues(words, values, BLOT);
+  let clean = redactValues(words, values, REDACTED);
   for (const shape of SHAPES) {
-    clean = clean.replace(shape, (_match, kept: unknown) => (typeof kept === 'string' ? kept : '') + BLOT);
+    clean = clean.replace(shape, (_match, kept: unknown) => (typeof kept === 'string' ? kept : '') + REDACTED);
   }
   const line = oneLine(clean);
   return line.length > MAX_LENGTH ? `${line.slice(0, MAX_LENGTH)}…` : line;

@@ -52,7 +52,7 @@ export class SecretSink implements Sink {
   readonly #endpoint: SecretEndpoint;
   readonly #known: KnownSecret;
   /** What no error may quote: the token that was applied last, and what it was rendered to. */
-  #unspeakable: readonly string[] = [];
+  #confidential: readonly string[] = [];
 
   constructor(options: SecretSinkOptions) {
     const { namespace, name } = options;
@@ -128,7 +128,7 @@ export class SecretSink implements Sink {
   async #apply(credential: Credential, force: boolean, { signal }: Cancellable): Promise<ApiAnswer | undefined> {
     const present = this.#known.object;
     const body = renderSecret(credential, this.#options, present);
-    this.#unspeakable = [credential.token.reveal(), ...Object.values(body.data)];
+    this.#confidential = [credential.token.reveal(), ...Object.values(body.data)];
     const answer = await this.#endpoint.apply(body, { force, present, signal });
     if (answer.status < 300) {
       this.#learnApplied(answer, credential);
@@ -154,7 +154,7 @@ export class SecretSink implements Sink {
       conflicts.every(({ field, manager }) => wasOurs(field, object, this.#options) && !isApplier(manager, object));
     if (isOurs) return;
     const owners = conflicts.map(({ field, manager }) => `${field} belongs to the field manager "${manager}"`);
-    throw new SinkError('conflict', `cannot apply ${this.name}: ${quotable(owners.join(', '), this.#unspeakable)}`);
+    throw new SinkError('conflict', `cannot apply ${this.name}: ${quotable(owners.join(', '), this.#confidential)}`);
   }
 
   /** @throws SinkError for what no apply can ever change */
@@ -218,6 +218,6 @@ export class SecretSink implements Sink {
   }
 
   #explain(answer: ApiAnswer, verb = 'patch'): SinkError {
-    return toSinkError(verb, this.#target, answer, this.#unspeakable);
+    return toSinkError(verb, this.#target, answer, this.#confidential);
   }
 }

@@ -128,7 +128,7 @@ test('a refresh takes the moment when the command was started as the beginning o
   assert.equal(keeper.vitals().wakeAt, started + 10_000 + HOUR_MS / 2);
   assert.equal(recorder.of('minted')[1]?.[2].durationMs, 7_000);
   assert.equal((await keeper.status(t)).lastAttemptAt, started + 10_000);
-  assert.equal(minter.calls[1]?.held?.reveal(), 'token-1', 'to be blotted out of what the command says');
+  assert.equal(minter.calls[1]?.held?.reveal(), 'token-1', 'to be redacted from what the command says');
 });
 
 test('a credential counts as published once each of its sinks has held it, and not before', async (t) => {

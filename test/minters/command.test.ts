@@ -30,7 +30,7 @@ function minterAs(t: TestContext, command: string, auth: Auth, order: Order = OR
   return new CommandMinter(cli, order, clock);
 }
 
-test('a token that was minted before is blotted out of the words of a CLI that mentions it, whatever its shape', async (t) => {
+test('a token that was minted before is redacted from the words of a CLI that mentions it, whatever its shape', async (t) => {
   const flag = join(await temporaryDirectory(t), 'second');
   const token = 'an-opaque-token-of-no-known-shape';
   const command = await scriptedCli(
@@ -48,7 +48,7 @@ test('a token that was minted before is blotted out of the words of a CLI that m
   });
 });
 
-test('a secret that is rotated while the CLI runs is blotted out of what that run says', async (t) => {
+test('a secret that is rotated while the CLI runs is redacted from what that run says', async (t) => {
   const directory = await temporaryDirectory(t);
   const [file, gate] = [join(directory, 'secret'), join(directory, 'gate')];
   const command = await scriptedCli(
@@ -99,7 +99,7 @@ test('a CLI that reads its input waits for nothing, and a deadline may have frac
   assert.equal(token.reveal(), 'opaque');
 });
 
-test('what each identity is proved with is blotted out of what the CLI says, whatever its shape', async (t) => {
+test('what each identity is proved with is redacted from what the CLI says, whatever its shape', async (t) => {
   const [hidden, host] = ['of no known shape', 'https://h'];
   const tokenFile = join(await temporaryDirectory(t), 'token');
   await writeFile(tokenFile, `${hidden}\n`);
@@ -115,7 +115,7 @@ test('what each identity is proved with is blotted out of what the CLI says, wha
   }
 });
 
-test('the token in use is blotted out of what the CLI says, also where another process has minted it', async (t) => {
+test('the token in use is redacted from what the CLI says, also where another process has minted it', async (t) => {
   const minter = minterOf(t, await scriptedCli(t, `echo 'Error: adopted-token stays' >&2; exit 1`), {
     value: new Secret('hidden'),
   });

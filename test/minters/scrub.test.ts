@@ -103,7 +103,7 @@ for (const text of [
   `got eyJhbGciOi.abcdef`,
   `got ${OPAQUE}`,
 ]) {
-  test(`what looks like a secret is blotted out: ${text.slice(0, 40)}`, () => {
+  test(`what looks like a secret is redacted: ${text.slice(0, 40)}`, () => {
     const clean = scrub(text, []);
     assert.match(clean, /\[secret\]/);
     assert.doesNotMatch(clean, /abc|def|ghi|hunter2|dapi|dose/, clean);

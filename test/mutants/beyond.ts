@@ -382,8 +382,8 @@ export const BEYOND: readonly Mutant[] = [
     test: ['minters/response', '… is a bad response, and the error has nothing of it'],
   },
   {
-    bug: 'a secret that is known is blotted out only if it is whole',
-    file: 'src/credential/blot.ts',
+    bug: 'a secret that is known is redacted only if it is whole',
+    file: 'src/credential/redact.ts',
     from: 'const least = Math.min(value.length, MIN_PIECE_LENGTH);',
     to: 'const least = value.length;',
     test: ['fuzz/minting', 'no piece of a secret that is known gets through the words of the CLI, and they stay short'],
