@@ -186,7 +186,7 @@ export class Publisher {
   }
 
   #settled(wanted: Credential, held: Credential): void {
-    this.#repairs.over();
+    this.#repairs.notNeeded();
     this.#held = held;
     this.#settledFor = wanted;
     this.#retries.succeeded();

@@ -26,7 +26,7 @@ export class RepairLimit {
   }
 
   /** The sink is as it should be. */
-  over(): void {
+  notNeeded(): void {
     this.#problem = undefined;
   }
 

@@ -7,7 +7,7 @@ import { diagnose } from './diagnose.ts';
 import { scrub } from './scrub.ts';
 
 /** What to mint for. Lakebase Autoscaling has endpoints, Lakebase Provisioned has instances and no ttl. */
-export interface Order {
+export interface MintRequest {
   readonly resource: { readonly kind: 'endpoint' | 'instance'; readonly name: string };
   readonly ttlMs: number | undefined;
 }
@@ -15,14 +15,14 @@ export interface Order {
 /** Mints by running the Databricks CLI once. */
 export class CommandMinter implements Minter {
   readonly #cli: DatabricksCli;
-  readonly #order: Order;
+  readonly #request: MintRequest;
   readonly #clock: Clock;
   /** The last token, to be redacted from what a later run prints, even if it was never used. */
   #minted: Secret | undefined;
 
-  constructor(cli: DatabricksCli, order: Order, clock: Clock) {
+  constructor(cli: DatabricksCli, request: MintRequest, clock: Clock) {
     this.#cli = cli;
-    this.#order = order;
+    this.#request = request;
     this.#clock = clock;
   }
 
@@ -31,14 +31,14 @@ export class CommandMinter implements Minter {
     const monotonicAt = this.#clock.monotonic();
     // What reads the answer is loaded while the command runs.
     const [result, { parseResponse }] = await Promise.all([
-      this.#cli.run(mintArguments(this.#order), options),
+      this.#cli.run(mintArguments(this.#request), options),
       import('./response.ts'),
     ]);
     if (result.errno !== undefined) throw notStarted(this.#cli.command, result.errno);
     if (result.hasTimedOut) throw tooSlow(options.timeoutMs);
     if (result.isTooLong) throw new MintError('bad_response', 'the CLI printed far more than an answer');
     if (result.exitCode !== 0) throw this.#explain(result, options);
-    const credential = parseResponse(result.stdout, { issuedAt, monotonicAt, ttlMs: this.#order.ttlMs });
+    const credential = parseResponse(result.stdout, { issuedAt, monotonicAt, ttlMs: this.#request.ttlMs });
     this.#minted = credential.token;
     return credential;
   }
@@ -71,7 +71,7 @@ function endedWith(exitCode: number): MintError {
   });
 }
 
-function mintArguments({ resource: { kind, name }, ttlMs }: Order): string[] {
+function mintArguments({ resource: { kind, name }, ttlMs }: MintRequest): string[] {
   if (kind === 'instance') {
     const body = JSON.stringify({ instance_names: [name] });
     return ['database', 'generate-database-credential', '--json', body, '-o', 'json'];

@@ -5,7 +5,7 @@ import { isRecord, parseJson } from '../credential/json.ts';
 import { type Credential, LONGEST_LIFETIME_MS } from '../credential/ports.ts';
 import { Secret } from '../credential/secret.ts';
 
-export interface Request {
+export interface MintContext {
   /** When the command was started, by the wall clock and by the monotonic one. */
   readonly issuedAt: number;
   readonly monotonicAt: number;
@@ -20,7 +20,7 @@ const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i
 const NO_CLI = 'let minter.cli.command name the Databricks CLI itself: it prints JSON, and nothing before or after it';
 
 /** What the command printed, as a credential. No error here quotes it, nor has it as its cause: it is the token. */
-export function parseResponse(stdout: string, { issuedAt, monotonicAt, ttlMs }: Request): Credential {
+export function parseResponse(stdout: string, { issuedAt, monotonicAt, ttlMs }: MintContext): Credential {
   const answer = parseJson(stdout);
   if (!isRecord(answer)) throw new MintError('bad_response', 'the CLI printed no JSON object', { remedy: NO_CLI });
   const { token } = answer;

@@ -6,7 +6,7 @@ import { test, type TestContext } from 'node:test';
 import type { Auth, SecretSource } from '../../src/credential/auth.ts';
 import { MintError } from '../../src/credential/errors.ts';
 import { DatabricksCli } from '../../src/minters/cli.ts';
-import { CommandMinter, type Order } from '../../src/minters/command.ts';
+import { CommandMinter, type MintRequest } from '../../src/minters/command.ts';
 import { PrivateHomes } from '../../src/minters/homes.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { scriptedCli } from '../support/sidecar-clis.ts';
@@ -14,20 +14,20 @@ import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
 import { join } from 'node:path';
 import { Secret } from '../../src/credential/secret.ts';
 
-const ORDER: Order = {
+const REQUEST: MintRequest = {
   resource: { kind: 'endpoint', name: 'projects/p/branches/b/endpoints/e' },
   ttlMs: undefined,
 };
 
-function minterOf(t: TestContext, command: string, secret: SecretSource, order?: Order): CommandMinter {
-  return minterAs(t, command, { kind: 'oauth-m2m', host: 'https://h', clientId: 'c', secret }, order);
+function minterOf(t: TestContext, command: string, secret: SecretSource, request?: MintRequest): CommandMinter {
+  return minterAs(t, command, { kind: 'oauth-m2m', host: 'https://h', clientId: 'c', secret }, request);
 }
 
-function minterAs(t: TestContext, command: string, auth: Auth, order: Order = ORDER): CommandMinter {
+function minterAs(t: TestContext, command: string, auth: Auth, request: MintRequest = REQUEST): CommandMinter {
   const homes = new PrivateHomes(tmpdir());
   t.after(() => homes.remove());
   const cli = new DatabricksCli({ command, auth, childEnvironment: { PATH: process.env['PATH'] ?? '' }, homes, clock });
-  return new CommandMinter(cli, order, clock);
+  return new CommandMinter(cli, request, clock);
 }
 
 test('a token that was minted before is redacted from the words of a CLI that mentions it, whatever its shape', async (t) => {
@@ -73,9 +73,9 @@ test('a secret that is rotated while the CLI runs is redacted from what that run
 test('an endpoint is asked for with the ttl in whole seconds, an instance by a list of one', async (t) => {
   const log = join(await temporaryDirectory(t), 'arguments');
   const command = await scriptedCli(t, `printf '%s\\n' "$@" > '${log}'; exit 1`);
-  const { resource } = ORDER;
-  for (const [order, expected] of [
-    [ORDER, ['postgres', 'generate-database-credential', resource.name, '-o', 'json']],
+  const { resource } = REQUEST;
+  for (const [request, expected] of [
+    [REQUEST, ['postgres', 'generate-database-credential', resource.name, '-o', 'json']],
     [
       { resource, ttlMs: 900_000 },
       ['postgres', 'generate-database-credential', resource.name, '-o', 'json', '--ttl', '900s'],
@@ -85,7 +85,7 @@ test('an endpoint is asked for with the ttl in whole seconds, an instance by a l
       ['database', 'generate-database-credential', '--json', '{"instance_names":["i"]}', '-o', 'json'],
     ],
   ] as const) {
-    const minter = minterOf(t, command, { value: new Secret('hidden') }, order);
+    const minter = minterOf(t, command, { value: new Secret('hidden') }, request);
     await assert.rejects(minter.mint({ signal: t.signal, slot: 0, timeoutMs: 5_000 }), MintError);
     assert.deepEqual((await readFile(log, 'utf8')).trim().split('\n'), expected);
   }
