@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client as PgClient } from 'pg';
-import { missing, nodePostgres, psql, type LogIn, type Server } from '../test/support/sidecar-logins.ts';
+import { missing, nodePostgres, psql, type LogIn } from '../test/support/sidecar-logins.ts';
 import { DATABASE } from './layout.ts';
 
 // A process of its own that logs in to the database again and again, with real clients that know the files only.
@@ -70,7 +70,7 @@ let lagMs = 0;
 async function logInForEver({ name, directory, path, logIn, pauseMs }: Client, order: ClientOrder): Promise<never> {
   const { volume, user, port, caFile, caCertificate } = order;
   const server = { lakebase: { caCertificate }, connection: { host: 'localhost', port, database: DATABASE }, caFile };
-  const reader = { server: server as unknown as Server, user, directory: `${volume}/${directory}` };
+  const reader = { server, user, directory: `${volume}/${directory}` };
   for (;;) {
     const from = Date.now();
     try {

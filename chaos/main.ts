@@ -24,7 +24,7 @@ const EXIT_INTERRUPTED = 130;
 const MAX_SEED = 2 ** 32;
 const LEAST_ROTATIONS = 100;
 
-interface Wishes {
+interface Options {
   readonly isSoak: boolean;
   readonly rotations: number;
   readonly seeds: readonly number[];
@@ -39,7 +39,7 @@ function say(line: string): void {
 }
 
 /** A text where they make no sense. */
-function readWishes(args: string[]): Wishes | string {
+function readOptions(args: string[]): Options | string {
   try {
     const { values, positionals } = parseArgs({
       args,
@@ -104,12 +104,12 @@ async function performInside(seed: number, minutes: number, directory: string): 
 }
 
 async function main(args: string[]): Promise<number> {
-  const wishes = readWishes(args);
-  if (typeof wishes === 'string') {
-    (wishes === '' ? process.stdout : process.stderr).write(wishes === '' ? HELP : `${wishes}\n\n${HELP}`);
-    return wishes === '' ? 0 : EXIT_USAGE;
+  const options = readOptions(args);
+  if (typeof options === 'string') {
+    (options === '' ? process.stdout : process.stderr).write(options === '' ? HELP : `${options}\n\n${HELP}`);
+    return options === '' ? 0 : EXIT_USAGE;
   }
-  const { seeds, minutes, isPlan, inside, isSoak } = wishes;
+  const { seeds, minutes, isPlan, inside, isSoak } = options;
   if (inside !== undefined) return await performInside(seeds[0]!, minutes, inside);
   for (const seed of isSoak ? [] : seeds) {
     say(`seed ${seed}, ${minutes} min: npm run chaos -- --seed ${seed} --minutes ${minutes}`);
@@ -119,13 +119,13 @@ async function main(args: string[]): Promise<number> {
   const builder = join(import.meta.dirname, '../scripts/build.ts');
   const built = spawnSync(process.execPath, [builder], { stdio: ['ignore', 'ignore', 'inherit'] });
   if (built.status !== 0) return 1;
-  if (isSoak) return await soakUntilStopped(wishes);
+  if (isSoak) return await soakUntilStopped(options);
   const entry = join(import.meta.dirname, 'main.ts');
   const codes = seeds.map((seed) => runInside(entry, seed, ['--seed', String(seed), '--minutes', String(minutes)]));
   return Math.max(...(await Promise.all(codes)));
 }
 
-async function soakUntilStopped({ rotations }: Wishes): Promise<number> {
+async function soakUntilStopped({ rotations }: Options): Promise<number> {
   const { soak } = await import('./soak.ts');
   const stop = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => stop.abort());

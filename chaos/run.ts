@@ -23,8 +23,6 @@ const TOKEN_SHAPE = /eyJ[\w-]{8,}\.[\w-]{8,}/;
 
 export interface Summary {
   readonly violations: readonly Violation[];
-  readonly faults: number;
-  readonly skipped: number;
   readonly lines: readonly string[];
 }
 
@@ -231,6 +229,6 @@ export class Run {
         : []),
       `${violations.length} violations`,
     ];
-    return { violations, faults: this.#faults, skipped: skipped.length, lines };
+    return { violations, lines };
   }
 }

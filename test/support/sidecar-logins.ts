@@ -14,11 +14,16 @@ export const DATABASE = 'app';
 /** A client that logs in again and again does not do it without a breath. */
 const PAUSE_MS = 50;
 
-export interface Server {
-  readonly lakebase: Lakebase;
+/** What clients know of a server. */
+export interface LoginTarget {
+  readonly lakebase: Pick<Lakebase, 'caCertificate'>;
   /** What files have to say besides the token. */
   readonly connection: { readonly host: string; readonly port: number; readonly database: string };
   readonly caFile: string;
+}
+
+export interface Server extends LoginTarget {
+  readonly lakebase: Lakebase;
 }
 
 /** A Lakebase that takes the workspace's tokens, with a real PostgreSQL behind. */
@@ -40,7 +45,7 @@ export async function startServer(t: Cleanup, workspace: Workspace): Promise<Ser
 
 /** The directory of the files, and whose they are. */
 export interface Reader {
-  readonly server: Server;
+  readonly server: LoginTarget;
   readonly user: string;
   readonly directory: string;
 }

@@ -98,7 +98,7 @@ export class Namespace {
   /** What `kubectl logs -f` prints, line by line; it ends with the container. */
   follow(t: Cleanup, pod: string, container: string): Following {
     const args = ['--namespace', this.name, 'logs', '--follow', pod, '--container', container];
-    return new Following(t, startKubectl(t, this.cluster, args));
+    return new Following(startKubectl(t, this.cluster, args));
   }
 
   async exec(pod: string, container: string, command: readonly string[], input = ''): Promise<string> {
@@ -122,7 +122,7 @@ export class Following {
   /** When the container had ended. */
   readonly ended: Promise<number>;
 
-  constructor(t: Cleanup, child: ChildProcess) {
+  constructor(child: ChildProcess) {
     createInterface(child.stdout!).on('line', (text) => this.lines.push({ at: Date.now(), text }));
     this.ended = once(child, 'close').then(() => Date.now());
   }
