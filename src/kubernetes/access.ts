@@ -7,12 +7,21 @@ import type { ApiServer } from './api-server.ts';
 const VERBS = ['get', 'watch', 'patch', 'create'] as const;
 
 /** Asks the API server which of them this process lacks. @throws SinkError */
-export async function deniedVerbs(api: ApiServer, target: Target, { signal }: Cancellable): Promise<string[]> {
+export async function deniedVerbs(
+  api: Pick<ApiServer, 'request'>,
+  target: Target,
+  { signal }: Cancellable,
+): Promise<string[]> {
   const isAllowed = await Promise.all(VERBS.map(async (verb) => await may(api, verb, target, { signal })));
   return VERBS.filter((_, index) => !isAllowed[index]);
 }
 
-async function may(api: ApiServer, verb: string, target: Target, { signal }: Cancellable): Promise<boolean> {
+async function may(
+  api: Pick<ApiServer, 'request'>,
+  verb: string,
+  target: Target,
+  { signal }: Cancellable,
+): Promise<boolean> {
   const { namespace, resource, name } = target;
   const answer = await api.request({
     method: 'POST',

@@ -14,13 +14,13 @@ export interface MintRequest {
 
 /** Mints by running the Databricks CLI once. */
 export class CommandMinter implements Minter {
-  readonly #cli: DatabricksCli;
+  readonly #cli: Pick<DatabricksCli, 'command' | 'run'>;
   readonly #request: MintRequest;
   readonly #clock: Clock;
   /** The last token, to be redacted from what a later run prints, even if it was never used. */
   #minted: Secret | undefined;
 
-  constructor(cli: DatabricksCli, request: MintRequest, clock: Clock) {
+  constructor(cli: Pick<DatabricksCli, 'command' | 'run'>, request: MintRequest, clock: Clock) {
     this.#cli = cli;
     this.#request = request;
     this.#clock = clock;

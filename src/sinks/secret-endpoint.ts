@@ -19,11 +19,11 @@ interface Applying extends Cancellable {
 export class SecretEndpoint {
   /** For a watch. */
   readonly collection: { readonly path: string; readonly query: Query };
-  readonly #api: ApiServer;
+  readonly #api: Pick<ApiServer, 'request'>;
   readonly #path: string;
   readonly #fieldManager: string;
 
-  constructor(api: ApiServer, spec: SecretSpec) {
+  constructor(api: Pick<ApiServer, 'request'>, spec: SecretSpec) {
     const { name, namespace } = spec;
     const path = `/api/v1/namespaces/${namespace}/secrets`;
     this.collection = { path, query: { fieldSelector: `metadata.name=${name}` } };

@@ -32,7 +32,7 @@ import {
 } from './secret-object.ts';
 
 export interface SecretSinkOptions extends SecretSpec {
-  readonly api: ApiServer;
+  readonly api: Pick<ApiServer, 'prepare' | 'request' | 'watch'>;
   readonly clock: Clock;
   /** Takes over fields that other managers own. */
   readonly force: boolean;

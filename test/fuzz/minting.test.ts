@@ -7,7 +7,6 @@ import { MINT_REMEDIES } from '../../src/credential/failures.ts';
 import type { Clock, Credential } from '../../src/credential/ports.ts';
 import { remainingMs } from '../../src/credential/schedule.ts';
 import { Secret } from '../../src/credential/secret.ts';
-import type { DatabricksCli } from '../../src/minters/cli.ts';
 import { CommandMinter } from '../../src/minters/command.ts';
 import { diagnose } from '../../src/minters/diagnose.ts';
 import type { CommandResult } from '../../src/minters/process.ts';
@@ -171,8 +170,8 @@ property(
     ];
     const run = () => Promise.resolve({ ...results.shift()!, secrets: [] });
     const cli = { command: 'databricks', run };
-    const order = { resource: { kind: 'endpoint', name: 'e' }, ttlMs: undefined } as const;
-    const minter = new CommandMinter(cli as unknown as DatabricksCli, order, clock);
+    const request = { resource: { kind: 'endpoint', name: 'e' }, ttlMs: undefined } as const;
+    const minter = new CommandMinter(cli, request, clock);
     const options = { signal: new AbortController().signal, slot: 0, timeoutMs: 1_000 };
     await minter.mint(options);
     try {

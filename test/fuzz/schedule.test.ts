@@ -135,8 +135,8 @@ property(
     const sink = new MemorySink();
     const minter = new ScriptedMinter(clock, answers);
     const keeper = world.add(minter, { sinks: [sink], refresh, ttlMs: TTL_MS });
-    const undo: (() => Promise<void>)[] = [];
-    world.run({ after: (one: () => Promise<void>) => undo.push(one) } as never);
+    const undo: (() => unknown)[] = [];
+    world.run({ after: (one) => undo.push(one) });
     let jumps = 0;
     const startedAt = clock.monotonic();
     for (const { kind, ms } of events) {

@@ -20,7 +20,7 @@ class Writer {
   readonly #serviceNow: () => number;
   readonly #random: () => number;
   readonly clock: FakeClock;
-  #stop: (() => Promise<void>)[] = [];
+  #stop: (() => unknown)[] = [];
   #mints = 0;
   isBarred = false;
 
@@ -48,7 +48,7 @@ class Writer {
       ttlMs: TTL_MS,
       random: this.#random,
     });
-    world.run({ after: (one: () => Promise<void>) => this.#stop.push(one) } as never);
+    world.run({ after: (one) => this.#stop.push(one) });
   }
 
   async stop(): Promise<void> {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { deniedVerbs } from '../../src/kubernetes/access.ts';
-import type { ApiServer } from '../../src/kubernetes/api-server.ts';
 import { conflictsIn, toSinkError } from '../../src/kubernetes/api-errors.ts';
 import { asSecret, renderSecret } from '../../src/sinks/secret-object.ts';
 import { connection, credentialOf, identity } from '../fixtures/sink-credentials.ts';
@@ -71,6 +70,6 @@ test('who sends elsewhere, as to a login page, or denies something in words of i
 test('who answers a question about permissions with something else is not said to have denied them', async (t) => {
   for (const body of [undefined, null, {}, { status: 'Success' }, { status: { allowed: 'yes' } }]) {
     const api = { request: async () => await Promise.resolve({ status: 200, body, retryAfterMs: 0 }) };
-    await assert.rejects(deniedVerbs(api as unknown as ApiServer, TARGET, t), { failure: 'unreachable' });
+    await assert.rejects(deniedVerbs(api, TARGET, t), { failure: 'unreachable' });
   }
 });

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ApiServer, WatchHandlers } from '../../src/kubernetes/api-server.ts';
+import type { WatchHandlers } from '../../src/kubernetes/api-server.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
 import { connection, identity } from '../fixtures/sink-credentials.ts';
+import { fakeApi } from '../support/api-client.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { HOUR_MS, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
 import { World } from '../support/keeping.ts';
@@ -17,8 +18,9 @@ class AlteringServer {
   #object: Applied | undefined;
   applied = 0;
 
-  readonly api = {
-    request: async ({ method, body }: { readonly method: string; readonly body?: Applied }) => {
+  readonly api = fakeApi({
+    request: async ({ method, body }) => {
+      const applied = body as Applied;
       await Promise.resolve();
       const version = this.#object?.metadata.resourceVersion ?? '1';
       if (method === 'GET')
@@ -28,17 +30,18 @@ class AlteringServer {
           retryAfterMs: 0,
         };
       this.applied += 1;
-      if (body!.metadata.resourceVersion !== version) return { status: 409, body: {}, retryAfterMs: 0 };
-      const metadata = { ...body!.metadata, annotations: {}, resourceVersion: `${Number(version) + 1}` };
-      this.#object = { ...body, metadata };
+      if (applied.metadata.resourceVersion !== version) return { status: 409, body: {}, retryAfterMs: 0 };
+      const metadata = { ...applied.metadata, annotations: {}, resourceVersion: `${Number(version) + 1}` };
+      this.#object = { ...applied, metadata };
       for (const tell of this.#watchers) tell({ type: 'MODIFIED', object: this.#object });
       return { status: 200, body: this.#object, retryAfterMs: 0 };
     },
-    watch: async (_path: string, _query: object, { onEvent }: WatchHandlers, { signal }: { signal: AbortSignal }) => {
+    watch: async (_path, _query, { onEvent }, { signal }) => {
       this.#watchers.add(onEvent);
       await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      return undefined;
     },
-  } as unknown as ApiServer;
+  });
 }
 
 test('two writers of a Secret that something in the cluster alters do not make each other write each second', async (t) => {

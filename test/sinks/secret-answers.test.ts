@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ApiAnswer } from '../../src/kubernetes/answer.ts';
-import type { ApiServer, WatchEvent } from '../../src/kubernetes/api-server.ts';
+import type { ApiRequest, ApiServer, WatchEvent } from '../../src/kubernetes/api-server.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { renderSecret } from '../../src/sinks/secret-object.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
 import { connection, credentialOf, identity } from '../fixtures/sink-credentials.ts';
+import { fakeApi } from '../support/api-client.ts';
 
 interface Applied {
   readonly metadata: { readonly labels: object; readonly annotations: object };
@@ -14,13 +15,13 @@ interface Applied {
 
 /** An API server that has no Secret yet, and answers an apply with this. */
 function sinkAt(answerTo: (applied: Applied) => object): SecretSink {
-  const request = async ({ method, body }: { readonly method: string; readonly body?: unknown }): Promise<ApiAnswer> =>
+  const request = async ({ method, body }: ApiRequest): Promise<ApiAnswer> =>
     await Promise.resolve(
       method === 'GET'
         ? { status: 404, body: { kind: 'Status' }, retryAfterMs: 0 }
         : { status: 201, body: answerTo(body as Applied), retryAfterMs: 0 },
     );
-  const api = { prepare: async () => {}, request } as unknown as ApiServer;
+  const api = fakeApi({ request });
   const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
   return new SecretSink({ ...spec, api, clock, force: false, credentialName: 'backstage', connection, identity });
 }
@@ -33,14 +34,14 @@ test('a check finds nothing wrong with a key of ours that somebody has edited, a
     const managedFields = [{ manager: 'kubectl-edit', operation }];
     const stored = { ...rest, metadata: { ...metadata, ...present, resourceVersion: '7', managedFields } };
     const cause = { reason: 'FieldManagerConflict', field: '.data.password', message: 'conflict with "kubectl-edit"' };
-    const answers: Readonly<Record<string, object>> = {
+    const answers = {
       GET: { status: 200, body: stored },
       POST: { status: 201, body: { status: { allowed: true } } },
       PATCH: { status: 409, body: { kind: 'Status', details: { causes: [cause] } } },
     };
-    const request = async ({ method }: { readonly method: string }): Promise<unknown> =>
+    const request = async ({ method }: ApiRequest): Promise<ApiAnswer> =>
       await Promise.resolve({ ...answers[method], retryAfterMs: 0 });
-    const api = { prepare: async () => {}, request } as unknown as ApiServer;
+    const api = fakeApi({ request });
     return await new SecretSink({ ...options, api }).examine(t);
   };
   assert.equal(await check('Update', {}), 'can be written');
@@ -77,7 +78,7 @@ test('a key without the token that somebody has edited is no credential of ours,
   for (const [uri, state] of Object.entries({ [applied.data['uri']!]: 'holds', 'eA==': 'lacks' })) {
     const body = { ...applied, data: { ...applied.data, uri } };
     const request = async (): Promise<ApiAnswer> => await Promise.resolve({ status: 200, body, retryAfterMs: 0 });
-    const sink = new SecretSink({ ...options, api: { prepare: async () => {}, request } as unknown as ApiServer });
+    const sink = new SecretSink({ ...options, api: fakeApi({ request }) });
     await sink.look(t);
     assert.equal((await sink.inspect([], t)).state, 'shared', 'its token may be used on');
     assert.equal((await sink.inspect([credentialOf(0)], t)).state, state);
@@ -94,8 +95,8 @@ test('that a proxy finds nothing (404) does not mean that the Secret is gone', a
     { status: 404, body: undefined },
     { status: 404, body: { kind: 'Status', reason: 'NotFound' } },
   ];
-  const request = async (): Promise<unknown> => await Promise.resolve({ ...answers.shift(), retryAfterMs: 0 });
-  const api = { prepare: async () => {}, request } as unknown as ApiServer;
+  const request = async (): Promise<ApiAnswer> => await Promise.resolve({ ...answers.shift()!, retryAfterMs: 0 });
+  const api = fakeApi({ request });
   const sink = new SecretSink({ ...options, api });
   const states: string[] = [];
   while (answers.length > 0) {
@@ -110,14 +111,14 @@ test('a 409 is somebody who was faster only if the Secret is another one since',
   const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
   let resourceVersion = '7';
   let then = '7';
-  const request = async ({ method }: { readonly method: string }): Promise<ApiAnswer> => {
+  const request = async ({ method }: ApiRequest): Promise<ApiAnswer> => {
     if (method === 'GET') {
       return await Promise.resolve({ status: 200, body: { metadata: { resourceVersion } }, retryAfterMs: 0 });
     }
     resourceVersion = then;
     return await Promise.resolve({ status: 409, body: { message: 'not today' }, retryAfterMs: 0 });
   };
-  const sink = new SecretSink({ ...options, api: { prepare: async () => {}, request } as unknown as ApiServer });
+  const sink = new SecretSink({ ...options, api: fakeApi({ request }) });
   await sink.look(t);
   await assert.rejects(sink.write(credentialOf(0), t), {
     failure: 'conflict',
@@ -148,7 +149,7 @@ test('what is taken back by force and refused again without anybody having chang
     const refusal = query?.['force'] === 'true' ? { message: 'not today' } : { details: { causes: [cause] } };
     return { status: 409, body: refusal, retryAfterMs: 0 };
   };
-  const sink = new SecretSink({ ...options, api: { prepare: async () => {}, request } as unknown as ApiServer });
+  const sink = new SecretSink({ ...options, api: fakeApi({ request }) });
   await sink.look(t);
   await assert.rejects(sink.write(credentialOf(0), t), { failure: 'conflict', message: /: not today \(409\)$/ });
   isHot = true;
@@ -170,12 +171,12 @@ test('no piece of what was applied stands in what is told of a refusal, wherever
     }),
   );
   for (const { piece, ...refusal } of refusals) {
-    const request = async ({ method }: { readonly method: string }): Promise<ApiAnswer> =>
+    const request = async ({ method }: ApiRequest): Promise<ApiAnswer> =>
       await Promise.resolve({
         ...(method === 'GET' ? { status: 404, body: { kind: 'Status' } } : refusal),
         retryAfterMs: 0,
       });
-    const sink = new SecretSink({ ...options, api: { prepare: async () => {}, request } as unknown as ApiServer });
+    const sink = new SecretSink({ ...options, api: fakeApi({ request }) });
     await sink.look(t);
     await assert.rejects(sink.write(credentialOf(0), t), ({ message }: Error) => {
       assert.match(message, /\[redacted\]/);
@@ -198,7 +199,7 @@ test('what the watch tells of before an apply is answered is not forgotten for t
   };
   for (const [failure, event] of Object.entries(since)) {
     let tell: (event: WatchEvent) => void = () => {};
-    const request = async ({ method }: { readonly method: string }): Promise<ApiAnswer> => {
+    const request = async ({ method }: ApiRequest): Promise<ApiAnswer> => {
       if (method === 'GET') return await Promise.resolve({ status: 404, body: { kind: 'Status' }, retryAfterMs: 0 });
       tell({ type: 'ADDED', object: applied });
       tell(event);
@@ -212,7 +213,7 @@ test('what the watch tells of before an apply is answered is not forgotten for t
     };
     const sink = new SecretSink({
       ...options,
-      api: { prepare: async () => {}, request, watch } as unknown as ApiServer,
+      api: fakeApi({ request, watch }),
     });
     const stop = new AbortController();
     const watching = sink.watch({ onChange: () => {}, onTrouble: () => {} }, stop);

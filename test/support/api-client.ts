@@ -4,6 +4,7 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo, Server } from 'node:net';
 import { join } from 'node:path';
 import { ApiServer } from '../../src/kubernetes/api-server.ts';
+import type { SecretSinkOptions } from '../../src/sinks/secret.ts';
 import { type Cleanup, temporaryDirectory } from './sidecar-wait.ts';
 
 export interface Client {
@@ -36,4 +37,13 @@ export async function clientOf(t: Cleanup, answer: RequestListener): Promise<Cli
     server.close();
   });
   return await clientFor(t, server);
+}
+
+/** In the place of a client: what is not given fails. */
+export function fakeApi({
+  prepare = async () => {},
+  ...given
+}: Partial<SecretSinkOptions['api']>): SecretSinkOptions['api'] {
+  const fail = async (): Promise<never> => await Promise.reject(new Error('nobody should ask for this'));
+  return { prepare, request: fail, watch: fail, ...given };
 }

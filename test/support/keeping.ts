@@ -5,6 +5,7 @@ import type { Cancellable } from '../../src/credential/ports.ts';
 import { Slots } from '../../src/credential/slots.ts';
 import { Ticker } from '../../src/credential/ticker.ts';
 import { FakeClock } from './fake-clock.ts';
+import type { Cleanup } from './sidecar-wait.ts';
 import { type Answer, MemorySink, RecordingObserver, ScriptedMinter } from './fakes.ts';
 
 /** Everything that several keepers share, with the clock jumps wired as in the app. */
@@ -53,7 +54,7 @@ export class World {
   }
 
   /** Runs until the end of the test, which fails if one of them ended otherwise than by the signal. */
-  run(t: TestContext, ...more: { run(options: Cancellable): Promise<unknown> }[]): void {
+  run(t: Cleanup, ...more: { run(options: Cancellable): Promise<unknown> }[]): void {
     const stop = new AbortController();
     const all = [this.ticker, ...this.keepers, ...more].map((one) => one.run(stop));
     const ended = Promise.allSettled(all);
