@@ -11,7 +11,7 @@ const unfinished = new Set<string>();
 /** Those that could not be removed yet, because their directory became unwritable between two steps. */
 const abandoned = new Set<string>();
 
-export interface ReplaceOptions extends Partial<Cancellable> {
+export interface ReplaceOptions extends Cancellable {
   /** What must be done before readers see the new content; it is begun while that is being written. */
   readonly first?: () => Promise<void>;
 }
@@ -26,9 +26,9 @@ export async function replaceFile(
   path: string,
   content: string,
   mode: number,
-  { signal, first = async () => {} }: ReplaceOptions = {},
+  { signal, first = async () => {} }: ReplaceOptions,
 ): Promise<void> {
-  signal?.throwIfAborted();
+  signal.throwIfAborted();
   // Opened before anything is written: a directory that cannot be fsynced should fail while nothing has changed.
   const directoryName = dirname(path);
   const directory = await open(directoryName, constants.O_RDONLY | constants.O_DIRECTORY);
@@ -39,7 +39,7 @@ export async function replaceFile(
     const file = await open(temporary, 'wx', mode);
     try {
       await both(first(), fill(file, content, mode));
-      signal?.throwIfAborted();
+      signal.throwIfAborted();
       await rename(temporary, path);
     } catch (error) {
       // The first error is the one to report.

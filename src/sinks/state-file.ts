@@ -78,7 +78,7 @@ export class StateFile {
   }
 
   /** Before a file gets the credential: whatever happens afterwards, its token can be recognised. @throws SinkError */
-  async record(credential: Credential, options: Partial<Cancellable> = {}): Promise<void> {
+  async record(credential: Credential, options: Cancellable): Promise<void> {
     const record = () => this.#record(credential, options);
     const recorded = this.#lastRecord.then(record, record);
     this.#lastRecord = recorded;
@@ -106,10 +106,7 @@ export class StateFile {
     };
   }
 
-  async #record(
-    { fingerprint, local, service, monotonicAt }: Credential,
-    options: Partial<Cancellable>,
-  ): Promise<void> {
+  async #record({ fingerprint, local, service, monotonicAt }: Credential, options: Cancellable): Promise<void> {
     const before = await this.#read();
     const monotonic = this.#boot === undefined ? undefined : { boot: this.#boot, at: Math.floor(monotonicAt) };
     // The file comes first because another process may have written it; memory stands in for one that was deleted.

@@ -260,8 +260,8 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'an abort comes too late to keep the old file',
     file: 'src/sinks/atomic-write.ts',
-    from: '      signal?.throwIfAborted();\n      await rename(temporary, path);',
-    to: '      await rename(temporary, path);\n      signal?.throwIfAborted();',
+    from: '      signal.throwIfAborted();\n      await rename(temporary, path);',
+    to: '      await rename(temporary, path);\n      signal.throwIfAborted();',
     test: ['sinks/atomic-write', 'an abort before the rename keeps the old file and leaves no temporary'],
   },
   {

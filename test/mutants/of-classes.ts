@@ -1,7 +1,7 @@
 import type { Mutant } from './mutant.ts';
 
 const WRITING = `      await both(first(), fill(file, content, mode));
-      signal?.throwIfAborted();
+      signal.throwIfAborted();
       await rename(temporary, path);`;
 
 /** At least one for each class of bugs. */
@@ -11,7 +11,7 @@ export const OF_CLASSES: readonly Mutant[] = [
     bug: 'the new file is put in its place before it is written',
     file: 'src/sinks/atomic-write.ts',
     from: WRITING,
-    to: `      signal?.throwIfAborted();
+    to: `      signal.throwIfAborted();
       await rename(temporary, path);
       await both(first(), fill(file, content, mode));`,
     test: ['sinks/file-crash', 'a reader sees only whole tokens with the right mode during a thousand publications'],

@@ -34,7 +34,7 @@ test('a file gets exactly its mode, whatever the umask', async (t) => {
   const umask = process.umask(0o077);
   t.after(() => process.umask(umask));
   for (const mode of [0o640, 0o600, 0o444]) {
-    await replaceFile(path, 'text', mode);
+    await replaceFile(path, 'text', mode, t);
     assert.equal((await stat(path)).mode & 0o7777, mode);
   }
 });
@@ -44,7 +44,7 @@ test('a symbolic link at the target is replaced, never written through', async (
   const elsewhere = join(directory, 'elsewhere');
   await writeFile(elsewhere, 'precious');
   await symlink(elsewhere, join(directory, 'token'));
-  await replaceFile(join(directory, 'token'), 'text', 0o600);
+  await replaceFile(join(directory, 'token'), 'text', 0o600, t);
   assert.equal(await readFile(elsewhere, 'utf8'), 'precious');
   assert.equal(await readFile(join(directory, 'token'), 'utf8'), 'text');
 });
@@ -52,8 +52,8 @@ test('a symbolic link at the target is replaced, never written through', async (
 test('a failed replacement rejects with what the system said and leaves no temporary', async (t) => {
   const directory = await temporaryDirectory(t);
   await mkdir(join(directory, 'token'));
-  await assert.rejects(replaceFile(join(directory, 'token'), 'text', 0o600), { code: 'EISDIR' });
-  await assert.rejects(replaceFile(join(directory, 'missing', 'token'), 'text', 0o600), { code: 'ENOENT' });
+  await assert.rejects(replaceFile(join(directory, 'token'), 'text', 0o600, t), { code: 'EISDIR' });
+  await assert.rejects(replaceFile(join(directory, 'missing', 'token'), 'text', 0o600, t), { code: 'ENOENT' });
   assert.deepEqual(await readdir(directory), ['token']);
 });
 
@@ -66,14 +66,14 @@ test('a temporary in a directory that was closed meanwhile goes with the next re
     process.seteuid!(NOBODY);
     undoAfter(t, () => process.seteuid!(0));
   }
-  await replaceFile(path, 'old', 0o600);
+  await replaceFile(path, 'old', 0o600, t);
   const closing = whenSynced(t, () => chmodSync(directory, 0o500));
-  await assert.rejects(replaceFile(path, 'never seen', 0o600), { code: 'EACCES' });
+  await assert.rejects(replaceFile(path, 'never seen', 0o600, t), { code: 'EACCES' });
   closing.restore();
   assert.equal((await readdir(directory)).length, 2);
 
   await chmod(directory, 0o700);
-  await replaceFile(path, 'new', 0o600);
+  await replaceFile(path, 'new', 0o600, t);
   assert.deepEqual(await readdir(directory), ['token']);
   assert.equal(await readFile(path, 'utf8'), 'new');
 });
@@ -81,7 +81,7 @@ test('a temporary in a directory that was closed meanwhile goes with the next re
 test('an abort before the rename keeps the old file and leaves no temporary', async (t) => {
   const directory = await temporaryDirectory(t);
   const path = join(directory, 'token');
-  await replaceFile(path, 'old', 0o600);
+  await replaceFile(path, 'old', 0o600, t);
   const reason = new Error('stopped');
 
   await assert.rejects(replaceFile(path, 'new', 0o600, { signal: AbortSignal.abort(reason) }), reason);
@@ -97,9 +97,9 @@ test('an abort before the rename keeps the old file and leaves no temporary', as
 test('what must be done first is done beside the writing, and before readers see any of it', async (t) => {
   const directory = await temporaryDirectory(t);
   const path = join(directory, 'token');
-  await replaceFile(path, 'old', 0o600);
+  await replaceFile(path, 'old', 0o600, t);
   const { promise, resolve } = Promise.withResolvers<void>();
-  const replacing = replaceFile(path, 'new', 0o600, { first: () => promise });
+  const replacing = replaceFile(path, 'new', 0o600, { signal: t.signal, first: () => promise });
   const written = async (): Promise<boolean> => {
     const temporary = (await readdir(directory)).find((name) => name.endsWith('.tmp'));
     return temporary !== undefined && (await readFile(join(directory, temporary), 'utf8')) === 'new';
@@ -114,16 +114,19 @@ test('what must be done first is done beside the writing, and before readers see
 test('where what must be done first fails, that is the error, the old file stays, and no temporary is left', async (t) => {
   const directory = await temporaryDirectory(t);
   const path = join(directory, 'token');
-  await replaceFile(path, 'old', 0o600);
+  await replaceFile(path, 'old', 0o600, t);
   const reason = new Error('not done');
-  await assert.rejects(replaceFile(path, 'new', 0o600, { first: () => Promise.reject(reason) }), reason);
+  await assert.rejects(
+    replaceFile(path, 'new', 0o600, { signal: t.signal, first: () => Promise.reject(reason) }),
+    reason,
+  );
   assert.deepEqual(await readdir(directory), ['token']);
   assert.equal(await readFile(path, 'utf8'), 'old');
 });
 
 test('a file and its directory are on the disk, in this order, before the end is told', async (t) => {
   const path = join(await temporaryDirectory(t), 'token');
-  await replaceFile(path, 'old', 0o600);
+  await replaceFile(path, 'old', 0o600, t);
   const synced: string[] = [];
   whenSynced(t, (file) => {
     assert.equal(unwritten, 0, 'all of it');
@@ -131,7 +134,7 @@ test('a file and its directory are on the disk, in this order, before the end is
       `${fstatSync(file).isDirectory() ? 'the directory' : 'a file'} while readers get the ${readFileSync(path, 'utf8')} one`,
     );
   });
-  await replaceFile(path, 'new', 0o600);
+  await replaceFile(path, 'new', 0o600, t);
   assert.deepEqual(synced, ['a file while readers get the old one', 'the directory while readers get the new one']);
 });
 
@@ -142,8 +145,8 @@ test('no file and no directory is left open, whatever becomes of a replacement',
   const openFiles = (): number => readdirSync('/proc/self/fd').length;
   const before = openFiles();
   for (let count = 0; count < 20; count += 1) {
-    await replaceFile(path, 'text', 0o600);
-    await assert.rejects(replaceFile(join(directory, 'directory'), 'text', 0o600), { code: 'EISDIR' });
+    await replaceFile(path, 'text', 0o600, t);
+    await assert.rejects(replaceFile(join(directory, 'directory'), 'text', 0o600, t), { code: 'EISDIR' });
     await probeDirectory(path);
     await sweep(path);
   }
@@ -157,7 +160,7 @@ test('each temporary has a name that a sweep knows, whatever chance says', async
   for (random of [0, 1e-9, 0.5, 1 - 2 ** -53]) {
     const names: string[] = [];
     const first = async (): Promise<void> => void names.push(...(await readdir(directory)));
-    await replaceFile(join(directory, 'token'), 'text', 0o600, { first });
+    await replaceFile(join(directory, 'token'), 'text', 0o600, { signal: t.signal, first });
     assert.match(names.find((name) => name.endsWith('.tmp')) ?? '', /^\.token\.[0-9a-f]{16}\.tmp$/);
   }
 });
@@ -179,7 +182,7 @@ test('what cannot be removed keeps no other left-over', async (t) => {
 test('a temporary of somebody who never ended is in nobody’s way', async (t) => {
   const path = join(await temporaryDirectory(t), 'token');
   // Neither has ended while the other one begins.
-  const [first, second] = [replaceFile(path, 'one', 0o600), replaceFile(path, 'two', 0o600)];
+  const [first, second] = [replaceFile(path, 'one', 0o600, t), replaceFile(path, 'two', 0o600, t)];
   await Promise.all([first, second]);
   assert.match(await readFile(path, 'utf8'), /^(?:one|two)$/);
 });
@@ -204,7 +207,7 @@ test('a sweep removes the left-overs of exactly its target', async (t) => {
 
 test('a sweep leaves alone what this process is writing, such as the record that the files of a credential share', async (t) => {
   const path = join(await temporaryDirectory(t), 'token');
-  await replaceFile(path, 'whole', 0o600, { first: () => sweep(path) });
+  await replaceFile(path, 'whole', 0o600, { signal: t.signal, first: () => sweep(path) });
   assert.equal(await readFile(path, 'utf8'), 'whole');
 });
 

@@ -141,7 +141,7 @@ test('a crash between two files of a credential leaves the later token to adopt,
 
 test('a crash between the record and the file leaves the token of the file to adopt', async (t) => {
   const { sink, path } = await publishedSink(t);
-  await stateFileIn(dirname(path)).record(credentialOf(3));
+  await stateFileIn(dirname(path)).record(credentialOf(3), t);
   assert.equal((await sink.recover({ signal: t.signal }))?.fingerprint, current.fingerprint);
 });
 

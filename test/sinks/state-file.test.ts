@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import test from 'node:test';
+import test, { type TestContext } from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
 import { StateFile } from '../../src/sinks/state-file.ts';
 import { credentialOf, identity, jwtWith, stateFileIn, tokenOf } from '../fixtures/sink-credentials.ts';
@@ -11,8 +11,8 @@ import { temporaryDirectory } from '../support/sidecar-wait.ts';
 test('a later process recognises the new token and the one before it, with all their times', async (t) => {
   const directory = await temporaryDirectory(t);
   const state = stateFileIn(directory);
-  await state.record(credentialOf(1));
-  await state.record(credentialOf(2));
+  await state.record(credentialOf(1), t);
+  await state.record(credentialOf(2), t);
 
   for (const number of [1, 2]) {
     const found = await stateFileIn(directory).match(tokenOf(number));
@@ -23,14 +23,14 @@ test('a later process recognises the new token and the one before it, with all t
 
 test('whom an adopted token is for is known to a later process, too, where the token says so', async (t) => {
   const directory = await temporaryDirectory(t);
-  await stateFileIn(directory).record(credentialOf(1, jwtWith({ sub: 'me' })));
+  await stateFileIn(directory).record(credentialOf(1, jwtWith({ sub: 'me' })), t);
   assert.equal((await stateFileIn(directory).match(jwtWith({ sub: 'me' })))?.subject, 'me');
 });
 
 test('a reading of the monotonic clock is of no use once the machine has been started anew, or if nobody knows', async (t) => {
   const directory = await temporaryDirectory(t);
   for (const boot of ['this one', undefined]) {
-    await new StateFile({ directory, name: 'backstage', identity, boot }).record(credentialOf(1));
+    await new StateFile({ directory, name: 'backstage', identity, boot }).record(credentialOf(1), t);
     for (const later of ['the next one', undefined]) {
       const found = await new StateFile({ directory, name: 'backstage', identity, boot: later }).match(tokenOf(1));
       assert.equal(found?.fingerprint, credentialOf(1).fingerprint);
@@ -41,7 +41,7 @@ test('a reading of the monotonic clock is of no use once the machine has been st
 
 test('the file is private, names the identity, and holds no token', async (t) => {
   const directory = await temporaryDirectory(t);
-  await stateFileIn(directory).record(credentialOf(1));
+  await stateFileIn(directory).record(credentialOf(1), t);
   const path = join(directory, '.backstage.state.json');
   const { local, service, fingerprint } = credentialOf(1);
   assert.deepEqual(JSON.parse(await readFile(path, 'utf8')), {
@@ -54,7 +54,7 @@ test('the file is private, names the identity, and holds no token', async (t) =>
 test('what is already on record is not written again, and records at the same time are all kept', async (t) => {
   const directory = await temporaryDirectory(t);
   const state = stateFileIn(directory);
-  await Promise.all([1, 2, 3, 3].map((number) => state.record(credentialOf(number))));
+  await Promise.all([1, 2, 3, 3].map((number) => state.record(credentialOf(number), t)));
   const { tokens } = JSON.parse(await readFile(state.path, 'utf8')) as { tokens: { sha256: string }[] };
   assert.deepEqual(
     tokens.map(({ sha256 }) => sha256),
@@ -62,40 +62,40 @@ test('what is already on record is not written again, and records at the same ti
   );
 
   const { ino } = await stat(state.path);
-  await state.record(credentialOf(3));
+  await state.record(credentialOf(3), t);
   assert.equal((await stat(state.path)).ino, ino);
 });
 
 test('a record that somebody deletes is made again, with the tokens before', async (t) => {
   const directory = await temporaryDirectory(t);
   const state = stateFileIn(directory);
-  await state.record(credentialOf(1));
-  await state.record(credentialOf(2));
+  await state.record(credentialOf(1), t);
+  await state.record(credentialOf(2), t);
   await rm(state.path);
-  await state.record(credentialOf(2));
+  await state.record(credentialOf(2), t);
   assert.notEqual(await stateFileIn(directory).match(tokenOf(1)), undefined);
   assert.notEqual(await stateFileIn(directory).match(tokenOf(2)), undefined);
 });
 
 test('a token that several starts in a row did not get to replace stays on record', async (t) => {
   const directory = await temporaryDirectory(t);
-  await stateFileIn(directory).record(credentialOf(1));
+  await stateFileIn(directory).record(credentialOf(1), t);
   // Each of these processes died between the record and the file.
-  for (const number of [2, 3, 4]) await stateFileIn(directory).record(credentialOf(number));
+  for (const number of [2, 3, 4]) await stateFileIn(directory).record(credentialOf(number), t);
   assert.notEqual(await stateFileIn(directory).match(tokenOf(1)), undefined);
 });
 
 test('the record does not grow for ever', async (t) => {
   const directory = await temporaryDirectory(t);
   const state = stateFileIn(directory);
-  for (let number = 0; number < 20; number += 1) await state.record(credentialOf(number));
+  for (let number = 0; number < 20; number += 1) await state.record(credentialOf(number), t);
   const { tokens } = JSON.parse(await readFile(state.path, 'utf8')) as { tokens: unknown[] };
   assert.equal(tokens.length, 8);
 });
 
 test('tokens of another workspace, resource or principal are not recognised, and their record is replaced', async (t) => {
   const directory = await temporaryDirectory(t);
-  await stateFileIn(directory).record(credentialOf(1));
+  await stateFileIn(directory).record(credentialOf(1), t);
   for (const part of ['workspace', 'resource', 'principal']) {
     const other = new StateFile({
       directory,
@@ -104,7 +104,7 @@ test('tokens of another workspace, resource or principal are not recognised, and
       boot: undefined,
     });
     assert.equal(await other.match(tokenOf(1)), undefined, part);
-    await other.record(credentialOf(2));
+    await other.record(credentialOf(2), t);
     assert.notEqual(await other.match(tokenOf(2)), undefined, part);
     assert.equal(await stateFileIn(directory).match(tokenOf(2)), undefined, part);
   }
@@ -144,7 +144,7 @@ test('a broken record is as good as none, and the next one replaces it', async (
   for (const text of texts) {
     await writeFile(path, text);
     assert.equal(await stateFileIn(directory).match(tokenOf(1)), undefined, text.slice(0, 200));
-    await stateFileIn(directory).record(credentialOf(1));
+    await stateFileIn(directory).record(credentialOf(1), t);
     assert.notEqual(await stateFileIn(directory).match(tokenOf(1)), undefined, text.slice(0, 200));
   }
 });
@@ -158,7 +158,7 @@ test('what somebody adds to an entry is not written again, wherever and however 
   for (const at of ['{"sha256"', '{"issuedAt"', '{"boot"']) {
     const entry = plain.replace(at, at.replace('{', `{${deep},`));
     await writeFile(path, `{"identity":${JSON.stringify(identity)},"tokens":[${entry}]}`);
-    await stateFileIn(directory).record(credentialOf(2));
+    await stateFileIn(directory).record(credentialOf(2), t);
     assert.notEqual(await stateFileIn(directory).match(tokenOf(1)), undefined);
     assert.doesNotMatch(await readFile(path, 'utf8'), /deep/);
   }
@@ -167,7 +167,7 @@ test('what somebody adds to an entry is not written again, wherever and however 
 test('what no service gives as a token is not recognised, whatever the record says', async (t) => {
   const directory = await temporaryDirectory(t);
   for (const forged of ['two\nlines', 'a blank', 'nul\0', '\u202eturned']) {
-    await stateFileIn(directory).record(credentialOf(1, forged));
+    await stateFileIn(directory).record(credentialOf(1, forged), t);
     assert.equal(await stateFileIn(directory).match(forged), undefined, JSON.stringify(forged));
   }
 });
@@ -175,14 +175,14 @@ test('what no service gives as a token is not recognised, whatever the record sa
 test('whoever writes the record cannot make a token live longer than the service has signed', async (t) => {
   const state = stateFileIn(await temporaryDirectory(t));
   const forged = jwtWith({ exp: credentialOf(1).service.expiresAt / 1_000 - 1 });
-  await state.record(credentialOf(1, forged));
+  await state.record(credentialOf(1, forged), t);
   assert.equal(await state.match(forged), undefined);
 });
 
 test('a symbolic link in its place is neither read nor written through', async (t) => {
   const directory = await temporaryDirectory(t);
   const elsewhere = join(await temporaryDirectory(t), 'elsewhere');
-  await stateFileIn(directory).record(credentialOf(1));
+  await stateFileIn(directory).record(credentialOf(1), t);
   const { path } = stateFileIn(directory);
   const text = await readFile(path, 'utf8');
   await writeFile(elsewhere, text);
@@ -190,7 +190,7 @@ test('a symbolic link in its place is neither read nor written through', async (
   await symlink(elsewhere, path);
 
   assert.equal(await stateFileIn(directory).match(tokenOf(1)), undefined);
-  await stateFileIn(directory).record(credentialOf(2));
+  await stateFileIn(directory).record(credentialOf(2), t);
   assert.equal(await readFile(elsewhere, 'utf8'), text);
 });
 
@@ -198,30 +198,30 @@ test('a record that cannot be written is an error that names it, and does not st
   const directory = await temporaryDirectory(t);
   const state = stateFileIn(directory);
   await mkdir(state.path);
-  const [first, second] = await Promise.allSettled([state.record(credentialOf(1)), state.record(credentialOf(2))]);
-  for (const { status, reason } of [first, second] as PromiseRejectedResult[]) {
+  const records = await Promise.allSettled([1, 2].map((number) => state.record(credentialOf(number), t)));
+  for (const { status, reason } of records as PromiseRejectedResult[]) {
     assert.equal(status, 'rejected');
     assert.ok(reason instanceof SinkError);
     assert.equal(reason.failure, 'refused');
     assert.match(reason.message, /^cannot write \S+\/\.backstage\.state\.json: .* \(EISDIR\)$/);
   }
   await rm(state.path, { recursive: true });
-  await state.record(credentialOf(3));
+  await state.record(credentialOf(3), t);
   assert.deepEqual(await readdir(directory), ['.backstage.state.json']);
 });
 
 for (const [what, damage] of Object.entries({
   'somebody has deleted': async (path: string) => await rm(path),
   'is torn': async (path: string) => await writeFile(path, (await readFile(path, 'utf8')).slice(0, -9)),
-  'knows older tokens only': async (path: string) => {
+  'knows older tokens only': async (path: string, t: TestContext) => {
     await rm(path);
-    await stateFileIn(dirname(path)).record(old);
+    await stateFileIn(dirname(path)).record(old, t);
   },
 })) {
   test(`a record that ${what} is written again with the file that it is about, which holds its token meanwhile`, async (t) => {
     const { path, sink } = await publishedSink(t);
     const state = stateFileIn(dirname(path));
-    await damage(state.path);
+    await damage(state.path, t);
     assert.deepEqual(await sink.inspect([current], { signal: t.signal }), { state: 'marred', credential: current });
     await sink.write(current, { signal: t.signal });
     assert.deepEqual(await sink.inspect([current], { signal: t.signal }), { state: 'holds', credential: current });
