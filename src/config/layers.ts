@@ -36,7 +36,7 @@ export function credentialFromEnvironment(env: Environment): Input {
   return { value: { credentials: [{ ...credential, connection, sinks }] }, sources };
 }
 
-/** What counts with and without a file. */
+/** Adds the variables or flags that count with and without a file. */
 export function withSettings({ value, sources }: Input, layer: Environment | Flags, kind: 'variable' | 'flag'): Input {
   if (!isRecord(value)) return { value, sources };
   const changed: Record<string, unknown> = { ...value };

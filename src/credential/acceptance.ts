@@ -63,7 +63,7 @@ export function skewOf({ local, service }: Credential): number {
 }
 
 /**
- * The same now: larger, if this machine's clock was set back since the mint. A clock that went forward changes nothing,
+ * The skew as it is now: larger, if this machine's clock was set back since the mint. A clock that went forward changes nothing,
  * because a machine that was suspended looks the same.
  */
 export function presentSkewMs(minted: Credential, clock: Clock): number {
@@ -98,6 +98,7 @@ export function relocalise(
   return localise({ token, service, fingerprint, subject }, skewMs, clock);
 }
 
+/** Whether it is alive, and was issued before now, as far as this machine's clock can tell. */
 export function isPlausible(credential: Credential, clock: Clock): boolean {
   return !isFromFuture(credential, clock) && remainingMs(credential, clock) > 0;
 }

@@ -31,8 +31,8 @@ export class RepairLimit {
   }
 
   /**
-   * How long the next one has to wait, or 0. Told of each look, with the problem where readers do not get the token: that does
-   * not wait for repairs of what they do not miss.
+   * How long the next repair has to wait, or 0. To be asked at each look, because it remembers since when a problem is there.
+   * `problem`: why readers do not get the token, where they do not. Then only repairs of what they lacked count.
    */
   waitMs(problem: SinkError | undefined): number {
     if (problem === undefined) return this.#limitMs(this.#repairs);

@@ -51,6 +51,7 @@ export function isUsable(credential: Credential, clock: Clock): boolean {
   return leftMs > 0 && leftMs >= Math.min(READY_MARGIN_MS, lifetimeMs(credential) / 10);
 }
 
+/** When the next mint is due; each call draws its own jitter. */
 export function refreshAt(credential: Credential, { at, jitter, floorMs }: RefreshPolicy, random: Random): number {
   return credential.local.issuedAt + notBelow(floorMs, (at - random() * jitter) * lifetimeMs(credential));
 }
@@ -111,6 +112,7 @@ export function turnWithinMs(leftMs: number | undefined): number {
   return isAlive(leftMs) ? leftMs / 4 : 0;
 }
 
+/** A third of the life that is left, so that there is time for more attempts; all of `timeoutMs` without one. */
 export function attemptTimeoutMs(timeoutMs: number, leftMs: number | undefined): number {
   return isAlive(leftMs) ? Math.min(timeoutMs, Math.max(MIN_ATTEMPT_MS, leftMs / 3)) : timeoutMs;
 }

@@ -11,7 +11,7 @@ export interface ApiAnswer {
 /** A Secret holds at most 1 MiB, which is 1.4 as base64, and etcd takes no object above 1.5 MiB. */
 const MAX_ANSWER_BYTES = 2 * 1024 * 1024;
 const TOO_LONG = `it sends more than the ${MAX_ANSWER_BYTES / 1024 ** 2} MiB of the largest Secret`;
-/** Of objects and lists, each of which may take a hundred times its two characters. A large Secret has some thousand. */
+/** Of objects and lists: once it is parsed, `{}` may take a hundred times its two characters. A large Secret has some thousand. */
 const MAX_NODES = 50_000;
 /** A longer `Retry-After` is cut to this: a proxy under maintenance may ask for an hour, in which a token expires. */
 const MAX_RETRY_AFTER_MS = 60_000;
@@ -22,7 +22,7 @@ export async function toAnswer(response: IncomingMessage): Promise<ApiAnswer> {
   return { status: response.statusCode ?? 0, body, retryAfterMs: retryAfterMs(response) };
 }
 
-/** Of a watch, whole. @throws Error for one that is too long */
+/** Of an answer that goes on, as that of a watch does: each line as soon as it is whole. @throws Error for one that is too long */
 export async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
   let rest = '';
   for await (const chunk of response.setEncoding('utf8')) {
@@ -49,7 +49,7 @@ export function parse(text: string): unknown {
   return text.split(/[[{]/, MAX_NODES + 1).length > MAX_NODES ? undefined : parseJson(text);
 }
 
-/** Seconds, or a date, which counts by the clock of who sends it only. */
+/** Seconds, or a date, which is compared with the sender's own clock only: ours may differ. */
 function retryAfterMs({ headers }: IncomingMessage): number {
   const { date = '', 'retry-after': asked = '' } = headers;
   const seconds = Number(asked);

@@ -38,6 +38,7 @@ export interface WatchEvent {
   readonly object: unknown;
 }
 
+/** Of a request, login and whole answer included; of a watch, until it has begun. */
 const TIMEOUT_MS = 10_000;
 /** The server sends a bookmark every minute: after this long without a word the connection is dead. */
 const SILENCE_MS = 90_000;

@@ -53,6 +53,7 @@ export async function toSinkError(error: unknown, doing: 'read' | 'write', path:
   });
 }
 
+/** The permission bits, as a configuration has them. */
 export function octal(mode: number): string {
   return (mode & 0o7777).toString(8).padStart(4, '0');
 }

@@ -85,7 +85,7 @@ const REQUESTS = {
   'argocd.argoproj.io/sync-options': 'Prune=false',
 } as const;
 
-/** Of all writers of a credential. */
+/** The same for all writers of a credential. */
 export function fieldManagerOf({ credentialName }: SecretSpec): string {
   return `lakebase-credential-sidecar.${credentialName}`;
 }

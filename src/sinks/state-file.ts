@@ -72,7 +72,7 @@ export class StateFile {
     });
   }
 
-  /** Otherwise the next process does not know the token in the files, and can only mint. */
+  /** Whether it is on record. If not, the next process does not know the token in the files, and can only mint. */
   async has({ fingerprint }: Credential): Promise<boolean> {
     return parseEntries(await this.#read(), this.#identity).some(({ sha256 }) => sha256 === fingerprint);
   }
