@@ -110,7 +110,7 @@ export interface Sink {
   inspect(known: readonly Credential[], options: Cancellable): Promise<Inspection>;
   /** Cheaper than `inspect`: true only if the last one found all well and nothing can have changed since. */
   isUntouched?(options: Cancellable): Promise<boolean>;
-  /** Tells when somebody may have changed it, until the signal. */
+  /** Tells when somebody may have changed it, until the signal: then it returns, or rejects with the reason. */
   watch(listener: SinkListener, options: Cancellable): Promise<void>;
 }
 

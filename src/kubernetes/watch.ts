@@ -37,7 +37,8 @@ export async function watchForEver(
 ): Promise<never> {
   let failures = 0;
   const onEvent = (event: WatchEvent): void => {
-    if (event.type === 'ERROR') throw explain({ status: codeOf(event.object), body: event.object, retryAfterMs: 0 });
+    if (event.type === 'ERROR')
+      throw explain({ status: statusCodeOf(event.object), body: event.object, retryAfterMs: 0 });
     take(event);
   };
   for (;;) {
@@ -78,7 +79,7 @@ export async function watchForEver(
 }
 
 /** Of the status that an event says the watch failed with. */
-function codeOf(status: unknown): number {
+function statusCodeOf(status: unknown): number {
   const { code } = recordOf(status);
   return typeof code === 'number' ? code : 410;
 }

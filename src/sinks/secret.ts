@@ -1,7 +1,7 @@
 import type { ApiAnswer } from '../kubernetes/answer.ts';
 import type { ApiServer, Limits, WatchEvent } from '../kubernetes/api-server.ts';
 import { watchForEver } from '../kubernetes/watch.ts';
-import { deniedVerbs } from '../kubernetes/access.ts';
+import { deniedVerbs } from '../kubernetes/access-review.ts';
 import {
   type Conflict,
   conflictsIn,

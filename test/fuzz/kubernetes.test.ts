@@ -4,7 +4,7 @@ import type { TestContext } from 'node:test';
 import * as fc from 'fast-check';
 import { SinkError } from '../../src/credential/errors.ts';
 import type { ApiServer } from '../../src/kubernetes/api-server.ts';
-import { deniedVerbs } from '../../src/kubernetes/access.ts';
+import { deniedVerbs } from '../../src/kubernetes/access-review.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
 import { renderSecret, type SecretSpec } from '../../src/sinks/secret-object.ts';

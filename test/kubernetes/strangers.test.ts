@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { deniedVerbs } from '../../src/kubernetes/access.ts';
+import { deniedVerbs } from '../../src/kubernetes/access-review.ts';
 import { conflictsIn, toSinkError } from '../../src/kubernetes/api-errors.ts';
 import { asSecret, renderSecret } from '../../src/sinks/secret-object.ts';
 import { connection, credentialOf, identity } from '../fixtures/sink-credentials.ts';
