@@ -73,6 +73,11 @@ const REFUSED: readonly (readonly [object, object, RegExp])[] = [
   [{ ...good, 'pg-host': 'a b' }, {}, /pg-host is a b: write a host name without port/],
   [{ ...good, 'pg-host': '*', files: 'uri' }, {}, /pg-host is \*: write a host name without port/],
   [
+    { ...good, 'pg-host': '*', files: 'pgpass,json' },
+    {},
+    /pg-host is \*: write a host name without port; only a pgpass/,
+  ],
+  [
     { ...good, 'pg-host': 'ep-1-pooler.example.com' },
     {},
     /pg-host is ep-1-pooler\S+: a pooler takes no OAuth login; write/,

@@ -61,6 +61,11 @@ const REFUSALS: readonly Refusal[] = [
   bad('containers', 'orders,worker', /^containers names worker, and the pod has orders: correct the annotation/),
   bad('pg-host', '', /^pg-host is not set: write the host of the endpoint, or \*/),
   bad('pg-host', 'a b', /^pg-host is a b: write a host name without port/),
+  ...['pgpass,json', 'env', 'uri'].map((files) => ({
+    title: `pg-host: * for the files ${files}`,
+    annotations: { ...good, files, 'pg-host': '*' },
+    says: /^pg-host is \*: write a host name without port into the annotation .*; only a pgpass line may be good/,
+  })),
   bad('pg-host', 'ep-1-pooler.example.com', /^pg-host is ep-1-pooler.*: a pooler takes no OAuth login; write the host/),
   bad('pg-host', 'ep.eu-POOLER.example.com', /^pg-host is ep.eu-POOLER.*: a pooler takes no OAuth login/),
   bad(

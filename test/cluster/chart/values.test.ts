@@ -53,6 +53,16 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
     withCredential({ connection: { host: 'db.example.com' }, data: { password: 'token', uri: 'uri' } }),
     /credentials: orders: set connection\.database, which the format uri needs/,
   ],
+  ...['json', 'env', 'uri'].map(
+    (format) =>
+      [
+        `any host, in a Secret with the format ${format}`,
+        withCredential({ connection: { ...CONNECTION, host: '*' }, data: { pgpass: 'pgpass', other: format } }),
+        new RegExp(
+          `credentials: orders: connection\\.host is \\*: write a host name, which the format ${format} needs`,
+        ),
+      ] as const,
+  ),
   [
     'a jitter that reaches the time of the refresh',
     withTimes({ refresh: { at: 0.05 } }),

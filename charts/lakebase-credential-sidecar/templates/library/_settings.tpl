@@ -59,7 +59,7 @@ For charts that have this one as a dependency, and place the sidecar themselves.
 {{- fail (printf "%s: an instance has no ttl: set ttl to nothing" $name) -}}
 {{- else if and (not $host) (or $isUrl (has "pgpass" $formats)) -}}
 {{- fail (printf "%s: set pg-host to the host of the endpoint; only the files token and json need none" $name) -}}
-{{- else if and (eq $host "*") $isUrl -}}
+{{- else if and (eq $host "*") (or $isUrl (has "json" $formats)) -}}
 {{- fail (printf "%s: pg-host is *: write %s; only a pgpass line may be good for any server" $name (index $shapes "pg-host" "write")) -}}
 {{- else if and (not (index . "pg-database")) $isUrl -}}
 {{- fail (printf "%s: set pg-database to %s" $name (index $shapes "pg-database" "write")) -}}

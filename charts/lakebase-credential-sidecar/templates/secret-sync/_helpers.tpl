@@ -30,6 +30,11 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- range list "json" "env" "uri" -}}
+{{- if and (eq ($connection.host | default "") "*") (has . $formats) -}}
+{{- fail (printf "%s: connection.host is *: write a host name, which the format %s needs; only a pgpass line may be good for any server" $name .) -}}
+{{- end -}}
+{{- end -}}
 {{- $secret := printf "%s/%s" .secret.namespace .secret.name -}}
 {{- if hasKey $seen $secret -}}
 {{- fail (printf "secretSync.config.credentials: the Secret %s is listed twice, and can hold one credential only" $secret) -}}
