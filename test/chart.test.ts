@@ -79,10 +79,14 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
       [config({ http: { host } }), /\/secretSync\/config\/http\/host: .*allowed values.*"::","0\.0\.0\.0"/] as const,
   ),
   [config({ minter: { cli: { concurrency: 0 } } }), /\/secretSync\/config\/minter\/cli\/concurrency: .*>= 1/],
-  [sync({ endpoint: 'projects/a/branches/b/endpoints/c' }), /\/secretSync\/config\/credentials\/0: .*oneOf/],
+  [
+    sync({ endpoint: 'projects/a/branches/b/endpoints/c' }),
+    /\/credentials\/0\/instance: .*left out beside an endpoint/,
+  ],
+  [sync({ instance: undefined }), /\/credentials\/0: .*'endpoint'[^]*\/credentials\/0: .*'instance'/],
   [sync({ instance: undefined, endpoint: 'projects/a/branches/b/endpoints/c', ttl: '61m' }), /\/0\/ttl: .*pattern/],
   [sync({ name: 'Reports' }), /\/credentials\/0\/name: .*pattern/],
-  [sync({ ttl: '1h' }), /\/secretSync\/config\/credentials\/0.*ttl/],
+  [sync({ ttl: '1h' }), /\/credentials\/0\/ttl: .*left out beside an instance/],
   [
     sync({ sinks: [{ file: { path: '/run/a', format: 'token' } }] }),
     /\/credentials\/0\/sinks\/0: .*additional.*"file"/,

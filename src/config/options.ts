@@ -144,7 +144,15 @@ const credential = object({
     'Where the credential is written.',
   ),
 }).register(z.globalRegistry, {
-  oneOf: [{ required: ['endpoint'] }, { required: ['instance'], properties: { ttl: false } }],
+  anyOf: [{ required: ['endpoint'] }, { required: ['instance'] }],
+  // Of `oneOf` Helm says only how many schemas have matched; a constant it quotes. No instance and no ttl can be like these.
+  allOf: [
+    {
+      if: { not: { required: ['endpoint', 'instance'] } },
+      else: { properties: { instance: { const: 'left out beside an endpoint' } } },
+    },
+    { if: { required: ['endpoint'] }, else: { properties: { ttl: { const: 'left out beside an instance' } } } },
+  ],
 });
 
 const cli = object({
