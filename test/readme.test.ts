@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { parseAllDocuments } from 'yaml';
 import { loadConfig } from '../src/config/load.ts';
 import { labelOf } from '../src/credential/label.ts';
 
@@ -67,6 +68,15 @@ test('every file and folder of the project that the documents name exists', () =
     named.filter(({ target }) => !existsSync(join(root, target))),
     [],
   );
+});
+
+test('every example in YAML or JSON can be read', () => {
+  const examples = documents.flatMap((path) =>
+    [...read(path).matchAll(/^```(?:ya?ml|json)\n(.*?)^```/gms)].map(([, text = '']) => ({ path, text })),
+  );
+  assert.ok(examples.length > 15, `${examples.length} examples`);
+  for (const { path, text } of examples)
+    for (const { errors } of parseAllDocuments(text)) assert.deepEqual(errors, [], `${path}: ${text}`);
 });
 
 test('the tree in the README names files and folders that exist', () => {
