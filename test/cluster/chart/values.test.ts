@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { parseAllDocuments } from 'yaml';
 import { whyNoHelm } from '../programs.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
 import { injection, secretSync, withSync } from './ci-values.ts';
@@ -116,6 +117,18 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
   ],
 ];
 
+/** With the port of each. */
+const PROXIES: readonly (readonly [string, number])[] = [
+  ['http://proxy.example.com:3128', 3128],
+  ['http://user:1234@proxy.example.com:3128/', 3128],
+  ['http://[fd00::1]:8080', 8080],
+  ['http://[fd00::1]', 80],
+  ['proxy.example.com:8888', 8888],
+  ['proxy.example.com', 80],
+  ['https://proxy.example.com/', 443],
+  ['socks5://proxy.example.com', 1080],
+];
+
 const skip = await whyNoHelm();
 
 describe('values of the chart', { skip }, () => {
@@ -149,6 +162,21 @@ describe('values of the chart', { skip }, () => {
       await client.template(helm, withTimes({ refresh: { at: 0.05, jitter: 0.04 } }, '5m'));
     });
 
+    test(`${helm} lets those who keep Secrets reach DNS, OpenShift's too, and the proxy of the workspace`, async () => {
+      const reached = async (proxies: object, egressPorts = [443, 6443]): Promise<string[]> => {
+        const values = { ...withSync({ networkPolicy: { egressPorts } }), env: proxies };
+        return egressOf(await client.template(helm, values));
+      };
+      const dns = ['UDP 53', 'TCP 53', 'UDP 5353', 'TCP 5353'];
+      const usual = [...dns, 'TCP 443', 'TCP 6443'];
+      assert.deepEqual(await reached({}), usual);
+      for (const [proxy, port] of PROXIES) {
+        assert.deepEqual(await reached({ HTTPS_PROXY: proxy }, [6443]), [...dns, 'TCP 6443', `TCP ${port}`], proxy);
+        assert.deepEqual(await reached({ https_proxy: proxy }, [port]), [...dns, `TCP ${port}`], proxy);
+      }
+      assert.deepEqual(await reached({ HTTPS_PROXY: '', HTTP_PROXY: 'http://proxy:3128' }), usual);
+    });
+
     for (const [title, values, message] of REFUSED) {
       test(`${helm} refuses ${title}, and names the key`, async () => {
         await assert.rejects(client.template(helm, values), message);
@@ -178,4 +206,16 @@ function withCredential(...credentials: readonly { readonly connection?: object;
 
 function withDefaults(changes: object): object {
   return { ...injection, injection: changes };
+}
+
+/** To which ports the network policy lets the pods go. */
+function egressOf(manifests: string): string[] {
+  const objects = parseAllDocuments(manifests).map((document) => document.toJS() as NetworkPolicy | null);
+  const policy = objects.find((object) => object?.kind === 'NetworkPolicy');
+  return policy!.spec.egress.flatMap(({ ports }) => ports.map(({ protocol, port }) => `${protocol} ${port}`));
+}
+
+interface NetworkPolicy {
+  readonly kind: string;
+  readonly spec: { readonly egress: readonly { readonly ports: readonly { protocol: string; port: number }[] }[] };
 }
