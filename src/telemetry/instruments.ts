@@ -23,23 +23,23 @@ export function createInstruments(registry: Registry) {
     expiry: new Gauge(
       describe(
         'expiry_timestamp_seconds',
-        'When the earliest-expiring credential in any sink expires, by the service; alert on this minus time().',
+        "When the earliest-expiring credential in any sink expires, by the service's clock; alert on this minus time().",
         CREDENTIAL,
       ),
     ),
     issued: new Gauge(
-      describe('issued_timestamp_seconds', 'When that credential was issued, by the service.', CREDENTIAL),
+      describe('issued_timestamp_seconds', "When that credential was issued, by the service's clock.", CREDENTIAL),
     ),
     replaceBy: new Gauge(
       describe(
         'replace_by_timestamp_seconds',
-        'By when that credential is to be replaced at the latest, as `refresh` says, by the service.',
+        "When that credential is to be replaced at the latest, as `refresh` says, by the service's clock.",
         CREDENTIAL,
       ),
     ),
     age: new Gauge(describe('age_seconds', 'Age of that credential, computed at the scrape.', CREDENTIAL)),
     sinkExpiry: new Gauge(
-      describe('sink_expiry_timestamp_seconds', 'When what this sink holds expires, by the service.', SINK),
+      describe('sink_expiry_timestamp_seconds', "When what this sink holds expires, by the service's clock.", SINK),
     ),
     lastSuccess: new Gauge(describe('last_success_timestamp_seconds', 'When the last mint succeeded.', CREDENTIAL)),
     lastAttempt: new Gauge(describe('last_attempt_timestamp_seconds', 'When the last mint was started.', CREDENTIAL)),
