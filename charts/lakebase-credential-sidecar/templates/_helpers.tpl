@@ -43,7 +43,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- $has := semverCompare ">=1.36.0-0" .Capabilities.KubeVersion.Version -}}
 {{- if eq (toString (.Values.injection).enabled) "true" -}}
 {{- if not $has -}}
-{{- fail (printf "injection.enabled: injection needs Kubernetes 1.36 or newer, this is %s: set it to false, and add the kustomize component manifests/components/sidecar to your applications instead (docs/kubernetes.md)" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "injection.enabled: injection needs Kubernetes 1.36 or newer, this is %s (helm template has to be told, by --kube-version): set it to false, and add the kustomize component manifests/components/sidecar to your applications instead (docs/kubernetes.md)" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
 true
 {{- else if and $has (eq (toString (.Values.injection).enabled) "auto") -}}

@@ -53,7 +53,7 @@ describe('releases of the chart', { skip }, () => {
       const wanted = { ...injection, injection: { enabled: true } };
       await assert.rejects(
         render(helm, wanted, old),
-        /injection\.enabled: injection needs Kubernetes 1\.36 or newer, this is v1\.30\.0: .*manifests\/components\/sidecar/,
+        /injection\.enabled: injection needs Kubernetes 1\.36 or newer, this is v1\.30\.0 \(.*--kube-version\): .*manifests\/comp/,
       );
       assert.deepEqual(await render(helm, injection, old), []);
       await assert.rejects(render(helm, {}, ['--kube-version', '1.28.0']), /kubeVersion: >=1\.29/);
