@@ -2,8 +2,10 @@ import { lstatSync, mkdirSync, mkdtempSync, readdir, rmdirSync, rmSync } from 'n
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** A path that no file stands at. */
-const NOWHERE = '/nonexistent';
+/** No directory, so that nothing can be made in it: a path that is only free root could make, and the CLI would. */
+const NO_HOME = '/dev/null';
+/** A path that no file stands at. Not below the home: where the CLI may not even look for its file, it fails. */
+const NO_CONFIG = '/nonexistent/no-config';
 const PREFIX = 'lakebase-credential-';
 /** With the number of the process that has made it. */
 const NAME = new RegExp(`^${PREFIX}(\\d+)-\\w{6}$`);
@@ -33,7 +35,7 @@ export class PrivateHomes {
       return { HOME: home, DATABRICKS_CACHE_DIR: cache, DATABRICKS_CONFIG_FILE: join(home, 'no-config') };
     } catch {
       this.#removeIfEmpty();
-      return { HOME: NOWHERE, DATABRICKS_CONFIG_FILE: join(NOWHERE, 'no-config') };
+      return { HOME: NO_HOME, DATABRICKS_CONFIG_FILE: NO_CONFIG };
     }
   }
 

@@ -107,7 +107,7 @@ for (const { identity, prepare, expected } of IDENTITIES) {
 
 test('where no private home can be made the CLI works without one', { timeout: 30_000 }, async (t) => {
   const workspace = await workspaceFor(t);
-  const sidecar = await startSidecar(t, { workspace, env: { TMPDIR: '/nonexistent' } });
+  const sidecar = await startSidecar(t, { workspace, env: { TMPDIR: '/dev/null' } });
   await sidecar.ready();
   assert.equal(workspace.minted.length, 1);
 });
