@@ -2,6 +2,7 @@ import { App } from '../app.ts';
 import { parseDuration } from '../config/duration.ts';
 import type { Config } from '../config/load.ts';
 import { SinksError, StartupError, UsageError, withRemedy } from '../credential/errors.ts';
+import { MINT_REMEDIES } from '../credential/failures.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import type { CredentialStatus } from '../credential/status.ts';
 import { runAll } from '../credential/tasks.ts';
@@ -12,6 +13,9 @@ import { createObserver } from '../telemetry/observer.ts';
 import { startLog } from './start-log.ts';
 
 const TIMEOUT = '60s';
+
+/** The CLI's own time is not over, so nobody knows whether it hangs. */
+const NO_ANSWER_REMEDY = `${MINT_REMEDIES.timeout}; or give it longer with --timeout`;
 
 /** Ends it well: every sink holds its credential. */
 class Done extends Error {}
@@ -60,7 +64,9 @@ export function whyUnfinished(
   if (failures.length > 0) return new SinksError(failures);
   const reasons = [
     ...missing.map(({ name, lastFailure }) =>
-      lastFailure === undefined ? `${name}: no answer` : withRemedy(`${name}: ${lastFailure.code}`, lastFailure.remedy),
+      lastFailure === undefined
+        ? withRemedy(`${name}: no answer`, NO_ANSWER_REMEDY)
+        : withRemedy(`${name}: ${lastFailure.code}`, lastFailure.remedy),
     ),
     ...sinks.flatMap(({ name, wanted, holding }) => {
       if (holding.state === 'lacks') return [withRemedy(holding.problem.message, holding.problem.remedy)];

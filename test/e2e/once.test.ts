@@ -53,7 +53,7 @@ testWithEachCli('once ends with 69 after its time-out and says why, and what to 
 });
 
 test(
-  'once ends with 69 after its time-out while the CLI hangs, and leaves no process',
+  'once ends with 69 after its time-out while the CLI hangs, says what to do, and leaves no process',
   { timeout: 30_000 },
   async (t) => {
     const workspace = await workspaceFor(t);
@@ -62,7 +62,10 @@ test(
     const pids = await cli.pids();
     const { code, stderr } = await running;
     assert.equal(code, 69);
-    assert.match(stderr, /backstage: no answer/);
+    assert.match(
+      stderr,
+      /backstage: no answer\n {2}→ check that the workspace answers .*; or give it longer with --timeout\n/,
+    );
     await allGone(pids);
   },
 );
