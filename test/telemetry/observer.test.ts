@@ -232,6 +232,15 @@ describe('the observer', () => {
     );
   });
 
+  test('tells at info that a sink is written after failures, once and of that sink only', () => {
+    const { lines, observer } = setUp('info');
+    observer.sinkFailed('backstage', SINK, new SinkError('no_space', 'full'), NOW);
+    for (const sink of ['file:/run/lakebase/token', SINK, SINK])
+      observer.sinkWritten('backstage', sink, current, false);
+    const said = lines.map(({ level, msg, sink }) => [level, msg, sink]);
+    assert.deepEqual(said.slice(1), [['info', 'sink written after failures', SINK]]);
+  });
+
   test('follows a level that is changed while it runs', () => {
     const { lines, log, observer } = setUp('info');
     observer.mintStarted('backstage');
