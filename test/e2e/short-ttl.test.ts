@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { workspaceFor } from '../support/sidecar-clis.ts';
+import { configText, credential } from '../support/sidecar-setup.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { startSidecar } from '../support/sidecar.ts';
+
+/** Nobody listens there. */
+const KUBECONFIG = JSON.stringify({
+  apiVersion: 'v1',
+  kind: 'Config',
+  'current-context': 'c',
+  clusters: [{ name: 'c', cluster: { server: 'https://127.0.0.1:1', 'insecure-skip-tls-verify': true } }],
+  contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+  users: [{ name: 'u', user: { token: 'of-nobody' } }],
+});
+
+test(
+  'a Secret whose tokens live for less than 15 minutes is warned of, at the start and after a reload, and a file is not',
+  { timeout: 30_000 },
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const directory = await temporaryDirectory(t);
+    const kubeconfig = join(directory, 'kubeconfig');
+    await writeFile(kubeconfig, KUBECONFIG);
+    const secret = (name: string, ttl?: string) =>
+      credential(directory, {
+        name,
+        ttl,
+        sinks: [{ secret: { namespace: 'apps', name, data: { password: 'token' } } }],
+      });
+    const file = credential(directory, { ttl: '5m' });
+    const credentials = [file, secret('short', '899s'), secret('long', '15m'), secret('default')];
+    const sidecar = await startSidecar(t, {
+      workspace,
+      directory,
+      env: { KUBECONFIG: kubeconfig },
+      config: { credentials },
+    });
+    const warned = (from = 0) =>
+      sidecar.lines
+        .slice(from)
+        .filter(({ msg }) => msg.startsWith('a Secret volume may lag behind by more than a minute'))
+        .map(({ level, credential: name, ttl }) => [level, name, ttl]);
+    assert.deepEqual(warned(), [['warn', 'short', '899s']]);
+
+    const from = sidecar.lines.length;
+    const changed = { credentials: [file, secret('long', '10m')] };
+    await writeFile(sidecar.configFile, configText(directory, undefined, changed));
+    await sidecar.logged('configuration reloaded', { from });
+    assert.deepEqual(warned(from), [['warn', 'long', '10m']]);
+  },
+);
