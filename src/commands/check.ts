@@ -3,12 +3,12 @@ import { styleText } from 'node:util';
 import { formatDuration } from '../config/duration.ts';
 import { identityOf } from '../config/identity.ts';
 import type { Config, CredentialConfig } from '../config/load.ts';
-import { skewOf } from '../credential/acceptance.ts';
+import { requireBetter, skewOf } from '../credential/acceptance.ts';
 import type { Auth } from '../credential/auth.ts';
 import { readClaims } from '../credential/claims.ts';
 import { oneLine, wholeSeconds } from '../credential/display.ts';
 import { CliError, ConfigError, issueText, MintError, SinkError } from '../credential/errors.ts';
-import type { Cancellable, Credential, Sink } from '../credential/ports.ts';
+import { type Cancellable, type Credential, LONGEST_LIFETIME_MS, type Sink } from '../credential/ports.ts';
 import { lifetimeMs } from '../credential/schedule.ts';
 import { DatabricksCli } from '../minters/cli.ts';
 import { CommandMinter } from '../minters/command.ts';
@@ -157,6 +157,7 @@ async function checkMint(
   const cli = new DatabricksCli({ command, auth, childEnvironment, homes, clock });
   try {
     const minted = await new CommandMinter(cli, { resource, ttlMs }, clock).mint({ signal, slot: 0, timeoutMs });
+    requireBetter(minted, undefined, { requestedMs: ttlMs ?? LONGEST_LIFETIME_MS, isShared: false }, clock);
     return { isOk: true, text: describeCredential(minted) };
   } catch (error) {
     if (!(error instanceof MintError)) throw error;

@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict';
+import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { runCommand } from '../support/sidecar.ts';
+
+const HOUR_MS = 3_600_000;
+
+testWithEachCli('check tells how far the clocks are apart, which does no harm', async (t, cli) => {
+  const workspace = await workspaceFor(t);
+  workspace.clockOffsetMs = 2 * HOUR_MS;
+  const { code, stdout } = await runCommand(t, 'check', { workspace, cli });
+  assert.equal(code, 0, stdout);
+  const apart = /mint: a token that lives 1h, thrown away; the clocks differ by (\d+) s, which is allowed for$/m;
+  const seconds = Number(apart.exec(stdout)?.[1]);
+  assert.ok(Math.abs(seconds - 7_200) < 5, stdout);
+});
+
+testWithEachCli('check finds a token that run would refuse, because it seems to have expired', async (t, cli) => {
+  const workspace = await workspaceFor(t);
+  workspace.clockOffsetMs = -2 * HOUR_MS;
+  workspace.fail('credential', 'opaque-token'); // nothing but its expiry is known
+  const { code, stdout } = await runCommand(t, 'check', { workspace, cli });
+  assert.equal(code, 69, stdout);
+  assert.match(
+    stdout,
+    /✗ fail backstage mint: the new token is already expired by 36\d\d s by this machine's clock \(short_lived\)\n {7}→ check the clock/,
+  );
+});
