@@ -11,8 +11,9 @@ export function parseDuration(text: string): number | undefined {
 
 /** In the largest unit that needs no fraction; rounded to whole seconds. */
 export function formatDuration(ms: number): string {
+  const roundedMs = Math.round(ms / UNIT_MS.s) * UNIT_MS.s;
   for (const [unit, unitMs] of Object.entries(UNIT_MS)) {
-    if (ms >= unitMs && ms % unitMs === 0) return `${ms / unitMs}${unit}`;
+    if (roundedMs >= unitMs && roundedMs % unitMs === 0) return `${roundedMs / unitMs}${unit}`;
   }
-  return `${Math.round(ms / UNIT_MS.s)}s`;
+  return '0s';
 }

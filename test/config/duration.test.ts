@@ -42,4 +42,11 @@ test('a duration is shown in the largest unit that needs no fraction', () => {
   for (const text of ['0s', '1s', '90s', '2m', '59m', '1h', '61m', '24h']) {
     assert.equal(formatDuration(parseDuration(text) ?? Number.NaN), text);
   }
+  // A token's life is measured, so that it is never exact.
+  for (const [ms, text] of [
+    [3_599_600, '1h'],
+    [300_400, '5m'],
+    [400, '0s'],
+  ] as const)
+    assert.equal(formatDuration(ms), text);
 });
