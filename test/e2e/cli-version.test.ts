@@ -5,7 +5,7 @@ import { standInCli } from '../support/clis.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
 import { configText } from '../support/sidecar-setup.ts';
 import { eventually, undoAfter } from '../support/sidecar-wait.ts';
-import { startSidecar } from '../support/sidecar.ts';
+import { runCommand, startSidecar } from '../support/sidecar.ts';
 
 test(
   'the version of the CLI is known, also of another one that a new configuration names',
@@ -24,5 +24,25 @@ test(
     const warning = await sidecar.logged('this Databricks CLI may not work');
     assert.equal(warning['complaint'], 'Databricks CLI 0.297.0 is too old: 0.298.0 or newer is needed');
     await knows('0.297.0');
+  },
+);
+
+test(
+  'a program that mints and does not tell its version is warned of by run, and found by check, with what to do',
+  { timeout: 30_000 },
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const nameless = await standInCli({ version: '1.13' });
+    undoAfter(t, () => nameless.remove());
+    const { code, stdout } = await runCommand(t, 'check', { workspace, cli: nameless.path });
+    assert.equal(code, 69, stdout);
+    assert.match(
+      stdout,
+      /✗ fail cli: \/\S+ does not tell its version\n {7}→ let minter\.cli\.command name the Databricks CLI\n/,
+    );
+    const sidecar = await (await startSidecar(t, { workspace, cli: nameless.path })).ready();
+    const { level, complaint } = await sidecar.logged('this Databricks CLI may not work');
+    assert.deepEqual([level, complaint], ['warn', 'the CLI does not tell its version']);
+    assert.match((await sidecar.get('/metrics')).body, /cli_version="unknown"/);
   },
 );
