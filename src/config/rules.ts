@@ -117,7 +117,9 @@ function* formats(credential: DraftCredential, at: Path): Generator<BrokenRule> 
       used.has(format as keyof typeof NEEDS) && fields.some((needed) => needed === field) ? [format] : [],
     );
     if (isRecord(connection) && connection[field] === undefined && needing.length > 0) {
-      yield { path: [...at, 'connection', field], message: `is missing: needed by ${needing.join(' and ')}` };
+      const byDefault = field === 'user' ? '; by default it is DATABRICKS_CLIENT_ID, if that identity mints' : '';
+      const message = `is missing: needed by ${needing.join(' and ')}${byDefault}`;
+      yield { path: [...at, 'connection', field], message };
     }
   }
   const other = [...used].find((format) => format === 'json' || format === 'env' || format === 'uri');

@@ -120,10 +120,12 @@ test('nothing to keep fresh and nobody to mint are named together', async () => 
   );
 });
 
-test('a format that needs a user says so where no client id mints', async () => {
+test('a format that needs a user says so where no client id mints, and what would fill it', async () => {
   const { DATABRICKS_OIDC_TOKEN_FILEPATH: _, ...env } = ENVIRONMENT;
   const found = await problems(loadConfig({ env: { ...env, DATABRICKS_AUTH_TYPE: 'pat', DATABRICKS_TOKEN: 'x' } }));
-  assert.deepEqual(found, ['PGUSER: is missing: needed by pgpass']);
+  assert.deepEqual(found, [
+    'PGUSER: is missing: needed by pgpass; by default it is DATABRICKS_CLIENT_ID, if that identity mints',
+  ]);
 });
 
 test('a variable that looks like ours and is none is named, and those that Kubernetes injects for Services are not', async () => {
