@@ -57,9 +57,8 @@ const MORE_MEMORY = 'raise the memory limit of the container: a program that exc
 
 /** It has left no words. Our own SIGKILL follows a deadline, which is told as such. */
 function endedBy(signal = 'a signal'): MintError {
-  const isOutOfMemory = signal === 'SIGKILL';
   return new MintError('unknown', `the CLI was ended by ${signal}`, {
-    remedy: isOutOfMemory ? MORE_MEMORY : undefined,
+    remedy: signal === 'SIGKILL' ? MORE_MEMORY : 'find out who or what ends it: by itself it ends with an exit code',
   });
 }
 

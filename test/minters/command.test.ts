@@ -139,7 +139,7 @@ test('a CLI that the kernel has ended is said to need memory, and one that anoth
   const options = { signal: t.signal, slot: 0, timeoutMs: 5_000 };
   for (const [signal, remedy] of [
     ['KILL', /^raise the memory limit of the container/],
-    ['TERM', /^read the words of the CLI/],
+    ['TERM', /^find out who or what ends it/],
   ] as const) {
     const minter = minterOf(t, await scriptedCli(t, `kill -${signal} $$`), { value: new Secret('hidden') });
     await assert.rejects(minter.mint(options), {
