@@ -3,7 +3,7 @@ import { MintError } from '../credential/errors.ts';
 import type { Clock, Credential, Minter, MintOptions } from '../credential/ports.ts';
 import type { Secret } from '../credential/secret.ts';
 import type { CliResult, DatabricksCli } from './cli.ts';
-import { diagnose } from './diagnose.ts';
+import { diagnose, type Diagnosis } from './diagnose.ts';
 import { scrub } from './scrub.ts';
 
 /** What to mint for. Lakebase Autoscaling has endpoints, Lakebase Provisioned has instances and no ttl. */
@@ -46,13 +46,15 @@ export class CommandMinter implements Minter {
   #explain({ stderr, exitCode, killedBy, secrets }: CliResult, { held }: MintOptions): MintError {
     if (exitCode === undefined) return endedBy(killedBy);
     if (stderr.trim() === '') return endedWith(exitCode);
-    const { failure, message, remedy } = diagnose(stderr);
+    const { failure, message, remedy } = ofShell(exitCode) ?? diagnose(stderr);
     const tokens = [this.#minted, held].filter((token) => token !== undefined);
     const detail = scrub(stderr, [...secrets, ...tokens]);
     return new MintError(failure, message, { remedy, detail });
   }
 }
 
+/** What a shell makes of SIGKILL. */
+const KILLED = 128 + 9;
 const MORE_MEMORY = 'raise the memory limit of the container: a program that exceeds it is ended like that';
 
 /** It has left no words. Our own SIGKILL follows a deadline, which is told as such. */
@@ -62,11 +64,28 @@ function endedBy(signal = 'a signal'): MintError {
   });
 }
 
+/** What only a script around the CLI ends with, whatever it says: the CLI itself ends with 0 or 1. */
+function ofShell(exitCode: number): Diagnosis | undefined {
+  switch (exitCode) {
+    case 126:
+    case 127:
+      return {
+        failure: 'spawn',
+        message: `the CLI ended with ${exitCode}, as a shell does that cannot start a program`,
+        remedy: 'look at what minter.cli.command names, and at what that runs: it cannot start the Databricks CLI',
+      };
+    case KILLED:
+      return { failure: 'unknown', message: 'the CLI was ended by SIGKILL', remedy: MORE_MEMORY };
+    default:
+      return undefined;
+  }
+}
+
 /** The Databricks CLI has words for each of its failures, so it is what runs it that is silent, such as a script. */
 function endedWith(exitCode: number): MintError {
-  const isOutOfMemory = exitCode === 128 + 9; // what a shell makes of SIGKILL
   return new MintError('unknown', `the CLI ended with ${exitCode} and without a word`, {
-    remedy: isOutOfMemory ? MORE_MEMORY : 'look at what minter.cli.command names: the Databricks CLI says why it fails',
+    remedy:
+      exitCode === KILLED ? MORE_MEMORY : 'look at what minter.cli.command names: the Databricks CLI says why it fails',
   });
 }
 

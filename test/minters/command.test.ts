@@ -164,6 +164,24 @@ test('a CLI that fails without a word is told as such, and what a shell says of 
   }
 });
 
+test('a script that does not find the CLI, or tells that it was killed, is not taken for a CLI that says why it fails', async (t) => {
+  const options = { signal: t.signal, slot: 0, timeoutMs: 5_000 };
+  const notStarted = (exitCode: number) => ({
+    failure: 'spawn',
+    message: `the CLI ended with ${exitCode}, as a shell does that cannot start a program`,
+    remedy: /^look at what minter\.cli\.command names/,
+  });
+  const killed = { failure: 'unknown', message: 'the CLI was ended by SIGKILL', remedy: /^raise the memory limit/ };
+  for (const [script, error] of [
+    ['exec /nowhere/databricks', { ...notStarted(127), detail: /not found|no such file/i }],
+    ['/tmp', { ...notStarted(126), detail: /permission denied|is a directory/i }],
+    [`sh -c 'kill -KILL $$'; code=$?; echo Killed >&2; exit $code`, { ...killed, detail: /Killed/ }],
+  ] as const) {
+    const minter = minterOf(t, await scriptedCli(t, script), { value: new Secret('hidden') });
+    await assert.rejects(minter.mint(options), error);
+  }
+});
+
 test('what is no line of text is no secret, and the file is to blame and not the CLI', async (t) => {
   const file = join(await temporaryDirectory(t), 'secret');
   const minter = minterOf(t, '/bin/false', { file });
