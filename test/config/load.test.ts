@@ -33,6 +33,14 @@ test('a setting from outside does not hide that the file is wrong there', async 
   }
 });
 
+test('credentials that are no list are told as such, whoever mints for them', async (t) => {
+  for (const credentials of [5, { backstage: credential() }, 'backstage']) {
+    assert.deepEqual(await problems(load(t, { credentials })), [
+      'credentials: must be a list of credentials, each with name, endpoint or instance, and sinks',
+    ]);
+  }
+});
+
 test('the file is named by a flag, or by a variable', async (t) => {
   const path = await configFile(t, JSON.stringify({ credentials: [credential()] }));
   const byVariable = await loadConfig({ env: { ...IDENTITY, LAKEBASE_CREDENTIAL_CONFIG: path } });
