@@ -25,3 +25,15 @@ testWithEachCli('check finds a token that run would refuse, because it seems to 
     /✗ fail backstage mint: the new token is already expired by 36\d\d s by this machine's clock \(short_lived\)\n {7}→ check the clock/,
   );
 });
+
+testWithEachCli('check shows the words of the CLI, without what is secret in them', async (t, cli) => {
+  const workspace = await workspaceFor(t);
+  const message = `boom, says ${workspace.clientSecret}`;
+  workspace.fail('credential', { status: 500, body: { message } });
+  const { code, stdout } = await runCommand(t, 'check', { workspace, cli });
+  assert.equal(code, 69, stdout);
+  assert.match(
+    stdout,
+    /✗ fail backstage mint: the Databricks CLI failed \(unknown\)\n {7}→ read the words of the CLI.*\n {7}the CLI said: Error: boom, says \[secret\]\n/,
+  );
+});
