@@ -47,6 +47,8 @@ export class Publisher {
   #wanted: Credential | undefined;
   /** The last that was written or found there. */
   #held: Credential | undefined;
+  /** The last that a write was begun with: readers may have it long before that has ended, where a disk is slow. */
+  #tried: Credential | undefined;
   #isNew = false;
   /** `#wanted`, once the sink has held it or something as good. */
   #settledFor: Credential | undefined;
@@ -154,7 +156,7 @@ export class Publisher {
   }
 
   async #inspect({ signal }: Cancellable): Promise<Held> {
-    const known = [this.#wanted, this.#held].filter((credential) => credential !== undefined);
+    const known = [this.#wanted, this.#tried, this.#held].filter((credential) => credential !== undefined);
     const inspection = await this.sink.inspect(known, { signal });
     if (inspection.state !== 'shared') return inspection;
     return { state: 'holds', credential: this.#sight.localise(inspection.found) };
@@ -201,6 +203,7 @@ export class Publisher {
     { signal }: Cancellable,
   ): Promise<void> {
     const { credentialName, observer, sink } = this.#options;
+    this.#tried = wanted;
     this.#isNew = false;
     this.#hasChanged = false;
     this.#retries.began();

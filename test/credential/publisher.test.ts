@@ -309,6 +309,22 @@ test('a refresh during a slow write of the one before is written after it', asyn
   );
 });
 
+test('what readers have of a write that a slow disk keeps from ending is ours, also when the next credential has come', async (t) => {
+  const { publish, publisher, sink } = await startPublisher(t);
+  await publish('one');
+  const sync = Promise.withResolvers<void>();
+  const write = sink.write.bind(sink);
+  sink.write = async (credential) => {
+    await write(credential);
+    await sync.promise;
+  };
+  const two = await publish('two');
+  await publish('three');
+  const { holding } = await publisher.status(t);
+  sync.resolve();
+  assert.deepEqual(holding, { state: 'holds', credential: two });
+});
+
 test('a refresh that comes during a look is written once, and what is repaired after it counts as repaired', async (t) => {
   const { clock, meddle, publish, recorder, sink, tries } = await startPublisher(t);
   await publish('one');
