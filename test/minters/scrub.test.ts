@@ -112,6 +112,21 @@ for (const text of [
   });
 }
 
+for (const [text, clean] of [
+  ['got eyJhbGci.abc.def and eyJhbGci.ghi.abc', 'got [secret] and [secret]'],
+  ['bearer abcdef then BEARER ghiabc', '[secret] then [secret]'],
+  ['dapi0123456789 and DAPI0123456789', '[secret] and [secret]'],
+  ['http://u:abc@h and HTTP://u:def@h', 'http://u:[secret]@h and HTTP://u:[secret]@h'],
+  [`Token = "abc def" and PASSWORD: 'ghi abc'`, 'Token = [secret] and PASSWORD: [secret]'],
+  [String.raw`\"token\": \"abc\", \"Secret\": \"def\"`, String.raw`\"token\": [secret], \"Secret\": [secret]`],
+  ['token=abc&CLIENT_SECRET=def', 'token=[secret]&CLIENT_SECRET=[secret]'],
+  ['token:abc authorization:def', 'token:[secret] authorization:[secret]'],
+] as const) {
+  test(`each secret is redacted, however it is written, and the words around it stay: ${text}`, () => {
+    assert.equal(scrub(text, []), clean);
+  });
+}
+
 for (const text of [
   'Error: endpoint projects/backstage/branches/production/endpoints/primary does not exist',
   'Error: file-oidc auth: file "/var/run/secrets/lakebase/token" does not exist.',
