@@ -1,9 +1,9 @@
-import { mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { clis } from '../support/clis.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
 import { credential, type SetupOptions } from '../support/sidecar-setup.ts';
-import { eventually, temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
+import { occupy, temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
 import { startSidecar, type Sidecar } from '../support/sidecar.ts';
 
 /** Where Debian has it. */
@@ -108,15 +108,4 @@ async function start(t: Cleanup, { config, ...options }: SetupOptions, until = '
   const credentials = [credential(directory, { ttl: '5m' })];
   const sidecar = await startSidecar(t, { ...options, directory, config: { credentials, ...(config as object) } });
   return until === 'ready' ? await sidecar.ready() : sidecar;
-}
-
-/** A directory in place of the file; tried again, because a refresh may come between. */
-export async function occupy(path: string): Promise<void> {
-  await eventually('the path is taken', async () => {
-    await rm(path, { force: true });
-    return await mkdir(path).then(
-      () => true,
-      () => false,
-    );
-  });
 }

@@ -5,10 +5,10 @@ import { drawPage } from '../../scripts/dashboard/page.ts';
 import { dashboard, missing, panelQueries, withVariables } from '../support/monitoring.ts';
 import { startPrometheus, type Prometheus, type Target } from '../support/prometheus.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually } from '../support/sidecar-wait.ts';
+import { eventually, occupy } from '../support/sidecar-wait.ts';
 import { startSidecar, type Sidecar } from '../support/sidecar.ts';
 import type { Workspace } from '../support/workspace.ts';
-import { occupy, REFUSAL } from './faults.ts';
+import { REFUSAL } from './faults.ts';
 
 const LIFETIME_MS = 12_000;
 const POD = { cluster: 'east', namespace: 'shop', pod: 'shop-0' };

@@ -1,4 +1,4 @@
-import { mkdtemp, realpath, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -70,4 +70,15 @@ export async function temporaryDirectory(t: Cleanup): Promise<string> {
   const directory = await realpath(await mkdtemp(join(tmpdir(), 'sidecar-')));
   undoAfter(t, () => rm(directory, { recursive: true, force: true, maxRetries: 3 }));
   return directory;
+}
+
+/** A directory in place of the file; tried again, because the sidecar may write the file in between. */
+export async function occupy(path: string): Promise<void> {
+  await eventually('the path is taken', async () => {
+    await rm(path, { force: true });
+    return await mkdir(path).then(
+      () => true,
+      () => false,
+    );
+  });
 }

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { get } from 'node:https';
 import { after, before, describe } from 'node:test';
-import { eventually, throughout } from '../../support/sidecar-wait.ts';
+import { eventually, occupy, throughout } from '../../support/sidecar-wait.ts';
 import type { Sidecar } from '../../support/sidecar.ts';
 import { SharedCleanup, story } from '../support/pods-story.ts';
 import { whyNotBuilt } from './api-server.ts';
@@ -82,8 +82,7 @@ describe('a Secret and a file beside it', { skip }, () => {
   });
 
   chapter('do not wait for each other: the file cannot be written, and the Secret is', {}, async () => {
-    await rm(sidecar.path('token'));
-    await mkdir(sidecar.path('token'));
+    await occupy(sidecar.path('token'));
     const before = minted();
     await eventually('a refresh', () => minted() > before, { withinMs: LIFETIME_MS });
     await world.holdsNewest({ withinMs: 1_000 });
