@@ -81,34 +81,63 @@ test('a secret that is known does not get through, whatever it looks like, nor d
   }
 });
 
-for (const text of [
-  `Authorization: Bearer ${OPAQUE}`,
-  `bearer abcdefgh was refused`,
-  `Authorization: Basic ${Buffer.from(`id:${CLIENT_SECRET}`).toString('base64')}`,
-  `client_secret=${CLIENT_SECRET}&grant_type=x`,
-  `{"client_secret": "abc def ghi", "x": 1}`,
-  `{"access_token":"abc}def,ghi"}`,
-  `{"access_token":"abc\\"def"`,
-  `password: hunter2`,
-  `DATABRICKS_TOKEN=dapi${noise('pat', 'hex').slice(0, 32)}`,
-  `found dapi${noise('pat', 'hex').slice(0, 32)}-2 in it`,
-  `postgresql://user:${CLIENT_SECRET}@host/db`,
-  `parse "http://user:abc^def@proxy:3128": net/url: invalid userinfo`,
-  `subject_token=abcdefghi&scope=x`,
-  `"assertion": "abcdefghi"`,
-  String.raw`unexpected answer "{\"token\":\"abc def\\ghi\",\"x\":1}"`,
-  String.raw`unexpected answer "{\"token\" : \"abcdef`,
-  `map[token:abcdef expire_time:x]`,
-  `Authorization: abc123`,
-  `got eyJhbGciOi.abcdef`,
-  `got ${OPAQUE}`,
-]) {
-  test(`what looks like a secret is redacted: ${text.slice(0, 40)}`, () => {
+const BASIC = Buffer.from(`id:${CLIENT_SECRET}`).toString('base64');
+const ACCESS_TOKEN = `dapi${noise('pat', 'hex').slice(0, 32)}`;
+
+for (const [text, expected] of [
+  [`Authorization: Bearer ${OPAQUE}`, 'Authorization: [secret]'],
+  ['bearer abcdefgh was refused', '[secret] was refused'],
+  ['Bearer  abcdefgh was refused', '[secret] was refused'],
+  ['bearer credentialsabc was refused', '[secret] was refused'],
+  [`Authorization: Basic ${BASIC}`, 'Authorization: [secret]'],
+  [`client_secret=${CLIENT_SECRET}&grant_type=x`, 'client_secret=[secret]&grant_type=x'],
+  ['{"client_secret": "abc def ghi", "x": 1}', '{"client_secret": [secret], "x": 1}'],
+  ['{"access_token":"abc}def,ghi"}', '{"access_token":[secret]}'],
+  [String.raw`{"access_token":"abc\"def"`, '{"access_token":[secret]'],
+  ['token = "abc def" in the file', 'token = [secret] in the file'],
+  ["Assertion='abc def' was refused", 'Assertion=[secret] was refused'],
+  ['password: hunter2', 'password: [secret]'],
+  ['Password:  hunter2', 'Password: [secret]'],
+  ['token: 503abc was refused', 'token: [secret] was refused'],
+  [`DATABRICKS_TOKEN=${ACCESS_TOKEN}`, 'DATABRICKS_TOKEN=[secret]'],
+  ['DATABRICKS_TOKEN=abcdef', 'DATABRICKS_TOKEN=[secret]'],
+  [`found ${ACCESS_TOKEN}-2 in it`, 'found [secret] in it'],
+  [`found token_${ACCESS_TOKEN}ghi in it`, 'found token_[secret] in it'],
+  [`postgresql://user:${CLIENT_SECRET}@host/db`, 'postgresql://user:[secret]@host/db'],
+  [
+    'parse "http://user:abc^d@ef@proxy:3128": net/url: invalid userinfo',
+    'parse "http://user:[secret]@proxy:3128": net/url: invalid userinfo',
+  ],
+  [
+    'parse "http://user:abc/def@proxy:3128": invalid port ":abc" after host',
+    'parse "http://user:[secret]@proxy:3128": invalid port "[secret]" after host',
+  ],
+  ['subject_token=abcdefghi&scope=x', 'subject_token=[secret]&scope=x'],
+  ['"assertion": "abcdefghi"', '"assertion": [secret]'],
+  [
+    String.raw`unexpected answer "{\"Token\":\"abc def\\ghi\",\"x\":1}"`,
+    String.raw`unexpected answer "{\"Token\":[secret],\"x\":1}"`,
+  ],
+  [String.raw`unexpected answer "{\"token\" : \"abcdef`, String.raw`unexpected answer "{\"token\" : [secret]`],
+  ['map[token:abcdef expire_time:x]', 'map[token:[secret] expire_time:x]'],
+  ['Authorization: abc123', 'Authorization: [secret]'],
+  [
+    String.raw`sent "GET / HTTP/1.1\r\nAuthorization: abc"`,
+    String.raw`sent "GET / HTTP/1.1\r\nAuthorization: [secret]"`,
+  ],
+  ['got eyJhbGciOi.abcdef.ghi', 'got [secret]'],
+  ['got eyJabcdef', 'got [secret]'],
+  [`got ${OPAQUE}`, 'got [secret]'],
+] as const) {
+  test(`what looks like a secret is redacted, and nothing beside it: ${text.slice(0, 40)}`, () => {
     const clean = scrub(text, []);
+    assert.equal(clean, expected);
     assert.match(clean, /\[secret\]/);
-    assert.doesNotMatch(clean, /abc|def|ghi|hunter2|dapi|dose/, clean);
-    assert.ok(leaked(clean, OPAQUE).length < 8);
-    assert.ok(leaked(clean, Buffer.from(`id:${CLIENT_SECRET}`).toString('base64')).length < 8);
+    for (const one of [clean, scrub(`${text}\n${text}`, [])]) {
+      assert.doesNotMatch(one, /abc|def|ghi|hunter2|dapi|dose/, one);
+      assert.ok(leaked(one, OPAQUE).length < 8);
+      assert.ok(leaked(one, BASIC).length < 8);
+    }
   });
 }
 
@@ -135,6 +164,10 @@ for (const text of [
   'client_id=6f1c2d3e-0000-4000-8000-123456789abc, client_secret=***, databricks_cli_path=/usr/bin/databricks',
   'Error: token is revoked',
   'Error: basic authentication is not supported, use a bearer token',
+  'Error: the bearer credential has expired',
+  'dial tcp: lookup dapiface.internal: no such host',
+  'Env: DATABRICKS_WORKSPACE_0123456789_PRODUCTION',
+  'Error: databricksWorkspaceClientAuthenticationFailed',
   'dial tcp: lookup ep-cool-Name-123.database.us-east-1.cloud.databricks.com on 10.0.0.1:53: no such host',
   'please check https://docs.databricks.com/en/dev-tools/auth.html#databricks-client-unified-authentication',
   'Env: DATABRICKS_HOST, DATABRICKS_CLIENT_ID, DATABRICKS_OIDC_TOKEN_FILEPATH',
@@ -164,8 +197,10 @@ test('the words are one line of at most 400 characters, without usage text and w
   assert.equal(scrub(usage, []), 'Error: unknown flag: --nope');
   const dump = readTranscripts().find(({ name }) => name === 'broken JSON answered')!.stderr;
   assert.doesNotMatch(scrub(dump, []), /Request log|Traceparent/);
+  assert.equal(scrub('\n\nError: one', []), 'Error: one');
   assert.equal(scrub('one\ntwo\r\n\tthree', []), 'one two three');
   assert.equal(scrub('word '.repeat(1_000), []).length, 401);
+  assert.equal(scrub('x'.repeat(400), []), 'x'.repeat(400));
   assert.equal(scrub('', []), '');
 });
 
@@ -188,6 +223,8 @@ test('long and hostile texts are scrubbed in no time', () => {
     'eyJ.'.repeat(25_000),
     `${'aA1'.repeat(30_000)} `,
     '"'.repeat(100_000),
+    '://:'.repeat(25_000),
+    `${String.raw`token\"=`}${String.raw`\x`.repeat(2_000)}`,
   ];
   for (const text of texts) {
     const start = performance.now();
