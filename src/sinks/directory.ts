@@ -25,7 +25,7 @@ async function makeOne(directory: string): Promise<void> {
   try {
     await mkdir(directory, DIRECTORY_MODE);
   } catch (error) {
-    if (hasErrno(error, 'EEXIST') && (await isDirectory(directory))) return; // another sink was faster
+    if (await isDirectory(directory)) return; // another sink was faster
     throw error;
   }
   // Not by its name: whoever may write above it can have put a link there since, to a file of ours that only we may read.

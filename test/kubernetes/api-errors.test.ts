@@ -44,6 +44,18 @@ test('a missing permission is told with the user who lacks it, and with the rule
   assert.match(events.message, /lacks the rule - \{apiGroups: \[""\], resources: \[events\], verbs: \[create\]\}$/);
 });
 
+test('what a webhook may not do is no missing permission of ours', () => {
+  const words = 'failed calling webhook "policy": User "system:serviceaccount:policy:hook" cannot list resource "pods"';
+  const { failure, message } = toSinkError('patch', SECRET, refused(500, words));
+  assert.equal(failure, 'unreachable');
+  assert.ok(message.endsWith(`${words} (500)`), message);
+});
+
+test('a server is left alone for as long as it asks for', () => {
+  const { retryAfterMs } = toSinkError('patch', SECRET, { ...refused(429, 'slow down'), retryAfterMs: 7_000 });
+  assert.equal(retryAfterMs, 7_000);
+});
+
 test('a namespace that is being deleted is not taken for a missing permission', () => {
   const { remedy } = toSinkError('patch', SECRET, refused(403, 'no', [{ reason: 'NamespaceTerminating' }]));
   assert.match(remedy, /wait until the namespace is gone/);
@@ -76,5 +88,6 @@ test('words of others are quoted without what must not be said, without tokens o
   const jwt = 'eyJhbGciOiJSUzI1NiJ9.e30.c2ln';
   const base64 = Buffer.from(jwt).toString('base64');
   assert.equal(quotable(`saw ${jwt} and ${base64}`), 'saw [redacted] and [redacted]');
+  assert.equal(quotable(`saw "${base64}+/9==" there`), 'saw "[redacted]" there');
   assert.equal(quotable('x'.repeat(2_000)).length, 500);
 });

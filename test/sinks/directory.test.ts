@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import fs, { renameSync, symlinkSync } from 'node:fs';
-import { stat, writeFile } from 'node:fs/promises';
+import fs, { linkSync, readdirSync, renameSync, symlinkSync } from 'node:fs';
+import { readlink, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
@@ -21,14 +21,35 @@ test('those who make the same directories at the same time do not get in each ot
   assert.equal((await stat(path)).mode & 0o777, 0o750);
 });
 
-test('a link that takes the place of a directory as soon as it is made leads to nothing that gets another mode', async (t) => {
-  const volume = await temporaryDirectory(t);
-  const token = join(volume, 'token');
-  await writeFile(token, 'text', { mode: 0o600 });
-  afterMaking = (directory) => {
-    renameSync(directory, `${directory}.away`);
-    symlinkSync(token, directory);
-  };
-  await assert.rejects(makeDirectory(join(volume, 'lakebase')), /ENOTDIR|ELOOP/);
-  assert.equal((await stat(token)).mode & 0o7777, 0o600);
+for (const [what, link] of [
+  ['a link', symlinkSync],
+  ['another name', linkSync],
+] as const) {
+  test(`${what} of a file that takes the place of a directory as soon as it is made gives it no other mode`, async (t) => {
+    const volume = await temporaryDirectory(t);
+    const token = join(volume, 'token');
+    await writeFile(token, 'text', { mode: 0o600 });
+    afterMaking = (directory) => {
+      renameSync(directory, `${directory}.away`);
+      link(token, directory);
+    };
+    t.after(() => (afterMaking = undefined));
+    await assert.rejects(makeDirectory(join(volume, 'lakebase')), /ENOTDIR|ELOOP/);
+    assert.equal((await stat(token)).mode & 0o7777, 0o600);
+  });
+}
+
+test('a link to nothing is no directory, and is left as it is', async (t) => {
+  const path = join(await temporaryDirectory(t), 'lakebase');
+  await symlink('nowhere', path);
+  await assert.rejects(makeDirectory(path), { code: 'EEXIST' });
+  assert.equal(await readlink(path), 'nowhere');
+});
+
+test('directories that are made are not kept open', async (t) => {
+  const path = await temporaryDirectory(t);
+  await makeDirectory(join(path, 'first'));
+  const open = readdirSync('/proc/self/fd').length;
+  for (let count = 0; count < 5; count += 1) await makeDirectory(join(path, `${count}`));
+  assert.equal(readdirSync('/proc/self/fd').length, open);
 });

@@ -78,6 +78,15 @@ test("a file of somebody else's in a directory with the sticky bit is unwritable
     assert.match(message, /theirs belongs to uid 0, and in a directory with the sticky bit .* as uid 65534$/);
   }
   for (const { message } of await prepareElsewhere(own, user)) assert.match(message, /^went well/);
+  // Nor is anybody's where the directory is one's own, or has no such bit, or to root.
+  for (const { message } of await prepareElsewhere(own)) assert.match(message, /^went well/);
+  await chmod(directory, 0o777);
+  for (const { message } of await prepareElsewhere(theirs, user)) assert.match(message, /^went well/);
+  await chmod(directory, 0o1777);
+  await chown(directory, user.uid, user.gid);
+  for (const { message } of await prepareElsewhere(theirs, user)) assert.match(message, /^went well/);
+  await chown(directory, 1, 1);
+  for (const { message } of await prepareElsewhere(own)) assert.match(message, /^went well/);
 });
 
 test('a file in place of a directory is unwritable', async (t) => {

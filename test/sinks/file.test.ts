@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { createServer } from 'node:net';
+import { dirname, join, resolve } from 'node:path';
 import test from 'node:test';
 import { inspect as show } from 'node:util';
 import { SinkError } from '../../src/credential/errors.ts';
@@ -17,6 +19,7 @@ test('missing directories are made with mode 0750 whatever the umask, one that i
   const found = join(await temporaryDirectory(t), 'found');
   await mkdir(found);
   await chmod(found, 0o2777);
+  const plain = await temporaryDirectory(t);
   const umask = process.umask(0o077);
   t.after(() => process.umask(umask));
 
@@ -28,6 +31,8 @@ test('missing directories are made with mode 0750 whatever the umask, one that i
   assert.equal((await stat(dirname(path))).mode & 0o7777, 0o2750);
   assert.equal((await stat(dirname(dirname(path)))).mode & 0o7777, 0o2750);
   assert.deepEqual(await readdir(dirname(path)), []);
+  await fileSink(join(plain, 'made', 'token'), 'token').prepare({ signal: t.signal });
+  assert.equal((await stat(join(plain, 'made'))).mode & 0o7777, 0o750);
 });
 
 test('a target that is no regular file is refused with what to do instead, and left as it is', async (t) => {
@@ -37,26 +42,34 @@ test('a target that is no regular file is refused with what to do instead, and l
   await symlink('file', join(directory, 'link'));
   await symlink('nowhere', join(directory, 'dangling'));
   await run('mkfifo', [join(directory, 'pipe')]);
+  const server = createServer().listen(join(directory, 'socket'));
+  await once(server, 'listening');
+  t.after(() => server.close());
   const expected = {
     directory: [/is a directory$/, /^configure the path of a file in it$/],
     link: [/is a symbolic link, which/, /^configure the path that the link points to, or remove the link$/],
     dangling: [/is a symbolic link, which/, /^configure the path that the link points to, or remove the link$/],
     pipe: [/is a pipe$/, /^configure the path of a regular file, or remove what is there$/],
+    socket: [/is a socket$/, /^configure the path of a regular file, or remove what is there$/],
+    '/dev/null': [/is a device$/, /^configure the path of a regular file, or remove what is there$/],
   } as const;
   const before = (await readdir(directory)).toSorted();
   for (const [name, [message, remedy]] of Object.entries(expected)) {
-    const sink = fileSink(join(directory, name), 'token');
+    const sink = fileSink(resolve(directory, name), 'token');
     const error: unknown = await sink.prepare({ signal: t.signal }).catch((reason: unknown) => reason);
     assert.ok(error instanceof SinkError);
     assert.equal(error.failure, 'refused');
     assert.match(error.message, message);
     assert.match(error.remedy, remedy);
-    assert.ok(error.message.startsWith(join(directory, name)));
+    assert.ok(error.message.startsWith(resolve(directory, name)));
     // Nor is it read as if it were a file; a pipe would keep the reader waiting.
     assert.equal(await sink.recover({ signal: t.signal }), undefined);
     const held = await sink.inspect([current], { signal: t.signal });
     assert.ok(held.state === 'lacks' && held.problem.failure === 'not_a_file');
-    assert.match(held.problem.message, / is (?:a directory|a symbolic link|a pipe), not a regular file$/);
+    assert.match(
+      held.problem.message,
+      / is (?:a directory|a symbolic link|a pipe|a socket|a device), not a regular file$/,
+    );
   }
   assert.deepEqual((await readdir(directory)).toSorted(), before);
 });

@@ -57,3 +57,13 @@ test('what was forgotten has to be read again', async (t) => {
   glance.forget();
   assert.equal(await glance.showsNoChange(), false);
 });
+
+test('what a file system shows of a change in any one way is enough', async (t) => {
+  const fields = ['dev', 'ino', 'mode', 'uid', 'gid', 'size', 'mtimeNs', 'ctimeNs'] as const;
+  for (const field of fields) {
+    const { glance, path } = await glanceAfter(t, 60_000);
+    const stats = await lstat(path, { bigint: true });
+    glance.remember(Object.assign(stats, { [field]: stats[field] + 1n }));
+    assert.equal(await glance.showsNoChange(), false, field);
+  }
+});
