@@ -5,7 +5,7 @@ interface MediaRange {
   readonly quality: number;
 }
 
-const OPENMETRICS_VERSION = /^(?:1\.0\.0|0\.0\.1)$/;
+const OPENMETRICS_VERSIONS = new Set(['1.0.0', '0.0.1']);
 
 /** Whether who asks would rather have a page than JSON: browsers name `text/html`, curl and programs do not. */
 export function prefersHtml(accept: string | undefined): boolean {
@@ -22,7 +22,7 @@ export function prefersOpenMetrics(accept: string | undefined): boolean {
 }
 
 function isOpenMetrics({ type, version = '1.0.0' }: MediaRange): boolean {
-  return type === 'application/openmetrics-text' && OPENMETRICS_VERSION.test(version);
+  return type === 'application/openmetrics-text' && OPENMETRICS_VERSIONS.has(version);
 }
 
 function parse(accept: string): MediaRange[] {

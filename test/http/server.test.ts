@@ -7,6 +7,9 @@ import { CANARY, credentialWith, frozenClock, holding, lacking, statusWith } fro
 
 const SCRAPE =
   'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1';
+/** Of a Prometheus that takes native histograms, which only this format has. */
+const PROTOBUF_FIRST =
+  'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2';
 const BROWSER = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8';
 const PATHS = ['/healthz', '/readyz', '/metrics', '/status'];
 
@@ -30,12 +33,22 @@ describe('the formats of an answer', () => {
     ['/metrics', SCRAPE, 'application/openmetrics-text; version=1.0.0; charset=utf-8'],
     ['/metrics', 'application/openmetrics-text;q=0.2,text/plain;q=0.5', 'text/plain; version=0.0.4; charset=utf-8'],
     ['/metrics', 'application/openmetrics-text;version=2.0.0', 'text/plain; version=0.0.4; charset=utf-8'],
+    ['/metrics', 'Application/OpenMetrics-Text ; Version=2.0.0', 'text/plain; version=0.0.4; charset=utf-8'],
+    ['/metrics', PROTOBUF_FIRST, 'application/openmetrics-text; version=1.0.0; charset=utf-8'],
+    [
+      '/metrics',
+      'text/plain, application/openmetrics-text',
+      'application/openmetrics-text; version=1.0.0; charset=utf-8',
+    ],
     ['/metrics', 'application/openmetrics-text;q=0', 'text/plain; version=0.0.4; charset=utf-8'],
     ['/status', undefined, 'application/json; charset=utf-8'],
     ['/status', '*/*', 'application/json; charset=utf-8'],
     ['/status', BROWSER, 'text/html; charset=utf-8'],
     ['/status', 'text/*', 'text/html; charset=utf-8'],
     ['/status', 'application/json, text/html;q=0.9', 'application/json; charset=utf-8'],
+    ['/status', 'application/json;q=1, text/html', 'application/json; charset=utf-8'],
+    ['/status', 'application/json ; Q=0.5, Text/HTML', 'text/html; charset=utf-8'],
+    ['/status', 'application/json;q=0.5, */*', 'text/html; charset=utf-8'],
     ['/status', 'image/png', 'application/json; charset=utf-8'],
   ] as const;
   for (const [url, accept, contentType] of rows) {

@@ -59,6 +59,23 @@ describe('work that is shared', () => {
     assert.deepEqual(await Promise.all(asked), ['gone', 'gone']);
   });
 
+  test('is shared by all who wait for the next time, also if the last leaves who has it done now', async () => {
+    const { ask, begun } = sharedWork();
+    const leaving = new AbortController();
+    const left = ask(leaving.signal).catch(() => 'gone');
+    await turn();
+    const waiting = ask();
+    leaving.abort();
+    const later = ask();
+    assert.equal(await left, 'gone');
+    await turn();
+    begun[1]!.finish('next');
+    assert.equal(await waiting, 'next');
+    await turn();
+    assert.equal(begun.length, 2);
+    assert.equal(await later, 'next');
+  });
+
   test('is there for who comes after all others left before it began', async () => {
     const { ask, begun } = sharedWork();
     const first = ask();
