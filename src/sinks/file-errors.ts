@@ -1,4 +1,5 @@
 import type { Stats } from 'node:fs';
+import { constants } from 'node:os';
 import { dirname } from 'node:path';
 import { getSystemErrorMessage } from 'node:util';
 import { SinkError } from '../credential/errors.ts';
@@ -22,6 +23,9 @@ const FAILURE_BY_ERRNO: Readonly<Record<string, SinkFailure>> = {
   EISDIR: 'refused',
 };
 
+/** Of a quota Node.js knows the number, but neither the name nor words for it. */
+const QUOTA_ERRNO = -constants.errno.EDQUOT;
+
 const IN_THE_WAY = 'remove the file that stands where the directory should be, or configure another path';
 /** More exact than the remedy of the failure in general: here no permission would help. */
 const REMEDY_BY_ERRNO: Readonly<Record<string, string>> = {
@@ -29,6 +33,14 @@ const REMEDY_BY_ERRNO: Readonly<Record<string, string>> = {
   ENOTDIR: IN_THE_WAY,
   EEXIST: IN_THE_WAY,
   EISDIR: 'remove the directory that stands where the file should be, or configure another path',
+};
+
+const NO_DIRECTORY = 'a file stands where a directory should';
+/** Better than the system's own words. */
+const REASON_BY_ERRNO: Readonly<Record<string, string>> = {
+  ENOTDIR: NO_DIRECTORY,
+  EEXIST: NO_DIRECTORY,
+  EDQUOT: 'disk quota exceeded',
 };
 
 /** An error of the operating system: its text holds paths, never content, so it may travel as a `cause`. */
@@ -42,14 +54,13 @@ export function hasErrno(error: unknown, ...codes: readonly string[]): boolean {
 export async function toSinkError(error: unknown, doing: 'read' | 'write', path: string): Promise<SinkError> {
   if (error instanceof SinkError) return error;
   if (!isSystemError(error)) throw error;
-  const failure = FAILURE_BY_ERRNO[error.code] ?? 'unknown';
-  const reason = hasErrno(error, 'EEXIST', 'ENOTDIR')
-    ? 'a file stands where a directory should'
-    : getSystemErrorMessage(error.errno);
+  const code = error.errno === QUOTA_ERRNO ? 'EDQUOT' : error.code;
+  const failure = FAILURE_BY_ERRNO[code] ?? 'unknown';
+  const reason = REASON_BY_ERRNO[code] ?? getSystemErrorMessage(error.errno);
   const where = failure === 'unwritable' ? `; ${await ownershipOf(doing === 'read' ? path : dirname(path))}` : '';
-  return new SinkError(failure, `cannot ${doing} ${path}: ${reason} (${error.code})${where}`, {
+  return new SinkError(failure, `cannot ${doing} ${path}: ${reason} (${code})${where}`, {
     cause: error,
-    remedy: REMEDY_BY_ERRNO[error.code],
+    remedy: REMEDY_BY_ERRNO[code],
   });
 }
 

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import test from 'node:test';
+import { getSystemErrorName } from 'node:util';
+import { SinkError } from '../../src/credential/errors.ts';
+import { hasErrno, toSinkError } from '../../src/sinks/file-errors.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
+
+type Errno = keyof typeof constants.errno;
+
+/** As Node.js has it, which knows no name for some. */
+function errorOf(name: Errno): Error {
+  const errno = -constants.errno[name];
+  return Object.assign(new Error(name), { code: getSystemErrorName(errno), errno });
+}
+
+for (const [code, failure, remedy] of [
+  ['ENOSPC', 'no_space', /./],
+  ['EDQUOT', 'no_space', /./],
+  ['EACCES', 'unwritable', /./],
+  ['EPERM', 'unwritable', /./],
+  ['EROFS', 'unwritable', /mount a volume .* read-only/],
+  ['ENOTDIR', 'unwritable', /remove the file that stands where the directory should be/],
+  ['EEXIST', 'unwritable', /remove the file that stands where the directory should be/],
+  ['ENOENT', 'unwritable', /./],
+  ['ELOOP', 'unwritable', /./],
+  ['ENAMETOOLONG', 'unwritable', /./],
+  ['EBUSY', 'refused', /./],
+  ['EXDEV', 'refused', /./],
+  ['EISDIR', 'refused', /remove the directory that stands where the file should be/],
+  ['EIO', 'unknown', /./],
+] as const) {
+  test(`a write that ends with ${code} is told as ${failure}, with the path, and with the owner where that matters`, async (t) => {
+    const directory = await temporaryDirectory(t);
+    const cause = errorOf(code);
+    const error = await toSinkError(cause, 'write', join(directory, 'away', 'token'));
+    assert.equal(error.failure, failure);
+    assert.equal(error.cause, cause);
+    assert.match(error.remedy, remedy);
+    assert.ok(error.message.startsWith(`cannot write ${directory}/away/token: `), error.message);
+    assert.match(error.message, new RegExp(`: [a-z /-]{9,} \\(${code}\\)(?:$|;)`));
+    assert.equal(error.message.includes(`; directory ${directory} belongs to uid `), failure === 'unwritable');
+  });
+}
+
+test('what stands where a directory should is called a file', async () => {
+  for (const code of ['EEXIST', 'ENOTDIR'] as const) {
+    assert.match(
+      (await toSinkError(errorOf(code), 'write', '/a/b')).message,
+      /: a file stands where a directory should \(/,
+    );
+  }
+});
+
+test('of what cannot be read its own owner is named, and whether it is a file or a directory', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await mkdir(join(directory, 'directory'));
+  await writeFile(join(directory, 'file'), '');
+  for (const what of ['directory', 'file']) {
+    const path = join(directory, what);
+    const { message } = await toSinkError(errorOf('EACCES'), 'read', path);
+    assert.ok(
+      message.startsWith(`cannot read ${path}: permission denied (EACCES); ${what} ${path} belongs to`),
+      message,
+    );
+  }
+});
+
+test('what has its words already keeps them, and a bug is no trouble with a file', async () => {
+  const known = new SinkError('refused', 'for a reason');
+  assert.equal(await toSinkError(known, 'write', '/a/b'), known);
+  const bugs = [
+    new TypeError('a bug'),
+    Object.assign(new Error('of Node.js'), { code: 'ERR_INVALID_ARG_TYPE' }),
+    Object.assign(new Error('of nobody'), { errno: 2 }),
+    Object.assign(new Error('of nobody'), { errno: 'ENOENT', code: 'ENOENT' }),
+  ];
+  for (const bug of bugs) {
+    await assert.rejects(toSinkError(bug, 'write', '/a/b'), bug);
+    assert.equal(hasErrno(bug, 'ENOENT', 'ERR_INVALID_ARG_TYPE'), false);
+  }
+  assert.equal(hasErrno(undefined, 'ENOENT'), false);
+});
