@@ -125,6 +125,10 @@ test('what an earlier configuration says of the connection is only marred, what 
   const { uri: _, ...data } = published().data!;
   const bereft = { ...managedBy(ours, 'password', 'pgpass', 'uri'), data };
   assert.equal(stateOf(bereft), 'lacks', 'a webhook has taken a key away');
+  const { managedFields = [] } = managedBy(ours, 'password', 'pgpass', 'uri').metadata;
+  const successor = published(two, { ...SPEC, identity: { ...identity, principal: 'somebody else' } });
+  const theirs = { ...successor, metadata: { ...successor.metadata, managedFields } };
+  assert.equal(stateOf(theirs), 'lacks', 'the same release, with another identity');
 });
 
 test('what a person has told Reloader and Argo CD is not ours any more', () => {
