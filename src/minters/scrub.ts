@@ -10,7 +10,7 @@ const MAX_LENGTH = 400;
 const SHAPES: readonly RegExp[] = [
   /eyJ[\w-]*(?:\.[\w-]*)*/g, // JSON Web Token, also a torn one
   /(?:bearer|basic)\s+(?!(?:auth\w*|tokens?|credentials?)\b)[^\s"',]+/gi,
-  /(?:dapi|dose|dkea)[0-9a-f]{8,}[\w-]*/g, // Databricks access tokens and OAuth secrets
+  /(?:dapi|dose|dkea)[0-9a-f]{8,}[\w-]*/gi, // Databricks access tokens and OAuth secrets
   /(:\/\/[^\s:/@]*:)[^\s"']+(?=@)/g, // of a proxy, which Go repeats where it cannot parse its URL …
   /(invalid port ")[^"]+/g, // … as it does with what stands before a slash in a password, and so at the place of the port
   /((?:secret|token|password|assertion)["']?\s*[:=]\s*)(?:"(?:[^"\\]|\\.)*(?:"|\\?$)|'[^']*(?:'|$))/gi,
