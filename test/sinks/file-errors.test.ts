@@ -54,7 +54,7 @@ test('what stands where a directory should is called a file', async () => {
   }
 });
 
-test('of what cannot be read its own owner is named, and whether it is a file or a directory', async (t) => {
+test('of what cannot be read its own owner is named, of what cannot be written that of its directory', async (t) => {
   const directory = await temporaryDirectory(t);
   await mkdir(join(directory, 'directory'));
   await writeFile(join(directory, 'file'), '');
@@ -65,6 +65,8 @@ test('of what cannot be read its own owner is named, and whether it is a file or
       message.startsWith(`cannot read ${path}: permission denied (EACCES); ${what} ${path} belongs to`),
       message,
     );
+    const written = await toSinkError(errorOf('EACCES'), 'write', path);
+    assert.ok(written.message.includes(`; directory ${directory} belongs to`), written.message);
   }
 });
 
