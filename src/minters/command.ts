@@ -75,7 +75,7 @@ function ofShell(exitCode: number): Diagnosis | undefined {
         remedy: 'look at what minter.cli.command names, and at what that runs: it cannot start the Databricks CLI',
       };
     case KILLED:
-      return { failure: 'unknown', message: 'the CLI was ended by SIGKILL', remedy: MORE_MEMORY };
+      return endedBy('SIGKILL');
     default:
       return undefined;
   }
