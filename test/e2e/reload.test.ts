@@ -5,6 +5,7 @@ import { mkdir, readdir, readFile, rename, stat, symlink, writeFile } from 'node
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { kubeconfigOf } from '../support/api-client.ts';
 import { configText, credential } from '../support/sidecar-setup.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
@@ -224,18 +225,7 @@ test(
     await once(silent, 'listening');
     const { port } = silent.address() as AddressInfo;
     const kubeconfig = join(directory, 'kubeconfig');
-    const cluster = { name: 'c', cluster: { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true } };
-    const context = { name: 'c', context: { cluster: 'c', user: 'u' } };
-    const users = [{ name: 'u', user: { token: 'of-nobody' } }];
-    const kube = {
-      apiVersion: 'v1',
-      kind: 'Config',
-      'current-context': 'c',
-      clusters: [cluster],
-      contexts: [context],
-      users,
-    };
-    await writeFile(kubeconfig, JSON.stringify(kube));
+    await writeFile(kubeconfig, kubeconfigOf(`http://127.0.0.1:${port}`, 'of-nobody'));
     const secret = { secret: { namespace: 'a', name: 'b', data: { password: 'token' } } };
     const credentials = [credential(directory, { sinks: [secret] })];
     const connected = once(silent, 'connection');

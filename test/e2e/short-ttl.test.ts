@@ -2,20 +2,14 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { kubeconfigOf } from '../support/api-client.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
 import { configText, credential } from '../support/sidecar-setup.ts';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
 import { startSidecar } from '../support/sidecar.ts';
 
 /** Nobody listens there. */
-const KUBECONFIG = JSON.stringify({
-  apiVersion: 'v1',
-  kind: 'Config',
-  'current-context': 'c',
-  clusters: [{ name: 'c', cluster: { server: 'https://127.0.0.1:1', 'insecure-skip-tls-verify': true } }],
-  contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
-  users: [{ name: 'u', user: { token: 'of-nobody' } }],
-});
+const NOBODY = 'https://127.0.0.1:1';
 
 test(
   'a Secret whose tokens live for less than 15 minutes is warned of, at the start and after a reload, and a file is not',
@@ -24,7 +18,7 @@ test(
     const workspace = await workspaceFor(t);
     const directory = await temporaryDirectory(t);
     const kubeconfig = join(directory, 'kubeconfig');
-    await writeFile(kubeconfig, KUBECONFIG);
+    await writeFile(kubeconfig, kubeconfigOf(NOBODY, 'of-nobody'));
     const secret = (name: string, ttl?: string) =>
       credential(directory, {
         name,

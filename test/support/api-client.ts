@@ -12,20 +12,22 @@ export interface Client {
   readonly kubeconfig: string;
 }
 
+/** The text of a kubeconfig, for a server that shows no certificate that anybody trusts. */
+export function kubeconfigOf(server: string, token: string): string {
+  return JSON.stringify({
+    'current-context': 'c',
+    contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+    clusters: [{ name: 'c', cluster: { server, 'insecure-skip-tls-verify': true } }],
+    users: [{ name: 'u', user: { token } }],
+  });
+}
+
 /** A client of a server in the place of the API server, without TLS. Whoever made the server ends it. */
 export async function clientFor(t: Cleanup, server: Server): Promise<Client> {
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const { port } = server.address() as AddressInfo;
   const kubeconfig = join(await temporaryDirectory(t), 'kubeconfig');
-  await writeFile(
-    kubeconfig,
-    JSON.stringify({
-      'current-context': 'c',
-      contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
-      clusters: [{ name: 'c', cluster: { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true } }],
-      users: [{ name: 'u', user: { token: 'first' } }],
-    }),
-  );
+  await writeFile(kubeconfig, kubeconfigOf(`http://127.0.0.1:${port}`, 'first'));
   return { api: new ApiServer(kubeconfig, 'test'), kubeconfig };
 }
 
