@@ -127,7 +127,7 @@ export interface Observer {
   mintFailed(credential: string, error: MintError, details: FailureDetails): void;
   adopted(credential: string, adopted: Credential, dueAt: number): void;
   expired(credential: string): void;
-  sinkWritten(credential: string, sink: string, written: Credential, isRepair: boolean): void;
+  sinkWritten(credential: string, sink: string, written: Credential, details: WriteDetails): void;
   sinkFailed(credential: string, sink: string, error: SinkError, retryAt: number): void;
   sinkRepairsLimited(credential: string, sink: string, resumeAt: number): void;
   /** Changes by others are not seen at once, or, where there is no problem any more, are seen again. */
@@ -145,6 +145,13 @@ export interface MintDetails {
   readonly failuresBefore: number;
   /** Another writer of a shared sink was faster, and its credential is in use instead. */
   readonly isOvertaken: boolean;
+}
+
+export interface WriteDetails {
+  /** Somebody else had changed what was already written. */
+  readonly isRepair: boolean;
+  /** How many attempts had failed before. */
+  readonly failuresBefore: number;
 }
 
 export interface FailureDetails {

@@ -221,8 +221,9 @@ export class Publisher {
     }
     this.#lastWriteAt = this.#clock.now();
     if (isRepair) this.#repairs.repaired({ wasLacking: held === undefined });
+    const { failures: failuresBefore } = this.#retries;
     this.#settled(wanted, wanted);
-    observer.sinkWritten(credentialName, sink.name, wanted, isRepair);
+    observer.sinkWritten(credentialName, sink.name, wanted, { isRepair, failuresBefore });
   }
 
   #failed(error: SinkError, held: Credential | undefined): void {

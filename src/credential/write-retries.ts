@@ -32,6 +32,11 @@ export class WriteRetries {
     return this.#failure;
   }
 
+  /** How many tries in a row have failed. */
+  get failures(): number {
+    return this.#failures;
+  }
+
   /** Until the next try; Infinity where none is due. */
   get waitMs(): number {
     // Whole milliseconds, because an instant of the wall clock does not carry much smaller ones: the wait would be none.

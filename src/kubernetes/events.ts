@@ -81,8 +81,8 @@ export function createEvents({ api, clock, credential, secrets, observer }: Even
 
   return {
     ...observer,
-    sinkWritten(name, sink, written, isRepair) {
-      observer.sinkWritten(name, sink, written, isRepair);
+    sinkWritten(name, sink, written, details) {
+      observer.sinkWritten(name, sink, written, details);
       const secret = secrets.find((one) => labelOf({ kind: 'secret', ...one }) === sink);
       if (secret === undefined || published.has(sink)) return;
       published.add(sink);

@@ -18,8 +18,6 @@ export interface ObserverOptions {
 /** Each event becomes a line in the log and a count. A steady hour has one line per refresh at `info`. */
 export function createObserver({ clock, log, metrics, onProblem, refreshes = true }: ObserverOptions): Observer {
   const logOf = (credential: string): Logger => log.child({ credential });
-  /** Sinks whose last write failed: that it is over is worth a line, too. */
-  const failing = new Set<string>();
   const report = (...parts: readonly string[]): void => onProblem?.(parts.join(': ').replace(/\s+/g, ' '));
 
   return {
@@ -65,18 +63,16 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
       report(credential, 'expired without a successor');
     },
 
-    sinkWritten(credential, sink, written, isRepair) {
+    sinkWritten(credential, sink, written, { isRepair, failuresBefore }) {
       metrics.sinkWritten(credential, sink, isRepair);
       const fields = { sink, fingerprint: shortFingerprint(written.fingerprint) };
-      const hasFailed = failing.delete(`${credential} ${sink}`);
       if (isRepair) logOf(credential).info(fields, 'sink repaired after somebody else changed it');
-      else if (hasFailed) logOf(credential).info(fields, 'sink written after failures');
-      else logOf(credential).debug(fields, 'sink written');
+      else if (failuresBefore === 0) logOf(credential).debug(fields, 'sink written');
+      else logOf(credential).info({ ...fields, failuresBefore }, 'sink written after failures');
     },
 
     sinkFailed(credential, sink, error, retryAt) {
       metrics.sinkFailed(credential, sink);
-      failing.add(`${credential} ${sink}`);
       const fields = { sink, err: error, remedy: error.remedy, retryAt: rfc3339(retryAt) };
       logOf(credential).warn(fields, 'sink not written');
       report(credential, sink, error.message, error.remedy);

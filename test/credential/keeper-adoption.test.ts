@@ -46,7 +46,7 @@ test('a matching unexpired credential is adopted, not minted again, and written 
   assert.equal(name, 'backstage');
   assert.equal(adopted, keeper.current);
   assert.equal(dueAt, keeper.vitals().wakeAt);
-  assert.equal(recorder.of('sinkWritten')[0]?.[3], false, 'and it is no repair');
+  assert.equal(recorder.of('sinkWritten')[0]?.[3].isRepair, false, 'and it is no repair');
 });
 
 test('of several that were left behind the latest-expiring wins, and replaces the others', async (t) => {

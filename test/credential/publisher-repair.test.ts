@@ -23,7 +23,7 @@ for (const [what, content] of [
       if (!isTold) await clock.advance(1_000);
       assert.equal(sink.content, 'two');
       assert.equal(recorder.of('sinkWritten').length, 3);
-      assert.equal(recorder.of('sinkWritten').at(-1)?.[3], true, 'which is a repair');
+      assert.equal(recorder.of('sinkWritten').at(-1)?.[3].isRepair, true, 'which is a repair');
     });
   }
 }
@@ -193,7 +193,7 @@ for (const adopts of [true, false]) {
     await clock.advance(10_000);
     assert.equal(wasAsConfigured, true);
     assert.equal(place.content?.token.reveal(), adopts ? 'theirs' : 'token-1');
-    const repairs = recorder.of('sinkWritten').filter(([, , , isRepair]) => isRepair);
+    const repairs = recorder.of('sinkWritten').filter(([, , , { isRepair }]) => isRepair);
     assert.deepEqual(repairs, []);
   });
 }

@@ -12,7 +12,9 @@ test('a credential is written once, and not again while it stands there', async 
   const credential = await publish('one');
   await clock.advance(MINUTE_MS);
   assert.deepEqual(sink.written, [credential]);
-  assert.deepEqual(recorder.of('sinkWritten'), [['backstage', sink.name, credential, false]]);
+  assert.deepEqual(recorder.of('sinkWritten'), [
+    ['backstage', sink.name, credential, { isRepair: false, failuresBefore: 0 }],
+  ]);
 });
 
 test('a new credential is written without a look at the old one, which would only hold it up', async (t) => {
@@ -59,6 +61,20 @@ test('a write that fails is tried again with back-off, by the life left of what 
   );
 });
 
+test('whoever is told of a write is told how many had failed in a row before it', async (t) => {
+  const { clock, publish, recorder, sink } = await startPublisher(t);
+  sink.failure = FULL;
+  await publish('one');
+  await clock.advance(500);
+  sink.failure = undefined;
+  await clock.advance(1_000);
+  await publish('two');
+  assert.deepEqual(
+    recorder.of('sinkWritten').map(([, , , { failuresBefore }]) => failuresBefore),
+    [2, 0],
+  );
+});
+
 test('the next credential is tried at once, whatever the back-off, also one that is not new', async (t) => {
   for (const isNew of [true, false]) {
     const { clock, publish, recorder, sink } = await startPublisher(t, { dice: 0.999 });
@@ -70,7 +86,7 @@ test('the next credential is tried at once, whatever the back-off, also one that
     assert.equal(sink.content, 'one');
     await publish('three', undefined, isNew);
     assert.equal(sink.content, 'three');
-    assert.equal(recorder.of('sinkWritten').at(-1)?.[3], false);
+    assert.equal(recorder.of('sinkWritten').at(-1)?.[3].isRepair, false);
   }
 });
 
@@ -342,7 +358,7 @@ test('a refresh that comes during a look is written once, and what is repaired a
   assert.equal(tries.length, 2);
   await meddle(undefined);
   assert.deepEqual(
-    recorder.of('sinkWritten').map(([, , , isRepair]) => isRepair),
+    recorder.of('sinkWritten').map(([, , , { isRepair }]) => isRepair),
     [false, false, true],
   );
 });

@@ -16,6 +16,7 @@ interface Posted {
 }
 
 const SECRET = 'secret:apps/a';
+const WRITTEN = { isRepair: false, failuresBefore: 0 };
 
 /** Secrets of one credential, in a cluster that takes events where it is told to. */
 function startTelling(secrets: readonly { readonly namespace: string; readonly name: string }[]) {
@@ -45,7 +46,7 @@ function startTelling(secrets: readonly { readonly namespace: string; readonly n
     for (const { namespace, name } of secrets) {
       const sink = `secret:${namespace}/${name}`;
       observer.sinkFailed('backstage', sink, undefined!, 0); // so that the next publication is news
-      observer.sinkWritten('backstage', sink, credentialAt(clock, 'token'), false);
+      observer.sinkWritten('backstage', sink, credentialAt(clock, 'token'), WRITTEN);
     }
     await clock.idle();
     return posted.map(({ metadata }) => metadata.namespace);
@@ -54,7 +55,7 @@ function startTelling(secrets: readonly { readonly namespace: string; readonly n
     const error = new MintError('timeout', 'words', { remedy: 'look at the network', detail: 'what the CLI printed' });
     observer.mintFailed('backstage', error, { consecutiveFailures, durationMs: 0, retryAt: 0, remainingMs: undefined });
   };
-  const write = (sink = SECRET): void => observer.sinkWritten('backstage', sink, credentialAt(clock, 'token'), false);
+  const write = (sink = SECRET): void => observer.sinkWritten('backstage', sink, credentialAt(clock, 'token'), WRITTEN);
   const told = (): string[] => posted.splice(0).map(({ reason }) => reason);
   return { answering, clock, fail, observer, posted, publish, recorder, requests, told, words, write };
 }
@@ -207,7 +208,7 @@ test('everything is passed on to who else listens', () => {
     ['expired', 'backstage'],
     ['mintFailed', 'backstage', 'an error', { consecutiveFailures: 1 }],
     ['sinkFailed', 'backstage', SECRET, 'an error', 7],
-    ['sinkWritten', 'backstage', SECRET, credentialAt(clock, 'token'), true],
+    ['sinkWritten', 'backstage', SECRET, credentialAt(clock, 'token'), WRITTEN],
   ];
   const listener = Object.fromEntries(said.map(([name]) => [name, (...all: unknown[]) => heard.push([name, ...all])]));
   const observer = createEvents({

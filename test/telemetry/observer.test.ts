@@ -9,6 +9,7 @@ import { createObserver } from '../../src/telemetry/observer.ts';
 import { CANARY, credentialWith, frozenClock, MINUTE_MS, NOW } from '../support/statuses.ts';
 
 const SINK = 'file:/run/lakebase/pgpass';
+const WRITTEN = { isRepair: false, failuresBefore: 0 };
 const current = credentialWith();
 const fingerprint = current.fingerprint.slice(0, 12);
 
@@ -119,7 +120,7 @@ const rows: {
   },
   {
     event: 'a write of a sink',
-    fire: (observer) => observer.sinkWritten('backstage', SINK, current, false),
+    fire: (observer) => observer.sinkWritten('backstage', SINK, current, WRITTEN),
     level: 'debug',
     msg: 'sink written',
     fields: { sink: SINK, fingerprint },
@@ -129,8 +130,15 @@ const rows: {
     ),
   },
   {
+    event: 'a write of a sink after failures',
+    fire: (observer) => observer.sinkWritten('backstage', SINK, current, { ...WRITTEN, failuresBefore: 2 }),
+    level: 'info',
+    msg: 'sink written after failures',
+    fields: { sink: SINK, fingerprint, failuresBefore: 2 },
+  },
+  {
     event: 'a repair of a sink',
-    fire: (observer) => observer.sinkWritten('backstage', SINK, current, true),
+    fire: (observer) => observer.sinkWritten('backstage', SINK, current, { ...WRITTEN, isRepair: true }),
     level: 'info',
     msg: 'sink repaired after somebody else changed it',
     fields: { sink: SINK, fingerprint },
@@ -224,21 +232,12 @@ describe('the observer', () => {
     const { lines, observer } = setUp('info');
     observer.mintStarted('backstage');
     minted(observer);
-    observer.sinkWritten('backstage', SINK, current, false);
-    observer.sinkWritten('backstage', 'file:/run/lakebase/token', current, false);
+    observer.sinkWritten('backstage', SINK, current, WRITTEN);
+    observer.sinkWritten('backstage', 'file:/run/lakebase/token', current, WRITTEN);
     assert.deepEqual(
       lines.map(({ msg }) => msg),
       ['minted'],
     );
-  });
-
-  test('tells at info that a sink is written after failures, once and of that sink only', () => {
-    const { lines, observer } = setUp('info');
-    observer.sinkFailed('backstage', SINK, new SinkError('no_space', 'full'), NOW);
-    for (const sink of ['file:/run/lakebase/token', SINK, SINK])
-      observer.sinkWritten('backstage', sink, current, false);
-    const said = lines.map(({ level, msg, sink }) => [level, msg, sink]);
-    assert.deepEqual(said.slice(1), [['info', 'sink written after failures', SINK]]);
   });
 
   test('follows a level that is changed while it runs', () => {
