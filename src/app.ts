@@ -91,8 +91,8 @@ export class App {
     return await Promise.all(this.#fleet.keepers.map(async (keeper) => await keeper.status(options)));
   }
 
-  /** Asks the CLI, behind everything that mints. */
-  async cliVersion({ minter, childEnvironment }: Config, { signal }: Cancellable): Promise<string | undefined> {
+  /** Asks the CLI, behind everything that mints. @throws MintError */
+  async cliVersion({ minter, childEnvironment }: Config, { signal }: Cancellable): Promise<string> {
     const { clock } = this.#options;
     const installed = { command: minter.cli.command, childEnvironment, clock };
     const request = { wantedAt: Infinity, isTroubled: true };

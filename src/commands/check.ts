@@ -126,12 +126,6 @@ async function checkCli({ minter, childEnvironment, credentials }: Config, optio
   try {
     const command = findCommand(minter.cli.command, childEnvironment);
     const version = await readCliVersion({ command, childEnvironment, clock }, options);
-    if (version === undefined)
-      return {
-        isOk: false,
-        text: `${command} does not tell its version`,
-        remedy: 'let minter.cli.command name the Databricks CLI',
-      };
     const complaint = complaintAbout(
       version,
       credentials.some(({ ttl }) => ttl !== undefined),

@@ -116,19 +116,21 @@ class Operation {
   /** For the metric, and for a warning about one that is too old. */
   async #askVersion(options: Cancellable): Promise<void> {
     await Promise.race([this.#app.published(), clock.sleep(VERSION_WAIT_MS, options)]);
-    const build = { version, nodeVersion: process.versions.node };
+    const { cliVersion, complaint } = await this.#examineCli(options);
+    this.#metrics.setBuildInfo({ version, nodeVersion: process.versions.node, cliVersion: cliVersion ?? 'unknown' });
+    if (complaint === undefined) this.#log.debug({ cliVersion }, 'CLI found');
+    else this.#log.warn({ cliVersion, complaint }, 'this Databricks CLI may not work');
+  }
+
+  async #examineCli(options: Cancellable): Promise<{ cliVersion?: string; complaint: string | undefined }> {
     try {
       const cliVersion = await this.#app.cliVersion(this.#config, options);
-      this.#metrics.setBuildInfo({ ...build, cliVersion: cliVersion ?? 'unknown' });
       const hasTtl = this.#config.credentials.some(({ ttl }) => ttl !== undefined);
-      const complaint =
-        cliVersion === undefined ? 'the CLI does not tell its version' : complaintAbout(cliVersion, hasTtl);
-      if (complaint === undefined) this.#log.debug({ cliVersion }, 'CLI found');
-      else this.#log.warn({ cliVersion, complaint }, 'this Databricks CLI may not work');
+      return { cliVersion, complaint: complaintAbout(cliVersion, hasTtl) };
     } catch (error) {
       options.signal.throwIfAborted();
       if (!(error instanceof MintError)) throw error;
-      this.#metrics.setBuildInfo({ ...build, cliVersion: 'unknown' }); // why is what the first attempt to mint says
+      return { complaint: error.message };
     }
   }
 

@@ -22,7 +22,5 @@ export async function printVersions({ load, env, stdout, signal }: VersionOption
       throw error;
     },
   );
-  stdout.write(
-    `lakebase-credential-sidecar ${version}\nnode ${process.versions.node}\ndatabricks ${cli ?? 'unknown'}\n`,
-  );
+  stdout.write(`lakebase-credential-sidecar ${version}\nnode ${process.versions.node}\ndatabricks ${cli}\n`);
 }

@@ -58,7 +58,7 @@ const KILLED = 128 + 9;
 const MORE_MEMORY = 'raise the memory limit of the container: a program that exceeds it is ended like that';
 
 /** It has left no words. Our own SIGKILL follows a deadline, which is told as such. */
-function endedBy(signal = 'a signal'): MintError {
+export function endedBy(signal = 'a signal'): MintError {
   return new MintError('unknown', `the CLI was ended by ${signal}`, {
     remedy: signal === 'SIGKILL' ? MORE_MEMORY : 'find out who or what ends it: by itself it ends with an exit code',
   });

@@ -1,6 +1,7 @@
+import { MintError } from '../credential/errors.ts';
 import type { Cancellable, Clock } from '../credential/ports.ts';
 import { isOlder } from './is-older.ts';
-import { notStarted } from './command.ts';
+import { endedBy, notStarted } from './command.ts';
 import { runCommand } from './process.ts';
 
 /** The first that both caches host metadata and has the command `postgres`. */
@@ -16,15 +17,23 @@ export interface Installed {
   readonly clock: Clock;
 }
 
-/** `1.13.0`, or undefined where the command does not say. @throws MintError where it cannot be started */
+/** Such as `1.13.0`. @throws MintError where the command does not say */
 export async function readCliVersion(
   { command, childEnvironment, clock }: Installed,
   { signal }: Cancellable,
-): Promise<string | undefined> {
+): Promise<string> {
   const line = { file: command, args: ['version', '-o', 'json'], env: childEnvironment };
-  const { errno, stdout } = await runCommand(line, { signal, clock, timeoutMs: TIMEOUT_MS });
+  const { errno, exitCode, hasTimedOut, killedBy, stdout } = await runCommand(line, {
+    signal,
+    clock,
+    timeoutMs: TIMEOUT_MS,
+  });
   if (errno !== undefined) throw notStarted(command, errno);
-  return /"Version":\s*"(\d+\.\d+\.\d+)[^"]*"/.exec(stdout)?.[1];
+  if (hasTimedOut) throw tooSlow(command);
+  if (exitCode === undefined) throw endedBy(killedBy);
+  const [, version] = /"Version":\s*"(\d+\.\d+\.\d+)[^"]*"/.exec(stdout) ?? [];
+  if (version === undefined) throw nameless(command);
+  return version;
 }
 
 /** Why this version will not do; undefined if it will. */
@@ -32,4 +41,18 @@ export function complaintAbout(version: string, hasTtl: boolean): string | undef
   const needed = hasTtl ? OLDEST_WITH_TTL : OLDEST;
   if (!isOlder(version, needed)) return undefined;
   return `Databricks CLI ${version} is too old: ${needed} or newer is needed${hasTtl ? ' for a ttl' : ''}`;
+}
+
+/** It asks nobody, so the network has no part in it. */
+function tooSlow(command: string): MintError {
+  return new MintError('timeout', `the CLI "${command}" did not tell its version within ${TIMEOUT_MS / 1_000} s`, {
+    remedy:
+      'raise the CPU limit of the container, or look at what minter.cli.command names: no network is needed for that',
+  });
+}
+
+function nameless(command: string): MintError {
+  return new MintError('unknown', `the CLI "${command}" does not tell its version`, {
+    remedy: 'let minter.cli.command name the Databricks CLI',
+  });
 }

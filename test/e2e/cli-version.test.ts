@@ -38,11 +38,11 @@ test(
     assert.equal(code, 69, stdout);
     assert.match(
       stdout,
-      /✗ fail cli: \/\S+ does not tell its version\n {7}→ let minter\.cli\.command name the Databricks CLI\n/,
+      /✗ fail cli: the CLI "\/\S+" does not tell its version\n {7}→ let minter\.cli\.command name the Databricks CLI\n/,
     );
     const sidecar = await (await startSidecar(t, { workspace, cli: nameless.path })).ready();
     const { level, complaint } = await sidecar.logged('this Databricks CLI may not work');
-    assert.deepEqual([level, complaint], ['warn', 'the CLI does not tell its version']);
+    assert.deepEqual([level, complaint], ['warn', `the CLI "${nameless.path}" does not tell its version`]);
     assert.match((await sidecar.get('/metrics')).body, /cli_version="unknown"/);
   },
 );
