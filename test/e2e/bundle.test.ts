@@ -4,14 +4,15 @@ import { once } from 'node:events';
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe, test, type TestContext } from 'node:test';
 import { execa } from 'execa';
 import { bundleSizes } from '../support/bundle-sizes.ts';
+import { clis, type Cli } from '../support/clis.ts';
 import { copyProject } from '../support/sidecar-copy.ts';
 import { configText, sidecarSetup } from '../support/sidecar-setup.ts';
 import { allGone, hangingCli, scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
-import { NODE, runCommand, startSidecar } from '../support/sidecar.ts';
+import { NODE, oldest, runCommand, startSidecar } from '../support/sidecar.ts';
 
 const BUDGETS = join(import.meta.dirname, '../fixtures/bundle-sizes.json');
 const kib = (bytes: number): number => Math.ceil(bytes / 1_024);
@@ -124,9 +125,9 @@ describe('the bundle', () => {
     assert.equal(stderr, 'lakebase-credential-sidecar: Node.js 22.22 or newer is needed, this is 22.21.9');
   });
 
-  testWithEachCli('publishes a credential, answers, follows its configuration, and ends with 0', async (t, cli) => {
+  const worksWith = async (t: TestContext, { cli, node = NODE }: { cli: Cli; node?: string }): Promise<void> => {
     const workspace = await workspaceFor(t);
-    const sidecar = await (await startSidecar(t, { workspace, cli, entry })).ready();
+    const sidecar = await (await startSidecar(t, { workspace, cli, entry, node })).ready();
     assert.equal(await sidecar.read('token'), workspace.minted[0]?.token);
     assert.equal((await stat(sidecar.path('pgpass'))).mode & 0o7777, 0o600);
     assert.equal((await sidecar.metrics()).get('valid'), 1);
@@ -139,6 +140,16 @@ describe('the bundle', () => {
     assert.equal(code, 0);
     assert.ok(durationMs < 1_000, `${durationMs} ms`);
     assert.equal(sidecar.stderr, '');
+  };
+
+  testWithEachCli('publishes a credential, answers, follows its configuration, and ends with 0', async (t, cli) => {
+    await worksWith(t, { cli });
+  });
+
+  test('does so with the oldest Node.js that will do', { ...options, skip: oldest.missing }, async (t) => {
+    const { stdout } = await execa(oldest.path, ['--version']);
+    assert.equal(stdout, `v${oldest.version}`);
+    await worksWith(t, { cli: clis[0]!, node: oldest.path });
   });
 
   test('loads no more of Node.js than files, processes, HTTP and its own metrics need', options, async (t) => {

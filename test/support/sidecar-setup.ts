@@ -22,6 +22,8 @@ export interface SetupOptions {
   readonly directory?: string;
   /** Another entry than the source. */
   readonly entry?: string;
+  /** Another Node.js than the project's. */
+  readonly node?: string;
 }
 
 export interface SidecarSetup {
@@ -30,6 +32,7 @@ export interface SidecarSetup {
   readonly env: NodeJS.ProcessEnv;
   readonly flags: readonly string[];
   readonly entry: string | undefined;
+  readonly node: string | undefined;
 }
 
 /** A credential with files in `directory`, as far as it is not said otherwise. */
@@ -62,7 +65,7 @@ export function configText(
 
 /** Everything that a process is started with: its configuration, environment and folders of its own. */
 export async function sidecarSetup(t: Cleanup, options: SetupOptions): Promise<SidecarSetup> {
-  const { cli, config = {}, env = {}, entry, flags = [], workspace } = options;
+  const { cli, config = {}, env = {}, entry, flags = [], node, workspace } = options;
   const directory = options.directory ?? (await temporaryDirectory(t));
   const configFile = join(directory, 'config.yaml');
   const scratch = join(directory, 'tmp');
@@ -82,5 +85,6 @@ export async function sidecarSetup(t: Cleanup, options: SetupOptions): Promise<S
     env: Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)),
     flags: config === null ? flags : ['--config', configFile, ...flags],
     entry,
+    node,
   };
 }

@@ -11,6 +11,14 @@ import { eventually, PATIENCE_MS, undoAfter, type Cleanup } from './sidecar-wait
 
 /** The Node.js that was installed with the project, whichever one runs the tests. */
 export const NODE = join(import.meta.dirname, '../../node_modules/.bin/node');
+/** The first Node.js that package.json allows, and how to have it where it is missing. */
+export const oldest = {
+  version: '22.22.0',
+  path: process.env['OLDEST_NODE'] ?? '',
+  missing:
+    process.env['OLDEST_NODE'] === undefined &&
+    'npm install --prefix /tmp/oldest node@22.22.0; OLDEST_NODE=/tmp/oldest/node_modules/.bin/node npm test',
+};
 /** The entry, from source. */
 export const SOURCE = join(import.meta.dirname, '../../src/main.ts');
 
@@ -134,8 +142,8 @@ export class Sidecar {
 }
 
 function spawnSidecar(setup: SidecarSetup, command: string): Child {
-  const { entry = SOURCE, env, flags } = setup;
-  return spawn(NODE, [entry, command, ...flags], { env, cwd: '/', stdio: ['ignore', 'pipe', 'pipe'] });
+  const { entry = SOURCE, env, flags, node = NODE } = setup;
+  return spawn(node, [entry, command, ...flags], { env, cwd: '/', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 /** `run` or `once`, from its beginning to the end of the test at the latest; whoever wants it to be up waits for `started()`. */
