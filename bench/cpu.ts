@@ -12,8 +12,8 @@ const AIM_MS = 60;
 export async function measureCpu(scene: Scene): Promise<void> {
   const identity = await scene.startWorkspace(QUIET_LIFETIME_SECONDS);
   const bare = scene.spawn(NODE, ['-e', 'setInterval(()=>{},1e9)'], { stdio: 'ignore' }).pid!;
-  const quiet = await scene.startInjected(identity, await scene.folder());
-  const probed = await scene.startInjected(identity, await scene.folder());
+  const quiet = await scene.startInjected(identity, await scene.volume());
+  const probed = await scene.startInjected(identity, await scene.volume());
   await quiet.port;
   const url = `http://127.0.0.1:${await probed.port}`;
   await delay(SETTLE_MS);

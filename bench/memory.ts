@@ -26,7 +26,7 @@ export async function measureMemory(scene: Scene): Promise<void> {
   const sidecars: Running[] = [];
   const byFile: Running[] = [];
   for (let i = 0; i < COPIES; i += 1) {
-    sidecars.push(await scene.startInjected(identity, await scene.folder()));
+    sidecars.push(await scene.startInjected(identity, await scene.volume()));
     byFile.push(await startOne(scene, identity, { floor: '20m' }));
   }
   await Promise.all([...sidecars, ...byFile].map(({ port }) => port));
@@ -68,7 +68,7 @@ export async function startOne(
   sinks?: readonly object[],
 ): Promise<Running> {
   const config = {
-    credentials: [{ ...credential('primary', await scene.folder()), ...(sinks === undefined ? {} : { sinks }) }],
+    credentials: [{ ...credential('primary', await scene.volume()), ...(sinks === undefined ? {} : { sinks }) }],
     minter: { cli: { command: scene.cli.path } },
     refresh,
   };

@@ -1,8 +1,7 @@
 import { watch } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { undoAfter } from '../test/support/sidecar-wait.ts';
 import { credential, NOBODY, shellAnswer, type Scene } from './scene.ts';
 import { median, ms, quantile, type Extent } from './table.ts';
 
@@ -12,14 +11,9 @@ const LIFETIME_SECONDS = 4;
 /** Each credential is renewed every two to three seconds. */
 const MS_PER_REPETITION = 2_000;
 
-/** Where Kubernetes keeps a memory-backed volume, which is what a sidecar's usually is. */
-const SHARED_MEMORY = '/dev/shm';
-
 /** From the end of the CLI to the new file, with the fsync of file, record and directory in between. */
 export async function measurePublish(scene: Scene, extent: Extent): Promise<void> {
-  const inMemory = await mkdtemp(join(SHARED_MEMORY, 'bench-'));
-  undoAfter(scene, async () => await rm(inMemory, { recursive: true, force: true }));
-  await measureIn(inMemory, 'a memory-backed volume', scene, extent);
+  await measureIn(await scene.volume(), 'a memory-backed volume', scene, extent);
   await measureIn(await scene.folder(), 'the disk of this machine', scene, extent);
 }
 

@@ -15,6 +15,8 @@ import { Report } from './report.ts';
 export const NODE = resolve('node_modules/.bin/node');
 export const BUNDLE = resolve('dist/main.js');
 export const RESOURCE = 'projects/backstage/branches/production/endpoints/';
+/** Where Kubernetes keeps a memory-backed volume. */
+const SHARED_MEMORY = '/dev/shm';
 /** So long that nothing is due: the first refresh can come at any time of a token's first half. */
 export const QUIET_LIFETIME_SECONDS = 86_400;
 
@@ -43,6 +45,7 @@ export interface Running {
 /** Everything that runs and lies about while one part is measured; gone when it is closed. */
 export class Scene implements Cleanup {
   readonly directory: string;
+  readonly #memory: string;
   readonly report = new Report();
   /** The real one where there is one. */
   readonly cli: Cli = clis.at(-1)!;
@@ -51,12 +54,13 @@ export class Scene implements Cleanup {
   #closing: Promise<void> | undefined;
   #count = 0;
 
-  private constructor(directory: string) {
+  private constructor(directory: string, memory: string) {
     this.directory = directory;
+    this.#memory = memory;
   }
 
   static async create(): Promise<Scene> {
-    return new Scene(await mkdtemp(join(tmpdir(), 'bench-')));
+    return new Scene(await mkdtemp(join(tmpdir(), 'bench-')), await mkdtemp(join(SHARED_MEMORY, 'bench-')));
   }
 
   /** Called once, by `undoAfter`. */
@@ -73,13 +77,23 @@ export class Scene implements Cleanup {
   async #close(): Promise<void> {
     await Promise.all([...this.#children].map(async (child) => await this.stop(child)));
     await this.#undo();
-    await rm(this.directory, { recursive: true, force: true, maxRetries: 3 });
+    for (const place of [this.directory, this.#memory])
+      await rm(place, { recursive: true, force: true, maxRetries: 3 });
   }
 
   /** An empty folder of its own. */
   async folder(): Promise<string> {
+    return await this.#folderIn(this.directory);
+  }
+
+  /** The same in memory, where the chart has all that a sidecar writes. */
+  async volume(): Promise<string> {
+    return await this.#folderIn(this.#memory);
+  }
+
+  async #folderIn(place: string): Promise<string> {
     this.#count += 1;
-    const path = join(this.directory, String(this.#count));
+    const path = join(place, String(this.#count));
     await mkdir(path);
     return path;
   }
@@ -136,7 +150,7 @@ export class Scene implements Cleanup {
   /** The bundle's `run`, with a folder of its own for what it needs. */
   async startSidecar(env: NodeJS.ProcessEnv, config?: object): Promise<Running> {
     requireLoopback('DATABRICKS_HOST', env['DATABRICKS_HOST']);
-    const folder = await this.folder();
+    const folder = await this.volume();
     const flags: string[] = [];
     if (config !== undefined) {
       flags.push('--config', join(folder, 'config.yaml'));

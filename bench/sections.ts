@@ -10,7 +10,7 @@ export const SECTIONS = {
   start: {
     title: 'Start',
     about:
-      'How long until the first credential can be read, against what cannot be avoided: the start of a Node.js that does nothing, and one run of the CLI. One credential by variables, as in a pod that the chart made; a configuration file has a row of its own. The second table is the hard case, a CLI that costs next to nothing.',
+      'How long until the first credential can be read, against what cannot be avoided: the start of a Node.js that does nothing, and one run of the CLI. One credential by variables, as in a pod that the chart made, whose volumes are in memory; a configuration file has a row of its own. The second table is the hard case, a CLI that costs next to nothing.',
     command: 'npm run bench -- start',
   },
   publish: {

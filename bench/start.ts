@@ -77,7 +77,7 @@ async function compare(scene: Scene, { title, cli, identity }: Contestant, repet
 
 /** As the sidecar runs it: with a home of its own that is still empty. */
 async function timeCli(scene: Scene, { path }: Cli, identity: Contestant['identity']): Promise<number> {
-  const home = await scene.folder();
+  const home = await scene.volume();
   const env = { PATH: process.env['PATH'], HOME: home, DATABRICKS_CACHE_DIR: home, DATABRICKS_AUTH_TYPE: 'oauth-m2m' };
   const args = ['postgres', 'generate-database-credential', ENDPOINT, '-o', 'json'];
   return await scene.time(path, args, { ...env, ...identity });
@@ -87,7 +87,7 @@ async function timeFirst(
   scene: Scene,
   start: (directory: string) => Promise<Running>,
 ): Promise<{ readonly firstMs: number; readonly answersMs: number }> {
-  const directory = await scene.folder();
+  const directory = await scene.volume();
   const pgpass = whenVisible(directory, 'pgpass');
   const sidecar = await start(directory);
   const answering = sidecar.port.then(() => performance.now());
