@@ -106,6 +106,7 @@ class Operation {
 
   /** Asks at the start, and again after a reload that may have brought another CLI. */
   async #knowVersion(options: Cancellable): Promise<never> {
+    this.#tellVersions();
     for (;;) {
       this.#cliMayDiffer = Promise.withResolvers();
       await this.#askVersion(options);
@@ -117,7 +118,7 @@ class Operation {
   async #askVersion(options: Cancellable): Promise<void> {
     await Promise.race([this.#app.published(), clock.sleep(VERSION_WAIT_MS, options)]);
     const { cliVersion, complaint } = await this.#examineCli(options);
-    this.#metrics.setBuildInfo({ version, nodeVersion: process.versions.node, cliVersion: cliVersion ?? 'unknown' });
+    this.#tellVersions(cliVersion);
     if (complaint === undefined) this.#log.debug({ cliVersion }, 'CLI found');
     else this.#log.warn({ cliVersion, complaint }, 'this Databricks CLI may not work');
   }
@@ -128,10 +129,13 @@ class Operation {
       const hasTtl = this.#config.credentials.some(({ ttl }) => ttl !== undefined);
       return { cliVersion, complaint: complaintAbout(cliVersion, hasTtl) };
     } catch (error) {
-      options.signal.throwIfAborted();
       if (!(error instanceof MintError)) throw error;
       return { complaint: error.message };
     }
+  }
+
+  #tellVersions(cliVersion = 'unknown'): void {
+    this.#metrics.setBuildInfo({ version, nodeVersion: process.versions.node, cliVersion });
   }
 
   /** The file is watched only once there is a first credential: it may have changed, or become invalid, before. */

@@ -90,11 +90,11 @@ export function createInstruments(registry: Registry) {
       ),
     ),
     buildInfo: new Gauge(
-      describe('build_info', 'Always 1; versions of the sidecar, the Databricks CLI and Node.js.', [
-        'version',
-        'cli_version',
-        'node_version',
-      ]),
+      describe(
+        'build_info',
+        'Always 1; versions of the sidecar, of the Databricks CLI (`unknown` until it has told) and of Node.js.',
+        ['version', 'cli_version', 'node_version'],
+      ),
     ),
   };
 }

@@ -8,7 +8,7 @@ import { createInstruments, type Instruments } from './instruments.ts';
 
 export interface BuildInfo {
   readonly version: string;
-  /** `unknown` where the CLI does not tell. */
+  /** `unknown` until the CLI has told, and where it does not. */
   readonly cliVersion: string;
   readonly nodeVersion: string;
 }

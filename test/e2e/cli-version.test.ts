@@ -2,34 +2,44 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { standInCli } from '../support/clis.ts';
-import { workspaceFor } from '../support/sidecar-clis.ts';
+import { scriptedCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { configText } from '../support/sidecar-setup.ts';
 import { eventually, undoAfter } from '../support/sidecar-wait.ts';
 import { runCommand, startSidecar } from '../support/sidecar.ts';
 
-test(
-  'the version of the CLI is known, also of another one that a new configuration names',
-  { timeout: 30_000 },
-  async (t) => {
-    const workspace = await workspaceFor(t);
-    const sidecar = await (await startSidecar(t, { workspace })).ready();
-    const knows = async (version: string): Promise<void> => {
-      const label = `cli_version="${version}"`;
-      await eventually(label, async () => (await sidecar.get('/metrics')).body.includes(label));
-    };
-    await knows('1.13.0');
-    const old = await standInCli({ version: '0.297.0' });
-    undoAfter(t, () => old.remove());
-    await writeFile(sidecar.configFile, configText(sidecar.directory, old.path));
-    const warning = await sidecar.logged('this Databricks CLI may not work');
-    assert.equal(warning['complaint'], 'Databricks CLI 0.297.0 is too old: 0.298.0 or newer is needed');
-    await knows('0.297.0');
-  },
-);
+const options = { timeout: 30_000 };
+
+test('the version of the CLI is known, also of another one that a new configuration names', options, async (t) => {
+  const workspace = await workspaceFor(t);
+  const sidecar = await (await startSidecar(t, { workspace })).ready();
+  const knows = async (version: string): Promise<void> => {
+    const label = `cli_version="${version}"`;
+    await eventually(label, async () => (await sidecar.get('/metrics')).body.includes(label));
+  };
+  await knows('1.13.0');
+  const old = await standInCli({ version: '0.297.0' });
+  undoAfter(t, () => old.remove());
+  await writeFile(sidecar.configFile, configText(sidecar.directory, old.path));
+  const warning = await sidecar.logged('this Databricks CLI may not work');
+  assert.equal(warning['complaint'], 'Databricks CLI 0.297.0 is too old: 0.298.0 or newer is needed');
+  await knows('0.297.0');
+  const broken = await scriptedCli(t, '');
+  await writeFile(broken, '#!/nonexistent/interpreter\n');
+  await writeFile(sidecar.configFile, configText(sidecar.directory, broken));
+  await knows('unknown');
+});
+
+test('the versions are told from the start, without that of a CLI that has not answered', options, async (t) => {
+  const cli = await scriptedCli(t, 'exec sleep 600');
+  const sidecar = await startSidecar(t, { workspace: await workspaceFor(t), cli });
+  const samples = await sidecar.metrics();
+  await sidecar.stop();
+  assert.equal(samples.get('build_info', { cli_version: 'unknown' }), 1);
+});
 
 test(
   'a program that mints and does not tell its version is warned of by run, and found by check, with what to do',
-  { timeout: 30_000 },
+  options,
   async (t) => {
     const workspace = await workspaceFor(t);
     const nameless = await standInCli({ version: '1.13' });
