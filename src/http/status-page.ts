@@ -141,7 +141,7 @@ function failure({ consecutiveFailures, lastFailure, state }: CredentialReport, 
 
 function sinkItem(sink: SinkReport, isPending: boolean, now: string): Html {
   const { failure, kind, lastWriteAt, name, problem, remainingSeconds } = sink;
-  const location = name.startsWith(`${kind}:`) ? name.slice(kind.length + 1) : name;
+  const location = name.slice(`${kind}:`.length);
   const facts = [
     kind,
     holding(remainingSeconds),
