@@ -234,7 +234,10 @@ describe('listening', () => {
   test('an address that is none by itself, of a link or a group, is a startup error', async (t) => {
     for (const host of ['fe80::1', 'ff02::1']) {
       const failure = listen(serverWith(t), { host, port: 0 });
-      await assert.rejects(failure, { name: 'StartupError', message: /: nothing can listen on .* \(EINVAL\)/ });
+      await assert.rejects(failure, {
+        name: 'StartupError',
+        message: /\[f\S+::1\]:0: nothing can listen on .* \(EINVAL\)/,
+      });
     }
   });
 
