@@ -160,7 +160,7 @@ function parse(argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true });
   } catch (error) {
-    const [words = ''] = (error as Error).message.split('. ');
+    const [words = ''] = (error as Error).message.split(/\. |\.$/);
     throw new UsageError(`${words.charAt(0).toLowerCase()}${words.slice(1)}; see ${NAME} help`, { cause: error });
   }
 }

@@ -70,6 +70,8 @@ test('version says so where there is no CLI', options, async (t) => {
   const { code, stdout } = await runCommand(t, 'version', { config: null, env: { PATH: '/nonexistent' } });
   assert.equal(code, 0);
   assert.match(stdout, /^databricks the CLI "databricks" is not there, or is no program that this machine can run$/m);
+  const viaOption = await runCommand(t, '--version', { config: null, env: { PATH: '/nonexistent' } });
+  assert.deepEqual([viaOption.code, viaOption.stdout], [0, stdout]);
 });
 
 for (const command of ['check', 'help', 'schema', 'version']) {
@@ -97,6 +99,7 @@ for (const { command, flags, words } of [
   { command: 'run', flags: ['--nonsense'], words: ["'--nonsense'", 'see lakebase-credential-sidecar help'] },
   { command: 'run', flags: ['--timeout', '5s'], words: ['--timeout is for once only'] },
   { command: 'run', flags: ['--http-port'], words: ['--http-port'] },
+  { command: 'run', flags: ['--config', '--log-level=info'], words: ["use '--config=-XYZ'; see lakebase"] },
   { command: 'run', flags: ['--log-level='], words: ['--log-level is empty: give it a value, or leave it out'] },
   { command: 'once', flags: ['--timeout', 'soon'], words: ['--timeout "soon" is no duration such as 90s, 15m or 1h'] },
   { command: 'once', flags: ['--timeout', '0s'], words: ['--timeout "0s" leaves no time to mint'] },
