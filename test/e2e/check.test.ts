@@ -209,6 +209,7 @@ test('check finds a CLI that is missing, and still looks at the sinks', { timeou
     /✗ fail cli: the Databricks CLI "\/nonexistent\/databricks" is missing.*\n {7}→ install the Databricks CLI/,
   );
   assert.match(stdout, /✓ ok {3}backstage file:/);
+  assert.doesNotMatch(stdout, /backstage mint:/, 'the same is said twice');
 });
 
 test(
