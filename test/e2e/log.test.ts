@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { workspaceFor } from '../support/sidecar-clis.ts';
 import { sidecarSetup } from '../support/sidecar-setup.ts';
 import { eventually, temporaryDirectory, undoAfter } from '../support/sidecar-wait.ts';
-import { type LogLine, NODE, SOURCE } from '../support/sidecar.ts';
+import { type LogLine, NODE, runCommand, SOURCE } from '../support/sidecar.ts';
 
 const LOGGER = join(import.meta.dirname, '../../src/telemetry/logger.ts');
 
@@ -152,3 +152,11 @@ test(
     );
   },
 );
+
+test('the log of a command begins with the level that was asked for', { timeout: 30_000 }, async (t) => {
+  const workspace = await workspaceFor(t);
+  const logOf = async (level: string) =>
+    (await runCommand(t, 'once', { workspace, flags: ['--log-level', level] })).stdout;
+  assert.match(await logOf('debug'), /"msg":"mint started"/);
+  assert.equal(await logOf('error'), '');
+});
