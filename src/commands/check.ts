@@ -75,8 +75,7 @@ class Report {
     const mark = isOk ? this.#style('green', '✓ ok  ') : this.#style('red', '✗ fail');
     this.#stdout.write(`${mark} ${this.#style('bold', name)}: ${text}\n`);
     if (remedy !== undefined) this.#stdout.write(`       → ${remedy}\n`);
-    if (detail !== undefined && detail !== '')
-      this.#stdout.write(`       ${this.#style('dim', `the CLI said: ${detail}`)}\n`);
+    if (detail !== undefined) this.#stdout.write(`       ${this.#style('dim', `the CLI said: ${detail}`)}\n`);
   }
 
   finish(): boolean {
