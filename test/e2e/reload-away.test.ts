@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import { rename, writeFile } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { test } from 'node:test';
-import { configText } from '../support/sidecar-setup.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
 import { startSidecar } from '../support/sidecar.ts';
 
@@ -27,16 +26,3 @@ test(
     assert.equal(workspace.minted.length, 1);
   },
 );
-
-test('other settings of refresh or backoff are in force for every credential', { timeout: 30_000 }, async (t) => {
-  const sidecar = await (await startSidecar(t, { workspace: await workspaceFor(t) })).ready();
-  for (const [differences, changed] of [
-    [{ refresh: { at: 0.5 } }, ['backstage']],
-    [{ refresh: { at: 0.5 }, backoff: { max: '2m' } }, ['backstage']],
-    [{ refresh: { at: 0.5 }, backoff: { max: '2m' }, log: { level: 'info' } }, []],
-  ] as const) {
-    const from = sidecar.lines.length;
-    await writeFile(sidecar.configFile, configText(sidecar.directory, undefined, differences));
-    assert.deepEqual((await sidecar.logged('configuration reloaded', { from }))['changed'], changed);
-  }
-});

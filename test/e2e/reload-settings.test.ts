@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { clis } from '../support/clis.ts';
+import { configText, credential } from '../support/sidecar-setup.ts';
+import { scriptedCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
+import { startSidecar } from '../support/sidecar.ts';
+
+test('other settings of refresh or backoff are in force for every credential', { timeout: 30_000 }, async (t) => {
+  const sidecar = await (await startSidecar(t, { workspace: await workspaceFor(t) })).ready();
+  for (const [differences, changed] of [
+    [{ refresh: { at: 0.5 } }, ['backstage']],
+    [{ refresh: { at: 0.5 }, backoff: { max: '2m' } }, ['backstage']],
+    [{ refresh: { at: 0.5 }, backoff: { max: '2m' }, log: { level: 'info' } }, []],
+  ] as const) {
+    const from = sidecar.lines.length;
+    await writeFile(sidecar.configFile, configText(sidecar.directory, undefined, differences));
+    assert.deepEqual((await sidecar.logged('configuration reloaded', { from }))['changed'], changed);
+  }
+});
+
+test(
+  'those that a new configuration adds wait for the same slots as those that go on',
+  { timeout: 30_000 },
+  async (t) => {
+    const directory = await temporaryDirectory(t);
+    const [record, go] = [join(directory, 'record'), join(directory, 'go')];
+    const waits = `until [ -e '${go}' ]; do sleep 0.05; done`;
+    const path = await scriptedCli(
+      t,
+      `echo begins >> '${record}'; ${waits}; '${clis[0]!.path}' "$@" && echo ends >> '${record}'`,
+    );
+    const config = { minter: { cli: { command: path, concurrency: 1 } } };
+    const sidecar = await startSidecar(t, { workspace: await workspaceFor(t), directory, cli: path, config });
+    const sinks = [{ file: { path: `${directory}/run/other`, format: 'token' } }];
+    const credentials = [credential(directory), credential(directory, { name: 'other', sinks })];
+    await writeFile(sidecar.configFile, configText(directory, path, { ...config, credentials }));
+    await sidecar.logged('configuration reloaded');
+    await eventually('both want to mint', async () =>
+      (await sidecar.status()).credentials.every((one) => one.isMinting),
+    );
+    await writeFile(go, '');
+    await sidecar.ready();
+    assert.deepEqual((await readFile(record, 'utf8')).trim().split('\n'), ['begins', 'ends', 'begins', 'ends']);
+  },
+);
