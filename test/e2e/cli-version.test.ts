@@ -51,7 +51,7 @@ test(
       /✗ fail cli: the CLI "\/\S+" does not tell its version\n {7}→ let minter\.cli\.command name the Databricks CLI\n/,
     );
     const versions = await runCommand(t, 'version', { workspace, cli: nameless.path });
-    assert.match(versions.stdout, /^databricks unknown$/m);
+    assert.match(versions.stdout, /^databricks the CLI "\/\S+" does not tell its version$/m);
     const sidecar = await (await startSidecar(t, { workspace, cli: nameless.path })).ready();
     const { level, complaint } = await sidecar.logged('this Databricks CLI may not work');
     assert.deepEqual([level, complaint], ['warn', `the CLI "${nameless.path}" does not tell its version`]);
