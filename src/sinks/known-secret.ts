@@ -4,13 +4,15 @@ import { asSecret, type SecretObject, versionOf } from './secret-object.ts';
 
 /** The latest that answers and watch events have told of one Secret; either may arrive before the other. */
 export class KnownSecret {
+  readonly #name: string;
   #object: SecretObject | undefined;
   #problem: SinkError | undefined;
   #news = 0;
   /** `resourceVersion` of the latest, also if that was deleted; NaN before the first. */
   #version = Number.NaN;
 
-  constructor(problem: SinkError) {
+  constructor(name: string, problem: SinkError) {
+    this.#name = name;
     this.#problem = problem;
   }
 
@@ -45,7 +47,7 @@ export class KnownSecret {
   /** Whether that is news: the answer to an apply may be faster than the events before it. */
   take({ type, object }: WatchEvent): boolean {
     if (type === 'BOOKMARK') return false;
-    const told = asSecret(object);
+    const told = asSecret(object, this.#name);
     if (told === undefined || versionOf(told) <= this.#version) return false;
     this.present(told);
     if (type === 'DELETED') this.absent();

@@ -46,9 +46,12 @@ interface ManagedFields {
   readonly fieldsV1?: unknown;
 }
 
-/** What was answered or told of, where it is a Secret: a proxy may answer anything in the place of the API server. */
-export function asSecret(value: unknown): SecretObject | undefined {
-  if (!isRecord(value) || !isRecord(value['metadata'])) return undefined;
+/**
+ * What was answered or told of, where it is the Secret of that name: a proxy may answer anything in the place of the API
+ * server, or tell of all Secrets where it was asked for one.
+ */
+export function asSecret(value: unknown, name: string): SecretObject | undefined {
+  if (!isRecord(value) || !isRecord(value['metadata']) || value['metadata']['name'] !== name) return undefined;
   const { metadata, type, immutable, data } = value;
   const { annotations, labels, managedFields, resourceVersion } = metadata;
   const isWellFormed =

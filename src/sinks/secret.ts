@@ -60,7 +60,7 @@ export class SecretSink implements Sink {
     this.#options = options;
     this.#target = { resource: 'secrets', namespace, name };
     this.#endpoint = new SecretEndpoint(options.api, options);
-    this.#known = new KnownSecret(new SinkError('unreachable', `${this.name} was not looked at yet`));
+    this.#known = new KnownSecret(name, new SinkError('unreachable', `${this.name} was not looked at yet`));
   }
 
   /** Nothing about the Secret itself: trouble with it must not hold back an application that reads files. */
@@ -196,14 +196,14 @@ export class SecretSink implements Sink {
   }
 
   #learn(answer: ApiAnswer): void {
-    const object = asSecret(answer.body);
+    const object = asSecret(answer.body, this.#options.name);
     if (object !== undefined) return this.#known.present(object);
     throw this.#stillUnknown(strangeAnswer(answer, 'Secrets'));
   }
 
   /** @throws SinkError where the Secret is not what was applied: a webhook may change anything on its way */
   #learnApplied(answer: ApiAnswer, credential: Credential): void {
-    if (this.#known.isAheadOf(asSecret(answer.body))) return;
+    if (this.#known.isAheadOf(asSecret(answer.body, this.#options.name))) return;
     this.#learn(answer);
     const { object } = this.#known;
     if (object === undefined || compare(object, credential, this.#options) === 'same') return;

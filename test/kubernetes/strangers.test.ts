@@ -10,7 +10,7 @@ const TARGET = { resource: 'secrets', namespace: 'backstage', name: 'lakebase' }
 test('what a proxy answers in the place of the API server is no Secret, whatever it is', () => {
   const spec = { namespace: 'b', name: 'l', data: { a: 'token' }, type: 'Opaque', connection, identity } as const;
   const secret = renderSecret(credentialOf(0), { ...spec, credentialName: 'backstage' }, undefined);
-  for (const own of [secret, { ...secret, immutable: true }]) assert.equal(asSecret(own), own);
+  for (const own of [secret, { ...secret, immutable: true }]) assert.equal(asSecret(own, 'l'), own);
   for (const stranger of [
     undefined,
     null,
@@ -23,12 +23,12 @@ test('what a proxy answers in the place of the API server is no Secret, whatever
     { ...secret, data: { a: 1 } },
     { ...secret, type: {} },
     { ...secret, immutable: 'true' },
-    { metadata: { annotations: 'a' } },
-    { metadata: { managedFields: {} } },
-    { metadata: { managedFields: [null] } },
-    { metadata: { resourceVersion: 7 } },
+    { metadata: { name: 'l', annotations: 'a' } },
+    { metadata: { name: 'l', managedFields: {} } },
+    { metadata: { name: 'l', managedFields: [null] } },
+    { metadata: { name: 'l', resourceVersion: 7 } },
   ]) {
-    assert.equal(asSecret(stranger), undefined, JSON.stringify(stranger));
+    assert.equal(asSecret(stranger, 'l'), undefined, JSON.stringify(stranger));
   }
 });
 

@@ -129,7 +129,7 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'the answer to an apply makes forget what has been told since',
     file: 'src/sinks/secret.ts',
-    from: '    if (this.#known.isAheadOf(asSecret(answer.body))) return;\n',
+    from: '    if (this.#known.isAheadOf(asSecret(answer.body, this.#options.name))) return;\n',
     to: '',
     test: [
       'sinks/secret-answers',

@@ -7,7 +7,7 @@ const UNSEEN = new SinkError('unreachable', 'was not looked at yet');
 const SILENT = new SinkError('unreachable', 'no answer');
 
 function version(resourceVersion: string, more: object = { data: { password: 'dG9rZW4=' } }) {
-  return { metadata: { resourceVersion }, ...more };
+  return { metadata: { name: 'lakebase', resourceVersion }, ...more };
 }
 
 test('why a Secret could not be asked for is the answer until something is known of it, and not afterwards', () => {
@@ -16,7 +16,7 @@ test('why a Secret could not be asked for is the answer until something is known
     (known: KnownSecret) => known.absent(),
     (known: KnownSecret) => known.take({ type: 'ADDED', object: version('1') }),
   ]) {
-    const known = new KnownSecret(UNSEEN);
+    const known = new KnownSecret('lakebase', UNSEEN);
     assert.equal(known.problem, UNSEEN);
     known.stillUnknown(SILENT);
     assert.equal(known.problem, SILENT);
@@ -28,7 +28,7 @@ test('why a Secret could not be asked for is the answer until something is known
 });
 
 test('an event is news only if it tells of a later version than what is known already', () => {
-  const known = new KnownSecret(UNSEEN);
+  const known = new KnownSecret('lakebase', UNSEEN);
   known.present(version('7'));
   for (const [type, object, isNews] of [
     ['MODIFIED', version('6'), false],
@@ -36,6 +36,7 @@ test('an event is news only if it tells of a later version than what is known al
     ['DELETED', version('7'), false],
     ['BOOKMARK', version('9', {}), false],
     ['MODIFIED', { metadata: null }, false],
+    ['MODIFIED', { metadata: { name: 'another', resourceVersion: '8' } }, false],
     ['MODIFIED', version('8'), true],
   ] as const) {
     const before = known.news;
@@ -46,7 +47,7 @@ test('an event is news only if it tells of a later version than what is known al
 });
 
 test('a Secret that is deleted is gone, and what is older than its end does not bring it back', () => {
-  const known = new KnownSecret(UNSEEN);
+  const known = new KnownSecret('lakebase', UNSEEN);
   known.present(version('7'));
   assert.equal(known.take({ type: 'DELETED', object: version('8') }), true);
   assert.equal(known.object, undefined);

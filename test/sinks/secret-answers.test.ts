@@ -106,6 +106,20 @@ test('that a proxy finds nothing (404) does not mean that the Secret is gone', a
   assert.deepEqual(states, ['holds', 'holds', 'lacks']);
 });
 
+test('an answer to an apply that is not this Secret is no success', async (t) => {
+  const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
+  const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
+  for (const strange of [{}, { metadata: { name: 'another', resourceVersion: '8' } }]) {
+    const request = async ({ method }: ApiRequest): Promise<ApiAnswer> => {
+      const body = method === 'GET' ? { metadata: { name: 'lakebase', resourceVersion: '7' } } : strange;
+      return await Promise.resolve({ status: 200, body, retryAfterMs: 0 });
+    };
+    const sink = new SecretSink({ ...options, api: fakeApi({ request }) });
+    await sink.look(t);
+    await assert.rejects(sink.write(credentialOf(0), t), { failure: 'unreachable', message: /knows no Secrets$/ });
+  }
+});
+
 test('a 409 is somebody who was faster only if the Secret is another one since', async (t) => {
   const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
   const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
@@ -113,7 +127,11 @@ test('a 409 is somebody who was faster only if the Secret is another one since',
   let then = '7';
   const request = async ({ method }: ApiRequest): Promise<ApiAnswer> => {
     if (method === 'GET') {
-      return await Promise.resolve({ status: 200, body: { metadata: { resourceVersion } }, retryAfterMs: 0 });
+      return await Promise.resolve({
+        status: 200,
+        body: { metadata: { name: 'lakebase', resourceVersion } },
+        retryAfterMs: 0,
+      });
     }
     resourceVersion = then;
     return await Promise.resolve({ status: 409, body: { message: 'not today' }, retryAfterMs: 0 });

@@ -194,16 +194,24 @@ function annotationsIn(spec: SecretSpec) {
 test('what is no Secret is not taken for one, whatever answers in the place of the API server', () => {
   const texts = { a: 'text' };
   const whole = {
-    metadata: { resourceVersion: '1', annotations: texts, labels: texts, managedFields: [{ manager: 'one' }] },
+    metadata: {
+      name: 'lakebase',
+      resourceVersion: '1',
+      annotations: texts,
+      labels: texts,
+      managedFields: [{ manager: 'one' }],
+    },
     type: 'Opaque',
     immutable: true,
     data: texts,
   };
-  for (const secret of [whole, { metadata: {} }]) assert.equal(asSecret(secret), secret);
-  for (const strange of [undefined, null, 1, 'text', [], {}, { metadata: null }, { metadata: [] }]) {
-    assert.equal(asSecret(strange), undefined, JSON.stringify(strange));
+  const found = (value: unknown) => asSecret(value, 'lakebase');
+  for (const secret of [whole, { metadata: { name: 'lakebase' } }]) assert.equal(found(secret), secret);
+  for (const strange of [undefined, null, 1, 'text', [], {}, { metadata: null }, { metadata: [] }, { metadata: {} }]) {
+    assert.equal(found(strange), undefined, JSON.stringify(strange));
   }
   for (const [key, ...values] of [
+    ['name', null, 'another'],
     ['annotations', null, [], 'text', { a: 1 }, { a: 'text', b: null }],
     ['labels', null, [], 'text', { a: 1 }],
     ['managedFields', null, {}, 'text', [null], [{}, 1]],
@@ -211,7 +219,7 @@ test('what is no Secret is not taken for one, whatever answers in the place of t
   ] as const) {
     for (const value of values) {
       const metadata = { ...whole.metadata, [key]: value };
-      assert.equal(asSecret({ ...whole, metadata }), undefined, `${key}: ${JSON.stringify(value)}`);
+      assert.equal(found({ ...whole, metadata }), undefined, `${key}: ${JSON.stringify(value)}`);
     }
   }
   for (const [key, ...values] of [
@@ -220,7 +228,7 @@ test('what is no Secret is not taken for one, whatever answers in the place of t
     ['immutable', null, 'true', 1],
   ] as const) {
     for (const value of values) {
-      assert.equal(asSecret({ ...whole, [key]: value }), undefined, `${key}: ${JSON.stringify(value)}`);
+      assert.equal(found({ ...whole, [key]: value }), undefined, `${key}: ${JSON.stringify(value)}`);
     }
   }
 });
