@@ -48,6 +48,8 @@ test('another writer is recognised by what it published, and by nothing else', (
   );
   const base64 = (text: string): string => Buffer.from(text).toString('base64');
   const { data = {} } = published();
+  const living = (lifetimeMs: number): SecretObject =>
+    withAnnotations(published(), { 'expires-at': new Date(one.service.issuedAt + lifetimeMs).toISOString() });
   const strange: Record<string, SecretObject> = {
     'no data': { ...published(), data: {} },
     'another token': { ...published(), data: { ...data, password: base64(two.token.reveal()) } },
@@ -58,12 +60,13 @@ test('another writer is recognised by what it published, and by nothing else', (
     'another workspace': published(one, { ...SPEC, identity: { ...identity, workspace: 'https://other.example.com' } }),
     'no times': withAnnotations(published(), { 'expires-at': 'never' }),
     'a life that ends before it begins': withAnnotations(published(), { 'expires-at': '2026-01-01T00:00:00Z' }),
-    'a life of hours': withAnnotations(published(), {
-      'expires-at': new Date(one.service.expiresAt + HOUR_MS).toISOString(),
-    }),
+    'no life': living(0),
+    'a life of hours': living(HOUR_MS * 2),
+    'a life of more than an hour': living(HOUR_MS + 61_000),
     'no annotations': { ...published(), metadata: {} },
   };
   for (const [what, object] of Object.entries(strange)) assert.equal(recognise(object, SPEC), undefined, what);
+  assert.ok(recognise(living(HOUR_MS + 60_000), SPEC), 'the service rounds');
 });
 
 test('a key may have any name that Kubernetes takes', () => {
@@ -142,6 +145,7 @@ test('what a person has told Reloader and Argo CD is not ours any more', () => {
     ['argocd.argoproj.io/sync-options', 'Prune=false'],
   ]);
   assert.deepEqual(requestsIn(told), argo);
+  assert.deepEqual(requestsIn(published()), [reloader, ...argo], 'what is ours already is applied again');
 });
 
 test('a field was ours if it was published by this identity, and an applier is one that applies', () => {
@@ -155,7 +159,7 @@ test('a field was ours if it was published by this identity, and an applier is o
   assert.ok(wasOurs(`.metadata.labels.${PREFIX}credential`, object, SPEC));
   assert.ok(!wasOurs('.metadata.labels.theirs', object, SPEC));
   assert.ok(!wasOurs('.data.theirs', object, SPEC));
-  assert.ok(!wasOurs('.data.pass', object, SPEC));
+  for (const other of ['pass', 'password2']) assert.ok(!wasOurs(`.data.${other}`, object, SPEC));
   assert.ok(!wasOurs('.data.password', published(one, { ...SPEC, identity: { ...identity, resource: 'x' } }), SPEC));
   assert.ok(!wasOurs('.data.password', { ...published(), metadata: {} }, SPEC));
   const { [`${PREFIX}keys`]: _, ...annotations } = published().metadata.annotations ?? {};
