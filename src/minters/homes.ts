@@ -43,7 +43,6 @@ export class PrivateHomes {
   #removeIfEmpty(): void {
     try {
       if (this.#root !== undefined) rmdirSync(this.#root);
-      this.#root = undefined;
     } catch {
       // It is not empty, or cannot be removed: then the next command tries it again.
     }
@@ -69,7 +68,7 @@ export class PrivateHomes {
 
 function remove(path: string): void {
   try {
-    rmSync(path, { recursive: true, force: true });
+    rmSync(path, { recursive: true });
   } catch {
     // Read-only by now, or somebody whom the CLI has left behind writes there: no reason to end otherwise than well.
   }

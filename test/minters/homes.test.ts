@@ -6,6 +6,18 @@ import { test } from 'node:test';
 import { PrivateHomes } from '../../src/minters/homes.ts';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
 
+test('each slot has a home, a cache and no configuration file of its own, until the end', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const homes = new PrivateHomes(directory);
+  const places = [0, 1].flatMap((slot) => Object.values(homes.variables(slot)));
+  assert.equal(new Set(places).size, 6);
+  const { HOME, DATABRICKS_CACHE_DIR, DATABRICKS_CONFIG_FILE } = homes.variables(1);
+  assert.ok((await stat(HOME!)).isDirectory() && (await stat(DATABRICKS_CACHE_DIR!)).isDirectory());
+  await assert.rejects(stat(DATABRICKS_CONFIG_FILE!), { code: 'ENOENT' });
+  homes.remove();
+  assert.deepEqual(await readdir(directory), []);
+});
+
 test('homes that cannot be removed at the end stay, and make no bug of it', async (t) => {
   const directory = await temporaryDirectory(t);
   const scratch = join(directory, 'tmp');
@@ -28,7 +40,8 @@ test('a folder in which no home can be made does not stay, however often that is
   await mkdir(scratch, { recursive: true });
   const homes = new PrivateHomes(scratch);
   for (const slot of [0, 1, 0]) {
-    const { HOME } = homes.variables(slot);
+    const { HOME, DATABRICKS_CONFIG_FILE } = homes.variables(slot);
+    await assert.rejects(stat(DATABRICKS_CONFIG_FILE!), { code: 'ENOENT' });
     // By root neither, who may make directories nearly everywhere.
     await assert.rejects(mkdir(join(HOME!, '.cache'), { recursive: true }), { code: 'ENOTDIR' });
   }
@@ -52,6 +65,10 @@ test('what killed processes have left is removed, and nothing that may be in use
   await symlink(others[0]!, join(directory, link));
   await writeFile(join(directory, file), '');
   const homes = new PrivateHomes(directory);
+  const stranger = t.mock.method(process as { getuid: () => number }, 'getuid', () => 4_711);
+  await homes.sweep();
+  stranger.mock.restore();
+  assert.equal((await readdir(directory)).length, 8, 'what belongs to another user is swept');
   const own = relative(directory, homes.variables(0)['HOME']!).split('/')[0]!;
   await homes.sweep();
   assert.deepEqual((await readdir(directory)).toSorted(), [running!, ...others, link, file, own].toSorted());
