@@ -22,6 +22,8 @@ const STATE_MODE = 0o600;
 const MAX_STATE_BYTES = 64 * 1024;
 /** More than the new and the previous: a process that dies, or a sink that fails, several times in a row keeps its place. */
 const MAX_ENTRIES = 8;
+/** An id of Linux has 36. Any length would be taken over, and make the next record too long to be read. */
+const MAX_BOOT_LENGTH = 64;
 
 interface Entry {
   readonly sha256: string;
@@ -108,7 +110,7 @@ export class StateFile {
 
   async #record({ fingerprint, local, service, monotonicAt }: Credential, options: Cancellable): Promise<void> {
     const before = await this.#read();
-    const monotonic = this.#boot === undefined ? undefined : { boot: this.#boot, at: Math.floor(monotonicAt) };
+    const monotonic = this.#boot === undefined ? undefined : { boot: this.#boot, at: monotonicAt };
     // The file comes first because another process may have written it; memory stands in for one that was deleted.
     const others = [...parseEntries(before, this.#identity), ...this.#remembered];
     const entries = uniqueEntries([{ sha256: fingerprint, local, service, monotonic }, ...others]).slice(
@@ -120,7 +122,6 @@ export class StateFile {
       try {
         await replaceFile(this.path, content, STATE_MODE, options);
       } catch (error) {
-        options.signal?.throwIfAborted();
         throw await toSinkError(error, 'write', this.path);
       }
     }
@@ -166,7 +167,8 @@ function isEntry(value: unknown): value is Entry {
 }
 
 function isReading(value: unknown): value is Reading {
-  return isRecord(value) && typeof value['boot'] === 'string' && Number.isFinite(value['at']);
+  if (!isRecord(value) || !Number.isFinite(value['at'])) return false;
+  return typeof value['boot'] === 'string' && value['boot'].length <= MAX_BOOT_LENGTH;
 }
 
 function isLifespan(value: unknown): value is Lifespan {

@@ -23,8 +23,9 @@ test('a later process recognises the new token and the one before it, with all t
 
 test('whom an adopted token is for is known to a later process, too, where the token says so', async (t) => {
   const directory = await temporaryDirectory(t);
-  await stateFileIn(directory).record(credentialOf(1, jwtWith({ sub: 'me' })), t);
-  assert.equal((await stateFileIn(directory).match(jwtWith({ sub: 'me' })))?.subject, 'me');
+  const token = jwtWith({ sub: 'me', exp: credentialOf(1).service.expiresAt / 1_000 });
+  await stateFileIn(directory).record(credentialOf(1, token), t);
+  assert.equal((await stateFileIn(directory).match(token))?.subject, 'me');
 });
 
 test('a reading of the monotonic clock is of no use once the machine has been started anew, or if nobody knows', async (t) => {
@@ -64,6 +65,14 @@ test('what is already on record is not written again, and records at the same ti
   const { ino } = await stat(state.path);
   await state.record(credentialOf(3), t);
   assert.equal((await stat(state.path)).ino, ino);
+});
+
+test('of a token that is recorded again the later record counts', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { local } = credentialOf(2);
+  await stateFileIn(directory).record(credentialOf(1), t);
+  await stateFileIn(directory).record({ ...credentialOf(1), local }, t);
+  assert.deepEqual((await stateFileIn(directory).match(tokenOf(1)))?.local, local);
 });
 
 test('a record that somebody deletes is made again, with the tokens before', async (t) => {
@@ -114,6 +123,7 @@ test('a broken record is as good as none, and the next one replaces it', async (
   const directory = await temporaryDirectory(t);
   const { path } = stateFileIn(directory);
   const { local, service, fingerprint: sha256 } = credentialOf(1);
+  const long = 'x'.repeat(65_100); // with another entry the record would be too long to be read again
   const broken: readonly unknown[] = [
     null,
     [],
@@ -130,17 +140,21 @@ test('a broken record is as good as none, and the next one replaces it', async (
       { sha256, local },
       { sha256, service },
       { sha256: [sha256], local, service },
+      { sha256: long, local, service },
       { sha256, local: { issuedAt: `${local.issuedAt}`, expiresAt: local.expiresAt }, service },
       { sha256, local: { issuedAt: '2026-11-23', expiresAt: '2026-11-24' }, service },
       { sha256, local: { issuedAt: local.issuedAt, expiresAt: local.issuedAt }, service },
       { sha256, local: { issuedAt: local.expiresAt, expiresAt: local.issuedAt }, service },
       { sha256, local, service: { issuedAt: 0, expiresAt: 1e300 } },
+      { sha256, local, service, monotonic: null },
       { sha256, local, service, monotonic: { boot: 'this one' } },
+      { sha256, local, service, monotonic: { boot: long, at: 0 } },
       { sha256, local, service, monotonic: { boot: 1, at: 0 } },
     ].map((entry) => ({ identity, tokens: [entry] })),
   ];
   const oversized = JSON.stringify({ identity, tokens: [{ sha256, local, service }], padding: 'x'.repeat(70_000) });
-  const texts = ['', '{', '\0\0\0', 'null', oversized, ...broken.map((value) => JSON.stringify(value))];
+  const deep = `{"identity":${JSON.stringify(identity)},"tokens":[{"sha256":${'['.repeat(20_000)}${']'.repeat(20_000)}}]}`;
+  const texts = ['', '{', '\0\0\0', 'null', oversized, deep, ...broken.map((value) => JSON.stringify(value))];
   for (const text of texts) {
     await writeFile(path, text);
     assert.equal(await stateFileIn(directory).match(tokenOf(1)), undefined, text.slice(0, 200));
