@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { getEventListeners } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, realpath, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -36,16 +37,21 @@ function follow(t: TestContext, path: string, more: Partial<Pick<WatchOptions, '
     stop.abort();
     await watching;
   });
-  return { next: async () => await changed.promise, count: () => count };
+  const listeners = (): number => getEventListeners(stop.signal, 'abort').length;
+  return { next: async () => await changed.promise, count: () => count, listeners };
 }
 
 /** The way the kubelet updates a ConfigMap or Secret volume: a new folder, and a link that is renamed over the old one. */
 function swapVolume(directory: string, version: string, content: string): void {
   const folder = join(directory, `..${version}`);
-  mkdirSync(folder);
-  writeFileSync(join(folder, 'config.yaml'), content);
+  writeIn(folder, content);
   symlinkSync(`..${version}`, join(directory, '..data_tmp'));
   renameSync(join(directory, '..data_tmp'), join(directory, '..data'));
+}
+
+function writeIn(directory: string, content: string): void {
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, 'config.yaml'), content);
 }
 
 test('what has changed between the first reading and the watch is told at once', { timeout: 30_000 }, async (t) => {
@@ -83,6 +89,32 @@ test('the swap of the link in a ConfigMap volume is noticed at once', { timeout:
   }
 });
 
+for (const [what, change] of Object.entries({
+  'is a symbolic link': (directory: string) => writeIn(directory, 'three'),
+  'is removed and made again': (directory: string) => {
+    rmSync(directory, { recursive: true });
+    writeIn(directory, 'three');
+  },
+  'is replaced by another': (directory: string) => {
+    writeIn(`${directory}.new`, 'three');
+    renameSync(directory, `${directory}.old`);
+    renameSync(`${directory}.new`, directory);
+  },
+})) {
+  test(`changes of a file whose directory ${what} are noticed at once`, { timeout: 30_000 }, async (t) => {
+    const directory = join(directoryFor(t), 'real');
+    writeIn(directory, 'one');
+    symlinkSync('real', `${directory}.link`);
+    const { next } = follow(t, join(what.endsWith('link') ? `${directory}.link` : directory, 'config.yaml'));
+    // Only with the first one it is certain that there is a watch.
+    for (const act of [() => writeIn(directory, 'two'), () => change(directory), () => writeIn(directory, 'four')]) {
+      const changed = next();
+      act();
+      await changed;
+    }
+  });
+}
+
 test(
   'a file that is touched without a change, or is away for a moment, is no change',
   { timeout: 30_000 },
@@ -119,8 +151,52 @@ test(
     writeFileSync(path, 'one');
     await time.advance(10_300);
     assert.equal(count(), 2);
+    rmSync(path);
+    await time.advance(4_900);
+    assert.equal(count(), 2, 'it may be about to be replaced again');
   },
 );
+
+test('a file that is not there yet is a change when it comes', { timeout: 30_000 }, async (t) => {
+  const directory = join(directoryFor(t), 'made');
+  const { next } = follow(t, join(directory, 'config.yaml'));
+  const came = next();
+  await assert.rejects(promisify(realpath)(directory), { code: 'ENOENT' }); // by now the watch has looked for it, too
+  writeIn(directory, 'one');
+  await came;
+});
+
+test('a file that is written in pieces is one change, when nothing more is written', { timeout: 30_000 }, async (t) => {
+  const path = join(directoryFor(t), 'config.yaml');
+  writeFileSync(path, 'one');
+  const quiet = Promise.withResolvers<void>();
+  const waits = Promise.withResolvers<void>();
+  const sleep: Clock['sleep'] = async (ms, options) => {
+    if (ms > 1_000) return await withoutLooks.sleep(ms, options);
+    waits.resolve();
+    await quiet.promise;
+  };
+  const { next, count } = follow(t, path, { clock: { ...clock, sleep } });
+  writeFileSync(path, 't');
+  await waits.promise;
+  assert.equal(count(), 0);
+  const changed = next();
+  writeFileSync(path, 'two');
+  quiet.resolve();
+  await changed;
+});
+
+test('however often a file is looked at, nothing piles up', { timeout: 30_000 }, async (t) => {
+  const path = join(directoryFor(t), 'config.yaml');
+  writeFileSync(path, 'one');
+  const time = new FakeClock();
+  const { listeners } = follow(t, path, { clock: time });
+  await time.advance(60_000);
+  const held = (): number => listeners() + time.sleepers + readdirSync('/proc/self/fd').length;
+  const before = held();
+  await time.advance(600_000);
+  assert.ok(held() < before + 50, 'the watcher itself may have begun since');
+});
 
 test('what comes through a pipe is not looked at again', { timeout: 30_000 }, async (t) => {
   const path = join(directoryFor(t), 'config.yaml');
@@ -131,21 +207,27 @@ test('what comes through a pipe is not looked at again', { timeout: 30_000 }, as
 
 /** In a process of its own, which may not take all memory of the machine. */
 const PROGRAM = `
-  import { symlinkSync, truncateSync, renameSync } from 'node:fs';
+  import { execFileSync } from 'node:child_process';
+  import { renameSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
   import { systemClock as clock } from ${JSON.stringify(source('platform/clock.ts'))};
   import { watchContent } from ${JSON.stringify(source('platform/content-changes.ts'))};
   const [path] = process.argv.slice(1);
-  const stop = new AbortController();
-  let changed = Promise.withResolvers();
-  void watchContent(path, async () => changed.resolve(), { signal: stop.signal, clock });
-  truncateSync(path, 1_500_000_000);
-  await changed.promise;
-  console.log('too large');
-  changed = Promise.withResolvers();
-  symlinkSync('/dev/zero', path + '.new');
-  renameSync(path + '.new', path);
-  await changed.promise;
-  console.log('without an end');
+  let changed;
+  void watchContent(path, async () => changed.resolve(), { signal: new AbortController().signal, clock });
+  const step = async (name, change) => {
+    changed = Promise.withResolvers();
+    change();
+    await changed.promise;
+    console.log(name);
+  };
+  const replaceBy = (make) => {
+    make(path + '.new');
+    renameSync(path + '.new', path);
+  };
+  await step('too large', () => truncateSync(path, 1_500_000_000));
+  await step('a pipe', () => replaceBy((other) => execFileSync('mkfifo', [other])));
+  await step('small', () => replaceBy((other) => writeFileSync(other, 'two')));
+  await step('without an end', () => replaceBy((other) => symlinkSync('/dev/zero', other)));
   process.exit();
 `;
 
@@ -154,13 +236,15 @@ function source(file: string): string {
 }
 
 test(
-  'a file that grows beyond measure, or a device without an end in its place, is a change and not read',
+  'a file that grows beyond measure, or a pipe or a device without an end in its place, is a change and not read',
   { timeout: 60_000 },
   async (t) => {
     const path = join(directoryFor(t), 'config.yaml');
     writeFileSync(path, 'one');
     const limited = 'ulimit -d 1000000; exec "$0" --input-type=module --eval "$1" "$2"';
-    const { stdout } = await promisify(execFile)('sh', ['-c', limited, process.execPath, PROGRAM, path]);
-    assert.equal(stdout, 'too large\nwithout an end\n');
+    const { stdout } = await promisify(execFile)('sh', ['-c', limited, process.execPath, PROGRAM, path], {
+      timeout: 50_000,
+    });
+    assert.equal(stdout, 'too large\na pipe\nsmall\nwithout an end\n');
   },
 );
