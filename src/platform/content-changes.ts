@@ -59,7 +59,7 @@ function digest(path: string): string | undefined {
     try {
       const stats = fstatSync(file);
       if (isStream(stats)) return 'a stream';
-      return stats.size > MAX_BYTES ? `${stats.size} ${stats.mtimeMs}` : hash('sha256', readFileSync(file));
+      return stats.size > MAX_BYTES ? 'too large' : hash('sha256', readFileSync(file));
     } finally {
       closeSync(file);
     }
