@@ -64,6 +64,15 @@ test('bytecode that was made with other flags of V8 is not used', async (t) => {
   assert.equal(run('--no-lazy'), '2');
 });
 
+test('a part may be of any length, also after a shorter one', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await writeParts(directory, 'short.js', { 'short.js': "module.exports=require('./long.js')" });
+  await writeParts(directory, 'long.js', {
+    'long.js': `module.exports=${JSON.stringify('x'.repeat(1_000_000))}.length`,
+  });
+  assert.equal(new Parts(directory).require('./short.js'), 1_000_000);
+});
+
 test('a part is run once, and those that need each other get what there is so far', async (t) => {
   const directory = await temporaryDirectory(t);
   await writeParts(directory, 'a.js', { 'a.js': "exports.name='a';exports.b=require('./b.js')" });
