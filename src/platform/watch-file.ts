@@ -33,9 +33,9 @@ async function watchUntilStorm(path: string, onChange: () => void, { signal }: C
   const { watch } = await import('chokidar');
   const target = join(directory, basename(path));
   // The directory and not the file, because each replacement is a new inode. It stays shallow through `ignored`: with
-  // `depth`, a directory that is removed and made again is not watched any more. `atomic` would hold back an `unlink`, and
-  // `ignoreInitial` what is in a directory that takes the place of another.
+  // `depth`, a directory that is removed and made again is not watched any more. `atomic` would hold back an `unlink`.
   const watcher = watch(directory, {
+    ignoreInitial: true,
     followSymlinks: false,
     atomic: false,
     ignored: (candidate) => candidate !== directory && candidate !== target,

@@ -95,11 +95,6 @@ for (const [what, change] of Object.entries({
     rmSync(directory, { recursive: true });
     writeIn(directory, 'three');
   },
-  'is replaced by another': (directory: string) => {
-    writeIn(`${directory}.new`, 'three');
-    renameSync(directory, `${directory}.old`);
-    renameSync(`${directory}.new`, directory);
-  },
 })) {
   test(`changes of a file whose directory ${what} are noticed at once`, { timeout: 30_000 }, async (t) => {
     const directory = join(directoryFor(t), 'real');
