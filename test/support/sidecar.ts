@@ -11,13 +11,15 @@ import { eventually, PATIENCE_MS, undoAfter, type Cleanup } from './sidecar-wait
 
 /** The Node.js that was installed with the project, whichever one runs the tests. */
 export const NODE = join(import.meta.dirname, '../../node_modules/.bin/node');
+const OLDEST = '22.22.0';
+const { OLDEST_NODE = '' } = process.env;
 /** The first Node.js that package.json allows, and how to have it where it is missing. */
 export const oldest = {
-  version: '22.22.0',
-  path: process.env['OLDEST_NODE'] ?? '',
+  version: OLDEST,
+  path: OLDEST_NODE,
   missing:
-    process.env['OLDEST_NODE'] === undefined &&
-    'npm install --prefix /tmp/oldest node@22.22.0; OLDEST_NODE=/tmp/oldest/node_modules/.bin/node npm test',
+    OLDEST_NODE === '' &&
+    `npm install --prefix /tmp/oldest node@${OLDEST}; OLDEST_NODE=/tmp/oldest/node_modules/.bin/node npm test`,
 };
 /** The entry, from source. */
 export const SOURCE = join(import.meta.dirname, '../../src/main.ts');
