@@ -52,7 +52,9 @@ export class Publisher {
   #isNew = false;
   /** `#wanted`, once the sink has held it or something as good. */
   #settledFor: Credential | undefined;
-  /** Fingerprint of what a shared sink held before the last mint. */
+  /** Fingerprint of what a shared sink held at the last look. */
+  #heldAtLook: string | undefined;
+  /** The same at the look before the mint of `#wanted`: not at that before a mint which has yet to end, or has failed. */
   #heldBefore: string | undefined;
   #hasChanged = false;
   #lastWriteAt: number | undefined;
@@ -85,6 +87,7 @@ export class Publisher {
    */
   publish(credential: Credential, { isNew }: { readonly isNew: boolean }): void {
     this.#wanted = credential;
+    this.#heldBefore = this.#heldAtLook;
     this.#isNew = isNew;
     this.#retries.endBackoff();
     this.#alarm.ring();
@@ -108,7 +111,7 @@ export class Publisher {
     await this.sink.look({ signal });
     const held = await this.#inspect({ signal });
     const credential = held.state === 'lacks' ? undefined : held.credential;
-    this.#heldBefore = credential?.fingerprint;
+    this.#heldAtLook = credential?.fingerprint;
     return credential;
   }
 

@@ -244,6 +244,19 @@ test('what a predecessor held is not said to be written again where the shared s
   assert.deepEqual(world.recorder.of('sinkWritten'), []);
 });
 
+test('what a predecessor held, and had left out because of another writer, is not written over that one', async (t) => {
+  const world = new World();
+  const place = new SharedPlace();
+  const theirs = credentialAt(world.clock, 'theirs');
+  place.put(theirs);
+  await world.clock.advance(1_000);
+  const inherited = credentialAt(world.clock, 'inherited');
+  world.add(new ScriptedMinter(world.clock), { sinks: [place.sink()], inherited });
+  world.run(t);
+  await world.clock.advance(5_000);
+  assert.deepEqual(place.history, [theirs]);
+});
+
 test('an older credential that a sink cannot be rid of still counts for as long as it lives', async (t) => {
   const clock = new FakeClock();
   const older = credentialAt(clock, 'older');

@@ -229,6 +229,28 @@ test('a mint that ends after another writer was faster is used all the same wher
   assert.equal(recorder.of('minted')[0]?.[2].isOvertaken, false);
 });
 
+test('what was left out because of another one is not written while its successor is minted, which is', async (t) => {
+  const clock = new FakeClock();
+  const place = new SharedPlace();
+  const slow =
+    (text: string): Answer =>
+    async ({ signal }) => {
+      await clock.sleep(5_000, { signal });
+      return credentialAt(clock, text);
+    };
+  const script = [slow('left out'), slow('next')];
+  const { keeper } = await startKeeper(t, { clock, script, sinks: [place.sink()], refresh: REFRESH });
+  await clock.advance(3_000);
+  place.put(credentialAt(clock, 'theirs'));
+  await clock.advance(2_000);
+  assert.equal(keeper.current?.token.reveal(), 'left out');
+  await clock.advance(keeper.vitals().wakeAt + 10_000 - clock.now());
+  assert.deepEqual(
+    place.history.map(({ token }) => token.reveal()),
+    ['theirs', 'next'],
+  );
+});
+
 test('where another writer was faster to write, ours is not said to be written', async (t) => {
   const clock = new FakeClock();
   const place = new SharedPlace();

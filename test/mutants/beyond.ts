@@ -147,6 +147,16 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'what stood there before a mint that has not ended yet gives way to an older credential of ours',
+    file: 'src/credential/publisher.ts',
+    from: 'this.#heldAtLook = credential?.fingerprint;',
+    to: 'this.#heldBefore = credential?.fingerprint;',
+    test: [
+      'credential/sharing',
+      'what was left out because of another one is not written while its successor is minted, which is',
+    ],
+  },
+  {
     bug: 'a sink is written without a look at what it holds',
     file: 'src/credential/publisher.ts',
     from: 'if (held !== undefined && (isHeld ?',
