@@ -235,7 +235,7 @@ test('what a predecessor held is not said to be written again where the shared s
   const sink = place.sink();
   const [look, watch] = [sink.look.bind(sink), sink.watch.bind(sink)];
   const answer = async (): Promise<void> => await world.clock.sleep(500, new AbortController());
-  sink.look = async () => await answer().then(look);
+  sink.look = async (options) => await answer().then(() => look(options));
   sink.watch = async (listener, options) => await answer().then(() => watch(listener, options));
   const keeper = world.add(new ScriptedMinter(world.clock), { sinks: [sink], inherited });
   world.run(t);

@@ -182,8 +182,8 @@ for (const adopts of [true, false]) {
       if (inspection.state !== 'holds' || isAsConfigured) return inspection;
       return { state: 'marred', credential: inspection.credential };
     };
-    sink.write = async (credential) => {
-      await write(credential);
+    sink.write = async (credential, options) => {
+      await write(credential, options);
       isAsConfigured = true;
     };
     const keeper = world.add(new ScriptedMinter(clock), { sinks: [sink, other], adopts });

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { MintError } from '../../src/credential/errors.ts';
+import type { Credential } from '../../src/credential/ports.ts';
+import { expiresLater } from '../../src/credential/schedule.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { type Answer, credentialAt, MemorySink, ScriptedMinter } from '../support/fakes.ts';
 import { property } from '../support/fuzz.ts';
@@ -110,6 +112,52 @@ property(
     // The first is spread over the whole period, and what failed comes in its second half.
     const refreshes = 2 + events.length + elapsedMs / (TTL_MS * 0.3);
     assert.ok(expiries.length <= writers.length * refreshes, `${expiries.length} publications`);
+  },
+  { costs: 20 },
+);
+
+property(
+  'while nothing fails, what the writers of a Secret publish is new, and it is never overdue, however slow all is',
+  fc.record({
+    transitMs: fc.nat(2_000),
+    mintsMs: fc.array(fc.nat(8_000), { minLength: 1, maxLength: 5 }),
+    seed: fc.nat(),
+  }),
+  async ({ transitMs, mintsMs, seed }) => {
+    const clock = new FakeClock(START);
+    const random = seeded(seed);
+    const place = new SharedPlace();
+    place.transit = async (options) => await clock.sleep(random() * transitMs, options);
+    const world = new World({ clock, concurrency: mintsMs.length });
+    for (const [i, mintMs] of mintsMs.entries()) {
+      const mint: Answer = async ({ signal }) => {
+        const minted = credentialAt(clock, `w${i} ${clock.now()}`, { lifetimeMs: TTL_MS });
+        await clock.sleep(mintMs, { signal });
+        return minted;
+      };
+      const options = { sinks: [place.sink()], refresh: REFRESH, ttlMs: TTL_MS, random };
+      world.add(new ScriptedMinter(clock, [mint]), options);
+    }
+    const stop: (() => unknown)[] = [];
+    world.run({ after: (one) => stop.push(one) });
+
+    const slowMs = Math.max(...mintsMs) + 2 * transitMs + STEP_MS;
+    const ageMs = ({ service }: Credential): number => clock.now() - service.issuedAt;
+    let published = 0;
+    while (clock.now() < START + 3 * TTL_MS) {
+      await clock.advance(1_000);
+      for (; published < place.history.length; published += 1) {
+        const [replaced, present] = [place.history[published - 1], place.history[published]!];
+        assert.ok(replaced === undefined || expiresLater(present, replaced));
+        // What was left out takes the place of what its writer is late to refresh.
+        const isLate = replaced !== undefined && ageMs(replaced) >= REFRESH.at * TTL_MS;
+        assert.ok(isLate || ageMs(present) <= slowMs, `after ${clock.now() - START} ms: ${ageMs(present)} ms old`);
+      }
+      if (place.content === undefined) continue;
+      const presentMs = ageMs(place.content);
+      assert.ok(presentMs <= REFRESH.at * TTL_MS + slowMs, `after ${clock.now() - START} ms: ${presentMs} ms old`);
+    }
+    for (const one of stop) await one();
   },
   { costs: 20 },
 );

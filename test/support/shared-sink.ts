@@ -7,6 +7,8 @@ export class SharedPlace {
   readonly history: Credential[] = [];
   /** Nobody can look or write, and what was seen last is all that is known. */
   isAway = false;
+  /** How long a request is on its way. */
+  transit: (options: Cancellable) => Promise<void> = async () => await Promise.resolve();
   readonly #sinks = new Set<SharedSink>();
 
   sink(): SharedSink {
@@ -51,8 +53,8 @@ export class SharedSink implements Sink {
     return await Promise.resolve('in memory');
   }
 
-  async look(): Promise<void> {
-    await Promise.resolve();
+  async look(options: Cancellable): Promise<void> {
+    await this.#place.transit(options);
     if (!this.#place.isAway) this.#seen = this.#place.content;
   }
 
@@ -60,9 +62,9 @@ export class SharedSink implements Sink {
     return await Promise.resolve(this.#seen && foundOf(this.#seen));
   }
 
-  async write(credential: Credential): Promise<void> {
+  async write(credential: Credential, options: Cancellable): Promise<void> {
     const seen = this.#seen;
-    await Promise.resolve();
+    await this.#place.transit(options);
     if (this.#place.isAway) throw new SinkError('unreachable', 'nobody answers');
     if (this.#place.content !== seen) this.#seen = this.#place.content;
     else this.#place.put(credential);
