@@ -25,7 +25,6 @@ import {
   recognise,
   renderSecret,
   renderTrial,
-  type SecretObject,
   type SecretSpec,
   wasOurs,
   whyUnfit,
@@ -136,14 +135,10 @@ export class SecretSink implements Sink {
     }
     if (answer.status !== 409) throw this.#explain(answer);
     await this.#get({ signal });
+    // Somebody was faster, with conflicts too: perhaps a writer whose token is better, which is for the next look to tell.
+    if (present?.metadata.resourceVersion !== this.#known.object?.metadata.resourceVersion) return undefined;
     if (conflictsIn(answer).length > 0) return answer;
-    this.#requireAnother(present, answer);
-    return undefined;
-  }
-
-  /** For a 409 that names no manager: another writer was faster. @throws SinkError if the Secret is still `present` */
-  #requireAnother(present: SecretObject | undefined, answer: ApiAnswer): void {
-    if (present?.metadata.resourceVersion === this.#known.object?.metadata.resourceVersion) throw this.#explain(answer);
+    throw this.#explain(answer);
   }
 
   /** @throws SinkError where what others own was never ours, or is meant to stay theirs */

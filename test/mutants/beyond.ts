@@ -99,8 +99,8 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'a key that is taken back and refused without a reason is taken for the work of somebody faster',
     file: 'src/sinks/secret.ts',
-    from: '    this.#requireAnother(present, answer);\n',
-    to: '',
+    from: 'return answer;\n    throw this.#explain(answer);',
+    to: 'return answer;\n    return undefined;',
     test: [
       'sinks/secret-answers',
       'what is taken back by force and refused again without anybody having changed it is told, not tried each second',
@@ -134,6 +134,16 @@ export const BEYOND: readonly Mutant[] = [
     test: [
       'sinks/secret-answers',
       'what the watch tells of before an apply is answered is not forgotten for the answer',
+    ],
+  },
+  {
+    bug: 'what another writer has taken back meanwhile is taken back once more, by force',
+    file: 'src/sinks/secret.ts',
+    from: 'this.#known.object?.metadata.resourceVersion) return undefined;\n    if (conflictsIn(answer).length > 0) return answer;',
+    to: 'this.#known.object?.metadata.resourceVersion) return conflictsIn(answer).length > 0 ? answer : undefined;\n    if (conflictsIn(answer).length > 0) return answer;',
+    test: [
+      'sinks/secret-answers',
+      'what another writer has taken back meanwhile is not taken back once more, by force, with what may be worse',
     ],
   },
   {

@@ -157,7 +157,7 @@ test('what is taken back by force and refused again without anybody having chang
   let isHot = false;
   const request = async ({ method, query }: Parameters<ApiServer['request']>[0]): Promise<ApiAnswer> => {
     await Promise.resolve();
-    if (isHot) resourceVersion += 1;
+    if (isHot && query?.['force'] === 'true') resourceVersion += 1;
     const object = {
       ...rest,
       data: { password: 'ZWRpdGVk' },
@@ -172,6 +172,30 @@ test('what is taken back by force and refused again without anybody having chang
   await assert.rejects(sink.write(credentialOf(0), t), { failure: 'conflict', message: /: not today \(409\)$/ });
   isHot = true;
   await sink.write(credentialOf(0), t);
+});
+
+test('what another writer has taken back meanwhile is not taken back once more, by force, with what may be worse', async (t) => {
+  const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
+  const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
+  const stored = (index: number, version: string, data?: object) => {
+    const { metadata, ...rest } = renderSecret(credentialOf(index), options, undefined);
+    return { ...rest, ...data, metadata: { ...metadata, resourceVersion: version } };
+  };
+  const cause = { reason: 'FieldManagerConflict', field: '.data.password', message: 'conflict with "kubectl-edit"' };
+  let object = stored(0, '7', { data: { password: 'ZWRpdGVk' } });
+  const isForced: (string | undefined)[] = [];
+  const request = async ({ method, query }: ApiRequest): Promise<ApiAnswer> => {
+    await Promise.resolve();
+    if (method === 'GET') return { status: 200, body: object, retryAfterMs: 0 };
+    isForced.push(query?.['force']);
+    object = stored(1, '8');
+    return { status: 409, body: { details: { causes: [cause] } }, retryAfterMs: 0 };
+  };
+  const sink = new SecretSink({ ...options, api: fakeApi({ request }) });
+  await sink.look(t);
+  await sink.write(credentialOf(0), t);
+  assert.deepEqual(isForced, ['false']);
+  assert.equal((await sink.inspect([credentialOf(0)], t)).state, 'shared');
 });
 
 test('no piece of what was applied stands in what is told of a refusal, wherever the answer has it', async (t) => {

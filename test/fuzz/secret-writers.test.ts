@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import * as fc from 'fast-check';
+import { MintError } from '../../src/credential/errors.ts';
+import { SecretSink } from '../../src/sinks/secret.ts';
+import { connection, identity } from '../fixtures/sink-credentials.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { type Answer, credentialAt, ScriptedMinter } from '../support/fakes.ts';
+import { property } from '../support/fuzz.ts';
+import { World } from '../support/keeping.ts';
+import { ModelApiServer } from '../support/model-api-server.ts';
+import { seeded } from '../support/random.ts';
+
+const TTL_MS = 300_000;
+const REFRESH = { at: 0.667, jitter: 0.1, floorMs: 10_000 };
+/** Repairs wait for up to a minute, back-offs and a workspace in trouble as long. */
+const CALM_MS = 150_000;
+const SPEC = {
+  namespace: 'apps',
+  name: 'lakebase',
+  data: { password: 'token', pgpass: 'pgpass' },
+  type: 'Opaque',
+  connection,
+  identity,
+  credentialName: 'backstage',
+} as const;
+
+const events = fc.array(
+  fc.record({
+    kind: fc.constantFrom('wait', 'wait', 'wait', 'edit', 'delete', 'away', 'end', 'bar'),
+    waitMs: fc.integer({ min: 0, max: 90_000 }),
+  }),
+  { minLength: 1, maxLength: 15 },
+);
+
+property(
+  'however slow an API server is, and whatever others do to a Secret, its writers agree, and none replaces what expires later',
+  fc.record({ delayMs: fc.nat(3_000), writers: fc.integer({ min: 1, max: 4 }), events, seed: fc.nat() }),
+  async ({ delayMs, writers, events, seed }) => {
+    const random = seeded(seed);
+    const clock = new FakeClock();
+    const world = new World({ clock, concurrency: writers });
+    // Mostly quick, now and then very slow.
+    const server = new ModelApiServer(SPEC, clock, () => random() ** 4 * delayMs);
+    let mints = 0;
+    let isBarred = false;
+    const mint: Answer = async ({ signal }) => {
+      const minted = credentialAt(clock, `token-number-${(mints += 1)}`, { lifetimeMs: TTL_MS });
+      await clock.sleep(random() * 2_000, { signal });
+      if (isBarred) throw new MintError('permission', 'no');
+      return minted;
+    };
+    for (let i = 0; i < writers; i += 1) {
+      const sink = new SecretSink({ ...SPEC, api: server.api, clock, force: false });
+      const options = { sinks: [sink], refresh: REFRESH, ttlMs: TTL_MS, random };
+      world.add(new ScriptedMinter(clock, [mint]), options);
+    }
+    const stop: (() => unknown)[] = [];
+    world.run({ after: (one) => stop.push(one) });
+
+    for (const { kind, waitMs } of events) {
+      if (kind === 'edit') server.edit('password');
+      if (kind === 'delete') server.delete();
+      if (kind === 'bar') isBarred = !isBarred;
+      if (kind === 'away') server.isAway = !server.isAway;
+      if (kind === 'away' || kind === 'end') server.endWatches({ isLost: kind === 'away' });
+      await clock.advance(waitMs);
+    }
+    [server.isAway, isBarred] = [false, false];
+    await clock.advance(CALM_MS);
+    // Something may just be on its way.
+    for (let i = 0; i < 20 && new Set(await views(world, server)).size > 1; i += 1) await clock.advance(1_000);
+    const seen = await views(world, server);
+    assert.equal(new Set(seen).size, 1, seen.join('; '));
+    for (const one of stop) await one();
+
+    const expiries = server.history.map((object) => {
+      const text = object?.metadata.annotations?.['lakebase-credential-sidecar/expires-at'];
+      return text === undefined ? undefined : Date.parse(text);
+    });
+    for (const [i, expiresAt] of expiries.entries()) {
+      const before = expiries[i - 1];
+      if (expiresAt === undefined || before === undefined) continue;
+      assert.ok(expiresAt >= before, `${i}: ${expiries.map((at) => at ?? 'edited').join(' ')}`);
+    }
+    const atMost = 4 * (mints + writers * (events.length + 1));
+    assert.ok(server.patches <= atMost, `${server.patches} writes, ${mints} mints, ${events.length} events`);
+  },
+  { costs: 20 },
+);
+
+/** What the Secret holds, and what each writer says that it holds. */
+async function views({ keepers }: World, server: ModelApiServer): Promise<(string | undefined)[]> {
+  const statuses = await Promise.all(keepers.map(async (keeper) => await keeper.status(new AbortController())));
+  const held = statuses.map(({ sinks: [sink] }) => sink!.holding);
+  return [
+    server.object?.metadata.annotations?.['lakebase-credential-sidecar/fingerprint'],
+    ...held.map((one) => (one.state === 'holds' ? one.credential.fingerprint : one.problem.message)),
+  ];
+}
