@@ -179,8 +179,8 @@ export class Publisher {
       return this.#settled(wanted, held);
     }
     const isRepair = this.#settledFor?.fingerprint === wanted.fingerprint;
-    if (isRepair && this.#mustWait(inspected)) return this.#retries.postpone();
-    if (this.#retries.failure !== undefined && this.#retries.isTooSoon(this.#hasChanged)) return;
+    if (this.#mustWait(inspected, isRepair)) return this.#retries.postpone();
+    if (this.#retries.isTooSoon(this.#hasChanged)) return;
     await this.#write(wanted, held, isRepair, { signal });
   }
 
@@ -218,8 +218,9 @@ export class Publisher {
       this.#failed(error, held);
       return;
     }
-    // Another writer of a shared sink may have been faster: then what to do about it is for the next look.
+    // Another writer of a shared sink may have been faster: what is there is new then, and for the next look to judge.
     if (this.isShared && !(await this.#holds(wanted, { signal }))) {
+      this.#repairs.notNeeded();
       return this.#retries.wasOvertaken();
     }
     this.#lastWriteAt = this.#clock.now();
@@ -235,9 +236,9 @@ export class Publisher {
     this.#firstTry.resolve();
   }
 
-  #mustWait(inspected: Held): boolean {
+  #mustWait(inspected: Held, isRepair: boolean): boolean {
     const { credentialName, observer, sink } = this.#options;
-    const waitMs = this.#repairs.waitMs(inspected.state === 'lacks' ? inspected.problem : undefined);
+    const waitMs = this.#repairs.waitMs(inspected.state === 'lacks' ? inspected.problem : undefined, { isRepair });
     // A pause until the next look is not worth a word.
     if (waitMs > INSPECTION_MS && this.#repairs.isNews()) {
       observer.sinkRepairsLimited(credentialName, sink.name, this.#clock.now() + waitMs);

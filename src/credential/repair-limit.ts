@@ -14,6 +14,7 @@ export class RepairLimit {
   #repairs: readonly { readonly at: number; readonly wasLacking: boolean }[] = [];
   #problem: { readonly failure: string; readonly seenAt: number } | undefined;
   #toldAt = -Infinity;
+  #wasGood = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -25,16 +26,19 @@ export class RepairLimit {
     this.#repairs = [...this.#repairs.filter(({ at }) => now - at < MINUTE_MS), { at: now, wasLacking }];
   }
 
-  /** The sink is as it should be. */
+  /** The sink is as it should be, or was for a moment. */
   notNeeded(): void {
+    this.#wasGood = true;
     this.#problem = undefined;
   }
 
   /**
-   * How long the next repair has to wait, or 0. To be asked at each look, because it remembers since when a problem is there.
-   * `problem`: why readers do not get the token, where they do not. Then only repairs of what they lacked count.
+   * How long the next write has to wait, or not above 0. To be asked at each look, because it remembers since when a problem
+   * is there. `problem`: why readers do not get the token, where they do not. Then only repairs of what they lacked count.
+   * A new credential (`isRepair` false) waits for no limit, and at the start for nothing: nobody has taken anything away.
    */
-  waitMs(problem: SinkError | undefined): number {
+  waitMs(problem: SinkError | undefined, { isRepair }: { readonly isRepair: boolean }): number {
+    if (!isRepair) return problem !== undefined && this.#wasGood ? this.#pauseMs(problem) : 0;
     if (problem === undefined) return this.#limitMs(this.#repairs);
     const comparable = this.#repairs.filter(({ wasLacking }) => wasLacking);
     return Math.max(this.#limitMs(comparable), this.#pauseMs(problem));

@@ -65,6 +65,7 @@ export class WriteRetries {
   succeeded(): void {
     this.#failures = 0;
     this.#failure = undefined;
+    this.endBackoff();
   }
 
   /** When the next try is due, by the wall clock. `held` is what readers get meanwhile. */

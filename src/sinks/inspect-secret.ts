@@ -1,7 +1,7 @@
 import { SinkError } from '../credential/errors.ts';
 import type { Credential, Inspection } from '../credential/ports.ts';
 import type { KnownSecret } from './known-secret.ts';
-import { compare, isAsApplied, recognise, recogniseOther, type SecretSpec } from './secret-object.ts';
+import { compare, isAsApplied, isOfIdentity, recognise, type SecretSpec, sinceOf } from './secret-object.ts';
 
 /**
  * Who deletes a Secret may be about to take away the rights to it, too, as Helm does one after the other with what is
@@ -12,12 +12,16 @@ const DELETED_MS = 900;
 /** In a roll-out that changes the identity the old pods end when the new ones are ready, which they must be left to become. */
 const SUCCEEDED_MS = 60_000;
 
-/** What a reader of a Secret gets; where that is none of `known`, when it may be repaired. */
+/**
+ * What a reader of a Secret gets; where that is none of `known`, when it may be repaired. `since` is when our identity
+ * began: one that began later is our successor.
+ */
 export function inspectSecret(
   name: string,
   { object, problem }: Pick<KnownSecret, 'object' | 'problem'>,
   known: readonly Credential[],
   spec: SecretSpec,
+  since = Infinity,
 ): Inspection {
   if (problem !== undefined) return { state: 'lacks', problem };
   if (object === undefined) return lacks('missing', `${name} does not exist`, DELETED_MS);
@@ -31,10 +35,9 @@ export function inspectSecret(
   // What stands there about the connection is then what an earlier configuration says, or that of a pod which a roll-out
   // has not come to: readers can log in with it.
   if (credential !== undefined && isAsApplied(object, spec)) return { state: 'marred', credential };
-  const other = recogniseOther(object, spec);
-  const isNewer = other !== undefined && known.every(({ service }) => other.service.issuedAt > service.issuedAt);
-  const what = isNewer ? 'a newer token of another identity' : 'something else than this credential';
-  return lacks('foreign_content', `${name} holds ${what}`, isNewer ? SUCCEEDED_MS : 0);
+  const isSuccessor = !isOfIdentity(object, spec) && (sinceOf(object, spec) ?? -Infinity) > since;
+  const what = isSuccessor ? 'a token of a newer identity' : 'something else than this credential';
+  return lacks('foreign_content', `${name} holds ${what}`, isSuccessor ? SUCCEEDED_MS : 0);
 }
 
 function lacks(failure: 'missing' | 'foreign_content', message: string, retryAfterMs: number): Inspection {

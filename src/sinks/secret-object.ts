@@ -72,13 +72,14 @@ function isTexts(value: unknown): boolean {
 }
 
 const PREFIX = 'lakebase-credential-sidecar/';
-/** Whose token it is, until when, and which keys are ours: what other writers and the next process go by. */
+/** Whose token it is and since when, until when, and which keys are ours: what other writers and the next process go by. */
 const ANNOTATIONS = {
   identity: `${PREFIX}identity`,
   fingerprint: `${PREFIX}fingerprint`,
   issuedAt: `${PREFIX}issued-at`,
   expiresAt: `${PREFIX}expires-at`,
   keys: `${PREFIX}keys`,
+  since: `${PREFIX}since`,
 } as const;
 const CREDENTIAL_LABEL = `${PREFIX}credential`;
 /** Ask other tools neither to restart nor to revert anything at each refresh, unless somebody has set another value. */
@@ -100,8 +101,13 @@ export function whyUnfit(object: SecretObject, { type }: SecretSpec): string | u
   return `has the type ${quotable(object.type)}, and ${type} is configured; the type of a Secret never changes`;
 }
 
-/** What is applied, and nothing else of the Secret is ours. */
-export function renderSecret(credential: Credential, spec: SecretSpec, present: SecretObject | undefined) {
+/** What is applied, and nothing else of the Secret is ours. `since` is when its identity began, by the service's clock. */
+export function renderSecret(
+  credential: Credential,
+  spec: SecretSpec,
+  present: SecretObject | undefined,
+  since?: number,
+) {
   const { annotations: others = {} } = present?.metadata ?? {};
   const requests = Object.entries(REQUESTS).filter(([name, value]) => (others[name] ?? value) === value);
   return {
@@ -111,7 +117,11 @@ export function renderSecret(credential: Credential, spec: SecretSpec, present: 
       name: spec.name,
       namespace: spec.namespace,
       labels: { [CREDENTIAL_LABEL]: spec.credentialName },
-      annotations: { ...annotationsOf(credential, spec), ...Object.fromEntries(requests) },
+      annotations: {
+        ...annotationsOf(credential, spec),
+        ...(since !== undefined && { [ANNOTATIONS.since]: rfc3339(since) }),
+        ...Object.fromEntries(requests),
+      },
     },
     type: spec.type,
     data: Object.fromEntries(
@@ -153,12 +163,19 @@ export function recognise(object: SecretObject, spec: SecretSpec): Recovered | u
   return isOfIdentity(object, spec) ? readRecovered(object, spec) : undefined;
 }
 
-/** What a writer of another identity has put there: in a roll-out that changes the identity, the next one of this very credential. */
-export function recogniseOther(object: SecretObject, spec: SecretSpec): Recovered | undefined {
-  return isOfIdentity(object, spec) ? undefined : readRecovered(object, spec);
+/**
+ * Since when writers of the identity whose token stands there write tokens of this credential, by the service's clock;
+ * undefined where there is no token of this credential.
+ */
+export function sinceOf(object: SecretObject, spec: SecretSpec): number | undefined {
+  const issuedAt = readRecovered(object, spec)?.service.issuedAt;
+  if (issuedAt === undefined) return undefined;
+  // No later than its token: whoever writes the Secret could have it begin in the year 9999, and so for ever win.
+  const since = Date.parse(object.metadata.annotations?.[ANNOTATIONS.since] ?? '');
+  return since < issuedAt ? since : issuedAt;
 }
 
-function isOfIdentity({ metadata }: SecretObject, { identity }: SecretSpec): boolean {
+export function isOfIdentity({ metadata }: SecretObject, { identity }: SecretSpec): boolean {
   return metadata.annotations?.[ANNOTATIONS.identity] === hashOf(identity);
 }
 

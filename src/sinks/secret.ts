@@ -22,10 +22,12 @@ import {
   asSecret,
   compare,
   isApplier,
+  isOfIdentity,
   recognise,
   renderSecret,
   renderTrial,
   type SecretSpec,
+  sinceOf,
   wasOurs,
   whyUnfit,
 } from './secret-object.ts';
@@ -50,6 +52,8 @@ export class SecretSink implements Sink {
   readonly #target: Target;
   readonly #endpoint: SecretEndpoint;
   readonly #known: KnownSecret;
+  /** When our identity began to write, by the service's clock, as far as this process and what it has seen can tell. */
+  #since: number | undefined;
   /** What no error may quote: the token that was applied last, and what it was rendered to. */
   #confidential: readonly string[] = [];
 
@@ -108,7 +112,8 @@ export class SecretSink implements Sink {
 
   async inspect(known: readonly Credential[], { signal }: Cancellable): Promise<Inspection> {
     signal.throwIfAborted();
-    return await Promise.resolve(inspectSecret(this.name, this.#known, known, this.#options));
+    this.#learnSince(known[0]);
+    return await Promise.resolve(inspectSecret(this.name, this.#known, known, this.#options, this.#since));
   }
 
   async watch({ onChange, onTrouble }: SinkListener, { signal }: Cancellable): Promise<void> {
@@ -126,7 +131,8 @@ export class SecretSink implements Sink {
   /** The answer, where the keys belong to other managers. */
   async #apply(credential: Credential, force: boolean, { signal }: Cancellable): Promise<ApiAnswer | undefined> {
     const present = this.#known.object;
-    const body = renderSecret(credential, this.#options, present);
+    this.#learnSince(credential);
+    const body = renderSecret(credential, this.#options, present, this.#since);
     this.#confidential = [credential.token.reveal(), ...Object.values(body.data)];
     const answer = await this.#endpoint.apply(body, { force, present, signal });
     if (answer.status < 300) {
@@ -139,6 +145,14 @@ export class SecretSink implements Sink {
     if (present?.metadata.resourceVersion !== this.#known.object?.metadata.resourceVersion) return undefined;
     if (conflictsIn(answer).length > 0) return answer;
     throw this.#explain(answer);
+  }
+
+  /** Other writers of the identity tell, also of a later beginning, after a roll-back; without them the first credential. */
+  #learnSince(first: Credential | undefined): void {
+    const { object } = this.#known;
+    const others = object && isOfIdentity(object, this.#options) ? sinceOf(object, this.#options) : undefined;
+    if (this.#since === undefined) this.#since = others ?? first?.service.issuedAt;
+    else if (others !== undefined && others > this.#since) this.#since = others;
   }
 
   /** @throws SinkError where what others own was never ours, or is meant to stay theirs */

@@ -67,10 +67,7 @@ property(
     }
     [server.isAway, isBarred] = [false, false];
     await clock.advance(CALM_MS);
-    // Something may just be on its way.
-    for (let i = 0; i < 20 && new Set(await views(world, server)).size > 1; i += 1) await clock.advance(1_000);
-    const seen = await views(world, server);
-    assert.equal(new Set(seen).size, 1, seen.join('; '));
+    await assertAgreed(world, server);
     for (const one of stop) await one();
 
     const expiries = server.history.map((object) => {
@@ -87,6 +84,77 @@ property(
   },
   { costs: 20 },
 );
+
+/** The slowest of a few requests and events, and a look or two. */
+const SOON_MS = 30_000;
+
+const rollOut = fc.record({
+  writers: fc.integer({ min: 1, max: 3 }),
+  afterMs: fc.integer({ min: 10_000, max: 400_000 }),
+  overlapMs: fc.nat(300_000),
+});
+
+property(
+  'roll-outs to another identity, and back, end, however slow an API server is: who is new becomes ready, and stays so',
+  fc.record({ delayMs: fc.nat(1_500), rollOuts: fc.array(rollOut, { minLength: 2, maxLength: 3 }), seed: fc.nat() }),
+  async ({ delayMs, rollOuts, seed }) => {
+    const random = seeded(seed);
+    const clock = new FakeClock();
+    const server = new ModelApiServer(SPEC, clock, () => random() ** 4 * delayMs);
+    const start = (count: number, principal: string) => {
+      const world = new World({ clock, concurrency: count });
+      for (let i = 0; i < count; i += 1) {
+        const mint: Answer = async ({ signal }) => {
+          const minted = credentialAt(clock, tokenFor(principal, clock.now() + i), { lifetimeMs: TTL_MS });
+          await clock.sleep(random() * 2_000, { signal });
+          return { ...minted, subject: principal };
+        };
+        const spec = { ...SPEC, identity: { ...identity, principal } };
+        const sink = new SecretSink({ ...spec, api: server.api, clock, force: false });
+        const options = { sinks: [sink], refresh: REFRESH, ttlMs: TTL_MS, random };
+        world.add(new ScriptedMinter(clock, [mint]), options);
+      }
+      const stops: (() => unknown)[] = [];
+      world.run({ after: (one) => stops.push(one) });
+      return { world, stop: async () => await Promise.all(stops.map(async (one) => await one())) };
+    };
+
+    let present: ReturnType<typeof start> | undefined;
+    for (const [i, { writers, afterMs, overlapMs }] of rollOuts.entries()) {
+      const next = start(writers, i % 2 === 0 ? 'even' : 'odd');
+      let ready = 0;
+      for (const keeper of next.world.keepers) void keeper.published().then(() => (ready += 1));
+      await clock.advance(SOON_MS);
+      assert.equal(ready, writers, `roll-out ${i}`);
+      let lackedMs = 0;
+      for (let passedMs = 0; passedMs < overlapMs; passedMs += 1_000) {
+        await clock.advance(1_000);
+        if ((await views(next.world, server)).some((view) => view?.startsWith('secret:'))) lackedMs += 1_000;
+      }
+      // Whoever is old writes over it at most once a minute.
+      assert.ok(lackedMs <= 10_000 + overlapMs / 6, `roll-out ${i}: not ready for ${lackedMs} of ${overlapMs} ms`);
+      await present?.stop();
+      await clock.advance(Math.max(SOON_MS, afterMs));
+      await assertAgreed(next.world, server);
+      present = next;
+    }
+    await present?.stop();
+  },
+  { costs: 20 },
+);
+
+/** As a JWT begins, and with a number where it does not. */
+function tokenFor(subject: string, id?: number): string {
+  const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  return `${encode({ alg: 'none' })}.${encode({ sub: subject })}.${id ?? ''}`;
+}
+
+/** Every writer knows what the Secret holds; something may just be on its way. */
+async function assertAgreed(world: World, server: ModelApiServer): Promise<void> {
+  for (let i = 0; i < 20 && new Set(await views(world, server)).size > 1; i += 1) await world.clock.advance(1_000);
+  const seen = await views(world, server);
+  assert.equal(new Set(seen).size, 1, seen.join('; '));
+}
 
 /** What the Secret holds, and what each writer says that it holds. */
 async function views({ keepers }: World, server: ModelApiServer): Promise<(string | undefined)[]> {

@@ -137,6 +137,46 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'in a roll-out an old pod whose token is due writes it over that of the new one',
+    file: 'src/credential/repair-limit.ts',
+    from: 'if (!isRepair) return problem !== undefined && this.#wasGood ? this.#pauseMs(problem) : 0;',
+    to: 'if (!isRepair) return 0;',
+    test: [
+      'sinks/secret-roll-out',
+      'in a roll-out to another identity the old pod leaves the Secret to the new one, also when its own token is due',
+    ],
+  },
+  {
+    bug: 'an identity begins anew with each token',
+    file: 'src/sinks/secret.ts',
+    from: 'if (this.#since === undefined) this.#since = others ?? first?.service.issuedAt;',
+    to: 'if (first !== undefined) this.#since = first.service.issuedAt;',
+    test: [
+      'sinks/secret-roll-out',
+      'what an identity writes says since when that identity writes, not since when the token is there',
+    ],
+  },
+  {
+    bug: 'whoever was overtaken by another identity writes again at the next look',
+    file: 'src/credential/publisher.ts',
+    from: '      this.#repairs.notNeeded();\n',
+    to: '',
+    test: [
+      'sinks/secret-roll-out',
+      'an old pod that stays writes once a minute, with whatever token, and the new one takes the Secret back at once',
+    ],
+  },
+  {
+    bug: 'whoever was overtaken races without a pause',
+    file: 'src/credential/publisher.ts',
+    from: 'if (this.#retries.isTooSoon(this.#hasChanged)) return;',
+    to: 'if (this.#retries.failure !== undefined && this.#retries.isTooSoon(this.#hasChanged)) return;',
+    test: [
+      'sinks/secret-roll-out',
+      'in a roll-out that changes the host old and new do not race, however fast the API server is',
+    ],
+  },
+  {
     bug: 'what another writer has taken back meanwhile is taken back once more, by force',
     file: 'src/sinks/secret.ts',
     from: 'this.#known.object?.metadata.resourceVersion) return undefined;\n    if (conflictsIn(answer).length > 0) return answer;',

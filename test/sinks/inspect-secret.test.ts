@@ -45,17 +45,21 @@ test('what stands in a Secret is ours, another writer’s of the same identity, 
   assert.equal(lacking(damaged).failure, 'foreign_content', 'our token, and something else beside it');
 });
 
-test('only the newer token of another identity is left alone for a while: in a roll-out its writer is to stay', () => {
+test('only what an identity writes that began later is left alone for a while: in a roll-out its writer is to stay', () => {
   const successor: SecretSpec = { ...SPEC, identity: { ...identity, principal: 'another' } };
+  const since = ours.service.issuedAt - HOUR_MS;
   for (const [ms, isLeft] of [
     [1, true],
     [0, false],
     [-1, false],
   ] as const) {
-    const { failure, message, retryAfterMs } = lacking(renderSecret(issuedAfterOurs(ms), successor, undefined));
+    const object = renderSecret(issuedAfterOurs(1_000), successor, undefined, since + ms);
+    const inspection = inspectSecret('secret:apps/lakebase', { object, problem: undefined }, [ours], SPEC, since);
+    assert.ok(inspection.state === 'lacks');
+    const { failure, message, retryAfterMs } = inspection.problem;
     assert.equal(failure, 'foreign_content');
-    assert.equal(retryAfterMs >= 30_000, isLeft, `${ms} ms newer`);
-    assert.equal(retryAfterMs === 0, !isLeft, `${ms} ms newer`);
-    assert.equal(message.endsWith('a newer token of another identity'), isLeft);
+    assert.equal(retryAfterMs >= 30_000, isLeft, `${ms} ms later`);
+    assert.equal(retryAfterMs === 0, !isLeft, `${ms} ms later`);
+    assert.equal(message.endsWith('a token of a newer identity'), isLeft);
   }
 });

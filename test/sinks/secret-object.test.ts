@@ -7,11 +7,11 @@ import {
   compare,
   isApplier,
   recognise,
-  recogniseOther,
   renderSecret,
   renderTrial,
   type SecretObject,
   type SecretSpec,
+  sinceOf,
   wasOurs,
   whyUnfit,
 } from '../../src/sinks/secret-object.ts';
@@ -84,11 +84,17 @@ test('what no service gives as a token is not recognised, though all else fits',
   }
 });
 
-test('a writer of another identity is recognised as such, and nothing that does not fit together is', () => {
+test('since when an identity writes stands beside its token, no later than that, and nowhere else', () => {
+  const { issuedAt } = one.service;
   const other = { ...SPEC, identity: { ...identity, principal: 'somebody else' } };
-  assert.equal(recogniseOther(published(one, other), SPEC)?.fingerprint, one.fingerprint);
-  assert.equal(recogniseOther(published(), SPEC), undefined);
-  assert.equal(recogniseOther(withAnnotations(published(), { identity: 'x', fingerprint: 'y' }), SPEC), undefined);
+  for (const spec of [SPEC, other]) {
+    assert.equal(sinceOf(renderSecret(one, spec, undefined, issuedAt - 5_000), SPEC), issuedAt - 5_000);
+    assert.equal(sinceOf(published(one, spec), SPEC), issuedAt, 'by a writer that does not tell yet');
+  }
+  for (const since of ['9999-12-31T00:00:00Z', 'long ago', '']) {
+    assert.equal(sinceOf(withAnnotations(published(), { since }), SPEC), issuedAt, since);
+  }
+  assert.equal(sinceOf(withAnnotations(published(), { fingerprint: 'y' }), SPEC), undefined);
 });
 
 test('whoever writes the Secret cannot make a token live longer than the service has signed', () => {

@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import type { Keeper } from '../../src/credential/keeper.ts';
+import { SecretSink } from '../../src/sinks/secret.ts';
+import { connection, identity } from '../fixtures/sink-credentials.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { credentialAt, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
+import { World } from '../support/keeping.ts';
+import { ModelApiServer } from '../support/model-api-server.ts';
+
+const TTL_MS = 5 * MINUTE_MS;
+const SPEC = {
+  namespace: 'apps',
+  name: 'lakebase',
+  data: { password: 'token', pgpass: 'pgpass' },
+  type: 'Opaque',
+  connection,
+  identity,
+  credentialName: 'backstage',
+} as const;
+
+class Cluster {
+  readonly clock = new FakeClock();
+  readonly #t: TestContext;
+  readonly #server: ModelApiServer;
+
+  constructor(t: TestContext, { delayMs = 1 } = {}) {
+    this.#t = t;
+    this.#server = new ModelApiServer(SPEC, this.clock, () => delayMs);
+  }
+
+  /** Mints for the first time at once, and then after half of the lifetime. */
+  startPod(client: string, { host = connection.host } = {}): Keeper {
+    const world = new World({ clock: this.clock });
+    world.dice = 0.999;
+    let mints = 0;
+    const mint = async () => {
+      await Promise.resolve();
+      return credentialAt(this.clock, `${client}-${(mints += 1)}`, { lifetimeMs: TTL_MS });
+    };
+    const spec = { ...SPEC, identity: { ...identity, principal: client }, connection: { ...connection, host } };
+    const sink = new SecretSink({ ...spec, api: this.#server.api, clock: this.clock, force: false });
+    const refresh = { at: 0.5, jitter: 0, floorMs: 10_000 };
+    const keeper = world.add(new ScriptedMinter(this.clock, [mint]), { sinks: [sink], refresh, ttlMs: TTL_MS });
+    world.run(this.#t);
+    return keeper;
+  }
+
+  get token(): string | undefined {
+    return this.tokens.at(-1);
+  }
+
+  /** All that were there, one after the other. */
+  get tokens(): string[] {
+    return this.#server.history.map((object) => Buffer.from(object?.data?.['password'] ?? '', 'base64').toString());
+  }
+
+  get since(): number {
+    return Date.parse(this.#server.object?.metadata.annotations?.['lakebase-credential-sidecar/since'] ?? '');
+  }
+}
+
+test('what an identity writes says since when that identity writes, not since when the token is there', async (t) => {
+  const cluster = new Cluster(t);
+  const startedAt = cluster.clock.now();
+  cluster.startPod('a');
+  await cluster.clock.advance(1_000);
+  const { since } = cluster;
+  assert.ok(since >= startedAt && since < startedAt + 1_000);
+  await cluster.clock.advance(3 * MINUTE_MS);
+  assert.deepEqual([cluster.token, cluster.since], ['a-2', since]);
+  cluster.startPod('a');
+  await cluster.clock.advance(5 * MINUTE_MS);
+  assert.equal(cluster.since, since, 'a pod that joins them begins nothing');
+});
+
+test('in a roll-out to another identity the old pod leaves the Secret to the new one, also when its own token is due', async (t) => {
+  const cluster = new Cluster(t);
+  cluster.startPod('old');
+  await cluster.clock.advance(2.2 * MINUTE_MS);
+  cluster.startPod('new');
+  await cluster.clock.advance(0.8 * MINUTE_MS); // the old one has minted again
+  assert.deepEqual(cluster.tokens, ['old-1', 'new-1']);
+});
+
+test('an old pod that stays writes once a minute, with whatever token, and the new one takes the Secret back at once', async (t) => {
+  // Without any delay each is overtaken before it learns that it has written.
+  for (const delayMs of [1, 0]) {
+    const cluster = new Cluster(t, { delayMs });
+    cluster.startPod('old');
+    await cluster.clock.advance(MINUTE_MS);
+    cluster.startPod('new');
+    let secondsOfOld = 0;
+    for (let second = 0; second < 300; second += 1) {
+      await cluster.clock.advance(1_000);
+      if (cluster.token!.startsWith('old')) secondsOfOld += 1;
+    }
+    assert.ok(secondsOfOld <= 10, `${secondsOfOld}`);
+    const written = cluster.tokens.filter((token) => token.startsWith('old')).length;
+    assert.ok(written >= 5 && written <= 6, `${written}`);
+  }
+});
+
+test('a roll-back is a roll-out: the identity that was there before wins again', async (t) => {
+  const cluster = new Cluster(t);
+  cluster.startPod('a');
+  await cluster.clock.advance(MINUTE_MS);
+  cluster.startPod('b');
+  await cluster.clock.advance(30_000);
+  assert.equal(cluster.token, 'b-1');
+  cluster.startPod('a');
+  await cluster.clock.advance(1_000);
+  assert.equal(cluster.token, 'a-1');
+  await cluster.clock.advance(50_000);
+  assert.equal(cluster.token, 'a-1');
+});
+
+test('in a roll-out that changes the host old and new do not race, however fast the API server is', async (t) => {
+  const cluster = new Cluster(t, { delayMs: 0 });
+  cluster.startPod('a');
+  await cluster.clock.advance(30_000);
+  cluster.startPod('a', { host: 'another.example.com' });
+  const before = cluster.tokens.length;
+  await cluster.clock.advance(MINUTE_MS);
+  const written = cluster.tokens.length - before;
+  assert.ok(written >= 2 && written <= 60, `${written}`);
+});
