@@ -55,6 +55,8 @@ export function toSinkError(
   const failure = isElsewhere ? 'unreachable' : (FAILURES[status] ?? 'unknown');
   const [, user, denied] = /User "([^"]*)" cannot (\w+) resource/.exec(words) ?? [];
   if (status === 403 && denied !== undefined) return missingRule([denied], target, user);
+  // An older API server (seen with 1.29) gives no reason where an apply would have to create what is not there.
+  if (status === 403 && verb === 'patch' && words.endsWith(' is forbidden:')) return missingRule(['create'], target);
   return new SinkError(failure, `cannot ${verb} ${describe(target)}: ${words} (${status})`, {
     retryAfterMs,
     remedy: remedyOf(answer),

@@ -44,6 +44,14 @@ test('a missing permission is told with the user who lacks it, and with the rule
   assert.match(events.message, /lacks the rule - \{apiGroups: \[""\], resources: \[events\], verbs: \[create\]\}$/);
 });
 
+test('an apply that an older API server forbids without a reason lacks the verb create', () => {
+  const { message, remedy } = toSinkError('patch', SECRET, refused(403, 'secrets "lakebase" is forbidden: '));
+  assert.match(message, /^cannot create secrets "lakebase" in namespace "backstage": this process lacks the rule - /);
+  assert.match(remedy, /^add this rule to a Role in the namespace backstage/);
+  const { message: other } = toSinkError('patch', SECRET, refused(403, 'secrets "lakebase" is forbidden: not today'));
+  assert.match(other, /is forbidden: not today \(403\)$/);
+});
+
 test('what a webhook may not do is no missing permission of ours', () => {
   const words = 'failed calling webhook "policy": User "system:serviceaccount:policy:hook" cannot list resource "pods"';
   const { failure, message } = toSinkError('patch', SECRET, refused(500, words));

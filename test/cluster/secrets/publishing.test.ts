@@ -66,6 +66,7 @@ describe('a Secret on a real API server', { skip }, () => {
           'f:lakebase-credential-sidecar/identity': {},
           'f:lakebase-credential-sidecar/issued-at': {},
           'f:lakebase-credential-sidecar/keys': {},
+          'f:lakebase-credential-sidecar/since': {},
           'f:reloader.stakater.com/ignore': {},
         },
         'f:labels': { 'f:lakebase-credential-sidecar/credential': {} },
