@@ -67,6 +67,12 @@ Earlier runs found this:
   _where nobody knows what life is left, a retry comes as without a credential, and has the whole time_.
 - In a reload, a credential that had waited long for its turn to mint, and still had a slow write to see through, was called overdue: \`/healthz\` could say 503 until
   it had stopped. Regression test: _who waits for its turn when a reload stops it, and must see a slow write through, is no reason to be restarted_.
+- Writers of one Secret, before a model of an API server that is slow at random: of two that took back an edited key together, the second put its token over the
+  first one's, which expires later; and where each was overtaken before it learnt that it had written, nothing made it pause. Regression tests: _what another writer
+  has taken back meanwhile is not taken back once more, by force, with what may be worse_; _in a roll-out that changes the host old and new do not race, however
+  fast the API server is_.
+- In a roll-out to another identity, an old pod whose refresh came meanwhile took the Secret from the new ones until their own next refresh. Regression test: _in
+  a roll-out to another identity the old pod leaves the Secret to the new one, also when its own token is due_.
 - node-postgres cannot read a password file whose role ends in a backslash, and the URL parsers of browsers and Node.js do not accept a database called \`.\` or
   \`..\`; libpq accepts both. These stay as they are.
 `;
