@@ -43,6 +43,7 @@ test('docs/secrets.md has each label and annotation that is written, and no othe
       credentialName: 'backstage',
     },
     undefined,
+    0,
   );
   const written = [...Object.keys(metadata.labels), ...Object.keys(metadata.annotations)];
   assert.deepEqual(firstColumn('What is written').toSorted(), written.toSorted());
