@@ -11,6 +11,7 @@ export interface Address {
 /** Both families at once. */
 const ANY_ADDRESS = '::';
 
+const NO_LOOKUP = 'the name could not be looked up: set http.host to an IP address, or to "::" for all';
 const REMEDIES: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another process of this pod or machine has the port: stop it, or set http.port to one that is free',
   EACCES: 'this user may not open the port: set http.port to one above 1023',
@@ -18,7 +19,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EINVAL: 'nothing can listen on such an address by itself: set http.host to another one, or to "::" for all',
   EAFNOSUPPORT: 'this machine has no addresses of that kind: set http.host to "0.0.0.0"',
   ENOTFOUND: 'the name has no address: set http.host to an IP address, or to "::" for all',
-  EAI_AGAIN: 'the name could not be looked up: set http.host to an IP address, or to "::" for all',
+  EAI_AGAIN: NO_LOOKUP,
+  EAI_FAIL: NO_LOOKUP,
 };
 
 /** Where it listens in fact. @throws StartupError */

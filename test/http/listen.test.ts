@@ -8,6 +8,7 @@ const refusals = {
   EACCES: { name: 'StartupError', message: /^cannot listen on 127\.0\.0\.1:80: .* set http\.port .* \(EACCES\)$/ },
   EAFNOSUPPORT: { name: 'StartupError', message: /set http\.host to "0\.0\.0\.0" \(EAFNOSUPPORT\)$/ },
   EAI_AGAIN: { name: 'StartupError', message: /set http\.host .* \(EAI_AGAIN\)$/ },
+  EAI_FAIL: { name: 'StartupError', message: /set http\.host .* \(EAI_FAIL\)$/ },
   EMFILE: { name: 'Error', message: 'as it was' },
 };
 
