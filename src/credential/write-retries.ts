@@ -57,9 +57,9 @@ export class WriteRetries {
     this.#retryAt = this.#triedAt + LEAST_MS;
   }
 
-  /** It is due, and still not to be done: not before the next look, or nothing would be done but looking. */
+  /** After failures: it is due, and still not to be done. Not before the next look, or nothing would be done but looking. */
   postpone(): void {
-    this.#retryAt = Math.max(this.#retryAt, this.#clock.monotonic() + LEAST_MS);
+    if (this.#failures > 0) this.#retryAt = Math.max(this.#retryAt, this.#clock.monotonic() + LEAST_MS);
   }
 
   succeeded(): void {
