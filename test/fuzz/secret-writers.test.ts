@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { MintError } from '../../src/credential/errors.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
-import { connection, identity } from '../fixtures/sink-credentials.ts';
+import { identity, secretSpec } from '../fixtures/sink-credentials.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { type Answer, credentialAt, ScriptedMinter } from '../support/fakes.ts';
 import { property } from '../support/fuzz.ts';
@@ -14,15 +14,7 @@ const TTL_MS = 300_000;
 const REFRESH = { at: 0.667, jitter: 0.1, floorMs: 10_000 };
 /** Repairs wait for up to a minute, back-offs and a workspace in trouble as long. */
 const CALM_MS = 150_000;
-const SPEC = {
-  namespace: 'apps',
-  name: 'lakebase',
-  data: { password: 'token', pgpass: 'pgpass' },
-  type: 'Opaque',
-  connection,
-  identity,
-  credentialName: 'backstage',
-} as const;
+const SPEC = { ...secretSpec, data: { password: 'token', pgpass: 'pgpass' } } as const;
 
 const events = fc.array(
   fc.record({

@@ -2,22 +2,14 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import type { Keeper } from '../../src/credential/keeper.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
-import { connection, identity } from '../fixtures/sink-credentials.ts';
+import { connection, identity, secretSpec } from '../fixtures/sink-credentials.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { credentialAt, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
 import { World } from '../support/keeping.ts';
 import { ModelApiServer } from '../support/model-api-server.ts';
 
 const TTL_MS = 5 * MINUTE_MS;
-const SPEC = {
-  namespace: 'apps',
-  name: 'lakebase',
-  data: { password: 'token', pgpass: 'pgpass' },
-  type: 'Opaque',
-  connection,
-  identity,
-  credentialName: 'backstage',
-} as const;
+const SPEC = { ...secretSpec, data: { password: 'token', pgpass: 'pgpass' } } as const;
 
 class Cluster {
   readonly clock = new FakeClock();
