@@ -7,18 +7,22 @@ import { FakeClock } from '../support/fake-clock.ts';
 import { type Answer, credentialAt, ScriptedMinter } from '../support/fakes.ts';
 import { property } from '../support/fuzz.ts';
 import { World } from '../support/keeping.ts';
-import { ModelApiServer } from '../support/model-api-server.ts';
+import { ModelApiServer, SILENCE_MS } from '../support/model-api-server.ts';
 import { seeded } from '../support/random.ts';
 
 const TTL_MS = 300_000;
 const REFRESH = { at: 0.667, jitter: 0.1, floorMs: 10_000 };
 /** Repairs wait for up to a minute, back-offs and a workspace in trouble as long. */
 const CALM_MS = 150_000;
+/** Until the next watch, or a look in its place, after one has failed a few times. */
+const WATCHED_MS = 25_000;
+/** In which an event is seen. */
+const SEEN_MS = 4_000;
 const SPEC = { ...secretSpec, data: { password: 'token', pgpass: 'pgpass' } } as const;
 
 const events = fc.array(
   fc.record({
-    kind: fc.constantFrom('wait', 'wait', 'wait', 'edit', 'delete', 'away', 'end', 'bar'),
+    kind: fc.constantFrom('wait', 'wait', 'wait', 'edit', 'delete', 'away', 'end', 'silence', 'bar'),
     waitMs: fc.integer({ min: 0, max: 90_000 }),
   }),
   { minLength: 1, maxLength: 15 },
@@ -49,13 +53,21 @@ property(
     const stop: (() => unknown)[] = [];
     world.run({ after: (one) => stop.push(one) });
 
+    let [blindUntil, mistakenMs] = [0, 0];
     for (const { kind, waitMs } of events) {
       if (kind === 'edit') server.edit('password');
       if (kind === 'delete') server.delete();
+      if (kind === 'silence') server.silenceWatches();
       if (kind === 'bar') isBarred = !isBarred;
       if (kind === 'away') server.isAway = !server.isAway;
       if (kind === 'away' || kind === 'end') server.endWatches({ isLost: kind === 'away' });
-      await clock.advance(waitMs);
+      if (kind === 'away' || kind === 'end') blindUntil = Math.max(blindUntil, clock.now() + WATCHED_MS);
+      if (kind === 'silence') blindUntil = clock.now() + SILENCE_MS + WATCHED_MS;
+      for (const until = clock.now() + waitMs; clock.now() < until; await clock.advance(1_000)) {
+        if (server.isAway || clock.now() < blindUntil) mistakenMs = 0;
+        else mistakenMs = (await areMistaken(world, server)) ? mistakenMs + 1_000 : 0;
+        assert.ok(mistakenMs <= SEEN_MS + 2 * delayMs, 'somebody takes a token for one that is there no more');
+      }
     }
     [server.isAway, isBarred] = [false, false];
     await clock.advance(CALM_MS);
@@ -139,6 +151,12 @@ property(
 function tokenFor(subject: string, id?: number): string {
   const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
   return `${encode({ alg: 'none' })}.${encode({ sub: subject })}.${id ?? ''}`;
+}
+
+/** Whether one of them says that the Secret holds what it does not hold. */
+async function areMistaken(world: World, server: ModelApiServer): Promise<boolean> {
+  const [present, ...held] = await views(world, server);
+  return held.some((view) => view !== present && !view!.startsWith('secret:'));
 }
 
 /** Every writer knows what the Secret holds; something may just be on its way. */

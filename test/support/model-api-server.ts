@@ -9,6 +9,9 @@ import { fakeApi } from './api-client.ts';
 import type { FakeClock } from './fake-clock.ts';
 
 const TIMEOUT_MS = 10_000;
+/** As the client has it. */
+export const SILENCE_MS = 90_000;
+const NEVER: Cancellable = new AbortController();
 const EDITOR = 'kubectl-edit';
 
 interface Told {
@@ -74,6 +77,15 @@ export class ModelApiServer {
   endWatches({ isLost }: { readonly isLost: boolean }): void {
     const reason = isLost ? new SinkError('unreachable', 'nobody answers any more') : ENDED;
     for (const { end } of this.#watchers) end(reason);
+  }
+
+  /** Connections that die without a word; the client gives them up after a while. */
+  silenceWatches(): void {
+    const reason = new SinkError('unreachable', 'not a word for too long');
+    for (const watcher of this.#watchers) {
+      this.#watchers.delete(watcher);
+      void this.#clock.sleep(SILENCE_MS, NEVER).then(() => watcher.end(reason));
+    }
   }
 
   async #answer({ method, body, query = {}, signal, timeoutMs = TIMEOUT_MS }: ApiRequest): Promise<ApiAnswer> {
