@@ -18,6 +18,7 @@ import { complaintAbout, readCliVersion } from '../minters/version.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { findCommand } from '../platform/find-command.ts';
 import { sinkBuilder } from '../sinks.ts';
+import { isShortForVolumes, SHORT_TTL } from './short-ttl.ts';
 
 export interface CheckOptions extends Cancellable {
   /** @throws ConfigError */
@@ -141,17 +142,18 @@ async function checkCli({ minter, childEnvironment, credentials }: Config, optio
 
 /** The token is thrown away. */
 async function checkMint(
-  { resource, ttl: ttlMs }: CredentialConfig,
+  credential: CredentialConfig,
   { auth, childEnvironment, minter }: Config,
   { signal }: Cancellable,
 ): Promise<Finding> {
+  const { resource, ttl: ttlMs } = credential;
   const homes = new PrivateHomes(tmpdir());
   const { command, timeout: timeoutMs } = minter.cli;
   const cli = new DatabricksCli({ command, auth, childEnvironment, homes, clock });
   try {
     const minted = await new CommandMinter(cli, { resource, ttlMs }, clock).mint({ signal, slot: 0, timeoutMs });
     requireBetter(minted, undefined, { requestedMs: ttlMs ?? LONGEST_LIFETIME_MS, isShared: false }, clock);
-    return { isOk: true, text: describeCredential(minted) };
+    return { isOk: true, text: `${describe(minted)}${isShortForVolumes(credential) ? `; ${SHORT_TTL}` : ''}` };
   } catch (error) {
     if (!(error instanceof MintError)) throw error;
     return { isOk: false, text: `${error.message} (${error.failure})`, remedy: error.remedy, detail: error.detail };
@@ -160,7 +162,7 @@ async function checkMint(
   }
 }
 
-function describeCredential(minted: Credential): string {
+function describe(minted: Credential): string {
   const apart = wholeSeconds(Math.abs(skewOf(minted)));
   const skew = apart < 5 ? '' : `; the clocks differ by ${apart} s, which is allowed for`;
   return `a token that lives ${formatDuration(lifetimeMs(minted))}, thrown away${skew}`;

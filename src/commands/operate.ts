@@ -17,13 +17,11 @@ import type { LateObserver } from '../telemetry/late-observer.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { createObserver } from '../telemetry/observer.ts';
 import { version } from '../version.ts';
+import { isShortForVolumes, SHORT_TTL } from './short-ttl.ts';
 import { startLog } from './start-log.ts';
 
 /** Asking the CLI for its version costs as much as minting does, so the first credentials come first, but no longer than this. */
 const VERSION_WAIT_MS = 5_000;
-
-/** The kubelet renews a Secret volume when it gets round to it. */
-const SHORT_FOR_VOLUMES_MS = 900_000;
 
 export interface OperateOptions {
   readonly app: App;
@@ -178,10 +176,8 @@ class Operation {
   }
 
   #warnOfShortLives(config: Config): void {
-    for (const { name, sinks, ttl = Infinity } of config.credentials) {
-      if (ttl >= SHORT_FOR_VOLUMES_MS || !sinks.some(({ kind }) => kind === 'secret')) continue;
-      const fields = { credential: name, ttl: formatDuration(ttl) };
-      this.#log.warn(fields, 'a Secret volume may lag behind by more than a minute: a ttl of 15m or more is safer');
+    for (const { name, ttl } of config.credentials.filter(isShortForVolumes)) {
+      this.#log.warn({ credential: name, ttl: formatDuration(ttl!) }, SHORT_TTL);
     }
   }
 }

@@ -6,13 +6,13 @@ import { kubeconfigOf } from '../support/api-client.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
 import { configText, credential } from '../support/sidecar-setup.ts';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
-import { startSidecar } from '../support/sidecar.ts';
+import { runCommand, startSidecar } from '../support/sidecar.ts';
 
 /** Nobody listens there. */
 const NOBODY = 'https://127.0.0.1:1';
 
 test(
-  'a Secret whose tokens live for less than 15 minutes is warned of, at the start and after a reload, and a file is not',
+  'a Secret whose tokens live for less than 15 minutes is warned of, by check, at the start and after a reload; a file is not',
   { timeout: 30_000 },
   async (t) => {
     const workspace = await workspaceFor(t);
@@ -26,13 +26,18 @@ test(
         sinks: [{ secret: { namespace: 'apps', name, data: { password: 'token' } } }],
       });
     const file = credential(directory, { ttl: '5m' });
+    const env = { KUBECONFIG: kubeconfig };
     const credentials = [file, secret('short', '899s'), secret('long', '15m'), secret('default')];
-    const sidecar = await startSidecar(t, {
-      workspace,
-      directory,
-      env: { KUBECONFIG: kubeconfig },
-      config: { credentials },
-    });
+    const { stdout } = await runCommand(t, 'check', { workspace, directory, env, config: { credentials } });
+    const cautioned = stdout.matchAll(
+      /^✓ ok {3}(\S+) mint: .*; a Secret volume may lag behind by more than a minute/gm,
+    );
+    assert.deepEqual(
+      [...cautioned].map(([, name]) => name),
+      ['short'],
+    );
+
+    const sidecar = await startSidecar(t, { workspace, directory, env, config: { credentials } });
     const warned = (from = 0) =>
       sidecar.lines
         .slice(from)
