@@ -18,7 +18,7 @@ import { complaintAbout, readCliVersion } from '../minters/version.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { findCommand } from '../platform/find-command.ts';
 import { sinkBuilder } from '../sinks.ts';
-import { isShortForVolumes, SHORT_TTL } from './short-ttl.ts';
+import { isShortForVolumes } from './short-ttl.ts';
 
 export interface CheckOptions extends Cancellable {
   /** @throws ConfigError */
@@ -153,7 +153,8 @@ async function checkMint(
   try {
     const minted = await new CommandMinter(cli, { resource, ttlMs }, clock).mint({ signal, slot: 0, timeoutMs });
     requireBetter(minted, undefined, { requestedMs: ttlMs ?? LONGEST_LIFETIME_MS, isShared: false }, clock);
-    return { isOk: true, text: `${describe(minted)}${isShortForVolumes(credential) ? `; ${SHORT_TTL}` : ''}` };
+    const advice = isShortForVolumes(credential) ? '; for a Secret volume a ttl of 15m or more is safer' : '';
+    return { isOk: true, text: `${describe(minted)}${advice}` };
   } catch (error) {
     if (!(error instanceof MintError)) throw error;
     return { isOk: false, text: `${error.message} (${error.failure})`, remedy: error.remedy, detail: error.detail };

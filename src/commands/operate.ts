@@ -17,7 +17,7 @@ import type { LateObserver } from '../telemetry/late-observer.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { createObserver } from '../telemetry/observer.ts';
 import { version } from '../version.ts';
-import { isShortForVolumes, SHORT_TTL } from './short-ttl.ts';
+import { isShortForVolumes } from './short-ttl.ts';
 import { startLog } from './start-log.ts';
 
 /** Asking the CLI for its version costs as much as minting does, so the first credentials come first, but no longer than this. */
@@ -177,7 +177,8 @@ class Operation {
 
   #warnOfShortLives(config: Config): void {
     for (const { name, ttl } of config.credentials.filter(isShortForVolumes)) {
-      this.#log.warn({ credential: name, ttl: formatDuration(ttl!) }, SHORT_TTL);
+      const fields = { credential: name, ttl: formatDuration(ttl!) };
+      this.#log.warn(fields, 'a Secret volume may lag behind by more than a minute: a ttl of 15m or more is safer');
     }
   }
 }

@@ -3,8 +3,6 @@ import type { CredentialConfig } from '../config/load.ts';
 /** The kubelet renews a Secret volume when it gets round to it. */
 const SHORT_MS = 900_000;
 
-export const SHORT_TTL = 'a Secret volume may lag behind by more than a minute: a ttl of 15m or more is safer';
-
 /** Whether its tokens may be dead before a volume has the next one. */
 export function isShortForVolumes({ sinks, ttl = Infinity }: CredentialConfig): boolean {
   return ttl < SHORT_MS && sinks.some(({ kind }) => kind === 'secret');
