@@ -64,8 +64,11 @@ describe('ten writers of one Secret, with tokens of five minutes', { skip }, () 
     const wrong = await writers.all[0]!.metrics();
     const skew = wrong.get('clock_skew_seconds') ?? 0;
     assert.ok(Math.abs(skew + MINUTES_FAST * 60) < 10, `${skew} s`);
-    // It takes part like any other.
-    assert.ok(wrong.sum('adoptions_total') >= PUBLICATIONS - 2);
+    // It takes part like any other: whatever was published it has adopted, or minted itself, which is a matter of chance.
+    const [adopted, minted] = [wrong.sum('adoptions_total'), wrong.sum('refreshes_total')];
+    t.diagnostic(`its own part: ${adopted} adoptions, ${minted} mints`);
+    assert.ok(adopted + minted >= PUBLICATIONS, `${adopted} adoptions, ${minted} mints`);
+    assert.ok(adopted > 0 && minted < PUBLICATIONS);
     for (const writer of writers.all) {
       assert.ok(await writer.isReady());
       assert.deepEqual(
