@@ -112,7 +112,7 @@ export class SecretSink implements Sink {
 
   async inspect(known: readonly Credential[], { signal }: Cancellable): Promise<Inspection> {
     signal.throwIfAborted();
-    this.#learnSince(known[0]);
+    this.#since ??= known[0]?.service.issuedAt; // our first credential, where no other writer has told
     return await Promise.resolve(inspectSecret(this.name, this.#known, known, this.#options, this.#since));
   }
 
@@ -122,7 +122,9 @@ export class SecretSink implements Sink {
       if (await this.#hasLooked({ signal })) onChange();
     };
     const take = (event: WatchEvent): void => {
-      if (this.#known.take(event)) onChange();
+      if (!this.#known.take(event)) return;
+      this.#learnSince();
+      onChange();
     };
     const explain = (answer: ApiAnswer): SinkError => this.#explain(answer, 'watch');
     await watchForEver(api, this.#endpoint.collection, { catchUp, take, explain, onTrouble }, { signal, clock });
@@ -131,7 +133,6 @@ export class SecretSink implements Sink {
   /** The answer, where the keys belong to other managers. */
   async #apply(credential: Credential, force: boolean, { signal }: Cancellable): Promise<ApiAnswer | undefined> {
     const present = this.#known.object;
-    this.#learnSince(credential);
     const body = renderSecret(credential, this.#options, present, this.#since);
     this.#confidential = [credential.token.reveal(), ...Object.values(body.data)];
     const answer = await this.#endpoint.apply(body, { force, present, signal });
@@ -147,12 +148,11 @@ export class SecretSink implements Sink {
     throw this.#explain(answer);
   }
 
-  /** Other writers of the identity tell, also of a later beginning, after a roll-back; without them the first credential. */
-  #learnSince(first: Credential | undefined): void {
+  /** Other writers of our identity tell, also of a later beginning: after a roll-back. */
+  #learnSince(): void {
     const { object } = this.#known;
-    const others = object && isOfIdentity(object, this.#options) ? sinceOf(object, this.#options) : undefined;
-    if (this.#since === undefined) this.#since = others ?? first?.service.issuedAt;
-    else if (others !== undefined && others > this.#since) this.#since = others;
+    const since = object && isOfIdentity(object, this.#options) ? sinceOf(object, this.#options) : undefined;
+    if (since !== undefined) this.#since = Math.max(since, this.#since ?? since);
   }
 
   /** @throws SinkError where what others own was never ours, or is meant to stay theirs */
@@ -206,8 +206,9 @@ export class SecretSink implements Sink {
 
   #learn(answer: ApiAnswer): void {
     const object = asSecret(answer.body, this.#options.name);
-    if (object !== undefined) return this.#known.present(object);
-    throw this.#stillUnknown(strangeAnswer(answer, 'Secrets'));
+    if (object === undefined) throw this.#stillUnknown(strangeAnswer(answer, 'Secrets'));
+    this.#known.present(object);
+    this.#learnSince();
   }
 
   /** @throws SinkError where the Secret is not what was applied: a webhook may change anything on its way */

@@ -149,8 +149,8 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'an identity begins anew with each token',
     file: 'src/sinks/secret.ts',
-    from: 'if (this.#since === undefined) this.#since = others ?? first?.service.issuedAt;',
-    to: 'if (first !== undefined) this.#since = first.service.issuedAt;',
+    from: 'this.#since ??= known[0]?.service.issuedAt;',
+    to: 'this.#since = known[0]?.service.issuedAt;',
     test: [
       'sinks/secret-roll-out',
       'what an identity writes says since when that identity writes, not since when the token is there',
