@@ -154,7 +154,7 @@ async function checkMint(
     const minted = await new CommandMinter(cli, { resource, ttlMs }, clock).mint({ signal, slot: 0, timeoutMs });
     requireBetter(minted, undefined, { requestedMs: ttlMs ?? LONGEST_LIFETIME_MS, isShared: false }, clock);
     const advice = isShortForVolumes(credential) ? '; for a Secret volume a ttl of 15m or more is safer' : '';
-    return { isOk: true, text: `${describe(minted)}${advice}` };
+    return { isOk: true, text: `${describeCredential(minted)}${advice}` };
   } catch (error) {
     if (!(error instanceof MintError)) throw error;
     return { isOk: false, text: `${error.message} (${error.failure})`, remedy: error.remedy, detail: error.detail };
@@ -163,7 +163,7 @@ async function checkMint(
   }
 }
 
-function describe(minted: Credential): string {
+function describeCredential(minted: Credential): string {
   const apart = wholeSeconds(Math.abs(skewOf(minted)));
   const skew = apart < 5 ? '' : `; the clocks differ by ${apart} s, which is allowed for`;
   return `a token that lives ${formatDuration(lifetimeMs(minted))}, thrown away${skew}`;

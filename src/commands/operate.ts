@@ -177,7 +177,7 @@ class Operation {
 
   #warnOfShortLives(config: Config): void {
     for (const { name, ttl } of config.credentials.filter(isShortForVolumes)) {
-      const fields = { credential: name, ttl: formatDuration(ttl!) };
+      const fields = { credential: name, ttl: formatDuration(ttl) };
       this.#log.warn(fields, 'a Secret volume may lag behind by more than a minute: a ttl of 15m or more is safer');
     }
   }

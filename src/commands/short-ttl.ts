@@ -4,6 +4,9 @@ import type { CredentialConfig } from '../config/load.ts';
 const SHORT_MS = 900_000;
 
 /** Whether its tokens may be dead before a volume has the next one. */
-export function isShortForVolumes({ sinks, ttl = Infinity }: CredentialConfig): boolean {
+export function isShortForVolumes(
+  credential: CredentialConfig,
+): credential is CredentialConfig & { readonly ttl: number } {
+  const { sinks, ttl = Infinity } = credential;
   return ttl < SHORT_MS && sinks.some(({ kind }) => kind === 'secret');
 }

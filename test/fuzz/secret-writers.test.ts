@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { MintError } from '../../src/credential/errors.ts';
+import type { Random } from '../../src/credential/schedule.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
 import { identity, secretSpec } from '../fixtures/sink-credentials.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -34,24 +35,14 @@ property(
   async ({ delayMs, writers, events, seed }) => {
     const random = seeded(seed);
     const clock = new FakeClock();
-    const world = new World({ clock, concurrency: writers });
     // Mostly quick, now and then very slow.
     const server = new ModelApiServer(SPEC, clock, () => random() ** 4 * delayMs);
     let mints = 0;
     let isBarred = false;
-    const mint: Answer = async ({ signal }) => {
-      const minted = credentialAt(clock, `token-number-${(mints += 1)}`, { lifetimeMs: TTL_MS });
-      await clock.sleep(random() * 2_000, { signal });
+    const { world, stop } = startWriters(server, { count: writers, clock, random }, () => {
+      mints += 1;
       if (isBarred) throw new MintError('permission', 'no');
-      return minted;
-    };
-    for (let i = 0; i < writers; i += 1) {
-      const sink = new SecretSink({ ...SPEC, api: server.api, clock, force: false });
-      const options = { sinks: [sink], refresh: REFRESH, ttlMs: TTL_MS, random };
-      world.add(new ScriptedMinter(clock, [mint]), options);
-    }
-    const stop: (() => unknown)[] = [];
-    world.run({ after: (one) => stop.push(one) });
+    });
 
     let [blindUntil, mistakenMs] = [0, 0];
     for (const { kind, waitMs } of events) {
@@ -72,7 +63,7 @@ property(
     [server.isAway, isBarred] = [false, false];
     await clock.advance(CALM_MS);
     await assertAgreed(world, server);
-    for (const one of stop) await one();
+    await stop();
 
     const expiries = server.history.map((object) => {
       const text = object?.metadata.annotations?.['lakebase-credential-sidecar/expires-at'];
@@ -105,27 +96,9 @@ property(
     const random = seeded(seed);
     const clock = new FakeClock();
     const server = new ModelApiServer(SPEC, clock, () => random() ** 4 * delayMs);
-    const start = (count: number, principal: string) => {
-      const world = new World({ clock, concurrency: count });
-      for (let i = 0; i < count; i += 1) {
-        const mint: Answer = async ({ signal }) => {
-          const minted = credentialAt(clock, tokenFor(principal, clock.now() + i), { lifetimeMs: TTL_MS });
-          await clock.sleep(random() * 2_000, { signal });
-          return { ...minted, subject: principal };
-        };
-        const spec = { ...SPEC, identity: { ...identity, principal } };
-        const sink = new SecretSink({ ...spec, api: server.api, clock, force: false });
-        const options = { sinks: [sink], refresh: REFRESH, ttlMs: TTL_MS, random };
-        world.add(new ScriptedMinter(clock, [mint]), options);
-      }
-      const stops: (() => unknown)[] = [];
-      world.run({ after: (one) => stops.push(one) });
-      return { world, stop: async () => await Promise.all(stops.map(async (one) => await one())) };
-    };
-
-    let present: ReturnType<typeof start> | undefined;
+    let present: ReturnType<typeof startWriters> | undefined;
     for (const [i, { writers, afterMs, overlapMs }] of rollOuts.entries()) {
-      const next = start(writers, i % 2 === 0 ? 'even' : 'odd');
+      const next = startWriters(server, { count: writers, clock, random, principal: i % 2 === 0 ? 'even' : 'odd' });
       let ready = 0;
       for (const keeper of next.world.keepers) void keeper.published().then(() => (ready += 1));
       await clock.advance(SOON_MS);
@@ -147,10 +120,40 @@ property(
   { costs: 20 },
 );
 
-/** As a JWT begins, and with a number where it does not. */
-function tokenFor(subject: string, id?: number): string {
+interface Writers {
+  readonly count: number;
+  readonly clock: FakeClock;
+  readonly random: Random;
+  readonly principal?: string;
+}
+
+/** Of one identity. `onMint` may throw why the service gives no token. */
+function startWriters(
+  { api }: ModelApiServer,
+  { count, clock, random, principal = identity.principal }: Writers,
+  onMint: () => void = () => {},
+) {
+  const world = new World({ clock, concurrency: count });
+  for (let i = 0; i < count; i += 1) {
+    const mint: Answer = async ({ signal }) => {
+      const minted = credentialAt(clock, tokenFor(principal, `${clock.now()}-${i}`), { lifetimeMs: TTL_MS });
+      await clock.sleep(random() * 2_000, { signal });
+      onMint();
+      return { ...minted, subject: principal };
+    };
+    const sink = new SecretSink({ ...SPEC, identity: { ...identity, principal }, api, clock, force: false });
+    const options = { sinks: [sink], refresh: REFRESH, ttlMs: TTL_MS, random };
+    world.add(new ScriptedMinter(clock, [mint]), options);
+  }
+  const stops: (() => unknown)[] = [];
+  world.run({ after: (one) => stops.push(one) });
+  return { world, stop: async () => await Promise.all(stops.map(async (one) => await one())) };
+}
+
+/** As a JWT begins, with something that is new each time where it ends. */
+function tokenFor(subject: string, id: string): string {
   const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
-  return `${encode({ alg: 'none' })}.${encode({ sub: subject })}.${id ?? ''}`;
+  return `${encode({ alg: 'none' })}.${encode({ sub: subject })}.${id}`;
 }
 
 /** Whether one of them says that the Secret holds what it does not hold. */

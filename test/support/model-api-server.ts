@@ -3,7 +3,7 @@ import type { Cancellable } from '../../src/credential/ports.ts';
 import { unlessAborted } from '../../src/credential/tasks.ts';
 import type { ApiAnswer } from '../../src/kubernetes/answer.ts';
 import type { ApiRequest, WatchEvent, WatchHandlers } from '../../src/kubernetes/api-server.ts';
-import type { SecretObject, SecretSpec } from '../../src/sinks/secret-object.ts';
+import { fieldManagerOf, type SecretObject, type SecretSpec } from '../../src/sinks/secret-object.ts';
 import type { SecretSinkOptions } from '../../src/sinks/secret.ts';
 import { fakeApi } from './api-client.ts';
 import type { FakeClock } from './fake-clock.ts';
@@ -136,7 +136,7 @@ export class ModelApiServer {
     const isNew = this.#object === undefined;
     const managedFields = [
       { manager: EDITOR, operation: 'Update' },
-      { manager: `lakebase-credential-sidecar.${this.#spec.credentialName}`, operation: 'Apply' },
+      { manager: fieldManagerOf(this.#spec), operation: 'Apply' },
     ].slice(this.#edited.size > 0 ? 0 : 1);
     const named = { ...metadata, name: this.#spec.name, managedFields, resourceVersion: `${(this.#version += 1)}` };
     this.#object = { ...rest, metadata: named };
