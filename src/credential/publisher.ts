@@ -159,10 +159,12 @@ export class Publisher {
   }
 
   async #inspect({ signal }: Cancellable): Promise<Held> {
-    const known = [this.#wanted, this.#tried, this.#held].filter((credential) => credential !== undefined);
+    const ours = [this.#wanted, this.#tried];
+    const known = [...ours, this.#held].filter((credential) => credential !== undefined);
     const inspection = await this.sink.inspect(known, { signal });
-    if (inspection.state !== 'shared') return inspection;
-    return { state: 'holds', credential: this.#sight.localise(inspection.found) };
+    if (inspection.state === 'shared') return { state: 'holds', credential: this.#sight.localise(inspection.found) };
+    if (!this.isShared || inspection.state === 'lacks' || ours.includes(inspection.credential)) return inspection;
+    return { ...inspection, credential: this.#sight.localiseAgain(inspection.credential) };
   }
 
   async #settle({ signal }: Cancellable): Promise<void> {
@@ -215,8 +217,7 @@ export class Publisher {
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof SinkError)) throw error;
-      this.#failed(error, held);
-      return;
+      return this.#failed(error, held);
     }
     // Another writer of a shared sink may have been faster: what is there is new then, and for the next look to judge.
     if (this.isShared && !(await this.#holds(wanted, { signal }))) {

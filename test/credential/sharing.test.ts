@@ -359,6 +359,20 @@ for (const [byMs, title] of [
   });
 }
 
+test('nor where that seemed to have expired, on a clock that was fast, and is slow now', async (t) => {
+  const { world, place, minters } = await startWriters(t, 1);
+  await world.clock.advance(MINUTE_MS);
+  minters[0]!.script(new MintError('permission', 'no'));
+  world.clock.setWallClock(2 * HOUR_MS);
+  await world.clock.advance(MINUTE_MS);
+  const theirs = credentialAt(world.clock, 'theirs', { skewMs: -2 * HOUR_MS });
+  place.put(theirs);
+  await world.clock.advance(MINUTE_MS);
+  world.clock.setWallClock(-3 * HOUR_MS);
+  await world.clock.advance(10 * MINUTE_MS);
+  assert.deepEqual([place.content, place.history.length], [theirs, 2]);
+});
+
 test('nor after a start on a clock that is slow, before the service has told its time', async (t) => {
   const clock = new FakeClock();
   const place = new SharedPlace();

@@ -167,6 +167,13 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'what another writer has put there keeps the local times of the first look at it',
+    file: 'src/credential/publisher.ts',
+    from: 'credential: this.#sight.localiseAgain(inspection.credential)',
+    to: 'credential: inspection.credential',
+    test: ['credential/sharing', 'nor where that seemed to have expired, on a clock that was fast, and is slow now'],
+  },
+  {
     bug: 'whoever was overtaken races without a pause',
     file: 'src/credential/publisher.ts',
     from: 'if (this.#retries.isTooSoon(this.#hasChanged)) return;',
