@@ -1,9 +1,21 @@
 /** What cannot be expected while a fault lasts. */
-export type Impairment = 'mint' | 'write' | 'process' | 'login';
+export type Impairment = 'mint' | 'write' | 'api' | 'process' | 'login';
 
 /** Faults of one lane never overlap; those of different lanes do. */
 export type Lane =
-  'workspace' | 'cli' | 'process' | 'clock' | 'volume' | 'file' | 'config' | 'secret' | 'dns' | 'postgres';
+  | 'workspace'
+  | 'cli'
+  | 'process'
+  | 'clock'
+  | 'volume'
+  | 'file'
+  | 'config'
+  | 'client secret'
+  | 'dns'
+  | 'postgres'
+  | 'Kubernetes'
+  | 'Secret'
+  | 'pods';
 
 export interface FaultKind {
   readonly lane: Lane;
@@ -22,6 +34,8 @@ const GRACE_MS = 5_000;
 /** The CLI retries by itself, or waits, until the deadline of the attempt. */
 const ATTEMPT = { lingersMs: ATTEMPT_MS } as const;
 const mint = ['mint'] as const;
+/** After an outage of four seconds the next watch begins within nine. */
+const WATCH = { impairs: ['api'], lingersMs: 10_000 } as const;
 
 export const FAULTS = {
   'the workspace hangs': { lane: 'workspace', seconds: [2, 9], impairs: mint, ...ATTEMPT },
@@ -59,9 +73,21 @@ export const FAULTS = {
   'a state file is damaged': { lane: 'file', seconds: [0, 0], impairs: [] },
   'the configuration is changed': { lane: 'config', seconds: [2, 10], impairs: [] },
   'the configuration is broken': { lane: 'config', seconds: [2, 8], impairs: [] },
-  'the client secret is rotated': { lane: 'secret', seconds: [0.5, 6], impairs: mint },
+  'the client secret is rotated': { lane: 'client secret', seconds: [0.5, 6], impairs: mint },
   'DNS is gone': { lane: 'dns', seconds: [2, 8], impairs: mint },
   'PostgreSQL restarts': { lane: 'postgres', seconds: [0.5, 2], impairs: ['login'], lingersMs: 2_000 },
+  'the API server is away': { lane: 'Kubernetes', seconds: [1, 4], ...WATCH },
+  'the API server hangs': { lane: 'Kubernetes', seconds: [1, 4], ...WATCH },
+  'the API server is slow': { lane: 'Kubernetes', seconds: [2, 6], impairs: ['api'], lingersMs: 2_000 },
+  'etcd hangs': { lane: 'Kubernetes', seconds: [1, 4], ...WATCH },
+  'connections to the API server are lost': { lane: 'Kubernetes', seconds: [0, 0], impairs: ['api'], lingersMs: 2_500 },
+  'the role is taken away': { lane: 'Kubernetes', seconds: [1, 4], ...WATCH },
+  'the Secret is edited': { lane: 'Secret', seconds: [0, 0], impairs: [] },
+  'the Secret is deleted': { lane: 'Secret', seconds: [0, 0], impairs: [] },
+  'the Secret loses its annotations': { lane: 'Secret', seconds: [0, 0], impairs: [] },
+  'the Secret is replaced': { lane: 'Secret', seconds: [1, 4], impairs: ['api'], lingersMs: 3_000 },
+  'the Secret is immutable': { lane: 'Secret', seconds: [1, 4], impairs: ['api'], lingersMs: 3_000 },
+  'another pod publishes': { lane: 'pods', seconds: [4, 15], impairs: [] },
 } as const satisfies Record<string, FaultKind>;
 
 export type FaultName = keyof typeof FAULTS;

@@ -1,11 +1,12 @@
 import { ATTEMPT_MS } from './catalogue.ts';
-import { DIRECTORIES, FILES, REFRESH_AT, SIDECAR_PORT } from './layout.ts';
+import { DIRECTORIES, FILES, OTHER_POD_PORT, REFRESH_AT, SECRET, SHARED, SIDECAR_PORT } from './layout.ts';
 
 /** What the text is made for. */
 export interface Configured {
   path(...names: readonly string[]): string;
   readonly cli: string;
   readonly connection: object;
+  readonly hasSecret: boolean;
 }
 
 /** Each of them another way to write what keeps the same files fresh. */
@@ -24,7 +25,7 @@ export function configText(stage: Configured, variant?: number): string {
     variant === undefined ? {} : CHANGES[Math.floor(variant * CHANGES.length)]!;
   const credentials = DIRECTORIES.map((name) => ({
     name,
-    endpoint: `projects/${name}/branches/production/endpoints/primary`,
+    endpoint: endpointOf(name),
     connection: stage.connection,
     sinks: [
       ...FILES.filter(({ directory }) => directory === name).map(({ path, format, mode }) => ({
@@ -34,13 +35,32 @@ export function configText(stage: Configured, variant?: number): string {
     ],
   }));
   return JSON.stringify({
-    credentials,
+    credentials: [...credentials, ...(stage.hasSecret ? [sharedCredential(stage)] : [])],
     minter: { cli: { command: stage.cli, timeout: `${ATTEMPT_MS / 1_000}s`, ...change.cli } },
     refresh: change.refresh ?? { at: REFRESH_AT, jitter: 0.1, floor: '1s' },
     backoff: change.backoff ?? { initial: '1s', max: '2s' },
     http: { host: '127.0.0.1', port: SIDECAR_PORT },
     log: change.log ?? { level: 'debug' },
   });
+}
+
+/** Of a pod that only publishes the Secret. */
+export function otherPodText(stage: Configured): string {
+  return JSON.stringify({
+    credentials: [sharedCredential(stage)],
+    minter: { cli: { command: stage.cli } },
+    refresh: { at: REFRESH_AT, jitter: 0.1, floor: '1s' },
+    http: { host: '127.0.0.1', port: OTHER_POD_PORT },
+    log: { level: 'debug' },
+  });
+}
+
+function sharedCredential({ connection }: Configured): object {
+  return { name: SHARED, endpoint: endpointOf(SHARED), connection, sinks: [{ secret: SECRET }] };
+}
+
+function endpointOf(name: string): string {
+  return `projects/${name}/branches/production/endpoints/primary`;
 }
 
 export function brokenText(variant: number): string {

@@ -5,6 +5,7 @@ import { choose } from '../test/support/random.ts';
 import type { FaultName } from './catalogue.ts';
 import { brokenText, configText } from './configuration.ts';
 import { ON_DISK } from './inflict-files.ts';
+import { ON_SECRET } from './inflict-secret.ts';
 import { type Inflict, nothing, type Undo } from './inflicting.ts';
 import type { Stage } from './stage.ts';
 
@@ -106,6 +107,7 @@ export const INFLICT: Readonly<Record<FaultName, Inflict>> = {
   'the clock is set back': ({ setOffset }, { pick }) => stepClock(setOffset, -pick),
 
   ...ON_DISK,
+  ...ON_SECRET,
 
   'the configuration is changed': ({ stage }, { pick }) => {
     stage.writeConfig(configText(stage, pick), pick);

@@ -6,7 +6,12 @@ export interface World {
   readonly stage: Stage;
   readonly sidecar: SupervisedSidecar;
   readonly setOffset: (seconds: number) => void;
+  /** What others say, in which nothing secret may stand. */
+  readonly hear: (text: string) => void;
 }
+
+/** Another fault was faster. */
+export class NotDone extends Error {}
 
 /** Takes the fault away again. */
 export type Undo = () => void | Promise<void>;

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { cacheDirectory } from '../test/cluster/layout.ts';
 
 const PREFIX = 'lakebase-chaos-';
 const EXIT_UNAVAILABLE = 69;
@@ -22,7 +23,7 @@ export function whyNotHere(): string | undefined {
 
 /**
  * Runs a program where the loopback device is the only network, where its mounts are nobody else's, and where whatever
- * it starts ends with it, even when it is killed. Nothing of the environment goes with it but the PATH.
+ * it starts ends with it, even when it is killed. Of the environment only the PATH goes with it, and where programs are cached.
  */
 export async function runInside(program: string, seed: number, args: readonly string[]): Promise<number> {
   sweep();
@@ -37,7 +38,7 @@ export async function runInside(program: string, seed: number, args: readonly st
   // It stops in good order when this pipe closes, for whatever reason.
   const command = [process.execPath, program, '--inside', directory, ...args];
   const child = spawn('unshare', [...FLAGS, ...REAPER, ...command], {
-    env: { PATH: process.env['PATH'], TMPDIR: directory },
+    env: { PATH: process.env['PATH'], TMPDIR: directory, TEST_CLUSTER_CACHE: cacheDirectory },
     stdio: ['pipe', 'inherit', 'inherit'],
   });
   child.stdin.on('error', () => undefined); // it has ended already

@@ -1,11 +1,12 @@
-import { FILES, REFRESH_AT } from './layout.ts';
+import { PLACES, REFRESH_AT, SECRET_PLACE } from './layout.ts';
 import type { ClientReport } from './clients.ts';
 import type { Impairment } from './catalogue.ts';
 import { Lags } from './lags.ts';
+import { isExcused, type Lie } from './lies.ts';
 import type { Reading } from './reading.ts';
 import { clockTime, type Timeline } from './timeline.ts';
-import { BLIND_MS, CLOCK_MS, HEALTH_MS, RECOVERY_MS, SIGHT_MS } from './tolerances.ts';
-import type { Report } from './watcher.ts';
+import { BLIND_MS, CLOCK_MS, RECOVERY_MS, SIGHT_MS } from './tolerances.ts';
+import type { Report } from './reports.ts';
 
 export interface Violation {
   readonly at: number;
@@ -36,7 +37,6 @@ const JUMP = new RegExp(FORWARD);
 /** After these another process does not know the token, or takes it for expired. */
 const FORGOTTEN = new RegExp(`${FORWARD}|a state file is damaged`);
 
-const ALL: readonly Impairment[] = ['mint', 'write', 'process'];
 const ALIKE_MS = 10_000;
 const KEPT_MS = 60_000;
 const STORY_MS = 20_000;
@@ -60,7 +60,7 @@ export class Judge {
 
   constructor(options: JudgeOptions) {
     this.#options = options;
-    for (const { path } of FILES) {
+    for (const path of PLACES) {
       this.#files.set(path, { readings: [], best: undefined, badSince: undefined, isTold: false });
     }
   }
@@ -105,7 +105,7 @@ export class Judge {
         history.isTold = false;
         continue;
       }
-      const { from, kinds } = this.#expectation(history, last, now);
+      const { from, kinds } = this.#expectation(path, last, now);
       if (history.isTold || !this.#shouldHaveRecovered(from, now, kinds)) continue;
       history.isTold = true;
       const what = state === 'whole' ? `has been expired for ${now - token!.expiresAt} ms` : `is still ${state}`;
@@ -139,16 +139,19 @@ export class Judge {
   }
 
   /** What should have happened, from when on, and what could have been in its way. */
-  #expectation(history: FileHistory, { state, token }: Reading, now: number) {
+  #expectation(path: string, { state, token }: Reading, now: number) {
+    const writing: readonly Impairment[] = [path === SECRET_PLACE ? 'api' : 'write', 'process'];
     if (state === 'whole' && token !== undefined) {
-      return { from: token.issuedAt + REFRESH_AT * (token.expiresAt - token.issuedAt), kinds: ALL };
+      const from = token.issuedAt + REFRESH_AT * (token.expiresAt - token.issuedAt);
+      return { from, kinds: ['mint', ...writing] as const };
     }
+    const history = this.#files.get(path)!;
     const from = history.badSince ?? now;
     // What is in memory is written again; after a restart, or when it has expired, that needs a mint.
     const { best } = history;
     const isInMemory =
       best !== undefined && best.expiresAt > now && this.#options.startedAt() < from && !this.#isGivenUp(best.at);
-    return { from, kinds: isInMemory ? (['write', 'process'] as const) : ALL };
+    return { from, kinds: isInMemory ? writing : (['mint', ...writing] as const) };
   }
 
   /**
@@ -199,7 +202,8 @@ export class Judge {
     if (token.expiresAt === best.expiresAt || best.expiresAt <= at) return;
     const { timeline, startedAt } = this.#options;
     // After a jump forward the better one seems to be expired, and a new process without its record cannot know it.
-    const isForgotten = startedAt() > best.at && timeline.had(/file|directory/, best.at);
+    const touched = path === SECRET_PLACE ? /Secret/ : /file|directory/;
+    const isForgotten = startedAt() > best.at && timeline.had(touched, best.at);
     if (isForgotten || timeline.had(JUMP, best.at - CLOCK_MS, at)) return;
     this.violate(
       `promise 2, ${path}: a token good for ${best.expiresAt - at} ms was replaced by one good for ${token.expiresAt - at} ms`,
@@ -207,16 +211,13 @@ export class Judge {
     );
   }
 
-  #lie({ at, what, forMs, isReadyLie }: Extract<Report, { kind: 'lie' }>): void {
+  #lie(lie: Lie): void {
+    const { at, what, forMs } = lie;
     this.note(what, at);
-    if (this.lags.since(at - SIGHT_MS) > BLIND_MS) return;
-    if (isReadyLie) return this.violate(`promise 3: ${what}`, at);
-    const { timeline } = this.#options;
-    const isExcused =
-      forMs < HEALTH_MS ||
-      timeline.isImpaired('process', at - SIGHT_MS, at) ||
-      timeline.had(/clock is set/, at - CLOCK_MS);
-    if (!isExcused) this.violate(`promise 3: ${what}, for ${forMs} ms`, at);
+    const isBlind = this.lags.since(at - SIGHT_MS) > BLIND_MS;
+    const secretSeenAt = this.#files.get(SECRET_PLACE)!.readings.at(-1)?.at ?? at;
+    if (isBlind || isExcused(lie, this.#options.timeline, secretSeenAt)) return;
+    this.violate(`promise 3: ${what}${forMs > 0 ? `, for ${forMs} ms` : ''}`, at);
   }
 
   #unwell({ at, what }: Extract<Report, { kind: 'unwell' }>): void {

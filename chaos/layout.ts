@@ -21,9 +21,18 @@ export const FILES: readonly WatchedFile[] = [
   file('reports', 'credential.json', 'json'),
 ];
 export const DATABASE = 'app';
+/** A credential of its own, which other pods publish, too. */
+export const SHARED = 'shared';
+export const SECRET = { namespace: 'apps', name: 'lakebase', data: { password: 'token', pgpass: 'pgpass' } } as const;
+/** What the sidecar calls it. */
+export const SECRET_PLACE = `secret:${SECRET.namespace}/${SECRET.name}`;
+/** Everything that has readers. */
+export const PLACES: readonly string[] = [...FILES.map(({ path }) => path), SECRET_PLACE];
 
 /** In a network namespace of its own every port is free. */
 export const SIDECAR_PORT = 9467;
+export const OTHER_POD_PORT = 9468;
+export const API_PORT = 6443;
 export const WORKSPACE_PORT = 8443;
 export const WORKSPACE_NAME = 'workspace.test';
 /** Nobody in particular: not root, whom neither modes nor read-only directories stop. */

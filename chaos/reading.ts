@@ -29,6 +29,7 @@ export interface ReaderOptions {
 
 const NEVER_FOLLOW = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
+/** Of files, and of what else holds a token in the same formats. */
 export class FileReader {
   readonly #options: ReaderOptions;
   readonly #key: KeyObject;
@@ -52,25 +53,25 @@ export class FileReader {
       if (!stats.isFile()) return { state: 'not a file' };
       if (stats.uid !== this.#options.uid) return { state: 'wrong owner' };
       if ((stats.mode & 0o7777) !== file.mode) return { state: 'wrong mode' };
-      return this.#judge(readFileSync(descriptor, 'utf8'), file);
+      return this.judge(readFileSync(descriptor, 'utf8'), file.format);
     } finally {
       closeSync(descriptor);
     }
   }
 
-  #judge(content: string, file: WatchedFile): Reading {
+  judge(content: string, format: WatchedFile['format']): Reading {
     if (content === '') return { state: 'empty' };
-    const key = file.format + content;
+    const key = format + content;
     const known = this.#judged.get(key);
     if (known !== undefined) return known;
-    const token = this.#tokenIn(content, file);
+    const token = this.#tokenIn(content, format);
     const reading = token === undefined ? ({ state: 'torn' } as const) : this.#verify(token);
     if (this.#judged.size > 1_000) this.#judged.clear();
     this.#judged.set(key, reading);
     return reading;
   }
 
-  #tokenIn(content: string, { format }: WatchedFile): string | undefined {
+  #tokenIn(content: string, format: WatchedFile['format']): string | undefined {
     if (format === 'token') return content;
     if (format === 'pgpass') {
       const { pgpassPrefix } = this.#options;
@@ -109,4 +110,16 @@ export function fingerprint(token: string): string {
 /** Databricks' own margin, and a tenth of a short life. */
 export function marginMs({ issuedAt, expiresAt }: Lifespan): number {
   return Math.min(30_000, (expiresAt - issuedAt) / 10);
+}
+
+/** Between two looks at clocks of different processes. */
+export const GRAIN_MS = 150;
+
+export function isUsable({ state, token }: Reading, at: number): boolean {
+  return state === 'whole' && token !== undefined && token.expiresAt - at >= marginMs(token);
+}
+
+export function describe({ path, reading }: { readonly path: string; readonly reading: Reading }): string {
+  const { state, token } = reading;
+  return `${path} is ${state === 'whole' && token ? `good for ${token.expiresAt - Date.now()} ms` : state}`;
 }

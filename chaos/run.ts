@@ -5,7 +5,9 @@ import { findLeaks } from '../test/support/scan.ts';
 import { kindOf, type Lane } from './catalogue.ts';
 import type { ClientOrder, ClientReport } from './clients.ts';
 import { INFLICT } from './inflict.ts';
+import { NotDone } from './inflicting.ts';
 import { FORWARD, Judge, type Violation } from './judge.ts';
+import type { SecretView } from './kubernetes.ts';
 import { SIDECAR_UID } from './layout.ts';
 import { fingerprint } from './reading.ts';
 import { Rest, REST_MS } from './rest.ts';
@@ -14,7 +16,7 @@ import { SupervisedSidecar } from './sidecar.ts';
 import type { Stage } from './stage.ts';
 import { tellStory } from './story.ts';
 import { clockTime, Timeline } from './timeline.ts';
-import type { Order, Report } from './watcher.ts';
+import type { Order, Report } from './reports.ts';
 
 const TICK_MS = 250;
 const STORY_MS = 15_000;
@@ -48,15 +50,13 @@ export class Run {
     this.#stage = stage;
     this.#seed = seed;
     this.#say = say;
-    const { command, env } = stage;
     this.#judge = new Judge({
       timeline: this.#timeline,
       onViolation: (violation) => this.#tell(violation),
       startedAt: () => this.#sidecar.startedAt,
     });
     this.#sidecar = new SupervisedSidecar({
-      command,
-      env,
+      ...stage.sidecar,
       timeline: this.#timeline,
       mayEnd: { 69: /CLI is upgraded/, 73: /disk|directory|file/, 78: /configuration is broken/ },
       onSurprise: (what) => this.#judge.violate(what),
@@ -73,7 +73,7 @@ export class Run {
       tickedAt = now;
       this.#judge.tick();
     }, TICK_MS);
-    const watcher = this.#watch();
+    const watcher = this.#watch(await this.#stage.kubernetes?.view());
     try {
       this.#sidecar.start();
       await this.#firstReady(signal);
@@ -97,7 +97,7 @@ export class Run {
     return performance.now() - this.#startedAt;
   }
 
-  #watch(): ChildProcess {
+  #watch(secret: SecretView | undefined): ChildProcess {
     const stage = this.#stage;
     const { workspace, connection, lakebase, strayToken } = stage;
     const pgpassPrefix = `${connection.host}:${connection.port}:*:${workspace.clientId}:`;
@@ -113,7 +113,7 @@ export class Run {
       jwk: workspace.jwks.keys[0]!,
       foreignId: fingerprint(strayToken),
     };
-    watcher.send({ kind: 'watch', volume: stage.path('volume'), reader } satisfies Order);
+    watcher.send({ kind: 'watch', volume: stage.path('volume'), reader, secret } satisfies Order);
     const clients = this.#fork('clients.ts');
     clients.on('message', (report: ClientReport) => this.#judge.hear(report));
     const caFile = stage.path('settings', 'ca.pem');
@@ -167,20 +167,22 @@ export class Run {
 
   async #inflict(fault: PlannedFault, lane: Lane, setOffset: (seconds: number) => void, signal: AbortSignal) {
     const { name, lastsMs } = fault;
-    if (lane === 'clock' && !this.#stage.hasClock) {
-      this.#skipped.set(name, (this.#skipped.get(name) ?? 0) + 1);
+    const reason = this.#stage.whyNot(lane);
+    if (reason !== undefined) {
+      this.#skipped.set(reason, (this.#skipped.get(reason) ?? 0) + 1);
       return;
     }
     const { impairs, lingersMs = 0 } = kindOf(name);
     const end = this.#timeline.begin(name, { impairs, paths: damagedBy(fault) });
     try {
-      const undo = await INFLICT[name]({ stage: this.#stage, sidecar: this.#sidecar, setOffset }, fault);
+      const hear = (text: string): void => void (this.#said += text);
+      const undo = await INFLICT[name]({ stage: this.#stage, sidecar: this.#sidecar, setOffset, hear }, fault);
       this.#faults += 1;
       await delay(lastsMs, undefined, { signal }).catch(() => undefined);
       await undo();
     } catch (error) {
       // Another fault was faster: the directory is gone, or the disk full or read-only.
-      if ((error as NodeJS.ErrnoException).errno === undefined) throw error;
+      if (!(error instanceof NotDone) && (error as NodeJS.ErrnoException).errno === undefined) throw error;
       this.#judge.note(`not done: ${name}: ${(error as Error).message}`);
     }
     end(lingersMs);
@@ -218,15 +220,12 @@ export class Run {
 
   #summarise(): Summary {
     const { logins, explained, reads, answers, rotations, violations, lags } = this.#judge;
-    const skipped = [...this.#skipped].map(([name, count]) => `${name} (${count})`);
     const lines = [
       `${this.#faults} faults; ${this.#sidecar.starts} starts of the sidecar; ${this.#stage.workspace.minted.length} mints; ${rotations} rotations of files`,
       `${reads} reads of files, ${answers} answers about health, ${logins} logins`,
       `logins that failed: ${explained.database} while PostgreSQL restarted, ${explained.damage} after somebody damaged the file, ${explained.expiry} when no valid token could be had`,
       `the observers were delayed by ${Math.round(lags.worstMs)} ms at most`,
-      ...(skipped.length > 0
-        ? [`skipped, because libfaketime is missing (apt-get install faketime): ${skipped.join(', ')}`]
-        : []),
+      ...[...this.#skipped].map(([reason, count]) => `${count} faults were not made: ${reason}`),
       `${violations.length} violations`,
     ];
     return { violations, lines };

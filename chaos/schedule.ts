@@ -1,6 +1,6 @@
 import { choose, seeded } from '../test/support/random.ts';
 import { FAULTS, kindOf, type FaultName, type Lane } from './catalogue.ts';
-import { DIRECTORIES, FILES } from './layout.ts';
+import { DIRECTORIES, FILES, SECRET_PLACE } from './layout.ts';
 
 export interface PlannedFault {
   readonly name: FaultName;
@@ -32,9 +32,12 @@ const PAUSES: Readonly<Record<Lane, readonly [number, number]>> = {
   volume: [4, 20],
   file: [2, 8],
   config: [4, 20],
-  secret: [6, 35],
+  'client secret': [6, 35],
   dns: [8, 45],
   postgres: [8, 40],
+  Kubernetes: [8, 30],
+  Secret: [4, 15],
+  pods: [5, 30],
 };
 /** A process that lives through several rounds shows what leaks, so most rounds kill none. */
 const ROUNDS_BETWEEN_KILLS = 3;
@@ -84,13 +87,15 @@ function planLane(lane: Lane, mayKill: boolean, fromMs: number, untilMs: number,
   }
 }
 
-/** The files that a fault takes from its readers. */
+/** The files, or the Secret, that a fault takes from its readers. */
 export function damagedBy({ name, pick }: Pick<PlannedFault, 'name' | 'pick'>): readonly string[] {
   if (name === 'the directory is removed') {
     const directory = choose(DIRECTORIES, pick);
     return FILES.filter((file) => file.directory === directory).map(({ path }) => path);
   }
-  const isTouch = kindOf(name).lane === 'file' && name !== 'a state file is damaged';
+  const { lane } = kindOf(name);
+  if (lane === 'Secret') return [SECRET_PLACE];
+  const isTouch = lane === 'file' && name !== 'a state file is damaged';
   return isTouch ? [choose(FILES, pick).path] : [];
 }
 

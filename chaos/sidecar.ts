@@ -5,10 +5,13 @@ import { childrenOf } from '../bench/proc.ts';
 import { SIDECAR_UID } from './layout.ts';
 import type { End, Timeline } from './timeline.ts';
 
-export interface SidecarOptions {
+export interface Launch {
   /** With arguments. */
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+}
+
+export interface SidecarOptions extends Launch {
   readonly timeline: Timeline;
   /** Why it may end by itself at its start, by exit code: faults of these names explain it. */
   readonly mayEnd: Readonly<Record<number, RegExp>>;
@@ -22,7 +25,7 @@ const SETTLING_MS = 3_000;
 const STOP_WITHIN_MS = 2_000;
 const GRACE_MS = 5_000;
 const KEPT_LINES = 40;
-const ACCOUNT = [`--reuid=${SIDECAR_UID}`, `--regid=${SIDECAR_UID}`, '--clear-groups'];
+export const ACCOUNT = [`--reuid=${SIDECAR_UID}`, `--regid=${SIDECAR_UID}`, '--clear-groups'];
 /** As in a container: the first process of its own process namespace, with which all others end. */
 const CONTAINER = ['unshare', '--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc'];
 

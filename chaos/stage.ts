@@ -15,13 +15,24 @@ import type { StandInCliOptions } from '../test/support/clis.ts';
 import { startLakebase, type Lakebase } from '../test/support/lakebase.ts';
 import { startPostgres, type Postgres } from '../test/support/postgres.ts';
 import { startWorkspace, type Workspace } from '../test/support/workspace.ts';
-import { configText } from './configuration.ts';
+import type { Lane } from './catalogue.ts';
+import { configText, otherPodText } from './configuration.ts';
+import { Kubernetes } from './kubernetes.ts';
 import { DATABASE, DIRECTORIES, LIFETIME_MS, SIDECAR_UID, WORKSPACE_NAME, WORKSPACE_PORT } from './layout.ts';
+import type { Launch } from './sidecar.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
 /** A few files of a kilobyte or two need little; what fills it must be written quickly. */
 const VOLUME = 'size=1m,nr_inodes=64,mode=0755';
+
+interface Parts {
+  readonly workspace: Workspace;
+  readonly lakebase: Lakebase;
+  readonly postgres: Postgres;
+  readonly strayToken: string;
+  readonly kubernetes: Kubernetes | undefined;
+}
 
 /** The world round the sidecar, in a mount namespace of its own. */
 export class Stage {
@@ -31,14 +42,16 @@ export class Stage {
   readonly postgres: Postgres;
   /** What no output may show, though a CLI prints it. */
   readonly strayToken: string;
-  readonly hasClock = existsSync(FAKETIME);
+  readonly kubernetes: Kubernetes | undefined;
+  readonly #hasClock = existsSync(FAKETIME);
 
-  private constructor(directory: string, workspace: Workspace, lakebase: Lakebase, postgres: Postgres, stray: string) {
+  private constructor(directory: string, { workspace, lakebase, postgres, strayToken, kubernetes }: Parts) {
     this.directory = directory;
     this.workspace = workspace;
     this.lakebase = lakebase;
     this.postgres = postgres;
-    this.strayToken = stray;
+    this.strayToken = strayToken;
+    this.kubernetes = kubernetes;
   }
 
   static async set(directory: string): Promise<Stage> {
@@ -52,15 +65,17 @@ export class Stage {
     writeFileSync(join(directory, 'hosts'), '#');
     mount(join(directory, 'hosts'), '/etc/hosts', '--bind');
     const publicUrl = `http://${WORKSPACE_NAME}:${WORKSPACE_PORT}`;
-    const [workspace, postgres] = await Promise.all([
+    const [workspace, postgres, kubernetes] = await Promise.all([
       startWorkspace({ port: WORKSPACE_PORT, publicUrl, tokenLifetimeMs: LIFETIME_MS }),
       startPostgres(),
+      Kubernetes.start(),
     ]);
     const lakebase = await startLakebase({ jwks: workspace.jwks, socketPath: postgres.socketPath });
     await postgres.ensureRole(workspace.clientId);
     await postgres.ensureDatabase(DATABASE);
-    const stage = new Stage(directory, workspace, lakebase, postgres, await workspace.signCredential());
-    stage.#furnish();
+    const strayToken = await workspace.signCredential();
+    const stage = new Stage(directory, { workspace, lakebase, postgres, strayToken, kubernetes });
+    await stage.#furnish();
     return stage;
   }
 
@@ -80,13 +95,19 @@ export class Stage {
     return { host: 'localhost', port: this.lakebase.port, database: DATABASE };
   }
 
-  get command(): readonly string[] {
-    const [node, entry] = [this.path('project/node_modules/.bin/node'), this.path('dist/main.js')];
-    return [node, entry, 'run', '--config', this.configFile];
+  get hasSecret(): boolean {
+    return this.kubernetes !== undefined;
   }
 
-  /** The whole environment of the sidecar. */
-  get env(): Record<string, string> {
+  /** Why no fault of this lane can be made, or undefined. */
+  whyNot(lane: Lane): string | undefined {
+    if (lane === 'clock' && !this.#hasClock) return 'libfaketime is missing (apt-get install faketime)';
+    const isOfCluster = lane === 'Kubernetes' || lane === 'Secret' || lane === 'pods';
+    return isOfCluster && !this.hasSecret ? 'no Kubernetes is built (npm run cluster -- build)' : undefined;
+  }
+
+  /** The sidecar under test. */
+  get sidecar(): Launch {
     const clock = {
       LD_PRELOAD: FAKETIME,
       FAKETIME_TIMESTAMP_FILE: this.path('settings', 'clock'),
@@ -94,13 +115,28 @@ export class Stage {
       FAKETIME_DONT_FAKE_MONOTONIC: '1',
       NO_FAKE_STAT: '1',
     };
+    return { command: this.#command(this.configFile), env: { ...this.#env, ...(this.#hasClock ? clock : {}) } };
+  }
+
+  /** That of a pod whose clock is right. */
+  get otherPod(): Launch {
+    return { command: this.#command(this.path('settings', 'other-pod.yaml')), env: this.#env };
+  }
+
+  #command(configFile: string): readonly string[] {
+    const [node, entry] = [this.path('project/node_modules/.bin/node'), this.path('dist/main.js')];
+    return [node, entry, 'run', '--config', configFile];
+  }
+
+  /** All of it, but for the clock. */
+  get #env(): Record<string, string> {
     return {
       PATH: process.env['PATH'] ?? '',
       TMPDIR: this.path('tmp'),
       DATABRICKS_HOST: this.workspace.url,
       DATABRICKS_CLIENT_ID: this.workspace.clientId,
       DATABRICKS_CLIENT_SECRET_FILE: this.path('settings', 'client-secret'),
-      ...(this.hasClock ? clock : {}),
+      ...(this.hasSecret ? { KUBECONFIG: this.path('settings', 'kubeconfig') } : {}),
     };
   }
 
@@ -152,11 +188,11 @@ export class Stage {
 
   async close(): Promise<void> {
     await this.lakebase.close();
-    await Promise.all([this.workspace.close(), this.postgres.close()]);
+    await Promise.all([this.workspace.close(), this.postgres.close(), this.kubernetes?.close()]);
     for (const place of ['/etc/hosts', this.path('project'), this.path('volume')]) spawnSync('umount', ['-l', place]);
   }
 
-  #furnish(): void {
+  async #furnish(): Promise<void> {
     for (const name of ['volume', 'tmp']) chownSync(this.path(name), SIDECAR_UID, SIDECAR_UID);
     chmodSync(this.path('tmp'), 0o700);
     this.resolve(true);
@@ -164,7 +200,16 @@ export class Stage {
     this.setClientSecret(this.workspace.clientSecret);
     this.installCli([this.standInCli()]);
     this.#settle('ca.pem', this.lakebase.caCertificate);
+    if (this.kubernetes !== undefined) await this.#furnishWith(this.kubernetes);
     this.#settle('config.yaml', configText(this));
+  }
+
+  async #furnishWith(kubernetes: Kubernetes): Promise<void> {
+    const [caFile, tokenFile] = [this.path('settings', 'cluster-ca.pem'), this.path('settings', 'account-token')];
+    this.#settle('cluster-ca.pem', await kubernetes.caCertificate());
+    this.#settle('account-token', await kubernetes.accountToken(), SIDECAR_UID);
+    this.#settle('kubeconfig', kubernetes.kubeconfig({ caFile, tokenFile }), SIDECAR_UID);
+    this.#settle('other-pod.yaml', otherPodText(this));
   }
 
   #settle(name: string, content: string, owner = 0): void {

@@ -69,6 +69,11 @@ export class Timeline {
     return this.#intervals.some((one) => pattern.test(one.name) && one.from <= to && one.endedAt >= from);
   }
 
+  /** When the last one of this name ended, in epoch milliseconds; -Infinity without one. */
+  latest(pattern: RegExp): number {
+    return Math.max(...this.#intervals.filter(({ name }) => pattern.test(name)).map(({ endedAt }) => endedAt));
+  }
+
   /** For a story. */
   tell(from: number, to = this.#now()): string[] {
     return this.#intervals

@@ -1,45 +1,23 @@
 import { readFileSync } from 'node:fs';
-import { get } from 'node:http';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { DIRECTORIES, FILES, SIDECAR_PORT } from './layout.ts';
-import { FileReader, marginMs, type Lifespan, type Reading, type ReaderOptions } from './reading.ts';
+import { ask } from './asking.ts';
+import { DIRECTORIES, FILES, SECRET_PLACE } from './layout.ts';
+import { describe, FileReader, GRAIN_MS, isUsable, marginMs, type Lifespan, type Reading } from './reading.ts';
+import type { Order, Report, WatchOrder } from './reports.ts';
+import { SecretReader } from './secret-reader.ts';
+import { SecretWatcher } from './secret-watcher.ts';
 
 // A process of its own, told once what to watch. It reads files and asks the sidecar for its health, and knows what the
 // health must be from the files and the clock.
 
-export interface WatchOrder {
-  readonly kind: 'watch';
-  readonly volume: string;
-  readonly reader: ReaderOptions;
-}
-
-export type Order = WatchOrder | { readonly kind: 'clock'; readonly offsetMs: number };
-
-export type Report =
-  /** A file reads differently than before. */
-  | { readonly kind: 'read'; readonly at: number; readonly path: string; readonly reading: Reading }
-  /** Health was not the truth. `forMs`: for so long already, with the same files. */
-  | {
-      readonly kind: 'lie';
-      readonly at: number;
-      readonly what: string;
-      readonly forMs: number;
-      readonly isReadyLie: boolean;
-    }
-  | { readonly kind: 'unwell'; readonly at: number; readonly what: string }
-  | { readonly kind: 'said'; readonly place: string; readonly text: string }
-  | { readonly kind: 'count'; readonly reads: number; readonly answers: number; readonly lagMs: number };
-
 type Snapshot = readonly { readonly path: string; readonly reading: Reading }[];
 
 const READ_EVERY_MS = 15;
+const READ_SECRET_EVERY_MS = 100;
 const ASK_EVERY_MS = 150;
 const TALK_EVERY_MS = 4_000;
 const COUNT_EVERY_MS = 1_000;
-const ANSWER_WITHIN_MS = 3_000;
-/** Between two looks at clocks of different processes. */
-const GRAIN_MS = 150;
 /** A record from the future of the sidecar's clock is not believed by it. */
 const FUTURE_MS = 4_000;
 
@@ -53,10 +31,12 @@ class Watcher {
   #lagMs = 0;
   /** Since when health differs from what it must be, and what the files were like then. */
   #lying: { readonly since: number; readonly files: string } | undefined;
+  readonly #secret: SecretWatcher | undefined;
 
-  constructor({ volume, reader }: WatchOrder) {
+  constructor({ volume, reader, secret }: WatchOrder) {
     this.#volume = volume;
     this.#reader = new FileReader(reader);
+    this.#secret = secret && new SecretWatcher(new SecretReader(secret, this.#reader), report);
   }
 
   set offsetMs(ms: number) {
@@ -65,6 +45,7 @@ class Watcher {
 
   run(): void {
     void this.#every(READ_EVERY_MS, () => void this.#look());
+    void this.#every(READ_SECRET_EVERY_MS, async () => await this.#lookAtSecret());
     void this.#every(ASK_EVERY_MS, async () => await this.#askReadiness());
     void this.#every(ASK_EVERY_MS, async () => await this.#askLiveness());
     void this.#every(TALK_EVERY_MS, async () => await this.#listen());
@@ -85,13 +66,23 @@ class Watcher {
       const path = join(this.#volume, file.path);
       const reading = this.#reader.read(path, file);
       this.#reads += 1;
-      const summary = reading.state + (reading.token?.id ?? '');
-      if (this.#last.get(file.path) !== summary) {
-        this.#last.set(file.path, summary);
-        report({ kind: 'read', at: Date.now(), path: file.path, reading });
-      }
+      this.#tellOf(file.path, reading);
       return { path: file.path, reading };
     });
+  }
+
+  async #lookAtSecret(): Promise<void> {
+    const reading = await this.#secret?.look();
+    if (reading === undefined) return;
+    this.#reads += 1;
+    this.#tellOf(SECRET_PLACE, reading);
+  }
+
+  #tellOf(path: string, reading: Reading): void {
+    const summary = reading.state + (reading.token?.id ?? '');
+    if (this.#last.get(path) === summary) return;
+    this.#last.set(path, summary);
+    report({ kind: 'read', at: Date.now(), path, reading });
   }
 
   async #askReadiness(): Promise<void> {
@@ -102,6 +93,7 @@ class Watcher {
     const after = this.#look();
     if (answer === undefined) return;
     this.#answers += 1;
+    this.#secret?.judge(answer.body, answeredAt);
     const isSame = summarise(before) === summarise(after);
     if (answer.status === 200) {
       this.#lying = undefined;
@@ -109,11 +101,12 @@ class Watcher {
       const bad = isSame ? before.filter(({ reading }) => !isUsable(reading, askedAt - GRAIN_MS)) : [];
       if (bad.length === 0) return;
       const what = `/readyz says 200 while ${bad.map(describe).join(', ')}`;
-      report({ kind: 'lie', at: answeredAt, what, forMs: 0, isReadyLie: true });
+      report({ kind: 'lie', of: 'files', at: answeredAt, what, forMs: 0, isReadyLie: true });
       return;
     }
     // A file that only one of the configurations has is not among those that are watched.
-    const isJudged = answer.body.split('\n').some((line) => line.startsWith('[-]') && !line.includes('/extra '));
+    const isFile = (line: string): boolean => !line.includes('/extra ') && !line.includes(SECRET_PLACE);
+    const isJudged = answer.body.split('\n').some((line) => line.startsWith('[-]') && isFile(line));
     const isWell = isJudged && isSame && after.every((one) => this.#mustBeReady(one, answeredAt + GRAIN_MS));
     if (!isWell) {
       this.#lying = undefined;
@@ -122,7 +115,8 @@ class Watcher {
     const files = summarise(after);
     if (this.#lying?.files !== files) this.#lying = { since: answeredAt, files };
     const what = `/readyz says ${answer.status} while every file is good: ${answer.body.trim().replaceAll('\n', '; ')}`;
-    report({ kind: 'lie', at: answeredAt, what, forMs: answeredAt - this.#lying.since, isReadyLie: false });
+    const forMs = answeredAt - this.#lying.since;
+    report({ kind: 'lie', of: 'files', at: answeredAt, what, forMs, isReadyLie: false });
   }
 
   /** By the token, and by what the sidecar recorded of it, read with the sidecar's clock. */
@@ -189,7 +183,14 @@ class Watcher {
             ? `expiry_timestamp_seconds is ${told} instead of ${expiry}`
             : undefined;
       if (lie === undefined) continue;
-      report({ kind: 'lie', at: now, what: `/metrics of ${directory}: ${lie}`, forMs: 0, isReadyLie: true });
+      report({
+        kind: 'lie',
+        of: 'files',
+        at: now,
+        what: `/metrics of ${directory}: ${lie}`,
+        forMs: 0,
+        isReadyLie: true,
+      });
     }
   }
 
@@ -201,32 +202,8 @@ class Watcher {
   }
 }
 
-function isUsable({ state, token }: Reading, at: number): boolean {
-  return state === 'whole' && token !== undefined && token.expiresAt - at >= marginMs(token);
-}
-
 function summarise(files: Snapshot): string {
   return files.map(({ reading }) => reading.state + (reading.token?.id ?? '')).join(' ');
-}
-
-function describe({ path, reading }: Snapshot[number]): string {
-  const { state, token } = reading;
-  return `${path} is ${state === 'whole' && token ? `good for ${token.expiresAt - Date.now()} ms` : state}`;
-}
-
-function ask(path: string): Promise<{ readonly status: number; readonly body: string } | undefined> {
-  const { promise, resolve } = Promise.withResolvers<{ status: number; body: string } | undefined>();
-  const options = { host: '127.0.0.1', port: SIDECAR_PORT, path, agent: false, timeout: ANSWER_WITHIN_MS };
-  const request = get(options, (response) => {
-    let body = '';
-    response.on('data', (chunk) => (body += String(chunk)));
-    response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
-    response.on('error', () => resolve(undefined));
-  });
-  request.on('timeout', () => request.destroy());
-  request.on('error', () => resolve(undefined));
-  request.on('close', () => resolve(undefined));
-  return promise;
 }
 
 function report(what: Report): void {

@@ -4,6 +4,7 @@ import { ClusterError, runMain } from '../test/cluster/failure.ts';
 import { readHostPorts } from '../test/cluster/host-network.ts';
 import { files, programsDirectory } from '../test/cluster/layout.ts';
 import { down, readRecord, status, up } from '../test/cluster/lifecycle.ts';
+import { buildPrograms } from '../test/cluster/programs.ts';
 import { requireTools } from '../test/cluster/requirements.ts';
 
 const HELP = `A real Kubernetes cluster with one node, on this machine, for tests.
@@ -11,9 +12,11 @@ const HELP = `A real Kubernetes cluster with one node, on this machine, for test
 npm run cluster -- up [--install] [--audit] [--host-port PORT]...
 npm run cluster -- down
 npm run cluster -- status
+npm run cluster -- build
 
 up prints the path of the kubeconfig; it needs Linux, root, Go and some Debian packages, and builds Kubernetes' programs
-the first time (minutes). down leaves nothing but those: remove ${programsDirectory} to be rid of them.
+the first time (minutes), which is all that build does. down leaves nothing but those: remove ${programsDirectory} to be
+rid of them.
 With KUBECONFIG set, that cluster is used instead, and nothing is started or stopped.
 
   --install         installs the Debian packages that are missing
@@ -70,6 +73,11 @@ async function runStatus(): Promise<number> {
   return 0;
 }
 
+async function runBuild(): Promise<number> {
+  await buildPrograms(report);
+  return 0;
+}
+
 async function useExisting(kubeconfig: string): Promise<void> {
   const cluster = await existingCluster(kubeconfig);
   report(`KUBECONFIG is set: using that cluster (${await cluster.kubectl(['config', 'current-context'])})`);
@@ -94,7 +102,7 @@ async function main(): Promise<number> {
     },
   });
   const { install, audit, 'host-port': ports } = values;
-  const commands = { up: () => runUp({ install, audit, ports }), down: runDown, status: runStatus };
+  const commands = { up: () => runUp({ install, audit, ports }), down: runDown, status: runStatus, build: runBuild };
   const [name = '', ...rest] = positionals;
   if (values.help === true) {
     console.log(HELP);

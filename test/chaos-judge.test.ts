@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { Impairment } from '../chaos/catalogue.ts';
 import { FORWARD, Judge } from '../chaos/judge.ts';
-import { LIFETIME_MS } from '../chaos/layout.ts';
+import { LIFETIME_MS, SECRET_PLACE } from '../chaos/layout.ts';
 import type { Reading } from '../chaos/reading.ts';
 import { isGoodEnd } from '../chaos/sidecar.ts';
 import { Timeline } from '../chaos/timeline.ts';
@@ -16,7 +17,7 @@ function court({ startedAt = START - 60_000 } = {}) {
   const verdicts: string[] = [];
   const onViolation = ({ what }: { what: string }): void => void verdicts.push(what);
   const judge = new Judge({ timeline, onViolation, startedAt: () => startedAt });
-  const read = (reading: Reading): void => judge.hear({ kind: 'read', at: clock.now, path: PATH, reading });
+  const read = (reading: Reading, path = PATH): void => judge.hear({ kind: 'read', at: clock.now, path, reading });
   const token = (id: string, lifetimeMs = LIFETIME_MS): Reading => ({
     state: 'whole',
     token: { id, issuedAt: clock.now, expiresAt: clock.now + lifetimeMs },
@@ -182,7 +183,7 @@ describe('the judge of a run', () => {
   test('forgives health a moment where it is too careful, and none where it is too bold', () => {
     const { clock, judge, verdicts } = court();
     const lie = (forMs: number, isReadyLie: boolean): void =>
-      judge.hear({ kind: 'lie', at: clock.now, what: '/readyz lies', forMs, isReadyLie });
+      judge.hear({ kind: 'lie', of: 'files', at: clock.now, what: '/readyz lies', forMs, isReadyLie });
     lie(1_400, false);
     assert.deepEqual(verdicts, []);
     lie(1_600, false);
@@ -190,6 +191,46 @@ describe('the judge of a run', () => {
     clock.now += 60_000;
     lie(0, true);
     assert.equal(verdicts.length, 2);
+  });
+});
+
+describe('the judge of a run, of the Secret,', () => {
+  test('wants it repaired as soon as there is a way to the API server, whatever the volume is like', () => {
+    const { timeline, read, token, pass, verdicts } = court();
+    read(token('a'), SECRET_PLACE);
+    timeline.begin('the Secret is deleted', { paths: [SECRET_PLACE] })();
+    const end = timeline.begin('the API server is away', { impairs: ['api'] });
+    timeline.begin('the disk is full', { impairs: ['write'] });
+    read({ state: 'missing' }, SECRET_PLACE);
+    pass(8_000);
+    end(3_000);
+    pass(7_500);
+    assert.deepEqual(verdicts, []);
+    pass(1_500);
+    assert.match(verdicts.join('\n'), /^promise 2, secret:apps\/lakebase: it is still missing/);
+  });
+
+  test('lets health be late, and blind without the API server or the time, and no longer', () => {
+    const lieAfter = (
+      fault: string | undefined,
+      { forMs = 1_600, isReadyLie = true, impairs = [] as Impairment[] },
+    ) => {
+      const { clock, judge, timeline, read, token, pass, verdicts } = court();
+      read(token('a'), SECRET_PLACE);
+      pass(10_000);
+      if (fault !== undefined) timeline.begin(fault, { impairs })();
+      pass(1_000);
+      judge.hear({ kind: 'lie', of: 'Secret', at: clock.now, what: '/readyz lies', forMs, isReadyLie });
+      return verdicts.length;
+    };
+    assert.equal(lieAfter(undefined, {}), 1);
+    assert.equal(lieAfter(undefined, { isReadyLie: false }), 1);
+    assert.equal(lieAfter(undefined, { forMs: 1_400 }), 0);
+    assert.equal(lieAfter('the API server is away', { impairs: ['api'] }), 0);
+    assert.equal(lieAfter('the workspace is away', { impairs: ['mint'] }), 1);
+    for (const fault of ['the clock is set back', 'the sidecar is not up', 'the configuration is changed']) {
+      assert.equal(lieAfter(fault, {}), 0, fault);
+    }
   });
 });
 

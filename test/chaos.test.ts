@@ -8,6 +8,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { FAULTS, kindOf } from '../chaos/catalogue.ts';
 import { brokenText, configText } from '../chaos/configuration.ts';
 import { whyNotHere } from '../chaos/isolation.ts';
+import { PLACES } from '../chaos/layout.ts';
 import { damagedBy, planRun, type PlannedFault } from '../chaos/schedule.ts';
 import { slope } from '../chaos/slope.ts';
 import { load, problems } from './config/loading.ts';
@@ -65,7 +66,7 @@ describe('the plan of a run', () => {
       faults.flatMap((fault: PlannedFault) => damagedBy(fault).map((path) => ({ path, atMs: fault.atMs }))),
       ({ path }) => path,
     );
-    assert.equal(damages.size, 4);
+    assert.equal(damages.size, PLACES.length);
     for (const times of damages.values()) {
       for (const [index, { atMs }] of times.entries()) {
         const third = times[index + 2]?.atMs ?? Infinity;
@@ -80,6 +81,7 @@ test('a changed configuration is one that the program accepts, and a broken one 
     path: (...names: readonly string[]) => join('/chaos', ...names),
     cli: '/chaos/cli/databricks',
     connection: { host: 'localhost', port: 5432, database: 'app' },
+    hasSecret: true,
   };
   for (const variant of [undefined, 0, 0.2, 0.4, 0.6, 0.8]) {
     assert.deepEqual(await problems(load(t, configText(stage, variant))), [], `variant ${variant}`);

@@ -1,7 +1,8 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-const cache = process.env['TEST_CLUSTER_CACHE'] ?? join(userCache(), 'lakebase-credential-sidecar', 'cluster');
+export const cacheDirectory =
+  process.env['TEST_CLUSTER_CACHE'] ?? join(userCache(), 'lakebase-credential-sidecar', 'cluster');
 
 /** The user's cache folder; everything that the cluster writes is below it, except for what Linux itself holds. */
 function userCache(): string {
@@ -9,21 +10,21 @@ function userCache(): string {
 }
 
 /** What is built once and kept. */
-export const programsDirectory = join(cache, 'programs');
+export const programsDirectory = join(cacheDirectory, 'programs');
 /** Archives of the images of applications, and what the sidecar's image for tests trusts. */
-export const appsDirectory = join(cache, 'apps');
+export const appsDirectory = join(cacheDirectory, 'apps');
 /** Layers of images, so that the next build is quick. */
-export const imageStoreDirectory = join(cache, 'images');
+export const imageStoreDirectory = join(cacheDirectory, 'images');
 /** What a running cluster writes; gone once it is down. */
-export const stateDirectory = join(cache, 'state');
+export const stateDirectory = join(cacheDirectory, 'state');
 /** Sockets, whose paths may not be long, and what containerd mounts. */
 export const runtimeDirectory = '/run/lakebase-test';
 /** Held while a cluster starts or stops. */
-export const lockFile = join(cache, 'lock');
+export const lockFile = join(cacheDirectory, 'lock');
 /** Held while a release of the chart may inject every pod that has the label. */
-export const injectionLockFile = join(cache, 'injection.lock');
+export const injectionLockFile = join(cacheDirectory, 'injection.lock');
 /** Held while an image is built. */
-export const imageLockFile = join(cache, 'images.lock');
+export const imageLockFile = join(cacheDirectory, 'images.lock');
 
 export function state(...path: readonly string[]): string {
   return join(stateDirectory, ...path);

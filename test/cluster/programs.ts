@@ -100,6 +100,11 @@ export async function buildOperator(report: (line: string) => void): Promise<Pro
   return buildPrograms(report, OPERATOR_SOURCES);
 }
 
+/** What a cluster consists of is there already. */
+export async function areProgramsBuilt(): Promise<boolean> {
+  return areBuilt(SOURCES);
+}
+
 /** What a chart is tried with is there already. */
 export async function isHelmBuilt(): Promise<boolean> {
   return areBuilt([...SOURCES, ...HELM_SOURCES]);

@@ -94,12 +94,12 @@ export class TestApiServer {
   }
 
   /** It takes connections, and answers nothing. */
-  hang(): void {
-    this.#signal('SIGSTOP');
+  hang(name: 'etcd' | 'kube-apiserver' = 'kube-apiserver'): void {
+    this.#running.get(name)?.child.kill('SIGSTOP');
   }
 
-  goOn(): void {
-    this.#signal('SIGCONT');
+  goOn(name: 'etcd' | 'kube-apiserver' = 'kube-apiserver'): void {
+    this.#running.get(name)?.child.kill('SIGCONT');
   }
 
   /** As a certificate authority that is rotated: the API server comes back with certificates that the old one did not sign. */
@@ -122,7 +122,9 @@ export class TestApiServer {
   }
 
   async kubectl(args: readonly string[], input?: object): Promise<string> {
-    const flags = [`--kubeconfig=${this.kubeconfig}`, '--request-timeout=10s'];
+    // Without a HOME it would keep what it has learnt in the present directory.
+    const cache = `--cache-dir=${join(this.root, 'kubectl')}`;
+    const flags = [`--kubeconfig=${this.kubeconfig}`, cache, '--request-timeout=10s'];
     const options = input === undefined ? ({ stdin: 'ignore' } as const) : { input: JSON.stringify(input) };
     const { stdout } = await execa(this.#programs['kubectl']!, [...flags, ...args], options);
     return stdout;
@@ -166,10 +168,6 @@ export class TestApiServer {
     } finally {
       await log.close();
     }
-  }
-
-  #signal(signal: NodeJS.Signals): void {
-    this.#running.get('kube-apiserver')?.child.kill(signal);
   }
 
   async #stop(name: string): Promise<void> {

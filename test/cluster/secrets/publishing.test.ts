@@ -7,7 +7,8 @@ import { eventually, temporaryDirectory } from '../../support/sidecar-wait.ts';
 import type { Sidecar } from '../../support/sidecar.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
 import { kubeconfigFor, whyNotBuilt } from './api-server.ts';
-import { annotation, assertFrugal, MANAGER, SECRET, SecretsWorld, type Account } from './world.ts';
+import { SECRET, type Account } from './namespace.ts';
+import { annotation, assertFrugal, MANAGER, SecretsWorld } from './world.ts';
 
 const DATA = { password: 'token', pgpass: 'pgpass', uri: 'uri' };
 const TRACE = { log: { level: 'trace' } };

@@ -6,7 +6,8 @@ import { workspaceFor } from '../../support/sidecar-clis.ts';
 import type { LogLine, Sidecar } from '../../support/sidecar.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
 import { whyNotBuilt } from './api-server.ts';
-import { assertFrugal, MANAGER, ruleFor, SECRET, SecretsWorld, type Account } from './world.ts';
+import { ruleFor, SECRET, type Account } from './namespace.ts';
+import { assertFrugal, MANAGER, SecretsWorld } from './world.ts';
 
 const skip = await whyNotBuilt();
 const RULE = `- {apiGroups: [""], resources: [secrets], resourceNames: [${SECRET}], verbs: [get, watch, patch, create]}`;

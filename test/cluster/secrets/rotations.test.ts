@@ -6,7 +6,8 @@ import type { Sidecar } from '../../support/sidecar.ts';
 import { SharedCleanup, story } from '../support/pods-story.ts';
 import { LOOK_MS, readObject } from '../support/read-api.ts';
 import { whyNotBuilt } from './api-server.ts';
-import { annotation, assertFrugal, ruleFor, SECRET, SecretsWorld, type Account } from './world.ts';
+import { ruleFor, SECRET, type Account } from './namespace.ts';
+import { annotation, assertFrugal, SecretsWorld } from './world.ts';
 
 const ROTATIONS = 30;
 /** Half of it is left when a refresh is due: where all these tests share two slow cores, a mint can take seconds. */

@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { eventually, undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
 import { LOOK_MS } from '../support/read-api.ts';
 import { kubeconfigFor, whyNotBuilt } from './api-server.ts';
-import { SECRET, SecretsWorld } from './world.ts';
+import { SECRET } from './namespace.ts';
+import { SecretsWorld } from './world.ts';
 
 const skip = await whyNotBuilt();
 const options = { timeout: 240_000, ...(skip === undefined ? {} : { skip }) };

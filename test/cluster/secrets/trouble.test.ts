@@ -9,7 +9,8 @@ import type { Sidecar } from '../../support/sidecar.ts';
 import { SharedCleanup, story } from '../support/pods-story.ts';
 import { whyNotBuilt } from './api-server.ts';
 import { startWebhook } from './webhook.ts';
-import { assertFrugal, EVENTS, ruleFor, SECRET, SecretsWorld, type Account } from './world.ts';
+import { EVENTS, ruleFor, SECRET, type Account } from './namespace.ts';
+import { assertFrugal, SecretsWorld } from './world.ts';
 
 /** Shorter than the minute for which the API server is away. */
 const LIFETIME_MS = 40_000;

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { copyProject } from '../../support/sidecar-copy.ts';
 import { credential, type SetupOptions } from '../../support/sidecar-setup.ts';
@@ -9,10 +8,10 @@ import { eventually, temporaryDirectory, type Cleanup } from '../../support/side
 import { NODE, runCommand, startSidecar, type Outcome, type Sidecar } from '../../support/sidecar.ts';
 import { workspaceFor } from '../../support/sidecar-clis.ts';
 import type { Workspace } from '../../support/workspace.ts';
-import { kubeconfigFor, TestApiServer, type AuditEvent } from './api-server.ts';
+import { TestApiServer, type AuditEvent } from './api-server.ts';
+import { type Account, Namespace, SECRET } from './namespace.ts';
 import { readObject } from '../support/read-api.ts';
 
-export const SECRET = 'lakebase';
 export const MANAGER = 'lakebase-credential-sidecar.backstage';
 const PREFIX = 'lakebase-credential-sidecar/';
 
@@ -32,28 +31,6 @@ export interface SecretObject {
   readonly data?: Readonly<Record<string, string>>;
 }
 
-export interface Rule {
-  readonly apiGroups: readonly string[];
-  readonly resources: readonly string[];
-  readonly resourceNames?: readonly string[];
-  readonly verbs: readonly string[];
-}
-
-export const EVENTS: Rule = { apiGroups: [''], resources: ['events'], verbs: ['create'] };
-
-/** What docs/secrets.md asks for. */
-export function ruleFor(name = SECRET, verbs = ['get', 'watch', 'patch', 'create']): Rule {
-  return { apiGroups: [''], resources: ['secrets'], resourceNames: [name], verbs };
-}
-
-export interface Account {
-  readonly name: string;
-  readonly username: string;
-  readonly kubeconfig: string;
-  /** Which the kubeconfig names. */
-  readonly tokenFile: string;
-}
-
 export interface WriterOptions extends Omit<SetupOptions, 'config'> {
   readonly account: Account;
   /** What differs from one key `password` with the token. */
@@ -65,19 +42,16 @@ export interface WriterOptions extends Omit<SetupOptions, 'config'> {
 }
 
 /** A real API server with one namespace, a stand-in workspace, and the bundle. */
-export class SecretsWorld {
-  readonly api: TestApiServer;
+export class SecretsWorld extends Namespace {
   readonly workspace: Workspace;
   readonly entry: string;
-  readonly namespace: string;
   readonly #t: Cleanup;
 
   private constructor(t: Cleanup, api: TestApiServer, workspace: Workspace, entry: string, namespace: string) {
+    super(t, api, namespace);
     this.#t = t;
-    this.api = api;
     this.workspace = workspace;
     this.entry = entry;
-    this.namespace = namespace;
   }
 
   static async start(t: Cleanup, { tokenLifetimeMs = 3_600_000 } = {}): Promise<SecretsWorld> {
@@ -94,46 +68,6 @@ export class SecretsWorld {
   ): Promise<SecretsWorld> {
     await this.api.kubectl(['create', 'namespace', namespace]);
     return new SecretsWorld(this.#t, this.api, workspace, this.entry, namespace);
-  }
-
-  async kubectl(args: readonly string[], input?: object): Promise<string> {
-    return await this.api.kubectl(['--namespace', this.namespace, ...args], input);
-  }
-
-  /** A service account that may do what these rules say. */
-  async account(name: string, rules: readonly Rule[] = [ruleFor(), EVENTS]): Promise<Account> {
-    const directory = await temporaryDirectory(this.#t);
-    const account = {
-      name,
-      username: `system:serviceaccount:${this.namespace}:${name}`,
-      kubeconfig: join(directory, 'kubeconfig'),
-      tokenFile: join(directory, 'token'),
-    };
-    await this.kubectl(['create', 'serviceaccount', name]);
-    await this.allow(account, rules);
-    await this.renewToken(account);
-    await writeFile(account.kubeconfig, kubeconfigFor(this.api, { tokenFile: account.tokenFile }));
-    return account;
-  }
-
-  async allow({ name }: Account, rules: readonly Rule[]): Promise<void> {
-    const subject = { kind: 'ServiceAccount', name, namespace: this.namespace };
-    const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name };
-    const rbac = { apiVersion: 'rbac.authorization.k8s.io/v1', metadata: { name } };
-    await this.kubectl(['apply', '-f', '-'], { ...rbac, kind: 'Role', rules });
-    await this.kubectl(['apply', '-f', '-'], { ...rbac, kind: 'RoleBinding', roleRef, subjects: [subject] });
-  }
-
-  async forbid({ name }: Account): Promise<void> {
-    await this.kubectl(['delete', 'rolebinding', name]);
-  }
-
-  /** As the kubelet does: a new file, renamed over the old one. */
-  async renewToken({ name, tokenFile }: Account, flags: readonly string[] = []): Promise<string> {
-    const token = await this.kubectl(['create', 'token', name, ...flags]);
-    await writeFile(`${tokenFile}.new`, token);
-    await rename(`${tokenFile}.new`, tokenFile);
-    return token;
   }
 
   setup({ account, secret, withFile = false, credential: changes, config, env, ...rest }: WriterOptions): SetupOptions {

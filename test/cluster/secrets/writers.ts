@@ -1,7 +1,8 @@
 import { access } from 'node:fs/promises';
 import { eventually, type Cleanup } from '../../support/sidecar-wait.ts';
 import type { Sidecar } from '../../support/sidecar.ts';
-import { SECRET, SecretsWorld } from './world.ts';
+import { SECRET } from './namespace.ts';
+import { SecretsWorld } from './world.ts';
 
 export const WRITERS = 10;
 export const LIFETIME_MS = 300_000;

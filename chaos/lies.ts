@@ -1,0 +1,23 @@
+import type { Report } from './reports.ts';
+import type { Timeline } from './timeline.ts';
+import { CLOCK_MS, HEALTH_MS, RECOVERY_MS, SIGHT_MS } from './tolerances.ts';
+
+export type Lie = Extract<Report, { kind: 'lie' }>;
+
+const CLOCK = /clock is set/;
+/** Another process, or another configuration, has to learn the service's time again, by a mint. */
+const RESTART = /clock is set|sidecar is not up|configuration/;
+
+/** Whether what was done explains that health was not the truth. `secretSeenAt`: when the Secret's content was first seen. */
+export function isExcused({ of, at, forMs, isReadyLie }: Lie, timeline: Timeline, secretSeenAt: number): boolean {
+  const wasImpaired = (kind: 'process' | 'api'): boolean => timeline.isImpaired(kind, at - SIGHT_MS, at);
+  if (of === 'files') {
+    // The sidecar reads them before each answer.
+    return !isReadyLie && (forMs < HEALTH_MS || wasImpaired('process') || timeline.had(CLOCK, at - CLOCK_MS));
+  }
+  // What a Secret holds is told by the API server.
+  if (forMs < HEALTH_MS || wasImpaired('process') || wasImpaired('api')) return true;
+  // What another pod's token is worth is told by the sidecar's clock, and how far that is off by its last mint.
+  const knowsTime = timeline.hasHealthyGap(timeline.latest(RESTART), at, ['mint', 'process', 'api'], RECOVERY_MS);
+  return !knowsTime || (!isReadyLie && timeline.had(CLOCK, secretSeenAt - CLOCK_MS));
+}
