@@ -74,6 +74,11 @@ export class Kubernetes {
     return await this.#namespace.kubectl(args, input);
   }
 
+  /** What the sidecar tells the cluster. */
+  async events(): Promise<string> {
+    return await this.kubectl(['get', 'events', '-o', 'json']);
+  }
+
   async forbid(): Promise<void> {
     await this.#namespace.forbid(this.#account);
   }

@@ -158,6 +158,7 @@ export class Run {
     );
     await this.#waitUntil(round.endsMs - REST_MS, signal);
     this.#said += await this.#rest.check(signal);
+    this.#said += (await this.#stage.kubernetes?.events()) ?? '';
     this.#findLeaks();
   }
 
