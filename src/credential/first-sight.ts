@@ -1,28 +1,30 @@
-import { localise } from './acceptance.ts';
+import { localise, presentSkewMs } from './acceptance.ts';
 import type { Clock, Credential, Recovered } from './ports.ts';
 
 /**
  * How old what stands in a sink is. The monotonic reading of the first look is kept, so that looking again makes a
- * credential no younger. Only a reading from before the service's time was known is a guess, and replaced.
+ * credential no younger. But each mint tells the service's time anew, and a reading from before it may be a wrong guess:
+ * this clock may have been set forward meanwhile, which nothing else tells from a machine that was suspended.
  */
 export class FirstSight {
   readonly #clock: Clock;
-  readonly #skewMs: () => number | undefined;
+  readonly #minted: () => Credential | undefined;
   #seen: Credential | undefined;
-  #wasTimeKnown = false;
+  /** The mint that had told the time then. */
+  #toldBy: Credential | undefined;
 
-  /** The skew is the service's clock minus this machine's; undefined before the first mint. */
-  constructor(clock: Clock, skewMs: () => number | undefined) {
+  /** `minted`: the last one that was minted here. */
+  constructor(clock: Clock, minted: () => Credential | undefined) {
     this.#clock = clock;
-    this.#skewMs = skewMs;
+    this.#minted = minted;
   }
 
   localise(found: Recovered): Credential {
-    const skewMs = this.#skewMs();
-    const isTimeKnown = skewMs !== undefined;
-    const credential = localise(found, skewMs ?? 0, this.#clock);
-    const isKnown = this.#seen?.fingerprint === found.fingerprint && this.#wasTimeKnown === isTimeKnown;
-    this.#wasTimeKnown = isTimeKnown;
+    const minted = this.#minted();
+    const skewMs = minted === undefined ? 0 : presentSkewMs(minted, this.#clock);
+    const credential = localise(found, skewMs, this.#clock);
+    const isKnown = this.#seen?.fingerprint === found.fingerprint && this.#toldBy === minted;
+    this.#toldBy = minted;
     this.#seen = isKnown ? { ...credential, monotonicAt: this.#seen!.monotonicAt } : credential;
     return this.#seen;
   }

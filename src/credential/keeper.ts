@@ -1,4 +1,4 @@
-import { presentSkewMs, requireBetter, skewOf } from './acceptance.ts';
+import { requireBetter, skewOf } from './acceptance.ts';
 import { Attempts } from './attempts.ts';
 import { MintError } from './errors.ts';
 import { Expiry } from './expiry.ts';
@@ -52,7 +52,7 @@ export class Keeper {
       random,
       observer,
       refresh,
-      skewMs: () => this.#minted && presentSkewMs(this.#minted, this.#clock),
+      minted: () => this.#minted,
       onFound: (found) => {
         if (this.#takeOver(found)) this.#alarm.ring();
       },

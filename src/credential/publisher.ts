@@ -22,8 +22,8 @@ export interface PublisherOptions {
   readonly observer: Observer;
   /** When what another writer has put into a shared sink is due. */
   readonly refresh: RefreshPolicy;
-  /** The service's clock minus this machine's; undefined before the first mint. */
-  readonly skewMs: () => number | undefined;
+  /** The last one that was minted here: it tells the service's time. */
+  readonly minted: () => Credential | undefined;
   /** Told of what stands in a shared sink, which may be another writer's and better. */
   readonly onFound: (found: Credential) => void;
 }
@@ -65,7 +65,7 @@ export class Publisher {
     this.#alarm = new Alarm(options.ticker);
     this.#repairs = new RepairLimit(this.#clock);
     this.#retries = new WriteRetries(this.#clock, options.backoff, options.random);
-    this.#sight = new FirstSight(this.#clock, options.skewMs);
+    this.#sight = new FirstSight(this.#clock, options.minted);
   }
 
   get sink(): Sink {
@@ -187,8 +187,8 @@ export class Publisher {
   }
 
   #mayStay(held: Credential, wanted: Credential): boolean {
-    const { refresh, skewMs } = this.#options;
-    const situation = { heldBefore: this.#heldBefore, refresh, isTimeKnown: skewMs() !== undefined };
+    const { refresh, minted } = this.#options;
+    const situation = { heldBefore: this.#heldBefore, refresh, isTimeKnown: minted() !== undefined };
     return this.isShared && mayStay(held, wanted, situation, this.#clock);
   }
 

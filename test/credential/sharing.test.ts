@@ -373,6 +373,22 @@ test('nor where that seemed to have expired, on a clock that was fast, and is sl
   assert.deepEqual([place.content, place.history.length], [theirs, 2]);
 });
 
+test('what another writer has put there, and seemed to have expired on a clock that was fast, is used once a mint has told the time', async (t) => {
+  const { world, place, minters } = await startWriters(t, 1);
+  await world.clock.advance(MINUTE_MS);
+  minters[0]!.script(new MintError('permission', 'no'));
+  const byMs = 2 * HOUR_MS;
+  world.clock.setWallClock(byMs);
+  await world.clock.advance(MINUTE_MS);
+  place.put(credentialAt(world.clock, 'theirs', { skewMs: -byMs }));
+  await world.clock.advance(MINUTE_MS);
+  // More than ours has left, and less than theirs.
+  minters[0]!.script({ skewMs: -byMs, lifetimeMs: 57.5 * MINUTE_MS });
+  await world.clock.advance(2 * MINUTE_MS);
+  assert.equal(world.keepers[0]!.current?.token.reveal(), 'theirs');
+  assert.equal(place.content?.token.reveal(), 'theirs');
+});
+
 test('nor after a start on a clock that is slow, before the service has told its time', async (t) => {
   const clock = new FakeClock();
   const place = new SharedPlace();

@@ -79,7 +79,7 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'what was seen before the service told its time keeps the age that it seemed to have',
     file: 'src/credential/first-sight.ts',
-    from: ' && this.#wasTimeKnown === isTimeKnown',
+    from: ' && this.#toldBy === minted',
     to: '',
     test: [
       'credential/clock-skew',

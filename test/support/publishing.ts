@@ -24,7 +24,7 @@ export async function startPublisher(t: TestContext, { dice = 0 } = {}) {
     random: () => dice,
     observer,
     refresh: { at: 0.5, jitter: 0.1, floorMs: 10_000 },
-    skewMs: () => 0,
+    minted: () => undefined,
     onFound: () => {},
   });
   await publisher.recover(new AbortController());
