@@ -3,8 +3,8 @@ import { areProgramsBuilt } from '../test/cluster/programs.ts';
 import { kubeconfigFor, TestApiServer } from '../test/cluster/secrets/api-server.ts';
 import { type Account, EVENTS, Namespace, ruleFor } from '../test/cluster/secrets/namespace.ts';
 import { SharedCleanup } from '../test/cluster/support/pods-story.ts';
+import { Proxy } from '../test/support/proxy.ts';
 import { API_PORT, SECRET } from './layout.ts';
-import { Proxy } from './proxy.ts';
 
 const RULES = [ruleFor(SECRET.name), EVENTS];
 /** Longer than any run. */
@@ -18,20 +18,34 @@ export interface SecretView {
   readonly key: string;
 }
 
+interface Parts {
+  readonly cleanup: SharedCleanup;
+  readonly proxy: Proxy;
+  readonly namespace: Namespace;
+  readonly account: Account;
+  readonly token: string;
+  readonly view: SecretView;
+}
+
 /** A real API server with a namespace and a service account. The sidecar reaches it through a proxy; others do not need to. */
 export class Kubernetes {
   readonly proxy: Proxy;
   readonly api: TestApiServer;
+  readonly view: SecretView;
+  /** Of the service account. */
+  readonly token: string;
   readonly #namespace: Namespace;
   readonly #account: Account;
   readonly #cleanup: SharedCleanup;
 
-  private constructor(cleanup: SharedCleanup, proxy: Proxy, namespace: Namespace, account: Account) {
+  private constructor({ cleanup, proxy, namespace, account, token, view }: Parts) {
     this.#cleanup = cleanup;
     this.proxy = proxy;
     this.api = namespace.api;
     this.#namespace = namespace;
     this.#account = account;
+    this.token = token;
+    this.view = view;
   }
 
   /** Undefined where its programs are not built: that takes minutes, and a network. */
@@ -42,31 +56,15 @@ export class Kubernetes {
     await api.kubectl(['create', 'namespace', SECRET.namespace]);
     const namespace = new Namespace(cleanup, api, SECRET.namespace);
     const account = await namespace.account('backstage', RULES);
-    await namespace.renewToken(account, [ACCOUNT_TOKEN]);
-    const proxy = await Proxy.start({ port: API_PORT, targetPort: Number(new URL(api.url).port) });
-    return new Kubernetes(cleanup, proxy, namespace, account);
-  }
-
-  async caCertificate(): Promise<string> {
-    return await readFile(this.api.caFile, 'utf8');
-  }
-
-  async accountToken(): Promise<string> {
-    return await readFile(this.#account.tokenFile, 'utf8');
+    const token = await namespace.renewToken(account, [ACCOUNT_TOKEN]);
+    const proxy = await Proxy.start(Number(new URL(api.url).port), API_PORT);
+    return new Kubernetes({ cleanup, proxy, namespace, account, token, view: await viewOf(api) });
   }
 
   /** @param files where the sidecar may read what goes with it */
   kubeconfig(files: { readonly caFile: string; readonly tokenFile: string }): string {
     const cluster = { url: `https://127.0.0.1:${API_PORT}`, caFile: files.caFile };
     return kubeconfigFor(cluster, { tokenFile: files.tokenFile });
-  }
-
-  async view(): Promise<SecretView> {
-    const [ca, cert, key] = await Promise.all(
-      [this.api.caFile, this.api.admin.cert, this.api.admin.key].map(async (file) => await readFile(file, 'utf8')),
-    );
-    const { namespace, name } = SECRET;
-    return { url: `${this.api.url}/api/v1/namespaces/${namespace}/secrets/${name}`, ca: ca!, cert: cert!, key: key! };
   }
 
   /** As somebody who may do everything. */
@@ -92,4 +90,12 @@ export class Kubernetes {
     this.proxy.close();
     await this.#cleanup.undo();
   }
+}
+
+async function viewOf({ url, caFile, admin }: TestApiServer): Promise<SecretView> {
+  const [ca, cert, key] = await Promise.all(
+    [caFile, admin.cert, admin.key].map(async (file) => await readFile(file, 'utf8')),
+  );
+  const { namespace, name } = SECRET;
+  return { url: `${url}/api/v1/namespaces/${namespace}/secrets/${name}`, ca: ca!, cert: cert!, key: key! };
 }

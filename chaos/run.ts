@@ -7,7 +7,6 @@ import type { ClientOrder, ClientReport } from './clients.ts';
 import { INFLICT } from './inflict.ts';
 import { NotDone } from './inflicting.ts';
 import { FORWARD, Judge, type Violation } from './judge.ts';
-import type { SecretView } from './kubernetes.ts';
 import { SIDECAR_UID } from './layout.ts';
 import { fingerprint } from './reading.ts';
 import { Rest, REST_MS } from './rest.ts';
@@ -73,7 +72,7 @@ export class Run {
       tickedAt = now;
       this.#judge.tick();
     }, TICK_MS);
-    const watcher = this.#watch(await this.#stage.kubernetes?.view());
+    const watcher = this.#watch();
     try {
       this.#sidecar.start();
       await this.#firstReady(signal);
@@ -97,9 +96,9 @@ export class Run {
     return performance.now() - this.#startedAt;
   }
 
-  #watch(secret: SecretView | undefined): ChildProcess {
+  #watch(): ChildProcess {
     const stage = this.#stage;
-    const { workspace, connection, lakebase, strayToken } = stage;
+    const { workspace, connection, lakebase, strayToken, kubernetes } = stage;
     const pgpassPrefix = `${connection.host}:${connection.port}:*:${workspace.clientId}:`;
     const watcher = this.#fork('watcher.ts');
     watcher.on('message', (report: Report) => {
@@ -113,7 +112,7 @@ export class Run {
       jwk: workspace.jwks.keys[0]!,
       foreignId: fingerprint(strayToken),
     };
-    watcher.send({ kind: 'watch', volume: stage.path('volume'), reader, secret } satisfies Order);
+    watcher.send({ kind: 'watch', volume: stage.path('volume'), reader, secret: kubernetes?.view } satisfies Order);
     const clients = this.#fork('clients.ts');
     clients.on('message', (report: ClientReport) => this.#judge.hear(report));
     const caFile = stage.path('settings', 'ca.pem');

@@ -25,7 +25,7 @@ const SETTLING_MS = 3_000;
 const STOP_WITHIN_MS = 2_000;
 const GRACE_MS = 5_000;
 const KEPT_LINES = 40;
-export const ACCOUNT = [`--reuid=${SIDECAR_UID}`, `--regid=${SIDECAR_UID}`, '--clear-groups'];
+const ACCOUNT = [`--reuid=${SIDECAR_UID}`, `--regid=${SIDECAR_UID}`, '--clear-groups'];
 /** As in a container: the first process of its own process namespace, with which all others end. */
 const CONTAINER = ['unshare', '--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc'];
 
@@ -42,6 +42,16 @@ export function isGoodEnd(
   explanations: Explanations,
 ): boolean {
   return code === 0 || (!hasBegun && isExplained(code, startedAt, explanations));
+}
+
+/** Under the account of the sidecar. `wrapper` is a program, with its arguments, that runs it; `hear` gets all that it says. */
+export function launch({ command, env }: Launch, hear: (text: string) => void, wrapper: readonly string[] = []) {
+  const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  // `env` comes last: what is preloaded is for the sidecar only.
+  const [file = '', ...args] = [...wrapper, 'setpriv', ...ACCOUNT, 'env', '-i', ...variables, ...command];
+  const child = spawn(file, args, { cwd: '/', stdio: ['ignore', 'pipe', 'pipe'] });
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => hear(String(chunk)));
+  return child;
 }
 
 type Explanations = Pick<SidecarOptions, 'mayEnd' | 'timeline'>;
@@ -134,7 +144,7 @@ export class SupervisedSidecar {
       this.starts += 1;
       this.#isExpectedToEnd = false;
       this.#hasBegun = false;
-      const child = this.#spawn();
+      const child = launch(this.#options, (text) => this.#hear(text), this.isContainer ? CONTAINER : []);
       this.#child = child;
       this.startedAt = Date.now();
       isUp(SETTLING_MS);
@@ -152,17 +162,6 @@ export class SupervisedSidecar {
     if (!isExplained(code, this.startedAt, this.#options)) {
       this.#options.onSurprise(`the sidecar ended by itself with ${String(code ?? signal)}`);
     }
-  }
-
-  #spawn(): ChildProcess {
-    const { command, env } = this.#options;
-    const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-    // `env` comes last: what is preloaded is for the sidecar only.
-    const words = ['setpriv', ...ACCOUNT, 'env', '-i', ...variables, ...command];
-    const [file = '', ...args] = this.isContainer ? [...CONTAINER, ...words] : words;
-    const child = spawn(file, args, { cwd: '/', stdio: ['ignore', 'pipe', 'pipe'] });
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => this.#hear(String(chunk)));
-    return child;
   }
 
   #hear(text: string): void {

@@ -75,7 +75,7 @@ export class Stage {
     await postgres.ensureDatabase(DATABASE);
     const strayToken = await workspace.signCredential();
     const stage = new Stage(directory, { workspace, lakebase, postgres, strayToken, kubernetes });
-    await stage.#furnish();
+    stage.#furnish();
     return stage;
   }
 
@@ -192,7 +192,7 @@ export class Stage {
     for (const place of ['/etc/hosts', this.path('project'), this.path('volume')]) spawnSync('umount', ['-l', place]);
   }
 
-  async #furnish(): Promise<void> {
+  #furnish(): void {
     for (const name of ['volume', 'tmp']) chownSync(this.path(name), SIDECAR_UID, SIDECAR_UID);
     chmodSync(this.path('tmp'), 0o700);
     this.resolve(true);
@@ -200,14 +200,14 @@ export class Stage {
     this.setClientSecret(this.workspace.clientSecret);
     this.installCli([this.standInCli()]);
     this.#settle('ca.pem', this.lakebase.caCertificate);
-    if (this.kubernetes !== undefined) await this.#furnishWith(this.kubernetes);
+    if (this.kubernetes !== undefined) this.#furnishWith(this.kubernetes);
     this.#settle('config.yaml', configText(this));
   }
 
-  async #furnishWith(kubernetes: Kubernetes): Promise<void> {
+  #furnishWith(kubernetes: Kubernetes): void {
     const [caFile, tokenFile] = [this.path('settings', 'cluster-ca.pem'), this.path('settings', 'account-token')];
-    this.#settle('cluster-ca.pem', await kubernetes.caCertificate());
-    this.#settle('account-token', await kubernetes.accountToken(), SIDECAR_UID);
+    this.#settle('cluster-ca.pem', kubernetes.view.ca);
+    this.#settle('account-token', kubernetes.token, SIDECAR_UID);
     this.#settle('kubeconfig', kubernetes.kubeconfig({ caFile, tokenFile }), SIDECAR_UID);
     this.#settle('other-pod.yaml', otherPodText(this));
   }

@@ -89,13 +89,9 @@ export function localise(
   return { ...found, local: lifespan, monotonicAt };
 }
 
-/** The same credential with its local times worked out anew, for another skew. */
-export function relocalise(
-  { token, service, fingerprint, subject }: Credential,
-  skewMs: number,
-  clock: Clock,
-): Credential {
-  return localise({ token, service, fingerprint, subject }, skewMs, clock);
+/** Without the local times, which are to be worked out anew. */
+export function asFound({ token, service, fingerprint, subject }: Credential): Recovered {
+  return { token, service, fingerprint, subject };
 }
 
 /** Whether it is alive, and was issued before now, as far as this machine's clock can tell. */

@@ -28,9 +28,4 @@ export class FirstSight {
     this.#seen = isKnown ? { ...credential, monotonicAt: this.#seen!.monotonicAt } : credential;
     return this.#seen;
   }
-
-  /** Of another writer's, with the local times of an earlier look: this clock may have been set since. */
-  localiseAgain({ token, service, fingerprint, subject }: Credential): Credential {
-    return this.localise({ token, service, fingerprint, subject });
-  }
 }

@@ -1,4 +1,4 @@
-import { isPlausible } from './acceptance.ts';
+import { asFound, isPlausible } from './acceptance.ts';
 import { SinkError } from './errors.ts';
 import { FirstSight } from './first-sight.ts';
 import type { Cancellable, Clock, Credential, Holding, Inspection, Observer, Sink } from './ports.ts';
@@ -164,7 +164,8 @@ export class Publisher {
     const inspection = await this.sink.inspect(known, { signal });
     if (inspection.state === 'shared') return { state: 'holds', credential: this.#sight.localise(inspection.found) };
     if (!this.isShared || inspection.state === 'lacks' || ours.includes(inspection.credential)) return inspection;
-    return { ...inspection, credential: this.#sight.localiseAgain(inspection.credential) };
+    // Another writer's, with the local times of an earlier look: this clock may have been set since.
+    return { ...inspection, credential: this.#sight.localise(asFound(inspection.credential)) };
   }
 
   async #settle({ signal }: Cancellable): Promise<void> {

@@ -1,4 +1,4 @@
-import { chooseRecovered, relocalise } from './acceptance.ts';
+import { asFound, chooseRecovered, localise } from './acceptance.ts';
 import type { Cancellable, Clock, Credential, Sink } from './ports.ts';
 import { Publisher, type PublisherOptions } from './publisher.ts';
 import type { SinkStatus } from './status.ts';
@@ -59,7 +59,7 @@ export class Publishers {
    * issued in the future, because this clock was set back while nobody watched, may be good for long.
    */
   reconsider(skewMs: number): Credential | undefined {
-    const found = this.#found.map((credential) => credential && relocalise(credential, skewMs, this.#clock));
+    const found = this.#found.map((credential) => credential && localise(asFound(credential), skewMs, this.#clock));
     return chooseRecovered(found, this.#clock);
   }
 

@@ -51,6 +51,18 @@ async function startWriters(
   return { world, place, minters, files, mints: () => minters.reduce((sum, { calls }) => sum + calls.length, 0) };
 }
 
+/** A writer whose clock is set after its first mint, which stays its last one. */
+async function startBarredWriter(t: TestContext, byMs: number) {
+  const { world, place, minters } = await startWriters(t, 1);
+  await world.clock.advance(MINUTE_MS);
+  minters[0]!.script(new MintError('permission', 'no'));
+  world.clock.setWallClock(byMs);
+  await world.clock.advance(MINUTE_MS);
+  const theirs = credentialAt(world.clock, 'theirs', { skewMs: -byMs });
+  place.put(theirs);
+  return { world, place, minter: minters[0]!, theirs };
+}
+
 interface Options {
   readonly place?: SharedPlace;
   readonly clock?: FakeClock;
@@ -347,26 +359,14 @@ for (const [byMs, title] of [
   [2 * HOUR_MS, 'forward'],
 ] as const) {
   test(`who can no longer mint puts no older credential in the place of another writer's, also when its clock is set ${title}`, async (t) => {
-    const { world, place, minters } = await startWriters(t, 1);
-    await world.clock.advance(MINUTE_MS);
-    minters[0]!.script(new MintError('permission', 'no'));
-    world.clock.setWallClock(byMs);
-    await world.clock.advance(MINUTE_MS);
-    const theirs = credentialAt(world.clock, 'theirs', { skewMs: -byMs });
-    place.put(theirs);
+    const { world, place, theirs } = await startBarredWriter(t, byMs);
     await world.clock.advance(10 * MINUTE_MS);
     assert.deepEqual([place.content, place.history.length], [theirs, 2]);
   });
 }
 
 test('nor where that seemed to have expired, on a clock that was fast, and is slow now', async (t) => {
-  const { world, place, minters } = await startWriters(t, 1);
-  await world.clock.advance(MINUTE_MS);
-  minters[0]!.script(new MintError('permission', 'no'));
-  world.clock.setWallClock(2 * HOUR_MS);
-  await world.clock.advance(MINUTE_MS);
-  const theirs = credentialAt(world.clock, 'theirs', { skewMs: -2 * HOUR_MS });
-  place.put(theirs);
+  const { world, place, theirs } = await startBarredWriter(t, 2 * HOUR_MS);
   await world.clock.advance(MINUTE_MS);
   world.clock.setWallClock(-3 * HOUR_MS);
   await world.clock.advance(10 * MINUTE_MS);
@@ -374,16 +374,11 @@ test('nor where that seemed to have expired, on a clock that was fast, and is sl
 });
 
 test('what another writer has put there, and seemed to have expired on a clock that was fast, is used once a mint has told the time', async (t) => {
-  const { world, place, minters } = await startWriters(t, 1);
-  await world.clock.advance(MINUTE_MS);
-  minters[0]!.script(new MintError('permission', 'no'));
   const byMs = 2 * HOUR_MS;
-  world.clock.setWallClock(byMs);
-  await world.clock.advance(MINUTE_MS);
-  place.put(credentialAt(world.clock, 'theirs', { skewMs: -byMs }));
+  const { world, place, minter } = await startBarredWriter(t, byMs);
   await world.clock.advance(MINUTE_MS);
   // More than ours has left, and less than theirs.
-  minters[0]!.script({ skewMs: -byMs, lifetimeMs: 57.5 * MINUTE_MS });
+  minter.script({ skewMs: -byMs, lifetimeMs: 57.5 * MINUTE_MS });
   await world.clock.advance(2 * MINUTE_MS);
   assert.equal(world.keepers[0]!.current?.token.reveal(), 'theirs');
   assert.equal(place.content?.token.reveal(), 'theirs');

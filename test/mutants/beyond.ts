@@ -169,7 +169,7 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'what another writer has put there keeps the local times of the first look at it',
     file: 'src/credential/publisher.ts',
-    from: 'credential: this.#sight.localiseAgain(inspection.credential)',
+    from: 'credential: this.#sight.localise(asFound(inspection.credential))',
     to: 'credential: inspection.credential',
     test: ['credential/sharing', 'nor where that seemed to have expired, on a clock that was fast, and is slow now'],
   },

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { eventually, undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
+import { Proxy } from '../../support/proxy.ts';
+import { eventually, undoAfter } from '../../support/sidecar-wait.ts';
 import { LOOK_MS } from '../support/read-api.ts';
 import { kubeconfigFor, whyNotBuilt } from './api-server.ts';
 import { SECRET } from './namespace.ts';
@@ -14,11 +13,12 @@ const options = { timeout: 240_000, ...(skip === undefined ? {} : { skip }) };
 
 test('a watch of a Secret that has died without a word is renewed within two minutes', options, async (t) => {
   const world = await SecretsWorld.start(t);
-  const way = await startWay(t, Number(new URL(world.api.url).port));
+  const way = await Proxy.start(Number(new URL(world.api.url).port));
+  undoAfter(t, () => way.close());
   const account = await world.account('backstage');
   const { tokenFile } = account;
   const { caFile } = world.api;
-  await writeFile(account.kubeconfig, kubeconfigFor({ url: way.url, caFile }, { tokenFile }));
+  await writeFile(account.kubeconfig, kubeconfigFor({ url: `https://127.0.0.1:${way.port}`, caFile }, { tokenFile }));
   // Nothing is due meanwhile: the first refresh would be drawn from the time after its floor.
   const config = { refresh: { floor: '20m' } };
   const sidecar = await (await world.start(t, { account, config })).ready();
@@ -41,30 +41,3 @@ test('a watch of a Secret that has died without a word is renewed within two min
   await world.kubectl(['delete', 'secret', SECRET]);
   await world.holds(token);
 });
-
-/** A way to the API server that can forget the connections that it has, as a firewall does: no word, and no end. */
-async function startWay(t: Cleanup, port: number): Promise<{ readonly url: string; readonly forget: () => void }> {
-  const pairs = new Set<[Socket, Socket]>();
-  const server = createServer((near) => {
-    const far = connect(port, '127.0.0.1');
-    pairs.add([near, far]);
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      from.pipe(to);
-      from.on('error', () => to.destroy());
-    }
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  undoAfter(t, () => {
-    for (const socket of [...pairs].flat()) socket.destroy();
-    server.close();
-  });
-  return {
-    url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    forget: () => {
-      for (const socket of [...pairs].flat()) socket.unpipe().pause();
-    },
-  };
-}

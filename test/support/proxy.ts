@@ -1,35 +1,39 @@
 import { once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-
-export interface ProxyOptions {
-  readonly port: number;
-  readonly targetPort: number;
-}
 
 /** What stands between a client and a server on loopback, and can be in the way. */
 export class Proxy {
   /** Of each chunk, in each direction. */
   latencyMs = 0;
-  readonly #options: ProxyOptions;
+  readonly #targetPort: number;
   readonly #sockets = new Set<Socket>();
+  readonly #forgotten = new WeakSet<Socket>();
+  #port: number;
   #server: Server | undefined;
   /** While it hangs. */
   #stopped: PromiseWithResolvers<void> | undefined;
 
-  private constructor(options: ProxyOptions) {
-    this.#options = options;
+  private constructor(targetPort: number, port: number) {
+    this.#targetPort = targetPort;
+    this.#port = port;
   }
 
-  static async start(options: ProxyOptions): Promise<Proxy> {
-    const proxy = new Proxy(options);
+  /** On any free port without one. */
+  static async start(targetPort: number, port = 0): Promise<Proxy> {
+    const proxy = new Proxy(targetPort, port);
     await proxy.open();
     return proxy;
   }
 
+  get port(): number {
+    return this.#port;
+  }
+
   async open(): Promise<void> {
-    this.#server = createServer((client) => this.#connect(client)).listen(this.#options.port, '127.0.0.1');
+    this.#server = createServer((client) => this.#connect(client)).listen(this.#port, '127.0.0.1');
     await once(this.#server, 'listening');
+    this.#port = (this.#server.address() as AddressInfo).port;
   }
 
   /** Nobody gets a connection, or keeps one. */
@@ -43,6 +47,11 @@ export class Proxy {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** Nothing passes through the connections that are there any more, as through a firewall that has forgotten them. */
+  forget(): void {
+    for (const socket of this.#sockets) this.#forgotten.add(socket);
+  }
+
   /** Connections stay, and others begin, but nothing passes through any more. */
   hang(): void {
     this.#stopped = Promise.withResolvers();
@@ -54,7 +63,7 @@ export class Proxy {
   }
 
   #connect(client: Socket): void {
-    const server = connect(this.#options.targetPort, '127.0.0.1');
+    const server = connect(this.#targetPort, '127.0.0.1');
     void this.#pass(client, server);
     void this.#pass(server, client);
   }
@@ -64,6 +73,7 @@ export class Proxy {
     try {
       for await (const chunk of from) {
         await this.#stopped?.promise;
+        if (this.#forgotten.has(from)) continue;
         if (this.latencyMs > 0) await delay(this.latencyMs);
         to.write(chunk as Buffer);
       }
