@@ -102,6 +102,8 @@ describe('a failure to mint', { concurrency: 3 }, () => {
         await startSidecar(t, { workspace, cli: path, config: { refresh: config.refresh } })
       ).ready();
       await copyFile(path, `${path}.away`);
+      // The next mint is two seconds away: a shell that has been started, and cannot read its script any more, is another failure.
+      await sidecar.logged('minted', { from: sidecar.lines.length });
       await rm(path);
       const line = await sidecar.logged('mint failed');
       const token = await sidecar.read('token');
