@@ -15,8 +15,8 @@ npm run cluster -- status
 npm run cluster -- build
 
 up prints the path of the kubeconfig; it needs Linux, root, Go and some Debian packages, and builds Kubernetes' programs
-the first time (minutes), which is all that build does. down leaves nothing but those: remove ${programsDirectory} to be
-rid of them.
+the first time (minutes). build builds only these, and prints where they are. down leaves nothing but them: remove
+${programsDirectory} to be rid of them.
 With KUBECONFIG set, that cluster is used instead, and nothing is started or stopped.
 
   --install         installs the Debian packages that are missing
@@ -75,6 +75,7 @@ async function runStatus(): Promise<number> {
 
 async function runBuild(): Promise<number> {
   await buildPrograms(report);
+  console.log(programsDirectory);
   return 0;
 }
 
