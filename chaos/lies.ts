@@ -5,8 +5,13 @@ import { CLOCK_MS, HEALTH_MS, RECOVERY_MS, SIGHT_MS } from './tolerances.ts';
 export type Lie = Extract<Report, { kind: 'lie' }>;
 
 const CLOCK = /clock is set/;
-/** Another process, or another configuration, has to learn the service's time again, by a mint. */
-const RESTART = /clock is set|sidecar is not up|configuration/;
+/** After these the sidecar has to learn the service's time again, by a mint. */
+const FORGETS_TIME = /clock is set|sidecar is not up|configuration/;
+
+/** Whether the sidecar can tell what another pod's token is worth: by its clock, and how far that is off by its last mint. */
+export function knowsTime(timeline: Timeline, at: number): boolean {
+  return timeline.hasHealthyGap(timeline.latest(FORGETS_TIME), at, ['mint', 'process', 'api'], RECOVERY_MS);
+}
 
 /** Whether what was done explains that health was not the truth. `secretSeenAt`: when the Secret's content was first seen. */
 export function isExcused({ of, at, forMs, isReadyLie }: Lie, timeline: Timeline, secretSeenAt: number): boolean {
@@ -17,7 +22,5 @@ export function isExcused({ of, at, forMs, isReadyLie }: Lie, timeline: Timeline
   }
   // What a Secret holds is told by the API server.
   if (forMs < HEALTH_MS || wasImpaired('process') || wasImpaired('api')) return true;
-  // What another pod's token is worth is told by the sidecar's clock, and how far that is off by its last mint.
-  const knowsTime = timeline.hasHealthyGap(timeline.latest(RESTART), at, ['mint', 'process', 'api'], RECOVERY_MS);
-  return !knowsTime || (!isReadyLie && timeline.had(CLOCK, secretSeenAt - CLOCK_MS));
+  return !knowsTime(timeline, at) || (!isReadyLie && timeline.had(CLOCK, secretSeenAt - CLOCK_MS));
 }

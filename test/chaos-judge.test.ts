@@ -210,6 +210,26 @@ describe('the judge of a run, of the Secret,', () => {
     assert.match(verdicts.join('\n'), /^promise 2, secret:apps\/lakebase: it is still missing/);
   });
 
+  test('lets a better token that somebody has deleted be lost to a sidecar that does not know the time, and to no other', () => {
+    const lossAfter = (...faults: readonly string[]): string[] => {
+      const { timeline, read, token, pass, verdicts } = court();
+      for (const fault of faults.filter((one) => one.includes('clock'))) timeline.begin(fault)();
+      timeline.begin('the workspace gives nearly dead tokens', { impairs: ['mint'] });
+      pass(5_000);
+      read(token('theirs'), SECRET_PLACE);
+      pass(1_000);
+      for (const fault of faults.filter((one) => one.includes('Secret')))
+        timeline.begin(fault, { paths: [SECRET_PLACE] })();
+      read({ state: 'missing' }, SECRET_PLACE);
+      read(token('ours', 3_000), SECRET_PLACE);
+      return verdicts;
+    };
+    const [step, loss] = ['the clock is set forward', 'the Secret is deleted'];
+    assert.deepEqual(lossAfter(step, loss), []);
+    assert.match(lossAfter(loss).join('\n'), /^promise 2, .*was replaced by one good for 3000 ms/);
+    assert.match(lossAfter(step).join('\n'), /was replaced by one good for 3000 ms/);
+  });
+
   test('lets health be late, and blind without the API server or the time, and no longer', () => {
     const lieAfter = (
       fault: string | undefined,
