@@ -28,6 +28,24 @@ const MAX_WORDS = 500;
 /** A JWT, also in base64. */
 const TOKEN = /(?:eyJ|ZXlK)[\w+/=.-]{6,}/g;
 
+const CHECK_TIME = 'check the clock of this machine, and until when the certificate of the API server is valid';
+const CHECK_AUTHORITY =
+  'let the certificate authority of the kubeconfig, or ca.crt of the service account, be the one that signed the certificate of the API server';
+
+/** What to do where no connection comes about, by the code of Node.js. */
+const CONNECTION_REMEDIES: Readonly<Record<string, string>> = {
+  CERT_NOT_YET_VALID: CHECK_TIME,
+  CERT_HAS_EXPIRED: CHECK_TIME,
+  DEPTH_ZERO_SELF_SIGNED_CERT: CHECK_AUTHORITY,
+  SELF_SIGNED_CERT_IN_CHAIN: CHECK_AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT: CHECK_AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: CHECK_AUTHORITY,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: CHECK_AUTHORITY,
+  CERT_SIGNATURE_FAILURE: CHECK_AUTHORITY,
+  ERR_TLS_CERT_ALTNAME_INVALID:
+    'let the server of the kubeconfig be a name or an address that is in the certificate of the API server, or set tls-server-name',
+};
+
 const FAILURES: Readonly<Record<number, SinkFailure>> = {
   401: 'forbidden',
   403: 'forbidden',
@@ -60,6 +78,15 @@ export function toSinkError(
   return new SinkError(failure, `cannot ${verb} ${describe(target)}: ${words} (${status})`, {
     retryAfterMs,
     remedy: remedyOf(answer),
+  });
+}
+
+/** No answer came at all; `reason` is given where the error itself does not tell it. */
+export function unreachable(address: string, error: NodeJS.ErrnoException, reason?: string): SinkError {
+  const { code, message } = error;
+  return new SinkError('unreachable', `the API server${address} cannot be reached: ${reason ?? code ?? message}`, {
+    cause: error,
+    remedy: code === undefined ? undefined : CONNECTION_REMEDIES[code],
   });
 }
 

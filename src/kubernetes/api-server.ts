@@ -5,6 +5,7 @@ import { recordOf } from '../credential/json.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import { unlessAborted } from '../credential/tasks.ts';
 import { type ApiAnswer, linesOf, parse, toAnswer } from './answer.ts';
+import { unreachable } from './api-errors.ts';
 import { type Access, type Connect, openConnection, stateOf } from './connection.ts';
 
 export interface Query {
@@ -199,8 +200,7 @@ export class ApiServer {
   #unreachable(error: unknown, reason?: string): SinkError {
     if (error instanceof SinkError) return error;
     if (!(error instanceof Error) || isBug(error)) throw error;
-    const words = reason ?? codeOf(error) ?? error.message;
-    return new SinkError('unreachable', `the API server${this.#address} cannot be reached: ${words}`, { cause: error });
+    return unreachable(this.#address, error, reason);
   }
 }
 
