@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { standInCli } from '../support/clis.ts';
+import { clis, standInCli } from '../support/clis.ts';
 import { scriptedCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { configText } from '../support/sidecar-setup.ts';
 import { eventually, undoAfter } from '../support/sidecar-wait.ts';
@@ -29,12 +29,23 @@ test('the version of the CLI is known, also of another one that a new configurat
   await knows('unknown');
 });
 
-test('the versions are told from the start, without that of a CLI that has not answered', options, async (t) => {
-  const cli = await scriptedCli(t, 'exec sleep 600');
+test(
+  'the metrics tell versions and configuration from the start, without the version of a CLI that has not answered',
+  options,
+  async (t) => {
+    const cli = await scriptedCli(t, 'exec sleep 600');
+    const sidecar = await startSidecar(t, { workspace: await workspaceFor(t), cli });
+    const samples = await sidecar.metrics();
+    await sidecar.stop();
+    assert.equal(samples.get('build_info', { cli_version: 'unknown' }), 1);
+    assert.equal(samples.get('config_last_reload_successful'), 1, 'what it started with');
+  },
+);
+
+test('the version is asked for after some seconds, also where nothing could be minted', options, async (t) => {
+  const cli = await scriptedCli(t, `case "$*" in *version*) exec '${clis[0]!.path}' "$@";; *) exec sleep 600;; esac`);
   const sidecar = await startSidecar(t, { workspace: await workspaceFor(t), cli });
-  const samples = await sidecar.metrics();
-  await sidecar.stop();
-  assert.equal(samples.get('build_info', { cli_version: 'unknown' }), 1);
+  await eventually('it is told', async () => (await sidecar.get('/metrics')).body.includes('cli_version="1.13.0"'));
 });
 
 test(

@@ -21,6 +21,21 @@ test('other settings of refresh or backoff are in force for every credential', {
   }
 });
 
+test('another level of the log is in force at once', { timeout: 30_000 }, async (t) => {
+  const sidecar = await (await startSidecar(t, { workspace: await workspaceFor(t) })).ready();
+  const reloadedAt = async (): Promise<number | undefined> =>
+    (await sidecar.metrics()).get('config_last_reload_success_timestamp_seconds');
+  const [from, startedAt] = [sidecar.lines.length, await reloadedAt()];
+  const write = async (level: string): Promise<void> =>
+    await writeFile(sidecar.configFile, configText(sidecar.directory, undefined, { log: { level } }));
+  await write('warn');
+  await eventually('it is reloaded', async () => (await reloadedAt()) !== startedAt);
+  await write('info');
+  await sidecar.logged('configuration reloaded', { from });
+  const told = sidecar.lines.slice(from).filter(({ msg }) => msg === 'configuration reloaded');
+  assert.equal(told.length, 1, 'only the second time');
+});
+
 test(
   'those that a new configuration adds wait for the same slots as those that go on',
   { timeout: 30_000 },
