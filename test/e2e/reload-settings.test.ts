@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { clis } from '../support/clis.ts';
@@ -61,3 +61,42 @@ test(
     assert.deepEqual((await readFile(record, 'utf8')).trim().split('\n'), ['begins', 'ends', 'begins', 'ends']);
   },
 );
+
+test('another number of CLIs that may run together is in force at once', { timeout: 30_000 }, async (t) => {
+  const directory = await temporaryDirectory(t);
+  const record = join(directory, 'record');
+  const path = await scriptedCli(t, `echo begins >> '${record}'; exec sleep 600`);
+  const begun = async (): Promise<number> => (await readFile(record, 'utf8').catch(() => '')).split('\n').length - 1;
+  const credentials = ['one', 'other'].map((name) =>
+    credential(directory, { name, sinks: [{ file: { path: `${directory}/run/${name}`, format: 'token' } }] }),
+  );
+  const config = (concurrency: number) => ({ credentials, minter: { cli: { command: path, concurrency } } });
+  const sidecar = await startSidecar(t, { workspace: await workspaceFor(t), directory, config: config(1) });
+  await eventually('one runs', async () => (await begun()) === 1);
+  // Of three slots the two that have no credential yet leave one free.
+  await writeFile(sidecar.configFile, configText(directory, path, config(3)));
+  await sidecar.logged('configuration reloaded');
+  await eventually('both run', async () => (await begun()) === 3);
+});
+
+test('a directory that is gone is no obstacle to what else changes', { timeout: 30_000 }, async (t) => {
+  const sidecar = await (await startSidecar(t, { workspace: await workspaceFor(t) })).ready();
+  const { directory } = sidecar;
+  await eventually('a file is in its place', async () => {
+    try {
+      await rm(join(directory, 'run'), { recursive: true });
+      await writeFile(join(directory, 'run'), '', { flag: 'wx' });
+      return true;
+    } catch {
+      return false; // the sidecar has made it anew meanwhile
+    }
+  });
+  const sinks = [{ file: { path: `${directory}/elsewhere/token`, format: 'token' } }];
+  const credentials = [credential(directory), credential(directory, { name: 'other', sinks })];
+  await writeFile(sidecar.configFile, configText(directory, undefined, { credentials }));
+  assert.deepEqual((await sidecar.logged('configuration reloaded'))['changed'], ['other']);
+  await eventually(
+    'the other is there',
+    async () => (await readFile(join(directory, 'elsewhere/token')).catch(() => '')) !== '',
+  );
+});

@@ -33,6 +33,13 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'a clock that is set is told of, and nothing is due',
+    file: 'src/app.ts',
+    from: 'for (const keeper of this.#fleet.keepers) keeper.refreshSoon();',
+    to: '',
+    test: ['e2e/clock', 'a clock that is set makes every credential due, whichever way, and log and metric tell'],
+  },
+  {
     bug: 'a new secret waits for the back-off',
     file: 'src/credential/keeper.ts',
     from: 'if (this.#attempts.failures > 0) this.refreshSoon();',
