@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { generate, type GenerateResult } from 'selfsigned';
 import { ApiServer } from '../../src/kubernetes/api-server.ts';
+import { kubeconfigOf } from '../support/api-client.ts';
 import { type Cleanup, temporaryDirectory } from '../support/sidecar-wait.ts';
 
 const HOUR_MS = 3_600_000;
@@ -31,17 +32,8 @@ async function clientOf(t: Cleanup, shown: GenerateResult, trusted = shown): Pro
   t.after(() => server.close());
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const kubeconfig = join(await temporaryDirectory(t), 'kubeconfig');
-  const cluster = {
-    server: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    'certificate-authority-data': Buffer.from(trusted.cert).toString('base64'),
-  };
-  const config = {
-    'current-context': 'c',
-    contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
-    clusters: [{ name: 'c', cluster }],
-    users: [{ name: 'u', user: { token: 'first' } }],
-  };
-  await writeFile(kubeconfig, JSON.stringify(config));
+  const { port } = server.address() as AddressInfo;
+  await writeFile(kubeconfig, kubeconfigOf(`https://127.0.0.1:${port}`, 'first', trusted.cert));
   return new ApiServer(kubeconfig, 'test');
 }
 
