@@ -5,23 +5,53 @@ const MIN_SECRET_LENGTH = 4;
 /** From this length on a piece of a secret is redacted, too: output may be cut in the middle of one. */
 const MIN_PIECE_LENGTH = 12;
 
-/** The beginning of the text without the values, and without what is left of them where they were torn. */
-export function redactValues(text: string, values: readonly string[], replacement: string): string {
-  return values.reduce((clean, value) => redactValue(clean, value, replacement), text.slice(0, MAX_SCANNED));
+type Span = readonly [from: number, to: number];
+
+export interface Confidential {
+  readonly values: readonly string[];
+  /** What looks like a secret, whoever it belongs to. Of what matches only the group, at its beginning, stays. */
+  readonly shapes: readonly RegExp[];
 }
 
-function redactValue(text: string, value: string, replacement: string): string {
-  if (value.length < MIN_SECRET_LENGTH) return text;
-  const least = Math.min(value.length, MIN_PIECE_LENGTH);
+/**
+ * The beginning of the text without the values, without what is left of them where they were torn, and without what has
+ * one of the shapes. All of it is looked for in the text as it was: a token that shares pieces with one of the values, as
+ * two of one workspace do, would not look like a token any more without these.
+ */
+export function redact(text: string, { values, shapes }: Confidential, replacement: string): string {
+  const scanned = text.slice(0, MAX_SCANNED);
+  const hidden = [
+    ...values.flatMap((value) => piecesOf(value, scanned)),
+    ...shapes.flatMap((shape) => matchesOf(shape, scanned)),
+  ].toSorted(([a], [b]) => a - b);
   let clean = '';
-  for (let at = 0; at < text.length;) {
+  let end = -1;
+  for (const [from, to] of hidden) {
+    if (from > end) clean += scanned.slice(Math.max(0, end), from) + replacement;
+    end = Math.max(end, to);
+  }
+  return clean + scanned.slice(Math.max(0, end));
+}
+
+function piecesOf(value: string, text: string): Span[] {
+  if (value.length < MIN_SECRET_LENGTH) return [];
+  const least = Math.min(value.length, MIN_PIECE_LENGTH);
+  const pieces: Span[] = [];
+  for (let at = 0; at + least <= text.length;) {
     let length = 0;
-    if (at + least <= text.length && value.includes(text.slice(at, at + least))) {
+    if (value.includes(text.slice(at, at + least))) {
       length = least;
       while (at + length < text.length && value.includes(text.slice(at, at + length + 1))) length += 1;
+      pieces.push([at, at + length]);
     }
-    clean += length > 0 ? replacement : text.charAt(at);
     at += Math.max(1, length);
   }
-  return clean;
+  return pieces;
+}
+
+function matchesOf(shape: RegExp, text: string): Span[] {
+  return [...text.matchAll(shape)].map(({ 0: match, 1: kept = '', index }) => [
+    index + kept.length,
+    index + match.length,
+  ]);
 }

@@ -1,4 +1,4 @@
-import { redactValues } from '../credential/redact.ts';
+import { redact } from '../credential/redact.ts';
 import { oneLine } from '../credential/display.ts';
 import { SinkError } from '../credential/errors.ts';
 import type { SinkFailure } from '../credential/failures.ts';
@@ -128,8 +128,7 @@ function wordsOf({ body, status }: ApiAnswer, confidential: readonly string[]): 
 
 /** Somebody else's words, on one line, short, and without what must not be said or looks like a token. */
 export function quotable(words: string, confidential: readonly string[] = []): string {
-  const spoken = redactValues(words, confidential, '[redacted]');
-  return oneLine(spoken.replaceAll(TOKEN, '[redacted]')).slice(0, MAX_WORDS);
+  return oneLine(redact(words, { values: confidential, shapes: [TOKEN] }, '[redacted]')).slice(0, MAX_WORDS);
 }
 
 /** A namespace that is being deleted refuses what is new with 403, as if a permission were missing. */

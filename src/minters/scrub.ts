@@ -1,4 +1,4 @@
-import { redactValues } from '../credential/redact.ts';
+import { redact } from '../credential/redact.ts';
 import { oneLine } from '../credential/display.ts';
 import type { Secret } from '../credential/secret.ts';
 
@@ -6,7 +6,7 @@ const REDACTED = '[secret]';
 /** A few words of the command say what went wrong; the rest is usage text or a dump of the exchange. */
 const MAX_LENGTH = 400;
 
-/** What looks like a secret, whoever it belongs to. Of what matches only the group stays, if there is one. */
+/** What looks like a secret, whoever it belongs to. Of what matches only the group, at its beginning, stays. */
 const SHAPES: readonly RegExp[] = [
   /eyJ[\w-]*(?:\.[\w-]*)*/g, // JSON Web Token, also a torn one
   /(?:bearer|basic)\s+(?!(?:auth\w*|tokens?|credentials?)\b)[^\s"',]+/gi,
@@ -18,17 +18,16 @@ const SHAPES: readonly RegExp[] = [
   /((?:secret|token|password|assertion)\s*=\s*)(?!\*\*\*)[^\s"',&}]+/gi,
   // After a colon and a blank an ordinary word or an HTTP status may follow: "error getting token: Post …".
   /((?:authorization|secret|token|password|assertion)\s*:(?:\s+(?![a-z]+(?:[\s.,:;]|$)|\d{3}\b))?)[^\s"',&{}]+/gi,
-  /(?=[\w+=-]*[a-z])(?=[\w+=-]*[A-Z])(?=[\w+=-]*\d)[\w+=-]{32,}/g,
+  /(?=[\w+-]*[a-z])(?=[\w+-]*[A-Z])(?=[\w+-]*\d)[\w+-]{32,}=*/g,
 ];
+/** The last of them with `=` in between, too, which is looked for in what is left: `NAME=` before a secret is none. */
+const LONG = /(?=[\w+=-]*[a-z])(?=[\w+=-]*[A-Z])(?=[\w+=-]*\d)[\w+=-]{32,}/g;
 
 /** The command's words, fit for a log: without secrets, by shape and by value, on one line, and short. */
 export function scrub(text: string, secrets: readonly Secret[]): string {
   const [words = ''] = text.trim().split(/\n\s*\n|Request log:/);
   const values = secrets.map((secret) => secret.reveal());
-  let clean = redactValues(words, values, REDACTED);
-  for (const shape of SHAPES) {
-    clean = clean.replace(shape, (_match, kept: unknown) => (typeof kept === 'string' ? kept : '') + REDACTED);
-  }
+  const clean = redact(words, { values, shapes: SHAPES }, REDACTED).replaceAll(LONG, REDACTED);
   const line = oneLine(clean);
   return line.length > MAX_LENGTH ? `${line.slice(0, MAX_LENGTH)}…` : line;
 }

@@ -97,5 +97,8 @@ test('words of others are quoted without what must not be said, without tokens o
   const base64 = Buffer.from(jwt).toString('base64');
   assert.equal(quotable(`saw ${jwt} and ${base64}`), 'saw [redacted] and [redacted]');
   assert.equal(quotable(`saw "${base64}+/9==" there`), 'saw "[redacted]" there');
+  // Tokens of one workspace share pieces, which alone must not be what is taken out.
+  const other = `${jwt.slice(0, 16)}#`;
+  assert.equal(quotable(`saw ${jwt} there`, [other]), 'saw [redacted] there');
   assert.equal(quotable('x'.repeat(2_000)).length, 500);
 });
