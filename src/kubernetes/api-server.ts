@@ -43,6 +43,12 @@ export interface WatchEvent {
 const TIMEOUT_MS = 10_000;
 /** The server sends a bookmark every minute: after this long without a word the connection is dead. */
 const SILENCE_MS = 90_000;
+/**
+ * From the look before a mint to the write after it, in most cases. A server keeps idle connections for a minute and a
+ * half, and those of the client that a new configuration has replaced would stay open as long.
+ */
+const IDLE_MS = 10_000;
+const KEPT = { keepAlive: true, maxFreeSockets: 4, timeout: IDLE_MS } as const;
 /** The server ends a watch by itself then, so that none lives for ever. */
 const WATCH_SECONDS = 300;
 
@@ -50,8 +56,8 @@ const WATCH_SECONDS = 300;
 export class ApiServer {
   readonly #kubeconfig: string | undefined;
   readonly #userAgent: string;
-  readonly #https = new Agent({ keepAlive: true, maxFreeSockets: 4 });
-  readonly #http = new HttpAgent({ keepAlive: true, maxFreeSockets: 4 });
+  readonly #https = new Agent(KEPT);
+  readonly #http = new HttpAgent(KEPT);
   #connect: Promise<Connect> | undefined;
   /** Of the last request, for messages; empty before the first. */
   #address = '';

@@ -4,6 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import type { ClientRequest } from 'node:http';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { ApiServer, type WatchHandlers } from '../../src/kubernetes/api-server.ts';
 import { clientOf } from '../support/api-client.ts';
 
@@ -50,6 +51,27 @@ test('a watch has a connection of its own, whatever was kept alive, and leaves n
   const [first, ofWatch, last] = ports;
   assert.equal(last, first);
   assert.notEqual(ofWatch, first);
+});
+
+test('a connection that nobody has used for ten seconds is closed, and the next request has another one', async (t) => {
+  const { promise: closed, resolve: isClosed } = Promise.withResolvers<void>();
+  const sent = sentBy(t);
+  const { api } = await clientOf(t, ({ socket }, response) => {
+    socket.on('close', isClosed);
+    // Without this Node.js would say how long it keeps the connection; an API server does not.
+    response.writeHead(200, { connection: 'keep-alive' }).end('{}');
+  });
+  const ask = async (): Promise<unknown> => await api.request({ method: 'GET', path: '/', signal: t.signal });
+  await ask();
+  await ask();
+  const [first, second] = sent.map(({ socket }) => socket!);
+  assert.equal(first, second);
+  await setImmediate(); // it is kept only once the answer has been taken in
+  assert.equal(second?.timeout, 10_000);
+  second.emit('timeout');
+  await closed;
+  await ask();
+  assert.notEqual(sent[2]?.socket, first);
 });
 
 test('a watch of which nothing is heard for longer than the server is ever silent has died', async (t) => {
