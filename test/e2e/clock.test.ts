@@ -15,28 +15,32 @@ const SETTABLE_CLOCK = `
   Date.now = () => now() + Number(readFileSync(process.env.TEST_CLOCK_OFFSET, 'utf8'));
 `;
 
-test('a clock that is set makes every credential due, whichever way, and log and metric tell', async (t) => {
-  const offset = join(await temporaryDirectory(t), 'offset');
-  const set = async (ms: number): Promise<void> => await writeFile(offset, `${ms}`);
-  await set(0);
-  const workspace = await workspaceFor(t);
-  const sidecar = await startSidecar(t, {
-    workspace,
-    config: { refresh: { floor: '0s' } },
-    env: {
-      TEST_CLOCK_OFFSET: offset,
-      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(SETTABLE_CLOCK)}`,
-    },
-  });
-  await sidecar.ready();
-  for (const [round, ms] of [2 * HOUR_MS, -HOUR_MS].entries()) {
-    const [from, before] = [sidecar.lines.length, await sidecar.read('token')];
-    await set(ms);
-    const { level, bySeconds } = await sidecar.logged('clock jumped; every credential is due', { from });
-    assert.deepEqual([level, Math.abs(Number(bySeconds))], ['warn', round === 0 ? 7_200 : 10_800]);
-    await eventually('another token is there', async () => (await sidecar.read('token')) !== before);
-    assert.equal(await sidecar.read('token'), workspace.minted.at(-1)?.token);
-    await eventually('it is ready', async () => await sidecar.isReady());
-    assert.equal((await sidecar.metrics()).get('clock_jumps_total'), round + 1);
-  }
-});
+test(
+  'a clock that is set makes every credential due, whichever way, and log and metric tell',
+  { timeout: 30_000 },
+  async (t) => {
+    const offset = join(await temporaryDirectory(t), 'offset');
+    const set = async (ms: number): Promise<void> => await writeFile(offset, `${ms}`);
+    await set(0);
+    const workspace = await workspaceFor(t);
+    const sidecar = await startSidecar(t, {
+      workspace,
+      config: { refresh: { floor: '0s' } },
+      env: {
+        TEST_CLOCK_OFFSET: offset,
+        NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(SETTABLE_CLOCK)}`,
+      },
+    });
+    await sidecar.ready();
+    for (const [round, ms] of [2 * HOUR_MS, -HOUR_MS].entries()) {
+      const [from, before] = [sidecar.lines.length, await sidecar.read('token')];
+      await set(ms);
+      const { level, bySeconds } = await sidecar.logged('clock jumped; every credential is due', { from });
+      assert.deepEqual([level, Math.abs(Number(bySeconds))], ['warn', round === 0 ? 7_200 : 10_800]);
+      await eventually('another token is there', async () => (await sidecar.read('token')) !== before);
+      assert.equal(await sidecar.read('token'), workspace.minted.at(-1)?.token);
+      await eventually('it is ready', async () => await sidecar.isReady());
+      assert.equal((await sidecar.metrics()).get('clock_jumps_total'), round + 1);
+    }
+  },
+);

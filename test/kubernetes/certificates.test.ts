@@ -1,14 +1,10 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { generate, type GenerateResult } from 'selfsigned';
-import { ApiServer } from '../../src/kubernetes/api-server.ts';
-import { kubeconfigOf } from '../support/api-client.ts';
-import { type Cleanup, temporaryDirectory } from '../support/sidecar-wait.ts';
+import type { ApiServer } from '../../src/kubernetes/api-server.ts';
+import { clientFor } from '../support/api-client.ts';
+import type { Cleanup } from '../support/sidecar-wait.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -30,11 +26,7 @@ async function certificateOf({ ip = '127.0.0.1', sinceMs = -HOUR_MS, untilMs = H
 async function clientOf(t: Cleanup, shown: GenerateResult, trusted = shown): Promise<ApiServer> {
   const server = createServer({ key: shown.private, cert: shown.cert }, (_request, response) => response.end('{}'));
   t.after(() => server.close());
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const kubeconfig = join(await temporaryDirectory(t), 'kubeconfig');
-  const { port } = server.address() as AddressInfo;
-  await writeFile(kubeconfig, kubeconfigOf(`https://127.0.0.1:${port}`, 'first', trusted.cert));
-  return new ApiServer(kubeconfig, 'test');
+  return (await clientFor(t, server, trusted.cert)).api;
 }
 
 test('a certificate that is refused is explained by what to do about it', async (t) => {

@@ -26,12 +26,16 @@ export function kubeconfigOf(server: string, token: string, authority?: string):
   });
 }
 
-/** A client of a server in the place of the API server, without TLS. Whoever made the server ends it. */
-export async function clientFor(t: Cleanup, server: Server): Promise<Client> {
+/**
+ * A client of a server in the place of the API server: without TLS, or with it where an authority is given. Whoever made
+ * the server ends it.
+ */
+export async function clientFor(t: Cleanup, server: Server, authority?: string): Promise<Client> {
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const { port } = server.address() as AddressInfo;
+  const scheme = authority === undefined ? 'http' : 'https';
   const kubeconfig = join(await temporaryDirectory(t), 'kubeconfig');
-  await writeFile(kubeconfig, kubeconfigOf(`http://127.0.0.1:${port}`, 'first'));
+  await writeFile(kubeconfig, kubeconfigOf(`${scheme}://127.0.0.1:${port}`, 'first', authority));
   return { api: new ApiServer(kubeconfig, 'test'), kubeconfig };
 }
 
