@@ -205,11 +205,15 @@ function readRecovered({ data = {}, metadata }: SecretObject, spec: SecretSpec):
 
 /** Whether a field was ours when the Secret was last published, so that whoever has it now has changed it since. */
 export function wasOurs(field: string, object: SecretObject, spec: SecretSpec): boolean {
-  const { annotations = {} } = object.metadata;
+  const { annotations = {}, labels = {} } = object.metadata;
   if (field.startsWith(`.metadata.annotations.${PREFIX}`) || field.startsWith(`.metadata.labels.${PREFIX}`))
     return true;
-  const keys = annotations[ANNOTATIONS.keys]?.split(' ') ?? [];
-  return isOfIdentity(object, spec) && keys.some((key) => field === `.data.${key}`);
+  const isAmong = (keys: readonly string[]): boolean => keys.some((key) => field === `.data.${key}`);
+  const { [ANNOTATIONS.keys]: keys, [ANNOTATIONS.identity]: anyIdentity } = annotations;
+  if (keys !== undefined) return isOfIdentity(object, spec) && isAmong(keys.split(' '));
+  // Who has taken the annotations away, too, has left the label that we applied.
+  const isLabelled = labels[CREDENTIAL_LABEL] === spec.credentialName && isApplier(fieldManagerOf(spec), object);
+  return anyIdentity === undefined && isLabelled && isAmong(Object.keys(spec.data));
 }
 
 /** Whether the manager applies: then it means to keep what it has, and is not somebody who once changed something. */

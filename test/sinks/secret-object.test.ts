@@ -170,6 +170,18 @@ test('a field was ours if it was published by this identity, and an applier is o
   assert.ok(!wasOurs('.data.password', { ...published(), metadata: {} }, SPEC));
   const { [`${PREFIX}keys`]: _, ...annotations } = published().metadata.annotations ?? {};
   assert.ok(!wasOurs('.data.password', { ...published(), metadata: { annotations } }, SPEC));
+  const ours = { manager: 'lakebase-credential-sidecar.backstage', operation: 'Apply' };
+  const unannotated = (metadata: SecretObject['metadata']): SecretObject => ({
+    ...published(),
+    metadata: { labels: published().metadata.labels!, managedFields: [ours], ...metadata },
+  });
+  assert.ok(wasOurs('.data.password', unannotated({}), SPEC));
+  assert.ok(!wasOurs('.data.theirs', unannotated({}), SPEC));
+  assert.ok(!wasOurs('.data.password', unannotated({ labels: {} }), SPEC));
+  assert.ok(!wasOurs('.data.password', unannotated({ managedFields }), SPEC));
+  assert.ok(
+    !wasOurs('.data.password', unannotated({ annotations }), { ...SPEC, identity: { ...identity, resource: 'x' } }),
+  );
   assert.ok(isApplier('theirs', object) && !isApplier('kubectl-edit', object) && !isApplier('nobody', object));
 });
 

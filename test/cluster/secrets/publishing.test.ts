@@ -94,6 +94,14 @@ describe('a Secret on a real API server', { skip }, () => {
   const harms = {
     'is deleted': ['delete', 'secret', SECRET],
     'has our key edited': ['patch', 'secret', SECRET, '--type=merge', '-p', '{"data":{"password":"bWluZQ=="}}'],
+    'has our key edited, and all annotations taken away': [
+      'patch',
+      'secret',
+      SECRET,
+      '--type=merge',
+      '-p',
+      '{"data":{"password":"bWluZQ=="},"metadata":{"annotations":null}}',
+    ],
     'has our key removed': ['patch', 'secret', SECRET, '--type=json', '-p', '[{"op":"remove","path":"/data/pgpass"}]'],
     'has a key of ours without the bare token edited': [
       'patch',
