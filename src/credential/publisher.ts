@@ -52,7 +52,7 @@ export class Publisher {
   #isNew = false;
   /** `#wanted`, once the sink has held it or something as good. */
   #settledFor: Credential | undefined;
-  /** Fingerprint of what a shared sink held at the last look. */
+  /** Fingerprint of what a shared sink held at the last look, or was last written here. */
   #heldAtLook: string | undefined;
   /** The same at the look before the mint of `#wanted`: not at that before a mint which has yet to end, or has failed. */
   #heldBefore: string | undefined;
@@ -147,9 +147,8 @@ export class Publisher {
       await this.#alarm.until(this.#clock.now() + Math.min(INSPECTION_MS, this.#retries.waitMs), { signal });
       // Before the first credential there is nothing to look for in a file; a Secret may hold one that is better.
       if (this.#wanted === undefined && !this.isShared) continue;
-      const isWritten = this.#retries.failure === undefined;
-      const isSettled = isWritten && this.#settledFor?.fingerprint === this.#wanted?.fingerprint;
-      if (!isSettled || (await this.sink.isUntouched?.({ signal })) !== true) await this.#settle({ signal });
+      const isDone = this.#settledFor?.fingerprint === this.#wanted?.fingerprint && this.#retries.failure === undefined;
+      if (!isDone || (await this.sink.isUntouched?.({ signal })) !== true) await this.#settle({ signal });
     }
   }
 
@@ -226,6 +225,7 @@ export class Publisher {
       return this.#retries.wasOvertaken();
     }
     this.#lastWriteAt = this.#clock.now();
+    this.#heldAtLook = wanted.fingerprint;
     if (isRepair) this.#repairs.repaired({ wasLacking: held === undefined });
     const { failures: failuresBefore } = this.#retries;
     this.#settled(wanted, wanted);

@@ -200,6 +200,17 @@ test('a credential that was left out because of another one is published when no
   assert.equal(world.recorder.of('sinkWritten').at(-1)?.[1], 'secret:apps/lakebase');
 });
 
+test('a token that follows within a second, sooner than another look, is written at once, and is no repair', async (t) => {
+  const place = new SharedPlace();
+  const refresh = { at: 0.2, jitter: 0, floorMs: 0 };
+  const script = [{ lifetimeMs: 4_000 }];
+  const { clock, minter, recorder } = await startKeeper(t, { script, sinks: [place.sink()], refresh });
+  await clock.advance(20_000);
+  assert.ok(minter.calls.length > 20, `${minter.calls.length}`);
+  assert.equal(place.history.length, minter.calls.length);
+  assert.ok(recorder.of('sinkWritten').every(([, , , { isRepair }]) => !isRepair));
+});
+
 test('a mint that another writer has overtaken counts as one that succeeded, and its token is thrown away', async (t) => {
   const clock = new FakeClock();
   const place = new SharedPlace();
