@@ -45,7 +45,8 @@ export interface Running {
 /** Everything that runs and lies about while one part is measured; gone when it is closed. */
 export class Scene implements Cleanup {
   readonly directory: string;
-  readonly #memory: string;
+  /** For what a pod has on a memory-backed volume. */
+  readonly memory: string;
   readonly report = new Report();
   /** The real one where there is one. */
   readonly cli: Cli = clis.at(-1)!;
@@ -56,7 +57,7 @@ export class Scene implements Cleanup {
 
   private constructor(directory: string, memory: string) {
     this.directory = directory;
-    this.#memory = memory;
+    this.memory = memory;
   }
 
   static async create(): Promise<Scene> {
@@ -77,8 +78,7 @@ export class Scene implements Cleanup {
   async #close(): Promise<void> {
     await Promise.all([...this.#children].map(async (child) => await this.stop(child)));
     await this.#undo();
-    for (const place of [this.directory, this.#memory])
-      await rm(place, { recursive: true, force: true, maxRetries: 3 });
+    for (const place of [this.directory, this.memory]) await rm(place, { recursive: true, force: true, maxRetries: 3 });
   }
 
   /** An empty folder of its own. */
@@ -88,7 +88,7 @@ export class Scene implements Cleanup {
 
   /** The same in memory, where the chart has all that a sidecar writes. */
   async volume(): Promise<string> {
-    return await this.#folderIn(this.#memory);
+    return await this.#folderIn(this.memory);
   }
 
   async #folderIn(place: string): Promise<string> {
@@ -189,13 +189,13 @@ function identity(url = '', clientId = '', clientSecret = ''): Record<string, st
   return { DATABRICKS_HOST: url, DATABRICKS_CLIENT_ID: clientId, DATABRICKS_CLIENT_SECRET: clientSecret };
 }
 
-/** One file, `pgpass`, in `directory`. */
-export function credential(name: string, directory: string): object {
+/** One file, `pgpass`, in `directory`, and other sinks. */
+export function credential(name: string, directory: string, others: readonly object[] = []): object {
   return {
     name,
     endpoint: `${RESOURCE}${name}`,
     connection: { host: 'localhost', database: 'app' },
-    sinks: [{ file: { path: join(directory, name, 'pgpass'), format: 'pgpass' } }],
+    sinks: [{ file: { path: join(directory, name, 'pgpass'), format: 'pgpass' } }, ...others],
   };
 }
 

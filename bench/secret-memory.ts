@@ -1,7 +1,6 @@
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { locatePrograms } from '../test/cluster/programs.ts';
+import { areProgramsBuilt } from '../test/cluster/programs.ts';
 import { TestApiServer } from '../test/cluster/secrets/api-server.ts';
 import { kubernetesVersion } from './kubernetes.ts';
 import { COPIES, idlers, middle, row, SETTLE_MS, startOne } from './memory.ts';
@@ -11,7 +10,7 @@ import { mb, median, ratio } from './table.ts';
 
 /** What it costs to write a Secret instead of a file, and what it would cost with the client library as it comes. */
 export async function measureSecretMemory(scene: Scene): Promise<void> {
-  if (!(await isBuilt())) {
+  if (!(await areProgramsBuilt())) {
     scene.report.skip('memory with a Secret', 'there is no API server here: `npm run cluster -- up` builds one');
     return;
   }
@@ -49,14 +48,5 @@ export async function measureSecretMemory(scene: Scene): Promise<void> {
       ['highest since the start, with a Secret', mb(median(secrets.map(({ pid }) => readPeak(pid)))), '', ''],
       row('bare Node that has loaded the whole client library, and nothing else', library),
     ],
-  );
-}
-
-/** To build it takes minutes, which nobody who asks for a measurement expects. */
-async function isBuilt(): Promise<boolean> {
-  const programs = Object.values(await locatePrograms());
-  return await Promise.all(programs.map(async (program) => await access(program))).then(
-    () => true,
-    () => false,
   );
 }

@@ -22,7 +22,8 @@ const EXIT_USAGE = 64;
 const EXIT_UNAVAILABLE = 69;
 const EXIT_INTERRUPTED = 130;
 const MAX_SEED = 2 ** 32;
-const LEAST_ROTATIONS = 100;
+/** With fewer there is no slope yet. */
+const LEAST_ROTATIONS = 2_000;
 
 interface Options {
   readonly isSoak: boolean;

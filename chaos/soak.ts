@@ -7,8 +7,11 @@ import type { Report } from '../bench/report.ts';
 import { say } from '../bench/table.ts';
 import { usageOf } from './processes.ts';
 import { middle, slope } from './slope.ts';
+import { NO_SECRETS, openSecrets, secretSink, type Secrets } from './soak-secrets.ts';
 
 const CREDENTIALS = 20;
+/** Of them; each write is a request, and news from the watch. */
+const WITH_SECRET = 5;
 const LIFETIME_SECONDS = 4;
 /** A rotation a second of each credential; the tokens that follow each other are all valid for some time. */
 const SETTINGS = { refresh: { at: 0.25, jitter: 0.05, floor: '0s' } };
@@ -16,6 +19,8 @@ const SETTINGS = { refresh: { at: 0.25, jitter: 0.05, floor: '0s' } };
 const SMALL_HEAP = '--max-old-space-size=48 --max-semi-space-size=2';
 const SAMPLE_EVERY_MS = 2_000;
 const SAMPLES_TOGETHER = 10;
+/** As often the account gets another token, which it has an hour for elsewhere. */
+const SAMPLES_PER_TELLING = 30;
 /** What is compiled, loaded and cached in the beginning is no leak. */
 const WARM_UP = 0.4;
 /** What memory may differ by, because nobody knows when it is collected. */
@@ -48,49 +53,57 @@ export async function soak(rotations: number, signal: AbortSignal): Promise<bool
     const expiry = `$(date -u -d '+${LIFETIME_SECONDS} seconds' +%Y-%m-%dT%H:%M:%S.%3NZ)`;
     const { path: command } = await scene.script(`printf '{"token":"token-%s","expire_time":"%s"}' "$$" "${expiry}"`);
     const volume = await scene.folder();
+    const names = Array.from({ length: CREDENTIALS }, (_, i) => `soak-${i}`);
+    const secrets = await openSecrets(scene, names.slice(0, WITH_SECRET));
+    if (secrets === undefined) scene.report.skip('Secrets', NO_SECRETS);
     const sidecar = await scene.startSidecar(
-      { ...NOBODY, NODE_OPTIONS: SMALL_HEAP },
+      { ...NOBODY, NODE_OPTIONS: SMALL_HEAP, KUBECONFIG: secrets?.kubeconfig },
       {
-        credentials: Array.from({ length: CREDENTIALS }, (_, i) => credential(`soak-${i}`, volume)),
+        credentials: names.map((name) =>
+          credential(name, volume, secrets?.names.includes(name) ? [secretSink(name)] : []),
+        ),
         minter: { cli: { command } },
         ...SETTINGS,
       },
     );
-    const port = await sidecar.port;
-    const samples = await collect(sidecar, scene.directory, port, rotations, signal);
-    const failed = sidecar.lines.filter(({ msg }) => msg === 'mint failed').length;
-    return report(scene.report, samples, failed, readCpuMs(sidecar.pid));
+    const samples = await collect(sidecar, [scene.directory, scene.memory], rotations, secrets, signal);
+    const cpuMs = readCpuMs(sidecar.pid);
+    const isRising = report(scene.report, samples, cpuMs);
+    const count = (text: string): number => sidecar.lines.filter(({ msg }) => msg === text).length;
+    say(`${count('mint failed')} failed mints, ${count('sink not written')} failed writes`);
+    if (secrets !== undefined) say(`${await secrets.countWrites()} writes of ${WITH_SECRET} Secrets`);
+    return isRising;
   } finally {
     await scene.close();
   }
 }
 
 async function collect(
-  { pid, lines }: Running,
-  directory: string,
-  port: number,
+  { pid, port, lines }: Running,
+  directories: readonly string[],
   rotations: number,
+  secrets: Secrets | undefined,
   signal: AbortSignal,
 ): Promise<Sample[]> {
+  const url = `http://127.0.0.1:${await port}`;
   const samples: Sample[] = [];
   for (;;) {
     await delay(SAMPLE_EVERY_MS, undefined, { signal });
     // As somebody who monitors it does.
-    for (const path of ['/metrics', '/readyz', '/status'])
-      await (await fetch(`http://127.0.0.1:${port}${path}`)).text();
+    for (const path of ['/metrics', '/readyz', '/status']) await (await fetch(`${url}${path}`)).text();
     const count = lines.filter(({ msg }) => msg.startsWith('minted')).length - CREDENTIALS;
-    samples.push({ rotations: count, values: measure(pid, directory) });
-    if (samples.length % 30 === 0) say(`${count} rotations`);
+    samples.push({ rotations: count, values: measure(pid, directories) });
     if (count >= rotations) return samples;
+    if (samples.length % SAMPLES_PER_TELLING !== 0) continue;
+    say(`${count} rotations`);
+    await secrets?.renewToken();
   }
 }
 
-function measure(pid: number, directory: string): Sample['values'] {
+function measure(pid: number, directories: readonly string[]): Sample['values'] {
   const { rss, pss, own } = readMemory(pid);
   const { descriptors, threads, watches } = usageOf(pid)!;
-  const sizes = readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map(({ parentPath, name }) => statSync(join(parentPath, name), { throwIfNoEntry: false })?.size ?? 0);
+  const sizes = directories.flatMap(filesIn).map((path) => statSync(path, { throwIfNoEntry: false })?.size ?? 0);
   return {
     RSS: rss / 1_024,
     PSS: pss / 1_024,
@@ -101,6 +114,18 @@ function measure(pid: number, directory: string): Sample['values'] {
     'files on the volume and in /tmp': sizes.length,
     'bytes on the volume and in /tmp': sizes.reduce((total, size) => total + size, 0),
   };
+}
+
+/** The home of a CLI may go while it is looked into: then it is looked once more. */
+function filesIn(directory: string): string[] {
+  for (;;) {
+    try {
+      const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
+      return entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
 }
 
 /** The least of every few samples: what is under way at a time varies with how busy the machine is, what is held does not. */
@@ -114,7 +139,7 @@ function held(samples: readonly Sample[]): Sample[] {
   }));
 }
 
-function report(into: Report, samples: readonly Sample[], failed: number, cpuMs: number): boolean {
+function report(into: Report, samples: readonly Sample[], cpuMs: number): boolean {
   const last = samples.at(-1)!.rotations;
   const steady = held(samples.filter(({ rotations }) => rotations >= last * WARM_UP));
   const rising: string[] = [];
@@ -139,7 +164,7 @@ function report(into: Report, samples: readonly Sample[], failed: number, cpuMs:
     ];
   });
   into.table(
-    `${last} rotations by one process, ${CREDENTIALS} credentials, ${failed} failed mints, ${Math.round(cpuMs / 1_000)} s of CPU time`,
+    `${last} rotations by one process, ${CREDENTIALS} credentials, ${Math.round(cpuMs / 1_000)} s of CPU time`,
     ['after the warm-up', 'least', 'median', 'most', 'slope per 10,000 rotations'],
     rows,
   );
