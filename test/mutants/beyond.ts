@@ -221,6 +221,16 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'the own token of before counts as that of another writer, where no look comes between two mints',
+    file: 'src/credential/publisher.ts',
+    from: '    this.#heldAtLook = wanted.fingerprint;\n',
+    to: '',
+    test: [
+      'credential/sharing',
+      'a token that follows within a second, sooner than another look, is written at once, and is no repair',
+    ],
+  },
+  {
     bug: 'a sink is written without a look at what it holds',
     file: 'src/credential/publisher.ts',
     from: 'if (held !== undefined && (isHeld ?',
@@ -507,6 +517,36 @@ export const BEYOND: readonly Mutant[] = [
     test: [
       'credential/publisher-repair',
       'a reader who lacks the token does not wait for repairs of what readers do not miss, which are limited, too',
+    ],
+  },
+  {
+    bug: 'a key that was edited while the annotations were taken away counts as that of somebody else',
+    file: 'src/sinks/secret-object.ts',
+    from: 'return anyIdentity === undefined && isLabelled && isAmong(Object.keys(spec.data));',
+    to: 'return false;',
+    test: [
+      'sinks/secret-object',
+      'a field was ours if it was published by this identity, and an applier is one that applies',
+    ],
+  },
+  {
+    bug: 'a token that shares pieces with a known one is hidden only in these',
+    file: 'src/credential/redact.ts',
+    from: '...shapes.flatMap((shape) => matchesOf(shape, scanned)),',
+    to: '...shapes.flatMap((shape) => matchesOf(shape, scanned)).filter(([from, to]) => !values.some((value) => piecesOf(value, scanned).some(([a, b]) => a < to && b > from))),',
+    test: [
+      'minters/scrub',
+      'a token that nobody knows does not get through because pieces of it are known: of another one of the workspace',
+    ],
+  },
+  {
+    bug: 'idle connections to the API server stay open for as long as that lets them',
+    file: 'src/kubernetes/api-server.ts',
+    from: ', timeout: IDLE_MS }',
+    to: ' }',
+    test: [
+      'kubernetes/api-connections',
+      'a connection that nobody has used for ten seconds is closed, and the next request has another one',
     ],
   },
   {
