@@ -19,6 +19,11 @@ export function readMemory(pid: number): Memory {
   };
 }
 
+/** What is written in no file: heaps and stacks, however many others run the same executable. */
+export function readAnonymous(pid: number): number {
+  return kilobytes(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'), 'Anonymous');
+}
+
 /** The most that was ever resident. */
 export function readPeak(pid: number): number {
   return kilobytes(readFileSync(`/proc/${pid}/status`, 'utf8'), 'VmHWM');

@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { readCpuMs, readMemory } from '../bench/proc.ts';
+import { readAnonymous, readCpuMs, readMemory } from '../bench/proc.ts';
 import { credential, NOBODY, Scene, type Running } from '../bench/scene.ts';
 import type { Report } from '../bench/report.ts';
 import { say } from '../bench/table.ts';
@@ -34,7 +34,7 @@ interface Sample {
 const MEASURED = {
   RSS: 'KiB',
   PSS: 'KiB',
-  'private memory': 'KiB',
+  'anonymous memory': 'KiB',
   'file descriptors': '',
   threads: '',
   'inotify watches': '',
@@ -51,7 +51,8 @@ export async function soak(rotations: number, signal: AbortSignal): Promise<bool
   const scene = await Scene.create();
   try {
     const expiry = `$(date -u -d '+${LIFETIME_SECONDS} seconds' +%Y-%m-%dT%H:%M:%S.%3NZ)`;
-    const { path: command } = await scene.script(`printf '{"token":"token-%s","expire_time":"%s"}' "$$" "${expiry}"`);
+    // Always of one length, or the files would grow with the numbers of processes.
+    const { path: command } = await scene.script(`printf '{"token":"token-%07d","expire_time":"%s"}' "$$" "${expiry}"`);
     const volume = await scene.folder();
     const names = Array.from({ length: CREDENTIALS }, (_, i) => `soak-${i}`);
     const secrets = await openSecrets(scene, names.slice(0, WITH_SECRET));
@@ -101,13 +102,13 @@ async function collect(
 }
 
 function measure(pid: number, directories: readonly string[]): Sample['values'] {
-  const { rss, pss, own } = readMemory(pid);
+  const { rss, pss } = readMemory(pid);
   const { descriptors, threads, watches } = usageOf(pid)!;
   const sizes = directories.flatMap(filesIn).map((path) => statSync(path, { throwIfNoEntry: false })?.size ?? 0);
   return {
     RSS: rss / 1_024,
     PSS: pss / 1_024,
-    'private memory': own / 1_024,
+    'anonymous memory': readAnonymous(pid) / 1_024,
     'file descriptors': descriptors,
     threads: threads,
     'inotify watches': watches,
