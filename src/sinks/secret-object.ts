@@ -208,12 +208,11 @@ export function wasOurs(field: string, object: SecretObject, spec: SecretSpec): 
   const { annotations = {}, labels = {} } = object.metadata;
   if (field.startsWith(`.metadata.annotations.${PREFIX}`) || field.startsWith(`.metadata.labels.${PREFIX}`))
     return true;
-  const isAmong = (keys: readonly string[]): boolean => keys.some((key) => field === `.data.${key}`);
-  const { [ANNOTATIONS.keys]: keys, [ANNOTATIONS.identity]: anyIdentity } = annotations;
-  if (keys !== undefined) return isOfIdentity(object, spec) && isAmong(keys.split(' '));
-  // Who has taken the annotations away, too, has left the label that we applied.
+  // Who has taken annotations away, too, has left the label that we applied.
   const isLabelled = labels[CREDENTIAL_LABEL] === spec.credentialName && isApplier(fieldManagerOf(spec), object);
-  return anyIdentity === undefined && isLabelled && isAmong(Object.keys(spec.data));
+  const isOurs = annotations[ANNOTATIONS.identity] === undefined ? isLabelled : isOfIdentity(object, spec);
+  const keys = annotations[ANNOTATIONS.keys]?.split(' ') ?? (isLabelled ? Object.keys(spec.data) : []);
+  return isOurs && keys.some((key) => field === `.data.${key}`);
 }
 
 /** Whether the manager applies: then it means to keep what it has, and is not somebody who once changed something. */

@@ -522,11 +522,11 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'a key that was edited while the annotations were taken away counts as that of somebody else',
     file: 'src/sinks/secret-object.ts',
-    from: 'return anyIdentity === undefined && isLabelled && isAmong(Object.keys(spec.data));',
-    to: 'return false;',
+    from: 'const isLabelled = labels[CREDENTIAL_LABEL] === spec.credentialName && isApplier(fieldManagerOf(spec), object);',
+    to: 'const isLabelled = labels[CREDENTIAL_LABEL] === undefined;',
     test: [
       'sinks/secret-object',
-      'a field was ours if it was published by this identity, and an applier is one that applies',
+      'a field was ours also where annotations were taken away, all or one, as the label that we applied tells',
     ],
   },
   {

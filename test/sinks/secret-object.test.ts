@@ -170,19 +170,24 @@ test('a field was ours if it was published by this identity, and an applier is o
   assert.ok(!wasOurs('.data.password', { ...published(), metadata: {} }, SPEC));
   const { [`${PREFIX}keys`]: _, ...annotations } = published().metadata.annotations ?? {};
   assert.ok(!wasOurs('.data.password', { ...published(), metadata: { annotations } }, SPEC));
-  const ours = { manager: 'lakebase-credential-sidecar.backstage', operation: 'Apply' };
-  const unannotated = (metadata: SecretObject['metadata']): SecretObject => ({
-    ...published(),
-    metadata: { labels: published().metadata.labels!, managedFields: [ours], ...metadata },
-  });
-  assert.ok(wasOurs('.data.password', unannotated({}), SPEC));
-  assert.ok(!wasOurs('.data.theirs', unannotated({}), SPEC));
-  assert.ok(!wasOurs('.data.password', unannotated({ labels: {} }), SPEC));
-  assert.ok(!wasOurs('.data.password', unannotated({ managedFields }), SPEC));
-  assert.ok(
-    !wasOurs('.data.password', unannotated({ annotations }), { ...SPEC, identity: { ...identity, resource: 'x' } }),
-  );
   assert.ok(isApplier('theirs', object) && !isApplier('kubectl-edit', object) && !isApplier('nobody', object));
+});
+
+test('a field was ours also where annotations were taken away, all or one, as the label that we applied tells', () => {
+  const { annotations = {}, labels = {} } = published().metadata;
+  const managedFields = [{ manager: 'lakebase-credential-sidecar.backstage', operation: 'Apply' }];
+  const isOurs = (metadata: SecretObject['metadata'], field = '.data.password'): boolean =>
+    wasOurs(field, { ...published(), metadata: { labels, managedFields, ...metadata } }, SPEC);
+  const without = (name: string): Readonly<Record<string, string>> =>
+    Object.fromEntries(Object.entries(annotations).filter(([one]) => one !== `${PREFIX}${name}`));
+  for (const left of [{}, without('keys'), without('identity')]) {
+    assert.ok(isOurs({ annotations: left }));
+    assert.ok(!isOurs({ annotations: left }, '.data.theirs'));
+  }
+  assert.ok(!isOurs({ labels: {} }));
+  assert.ok(!isOurs({ labels: { [`${PREFIX}credential`]: 'another' } }));
+  assert.ok(!isOurs({ managedFields: [{ manager: 'kubectl-edit', operation: 'Update' }] }));
+  assert.ok(!isOurs({ annotations: { [`${PREFIX}identity`]: 'of somebody else' } }));
 });
 
 test('what no apply can change is said: a Secret that is immutable, or has another type', () => {
