@@ -23,8 +23,11 @@ const SAMPLES_TOGETHER = 10;
 const SAMPLES_PER_TELLING = 30;
 /** What is compiled, loaded and cached in the beginning is no leak. */
 const WARM_UP = 0.4;
-/** What memory may differ by, because nobody knows when it is collected. */
-const MEMORY_TOLERANCE = 0.05;
+/**
+ * What memory may differ by, because nobody knows when it is collected, and bytes, because times are written with more or
+ * fewer digits; less than a byte for each rotation.
+ */
+const TOLERANCE = 0.05;
 
 interface Sample {
   readonly rotations: number;
@@ -39,7 +42,7 @@ const MEASURED = {
   threads: '',
   'inotify watches': '',
   'files on the volume and in /tmp': '',
-  'bytes on the volume and in /tmp': '',
+  'bytes on the volume and in /tmp': 'B',
 } as const;
 type Measured = keyof typeof MEASURED;
 const NAMES = Object.keys(MEASURED) as Measured[];
@@ -148,12 +151,8 @@ function report(into: Report, samples: readonly Sample[], cpuMs: number): boolea
     const unit = MEASURED[name];
     const values = steady.map(({ values }) => values[name]);
     const per10000 = slope(steady.map(({ rotations, values }) => [rotations, values[name]])) * 10_000;
-    const isMemory = unit !== '';
-    const isRising = NOT_JUDGED.has(name)
-      ? false
-      : isMemory
-        ? per10000 > MEMORY_TOLERANCE * middle(values)
-        : per10000 >= 1;
+    const isAmount = unit !== '';
+    const isRising = NOT_JUDGED.has(name) ? false : isAmount ? per10000 > TOLERANCE * middle(values) : per10000 >= 1;
     if (isRising) rising.push(name);
     const show = (value: number): string => `${Math.round(value)}${unit && ` ${unit}`}`;
     return [
@@ -161,7 +160,7 @@ function report(into: Report, samples: readonly Sample[], cpuMs: number): boolea
       show(Math.min(...values)),
       show(middle(values)),
       show(Math.max(...values)),
-      `${per10000.toFixed(isMemory ? 0 : 3)}${unit && ` ${unit}`}`,
+      `${per10000.toFixed(isAmount ? 0 : 3)}${unit && ` ${unit}`}`,
     ];
   });
   into.table(
