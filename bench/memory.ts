@@ -94,7 +94,7 @@ async function whileMinting(scene: Scene): Promise<{ readonly sidecar: Memory; r
   return highest;
 }
 
-const NOTHING: Memory = { rss: 0, pss: 0, own: 0 };
+const NOTHING: Memory = { rss: 0, pss: 0, own: 0, anonymous: 0 };
 
 function readIfThere(pid: number): Memory[] {
   try {
@@ -105,10 +105,15 @@ function readIfThere(pid: number): Memory[] {
 }
 
 function add(a: Memory, b: Memory): Memory {
-  return { rss: a.rss + b.rss, pss: a.pss + b.pss, own: a.own + b.own };
+  return {
+    rss: a.rss + b.rss,
+    pss: a.pss + b.pss,
+    own: a.own + b.own,
+    anonymous: a.anonymous + b.anonymous,
+  };
 }
 
 export function middle(memories: readonly Memory[]): Memory {
   const of = (field: keyof Memory): number => median(memories.map((memory) => memory[field]));
-  return { rss: of('rss'), pss: of('pss'), own: of('own') };
+  return { rss: of('rss'), pss: of('pss'), own: of('own'), anonymous: of('anonymous') };
 }

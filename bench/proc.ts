@@ -7,6 +7,8 @@ export interface Memory {
   readonly pss: number;
   /** What would be free if the process ended. */
   readonly own: number;
+  /** Heaps and stacks: what is in no file, however many others run the same executable. */
+  readonly anonymous: number;
 }
 
 export function readMemory(pid: number): Memory {
@@ -16,12 +18,8 @@ export function readMemory(pid: number): Memory {
     rss: field('Rss'),
     pss: field('Pss'),
     own: field('Private_Clean') + field('Private_Dirty'),
+    anonymous: field('Anonymous'),
   };
-}
-
-/** What is written in no file: heaps and stacks, however many others run the same executable. */
-export function readAnonymous(pid: number): number {
-  return kilobytes(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'), 'Anonymous');
 }
 
 /** The most that was ever resident. */

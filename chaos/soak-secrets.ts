@@ -9,14 +9,10 @@ const NAMESPACE = 'default';
 /** What a pod has that publishes Secrets: an API server, and an account whose token is renewed from time to time. */
 export interface Secrets {
   readonly kubeconfig: string;
-  readonly names: readonly string[];
+  /** Of the credential of that name: none, or its Secret. */
+  sinksOf(name: string): readonly object[];
   renewToken(): Promise<unknown>;
   countWrites(): Promise<number>;
-}
-
-/** As a sink of a credential. */
-export function secretSink(name: string): object {
-  return { secret: { namespace: NAMESPACE, name, data: { password: 'token' } } };
 }
 
 /** Undefined where Kubernetes is not built: that takes minutes, and a network. */
@@ -27,7 +23,8 @@ export async function openSecrets(scene: Scene, names: readonly string[]): Promi
   const account = await namespace.account('soak', [...names.map((name) => ruleFor(name)), EVENTS]);
   return {
     kubeconfig: account.kubeconfig,
-    names,
+    sinksOf: (name) =>
+      names.includes(name) ? [{ secret: { namespace: NAMESPACE, name, data: { password: 'token' } } }] : [],
     renewToken: async () => await namespace.renewToken(account),
     countWrites: async () => {
       const requests = await api.audit(account.username);

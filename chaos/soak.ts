@@ -1,13 +1,13 @@
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { readAnonymous, readCpuMs, readMemory } from '../bench/proc.ts';
+import { readCpuMs, readMemory } from '../bench/proc.ts';
 import { credential, NOBODY, Scene, type Running } from '../bench/scene.ts';
 import type { Report } from '../bench/report.ts';
 import { say } from '../bench/table.ts';
 import { usageOf } from './processes.ts';
 import { middle, slope } from './slope.ts';
-import { NO_SECRETS, openSecrets, secretSink, type Secrets } from './soak-secrets.ts';
+import { NO_SECRETS, openSecrets, type Secrets } from './soak-secrets.ts';
 
 const CREDENTIALS = 20;
 /** Of them; each write is a request, and news from the watch. */
@@ -23,11 +23,11 @@ const SAMPLES_TOGETHER = 10;
 const SAMPLES_PER_TELLING = 30;
 /** What is compiled, loaded and cached in the beginning is no leak. */
 const WARM_UP = 0.4;
-/**
- * What memory may differ by, because nobody knows when it is collected, and bytes, because times are written with more or
- * fewer digits; less than a byte for each rotation.
- */
-const TOLERANCE = 0.05;
+/** What memory may differ by, because nobody knows when it is collected. */
+const MEMORY_TOLERANCE = 0.05;
+
+/** As a value in the JSON of a record. */
+const NUMBER = /: \d+(?:\.\d+)?/g;
 
 interface Sample {
   readonly rotations: number;
@@ -42,7 +42,7 @@ const MEASURED = {
   threads: '',
   'inotify watches': '',
   'files on the volume and in /tmp': '',
-  'bytes on the volume and in /tmp': 'B',
+  'bytes on the volume and in /tmp': '',
 } as const;
 type Measured = keyof typeof MEASURED;
 const NAMES = Object.keys(MEASURED) as Measured[];
@@ -63,9 +63,7 @@ export async function soak(rotations: number, signal: AbortSignal): Promise<bool
     const sidecar = await scene.startSidecar(
       { ...NOBODY, NODE_OPTIONS: SMALL_HEAP, KUBECONFIG: secrets?.kubeconfig },
       {
-        credentials: names.map((name) =>
-          credential(name, volume, secrets?.names.includes(name) ? [secretSink(name)] : []),
-        ),
+        credentials: names.map((name) => credential(name, volume, secrets?.sinksOf(name))),
         minter: { cli: { command } },
         ...SETTINGS,
       },
@@ -105,13 +103,13 @@ async function collect(
 }
 
 function measure(pid: number, directories: readonly string[]): Sample['values'] {
-  const { rss, pss } = readMemory(pid);
+  const { rss, pss, anonymous } = readMemory(pid);
   const { descriptors, threads, watches } = usageOf(pid)!;
-  const sizes = directories.flatMap(filesIn).map((path) => statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+  const sizes = directories.flatMap(filesIn).map(sizeOf);
   return {
     RSS: rss / 1_024,
     PSS: pss / 1_024,
-    'anonymous memory': readAnonymous(pid) / 1_024,
+    'anonymous memory': anonymous / 1_024,
     'file descriptors': descriptors,
     threads: threads,
     'inotify watches': watches,
@@ -127,9 +125,23 @@ function filesIn(directory: string): string[] {
       const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
       return entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      if (!isGone(error)) throw error;
     }
   }
+}
+
+/** In bytes, but for the digits of numbers: records have times with more or fewer of them. Nothing of one that is gone. */
+function sizeOf(path: string): number {
+  try {
+    return Buffer.byteLength(readFileSync(path, 'utf8').replaceAll(NUMBER, ': 0'));
+  } catch (error) {
+    if (!isGone(error)) throw error;
+    return 0;
+  }
+}
+
+function isGone(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
 /** The least of every few samples: what is under way at a time varies with how busy the machine is, what is held does not. */
@@ -151,8 +163,12 @@ function report(into: Report, samples: readonly Sample[], cpuMs: number): boolea
     const unit = MEASURED[name];
     const values = steady.map(({ values }) => values[name]);
     const per10000 = slope(steady.map(({ rotations, values }) => [rotations, values[name]])) * 10_000;
-    const isAmount = unit !== '';
-    const isRising = NOT_JUDGED.has(name) ? false : isAmount ? per10000 > TOLERANCE * middle(values) : per10000 >= 1;
+    const isMemory = unit !== '';
+    const isRising = NOT_JUDGED.has(name)
+      ? false
+      : isMemory
+        ? per10000 > MEMORY_TOLERANCE * middle(values)
+        : per10000 >= 1;
     if (isRising) rising.push(name);
     const show = (value: number): string => `${Math.round(value)}${unit && ` ${unit}`}`;
     return [
@@ -160,7 +176,7 @@ function report(into: Report, samples: readonly Sample[], cpuMs: number): boolea
       show(Math.min(...values)),
       show(middle(values)),
       show(Math.max(...values)),
-      `${per10000.toFixed(isAmount ? 0 : 3)}${unit && ` ${unit}`}`,
+      `${per10000.toFixed(isMemory ? 0 : 3)}${unit && ` ${unit}`}`,
     ];
   });
   into.table(
