@@ -10,18 +10,15 @@ export function findCommand(command: string, { PATH: searchPath = '' }: Readonly
   const folders = searchPath.split(delimiter);
   // The command runs in `/`, and what is relative counts from there.
   const candidates = command.includes('/') ? [command] : folders.map((folder) => resolve('/', folder, command));
-  const found = candidates.filter(isFile);
-  const [path] = found;
-  if (path === undefined) {
-    const hint = folders.every((folder) => isAbsolute(folder)) ? '' : ', where a folder must be an absolute path';
-    const where = command.includes('/') ? 'there is no such file' : `not on the PATH (${searchPath})${hint}`;
-    throw new CliError(`the Databricks CLI "${command}" is missing: ${where}`, INSTALL);
+  const executable = candidates.find((path) => isFile(path) && isExecutable(path));
+  if (executable !== undefined) return executable;
+  const forbidden = candidates.find(isFile);
+  if (forbidden !== undefined) {
+    throw new CliError(`the Databricks CLI ${forbidden} is not executable by this user`, PERMIT);
   }
-  const executable = found.find(isExecutable);
-  if (executable === undefined) {
-    throw new CliError(`the Databricks CLI ${path} is not executable by this user`, PERMIT);
-  }
-  return executable;
+  const hint = folders.every((folder) => isAbsolute(folder)) ? '' : ', where a folder must be an absolute path';
+  const where = command.includes('/') ? 'there is no such file' : `not on the PATH (${searchPath})${hint}`;
+  throw new CliError(`the Databricks CLI "${command}" is missing: ${where}`, INSTALL);
 }
 
 function isExecutable(path: string): boolean {
@@ -35,7 +32,7 @@ function isExecutable(path: string): boolean {
 
 function isFile(path: string): boolean {
   try {
-    return statSync(path).isFile();
+    return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
   } catch {
     return false;
   }
