@@ -160,6 +160,12 @@ export function isAsApplied(object: SecretObject, spec: SecretSpec): boolean {
 
 /** What another writer of the same identity has put there; undefined for anything that does not fit together. */
 export function recognise(object: SecretObject, spec: SecretSpec): Recovered | undefined {
+  const found = salvage(object, spec);
+  return tokensIn(object, spec).every((token) => token === found?.token.reveal()) ? found : undefined;
+}
+
+/** The same, if it is still in one key: somebody may have edited the others. */
+export function salvage(object: SecretObject, spec: SecretSpec): Recovered | undefined {
   return isOfIdentity(object, spec) ? readRecovered(object, spec) : undefined;
 }
 
@@ -179,28 +185,30 @@ export function isOfIdentity({ metadata }: SecretObject, { identity }: SecretSpe
   return metadata.annotations?.[ANNOTATIONS.identity] === hashOf(identity);
 }
 
-function readRecovered({ data = {}, metadata }: SecretObject, spec: SecretSpec): Recovered | undefined {
-  const { annotations = {} } = metadata;
-  const tokens = Object.entries(spec.data)
-    .filter(([, format]) => BEARING.includes(format))
-    .map(([key, format]) =>
-      parseToken(format, Buffer.from(Object.hasOwn(data, key) ? data[key]! : '', 'base64').toString()),
-    );
-  const [token] = tokens;
+function readRecovered(object: SecretObject, spec: SecretSpec): Recovered | undefined {
+  const { annotations = {} } = object.metadata;
   const fingerprint = annotations[ANNOTATIONS.fingerprint];
+  const token = tokensIn(object, spec).find((one) => one !== undefined && hash('sha256', one) === fingerprint);
   const service = {
     issuedAt: Date.parse(annotations[ANNOTATIONS.issuedAt] ?? ''),
     expiresAt: Date.parse(annotations[ANNOTATIONS.expiresAt] ?? ''),
   };
   const lifetimeMs = service.expiresAt - service.issuedAt;
-  const isOurs = tokens.every((one) => one === token);
-  if (token === undefined || !isToken(token) || !isOurs || hash('sha256', token) !== fingerprint) return undefined;
+  if (token === undefined || fingerprint === undefined || !isToken(token)) return undefined;
   // Not `lifetimeMs <= 0`: that would let NaN pass. Some seconds more, because the service rounds.
   if (!(lifetimeMs > 0 && lifetimeMs <= LONGEST_LIFETIME_MS + 60_000)) return undefined;
   const { expiresAt = service.expiresAt, subject } = readClaims(token);
   // Whoever may write the Secret may write annotations, but cannot make the service sign a longer life.
   if (service.expiresAt > expiresAt) return undefined;
   return { token: new Secret(token), service, fingerprint, subject };
+}
+
+function tokensIn({ data = {} }: SecretObject, spec: SecretSpec): (string | undefined)[] {
+  return Object.entries(spec.data)
+    .filter(([, format]) => BEARING.includes(format))
+    .map(([key, format]) =>
+      parseToken(format, Buffer.from(Object.hasOwn(data, key) ? data[key]! : '', 'base64').toString()),
+    );
 }
 
 /** Whether a field was ours when the Secret was last published, so that whoever has it now has changed it since. */

@@ -23,9 +23,9 @@ import {
   compare,
   isApplier,
   isOfIdentity,
-  recognise,
   renderSecret,
   renderTrial,
+  salvage,
   type SecretSpec,
   sinceOf,
   wasOurs,
@@ -95,7 +95,7 @@ export class SecretSink implements Sink {
   async recover({ signal }: Cancellable): Promise<Recovered | undefined> {
     signal.throwIfAborted();
     const { object } = this.#known;
-    return await Promise.resolve(object && recognise(object, this.#options));
+    return await Promise.resolve(object && salvage(object, this.#options));
   }
 
   async write(credential: Credential, { signal }: Cancellable): Promise<void> {

@@ -530,6 +530,20 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'a process that starts goes by a Secret only if nobody has edited any key of it',
+    file: 'src/sinks/secret-object.ts',
+    from: ".find((one) => one !== undefined && hash('sha256', one) === fingerprint);",
+    to: ".find((one, at, all) => one !== undefined && hash('sha256', one) === fingerprint && new Set(all).size === 1);",
+    test: ['sinks/secret-object', 'one key that still has what was published is enough for who starts with nothing'],
+  },
+  {
+    bug: 'a Secret with one key edited counts as whole, because another one still has the token',
+    file: 'src/sinks/secret-object.ts',
+    from: 'tokensIn(object, spec).every(',
+    to: 'tokensIn(object, spec).some(',
+    test: ['sinks/secret-object', 'another writer is recognised by what it published, and by nothing else'],
+  },
+  {
     bug: 'a token that shares pieces with a known one is hidden only in these',
     file: 'src/credential/redact.ts',
     from: '...shapes.flatMap((shape) => matchesOf(shape, scanned)),',

@@ -9,6 +9,7 @@ import {
   recognise,
   renderSecret,
   renderTrial,
+  salvage,
   type SecretObject,
   type SecretSpec,
   sinceOf,
@@ -67,6 +68,23 @@ test('another writer is recognised by what it published, and by nothing else', (
   };
   for (const [what, object] of Object.entries(strange)) assert.equal(recognise(object, SPEC), undefined, what);
   assert.ok(recognise(living(HOUR_MS + 60_000), SPEC), 'the service rounds');
+});
+
+test('one key that still has what was published is enough for who starts with nothing', () => {
+  const { data = {} } = published();
+  const keys = (changes: Readonly<Record<string, string>>): SecretObject => ({
+    ...published(),
+    data: { ...data, ...changes },
+  });
+  for (const key of ['password', 'pgpass']) {
+    for (const value of ['eA==', published(two).data![key]!]) {
+      assert.equal(salvage(keys({ [key]: value }), SPEC)?.token.reveal(), one.token.reveal(), key);
+    }
+  }
+  const { password, pgpass } = published(two).data!;
+  assert.equal(salvage(keys({ password: password!, pgpass: pgpass! }), SPEC), undefined, 'none has it');
+  const theirs = published(one, { ...SPEC, identity: { ...identity, principal: 'somebody else' } });
+  assert.equal(salvage({ ...theirs, data: { ...data, password: 'eA==' } }, SPEC), undefined, 'of another identity');
 });
 
 test('a key may have any name that Kubernetes takes', () => {

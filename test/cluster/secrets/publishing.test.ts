@@ -174,11 +174,29 @@ describe('a Secret on a real API server', { skip }, () => {
     assert.equal((await sidecar.metrics()).get('adoptions_total'), 1);
   });
 
+  test('of which a key was edited while nobody watched gets it back from another key: nothing is minted', async () => {
+    const minted = world.workspace.minted.length;
+    const { data } = (await world.secret())!;
+    await stop();
+    await world.kubectl(harms['has our key edited']);
+    sidecar = await startAgain();
+    await eventually('it is right', async () => JSON.stringify((await world.secret())?.data) === JSON.stringify(data));
+    await sidecar.ready();
+    assert.equal(world.workspace.minted.length, minted);
+  });
+
   async function restart(secret: object = {}): Promise<Sidecar> {
+    await stop();
+    return await (await startAgain(secret)).ready();
+  }
+
+  async function stop(): Promise<void> {
     await sidecar.stop();
     stopped.push(sidecar);
-    const restarted = await world.start(shared, { account, secret: { data: DATA, ...secret }, config: TRACE });
-    return await restarted.ready();
+  }
+
+  async function startAgain(secret: object = {}): Promise<Sidecar> {
+    return await world.start(shared, { account, secret: { data: DATA, ...secret }, config: TRACE });
   }
 
   test('says of the connection what is configured now, as soon as that has changed, with the same token', async () => {
