@@ -2,7 +2,8 @@ import { PLACES, REFRESH_AT, SECRET_PLACE } from './layout.ts';
 import type { ClientReport } from './clients.ts';
 import type { Impairment } from './catalogue.ts';
 import { Lags } from './lags.ts';
-import { isExcused, knowsTime, type Lie } from './lies.ts';
+import { isExcused, type Lie } from './lies.ts';
+import { couldNotKnow, isGivenUp } from './memory.ts';
 import type { Reading } from './reading.ts';
 import { clockTime, type Timeline } from './timeline.ts';
 import { BLIND_MS, CLOCK_MS, RECOVERY_MS, SIGHT_MS } from './tolerances.ts';
@@ -30,12 +31,6 @@ interface FileHistory {
   badSince: number | undefined;
   isTold: boolean;
 }
-
-/** To a later time than before, whichever the true one is. */
-export const FORWARD = 'the clock jumps forward';
-const JUMP = new RegExp(FORWARD);
-/** After these another process does not know the token, or takes it for expired. */
-const FORGOTTEN = new RegExp(`${FORWARD}|a state file is damaged`);
 
 const ALIKE_MS = 10_000;
 const KEPT_MS = 60_000;
@@ -146,23 +141,13 @@ export class Judge {
       return { from, kinds: ['mint', ...writing] as const };
     }
     const history = this.#files.get(path)!;
+    const { timeline, startedAt } = this.#options;
     const from = history.badSince ?? now;
     // What is in memory is written again; after a restart, or when it has expired, that needs a mint.
     const { best } = history;
     const isInMemory =
-      best !== undefined && best.expiresAt > now && this.#options.startedAt() < from && !this.#isGivenUp(best.at);
+      best !== undefined && best.expiresAt > now && startedAt() < from && !isGivenUp(best.at, timeline, startedAt());
     return { from, kinds: isInMemory ? writing : (['mint', ...writing] as const) };
-  }
-
-  /**
-   * After a jump forward it seems to be expired: then neither another configuration nor another process goes on with it.
-   * Without a record of it no other process can.
-   */
-  #isGivenUp(since: number): boolean {
-    const { timeline, startedAt } = this.#options;
-    // A process that was suspended writes what it has, and then reads a configuration that changed before.
-    if ([JUMP, /configuration is changed/].every((one) => timeline.had(one, since - CLOCK_MS))) return true;
-    return startedAt() > since && timeline.had(FORGOTTEN, since - CLOCK_MS, startedAt() + CLOCK_MS);
   }
 
   #shouldHaveRecovered(from: number, now: number, kinds: readonly Impairment[]): boolean {
@@ -201,12 +186,7 @@ export class Judge {
     }
     if (token.expiresAt === best.expiresAt || best.expiresAt <= at) return;
     const { timeline, startedAt } = this.#options;
-    // After a jump forward the better one seems to be expired, and a new process without its record cannot know it.
-    const touched = path === SECRET_PLACE ? /Secret/ : /file|directory/;
-    const isForgotten = startedAt() > best.at && timeline.had(touched, best.at);
-    if (isForgotten || timeline.had(JUMP, best.at - CLOCK_MS, at)) return;
-    // Another pod's, which somebody else has taken away: to a sidecar that does not know the time it seems to be worth nothing.
-    if (path === SECRET_PLACE && timeline.wasDamaged(path, best.at, at) && !knowsTime(timeline, at)) return;
+    if (couldNotKnow(path, best.at, at, timeline, startedAt())) return;
     this.violate(
       `promise 2, ${path}: a token good for ${best.expiresAt - at} ms was replaced by one good for ${token.expiresAt - at} ms`,
       at,

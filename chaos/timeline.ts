@@ -74,6 +74,11 @@ export class Timeline {
     return Math.max(...this.#intervals.filter(({ name }) => pattern.test(name)).map(({ endedAt }) => endedAt));
   }
 
+  /** When those of this name began since then, in epoch milliseconds. */
+  beginnings(pattern: RegExp, since: number): number[] {
+    return this.#intervals.filter(({ name, from }) => pattern.test(name) && from >= since).map(({ from }) => from);
+  }
+
   /** For a story. */
   tell(from: number, to = this.#now()): string[] {
     return this.#intervals

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Impairment } from '../chaos/catalogue.ts';
-import { FORWARD, Judge } from '../chaos/judge.ts';
+import { Judge } from '../chaos/judge.ts';
 import { LIFETIME_MS, SECRET_PLACE } from '../chaos/layout.ts';
+import { FORWARD } from '../chaos/memory.ts';
 import type { Reading } from '../chaos/reading.ts';
 import { isGoodEnd } from '../chaos/sidecar.ts';
 import { Timeline } from '../chaos/timeline.ts';
@@ -228,6 +229,28 @@ describe('the judge of a run, of the Secret,', () => {
     assert.deepEqual(lossAfter(step, loss), []);
     assert.match(lossAfter(loss).join('\n'), /^promise 2, .*was replaced by one good for 3000 ms/);
     assert.match(lossAfter(step).join('\n'), /was replaced by one good for 3000 ms/);
+  });
+
+  test('lets a damaged token be lost to a pod that starts after that, and to none that has seen it whole', () => {
+    const lossAfter = (...faults: readonly string[]): string[] => {
+      const { timeline, read, token, pass, verdicts } = court();
+      read(token('a'), SECRET_PLACE);
+      for (const fault of faults) {
+        pass(5_000);
+        timeline.begin(fault, { paths: fault.includes('Secret') ? [SECRET_PLACE] : [] });
+      }
+      read(token('b', 3_000), SECRET_PLACE);
+      return verdicts;
+    };
+    const [start, damage] = ['another pod publishes', 'the Secret is edited'];
+    assert.deepEqual(lossAfter(damage, start), []);
+    for (const faults of [[start, damage], [start], [damage]]) {
+      assert.match(
+        lossAfter(...faults).join('\n'),
+        /^promise 2, .*was replaced by one good for 3000 ms/,
+        faults.join(),
+      );
+    }
   });
 
   test('lets health be late, and blind without the API server or the time, and no longer', () => {
