@@ -5,6 +5,8 @@ import { readCpuMs, readMemory } from '../bench/proc.ts';
 import { credential, NOBODY, Scene, type Running } from '../bench/scene.ts';
 import type { Report } from '../bench/report.ts';
 import { say } from '../bench/table.ts';
+import { freePort } from '../test/support/prometheus.ts';
+import { GarbageCollector } from './garbage.ts';
 import { usageOf } from './processes.ts';
 import { middle, slope } from './slope.ts';
 import { NO_SECRETS, openSecrets, type Secrets } from './soak-secrets.ts';
@@ -15,15 +17,13 @@ const WITH_SECRET = 5;
 const LIFETIME_SECONDS = 4;
 /** A rotation a second of each credential; the tokens that follow each other are all valid for some time. */
 const SETTINGS = { refresh: { at: 0.25, jitter: 0.05, floor: '0s' } };
-/** With room, garbage is left lying for as long as this takes: what grows would not be what is held. */
-const SMALL_HEAP = '--max-old-space-size=48 --max-semi-space-size=2';
 const SAMPLE_EVERY_MS = 2_000;
 const SAMPLES_TOGETHER = 10;
 /** As often the account gets another token, which it has an hour for elsewhere. */
 const SAMPLES_PER_TELLING = 30;
 /** What is compiled, loaded and cached in the beginning is no leak. */
 const WARM_UP = 0.4;
-/** What memory may differ by, because nobody knows when it is collected. */
+/** What memory may differ by: what is held lies in pages that are more or less full. */
 const MEMORY_TOLERANCE = 0.05;
 
 /** As a value in the JSON of a record. */
@@ -60,15 +60,20 @@ export async function soak(rotations: number, signal: AbortSignal): Promise<bool
     const names = Array.from({ length: CREDENTIALS }, (_, i) => `soak-${i}`);
     const secrets = await openSecrets(scene, names.slice(0, WITH_SECRET));
     if (secrets === undefined) scene.report.skip('Secrets', NO_SECRETS);
+    const inspector = await freePort();
     const sidecar = await scene.startSidecar(
-      { ...NOBODY, NODE_OPTIONS: SMALL_HEAP, KUBECONFIG: secrets?.kubeconfig },
+      { ...NOBODY, NODE_OPTIONS: inspectedAt(inspector), KUBECONFIG: secrets?.kubeconfig },
       {
         credentials: names.map((name) => credential(name, volume, secrets?.sinksOf(name))),
         minter: { cli: { command } },
         ...SETTINGS,
       },
     );
-    const samples = await collect(sidecar, [scene.directory, scene.memory], rotations, secrets, signal);
+    const garbage = await GarbageCollector.connect(inspector, signal);
+    const directories = [scene.directory, scene.memory];
+    const samples = await collect(sidecar, { directories, rotations, secrets, garbage }, signal).finally(() =>
+      garbage.close(),
+    );
     const cpuMs = readCpuMs(sidecar.pid);
     const isRising = report(scene.report, samples, cpuMs);
     const count = (text: string): number => sidecar.lines.filter(({ msg }) => msg === text).length;
@@ -80,11 +85,21 @@ export async function soak(rotations: number, signal: AbortSignal): Promise<bool
   }
 }
 
+/** Without a word about it on standard error. */
+function inspectedAt(port: number): string {
+  return `--inspect=127.0.0.1:${port} --inspect-publish-uid=http`;
+}
+
+interface Collection {
+  readonly directories: readonly string[];
+  readonly rotations: number;
+  readonly secrets: Secrets | undefined;
+  readonly garbage: GarbageCollector;
+}
+
 async function collect(
   { pid, port, lines }: Running,
-  directories: readonly string[],
-  rotations: number,
-  secrets: Secrets | undefined,
+  { directories, rotations, secrets, garbage }: Collection,
   signal: AbortSignal,
 ): Promise<Sample[]> {
   const url = `http://127.0.0.1:${await port}`;
@@ -93,6 +108,8 @@ async function collect(
     await delay(SAMPLE_EVERY_MS, undefined, { signal });
     // As somebody who monitors it does.
     for (const path of ['/metrics', '/readyz', '/status']) await (await fetch(`${url}${path}`)).text();
+    // Nobody knows when it would be collected: what grew would not be what is held.
+    if (samples.length % SAMPLES_TOGETHER === 0) await garbage.collect();
     const count = lines.filter(({ msg }) => msg.startsWith('minted')).length - CREDENTIALS;
     samples.push({ rotations: count, values: measure(pid, directories) });
     if (count >= rotations) return samples;
@@ -147,7 +164,8 @@ function isGone(error: unknown): boolean {
 /** The least of every few samples: what is under way at a time varies with how busy the machine is, what is held does not. */
 function held(samples: readonly Sample[]): Sample[] {
   const groups = Map.groupBy(samples, (sample) => Math.floor(samples.indexOf(sample) / SAMPLES_TOGETHER));
-  return [...groups.values()].map((group) => ({
+  const whole = [...groups.values()].filter(({ length }) => length === SAMPLES_TOGETHER);
+  return whole.map((group) => ({
     rotations: group.at(-1)!.rotations,
     values: Object.fromEntries(
       NAMES.map((name) => [name, Math.min(...group.map(({ values }) => values[name]))]),
