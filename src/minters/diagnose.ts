@@ -12,6 +12,12 @@ interface Rule extends Diagnosis {
   readonly pattern: RegExp;
 }
 
+const TOKEN_REFUSED: Diagnosis = {
+  failure: 'auth',
+  message: 'the workspace did not accept the access token',
+  remedy: 'check that the identity is active in this workspace; a DATABRICKS_TOKEN may have expired or been revoked',
+};
+
 /**
  * What the words of the CLI mean. It exits with 1 whatever happened and prints neither HTTP status nor error code, so
  * the text is all there is; what says nothing stays `unknown`. The first rule that matches counts.
@@ -61,8 +67,16 @@ const RULES: readonly Rule[] = [
     remedy: 'check DATABRICKS_HOST; behind a proxy that intercepts TLS set SSL_CERT_FILE to its certificate',
   },
   {
+    // Where a proxy refuses to connect, its status is all that Go has to say.
+    pattern: /": (?:Proxy Authentication Required|Forbidden|Bad Gateway|Service Unavailable|Gateway Time-?out)\b/i,
+    failure: 'network',
+    message: 'a proxy, or what else stands before the workspace, did not let the connection through',
+    remedy:
+      'check HTTPS_PROXY, with user and password if the proxy asks for them, and whether it lets this machine reach DATABRICKS_HOST',
+  },
+  {
     pattern:
-      /dial tcp|TLS handshake timeout|connection re(?:fused|set)|i\/o timeout|network is unreachable|proxyconnect|: (?:unexpected )?EOF\s*$/m,
+      /dial tcp|TLS handshake timeout|connection re(?:fused|set)|i\/o timeout|timed out after|network is unreachable|proxyconnect|: (?:unexpected )?EOF\s*$/m,
     failure: 'network',
     message: 'the connection to the workspace failed',
   },
@@ -106,10 +120,11 @@ const RULES: readonly Rule[] = [
       'check DATABRICKS_CLIENT_ID, and give it a federation policy with this token’s issuer, subject and audience, which `check` shows',
   },
   {
-    pattern: /IP address|IP ACL|ip access list/i,
+    pattern: /IP address|IP ACL|ip access list|network access to workspace|not accessible from the current network/i,
     failure: 'auth',
     message: 'the workspace does not allow this network address',
-    remedy: 'add the egress address of this network to the IP access list of the workspace',
+    remedy:
+      'add the egress address of this network to the IP access list of the workspace, or reach that by its private link',
   },
   {
     pattern: /invalid_client/,
@@ -140,6 +155,8 @@ const RULES: readonly Rule[] = [
     failure: 'auth',
     message: 'the workspace did not accept this identity',
   },
+  // A 403, as a lack of permissions is, at which the CLI goes on about these.
+  { pattern: /Invalid access token|JWT has expired|access to Org\b/i, ...TOKEN_REFUSED },
   {
     pattern: /required permissions|does not have |PERMISSION_DENIED|not authorized/i,
     failure: 'permission',
@@ -147,19 +164,18 @@ const RULES: readonly Rule[] = [
   },
   {
     pattern: /Check your (?:service principal|personal access token|identity)|is revoked|Unauthenticated/i,
-    failure: 'auth',
-    message: 'the workspace did not accept the access token',
-    remedy: 'check that the identity is active in this workspace; a DATABRICKS_TOKEN may have expired or been revoked',
+    ...TOKEN_REFUSED,
   },
   {
-    pattern: /<html[^]*(?:Bad Gateway|Gateway Time-?out|Service (?:Temporarily )?Unavailable)/i,
+    // Of an answer without a body the CLI shows what its status means.
+    pattern: /(?:<html[^]*|^Error: )(?:Bad Gateway|Gateway Time-?out|Service (?:Temporarily )?Unavailable)/im,
     failure: 'bad_response',
     message: 'a gateway answered in the place of the workspace, which it did not reach',
     remedy:
       'nothing, if the workspace is out: it is tried again until it answers; else check DATABRICKS_HOST and proxies',
   },
   {
-    pattern: /failed to unmarshal|received HTML response|<html/i,
+    pattern: /failed to unmarshal|received HTML response|<html|OAuth is not supported for this host/i,
     failure: 'bad_response',
     message: 'the workspace answered with something that is not the API',
   },

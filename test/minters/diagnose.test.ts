@@ -51,6 +51,10 @@ function fill(text: string): string {
   return Object.entries(FILLED).reduce((filled, [braces, value]) => filled.replaceAll(braces, value), text);
 }
 
+/** The CLI ends each error with it that the workspace answers with 403. */
+const ADVICE_AT_403 =
+  '\nHost:      https://h\nAuth type: Personal Access Token (pat)\n\nNext steps:\n  - Verify you have the required permissions for this operation\n  - Check your identity: databricks auth describe\n';
+
 const failing = readTranscripts().filter(({ exitCode }) => exitCode === 1);
 
 test('every failure that was recorded is expected here, and no other', () => {
@@ -107,6 +111,31 @@ for (const [stderr, failure, message] of [
     'auth',
     /did not accept this identity/,
   ],
+  ...['Proxy Authentication Required', 'Forbidden', 'Bad Gateway', 'Service Unavailable', 'Gateway Timeout'].map(
+    (status) =>
+      [
+        `Error: oauth-m2m auth: oidc: failed to get OAuth endpoints: Get "https://h/oidc": ${status}. Config: host=https://h`,
+        'network',
+        /a proxy, or what else stands before the workspace/,
+      ] as const,
+  ),
+  ['Error: Post "https://h/api": request timed out after 1m0s of inactivity', 'network', /connection/],
+  [
+    'Error: oauth-m2m auth: oidc: databricks OAuth is not supported for this host. Config: host=https://h',
+    'bad_response',
+    /not the API/,
+  ],
+  ['Error: Bad Gateway\n', 'bad_response', /a gateway answered/],
+  [`Error: Invalid access token. [ReqId: 1f]\n${ADVICE_AT_403}`, 'auth', /did not accept the access token/],
+  [`Error: JWT has expired\n${ADVICE_AT_403}`, 'auth', /did not accept the access token/],
+  [
+    `Error: The requested workspace has AWS PrivateLink enabled and is not accessible from the current network. Ensure that AWS PrivateLink is properly configured and that your device has access to the AWS VPC endpoint. For more information, see https://d/privatelink.html.\n${ADVICE_AT_403}`,
+    'auth',
+    /network address/,
+  ],
+  [`Error: Unauthorized network access to workspace: 12345\n${ADVICE_AT_403}`, 'auth', /network address/],
+  [`Error: Invalid access to Org: 12345\n${ADVICE_AT_403}`, 'auth', /did not accept the access token/],
+  [`Error: Forbidden\n${ADVICE_AT_403}`, 'permission', /may not use/],
   ['Error: boom', 'unknown', /CLI failed/],
   ['', 'unknown', /CLI failed/],
 ] as const) {
