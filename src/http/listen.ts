@@ -1,4 +1,7 @@
-import type { AddressInfo } from 'node:net';
+import { lookup } from 'node:dns';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { promisify } from 'node:util';
 import type { FastifyInstance } from 'fastify';
 import { StartupError } from '../credential/errors.ts';
 
@@ -10,6 +13,12 @@ export interface Address {
 
 /** Both families at once. */
 const ANY_ADDRESS = '::';
+
+/**
+ * At each further address of this name, and of no other, Fastify opens a server that nobody gets to see: none of the limits
+ * on connections would hold there.
+ */
+const LOCALHOST = 'localhost';
 
 const NO_LOOKUP = 'the name could not be looked up: set http.host to an IP address, or to "::" for all';
 const REMEDIES: Readonly<Record<string, string>> = {
@@ -24,11 +33,18 @@ const REMEDIES: Readonly<Record<string, string>> = {
 };
 
 /** Where it listens in fact. @throws StartupError */
-export async function listen(server: FastifyInstance, { host, port }: Address): Promise<Address> {
+export async function listen(
+  server: FastifyInstance,
+  { host, port }: Address,
+  addressesOf: (name: string) => Promise<string[]> = lookUp,
+): Promise<Address> {
+  let others: readonly string[] = [];
   try {
+    let first = host;
+    if (host === LOCALHOST) [first = host, ...others] = await addressesOf(host);
     // Told no address, Node.js takes this one, or 0.0.0.0 where there is no IPv6. Told it, Node.js looks it up, and for
     // that compiles a regular expression, which costs more than all else about listening.
-    await server.listen({ host: host === ANY_ADDRESS ? '' : host, port });
+    await server.listen({ host: host === ANY_ADDRESS ? '' : first, port });
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
     const remedy = REMEDIES[code];
@@ -36,7 +52,24 @@ export async function listen(server: FastifyInstance, { host, port }: Address): 
     throw new StartupError(`cannot listen on ${format({ host, port })}: ${remedy} (${code})`, { cause: error });
   }
   const { address, port: taken } = server.server.address() as AddressInfo;
+  for (const other of others) await acceptAlso(server, { host: other, port: taken });
   return { host: address, port: taken };
+}
+
+async function lookUp(name: string): Promise<string[]> {
+  const found = await promisify(lookup)(name, { all: true });
+  return [...new Set(found.map(({ address }) => address))];
+}
+
+/** Hands what comes there to the one server, as if it had come to its own address. */
+async function acceptAlso({ server }: FastifyInstance, address: Address): Promise<void> {
+  const door = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => server.emit('connection', socket));
+  server.once('close', () => door.close());
+  try {
+    await once(door.listen(address), 'listening');
+  } catch {
+    // The machine need not have it: `/etc/hosts` often names `::1` where there is no IPv6.
+  }
 }
 
 function format({ host, port }: Address): string {
