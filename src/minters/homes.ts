@@ -1,5 +1,5 @@
 import { lstatSync, mkdirSync, mkdtempSync, readdir, rmdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
 /** No directory, so that nothing can be made in it: a path that is only free root could make, and the CLI would. */
@@ -19,7 +19,8 @@ export class PrivateHomes {
   #root: string | undefined;
 
   constructor(temporaryDirectory: string) {
-    this.#temporaryDirectory = temporaryDirectory;
+    // The CLI runs in another directory, and would make itself a home there.
+    this.#temporaryDirectory = resolve(temporaryDirectory);
   }
 
   /** What the CLI of that slot gets. Its configuration file does not exist: what lies about must not choose the identity. */

@@ -18,6 +18,14 @@ test('each slot has a home, a cache and no configuration file of its own, until 
   assert.deepEqual(await readdir(directory), []);
 });
 
+test('a relative temporary directory counts from where this process was started, and not from where the CLI runs', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const homes = new PrivateHomes(relative(process.cwd(), directory));
+  for (const path of Object.values(homes.variables(0))) assert.ok(path.startsWith(`${directory}/`), path);
+  homes.remove();
+  assert.deepEqual(await readdir(directory), []);
+});
+
 test('homes that cannot be removed at the end stay, and make no bug of it', async (t) => {
   const directory = await temporaryDirectory(t);
   const scratch = join(directory, 'tmp');
