@@ -21,11 +21,13 @@ import { SecretEndpoint } from './secret-endpoint.ts';
 import {
   asSecret,
   compare,
+  fieldManagerOf,
   isApplier,
   isOfIdentity,
   renderSecret,
   renderTrial,
   salvage,
+  type SecretObject,
   type SecretSpec,
   sinceOf,
   wasOurs,
@@ -160,7 +162,11 @@ export class SecretSink implements Sink {
     const object = this.#known.object;
     const isOurs =
       object !== undefined &&
-      conflicts.every(({ field, manager }) => wasOurs(field, object, this.#options) && !isApplier(manager, object));
+      conflicts.every(
+        ({ field, manager }) =>
+          wasOurs(field, object, this.#options) &&
+          (!isApplier(manager, object) || isRenamed(manager, object, this.#options)),
+      );
     if (isOurs) return;
     const owners = conflicts.map(({ field, manager }) => `${field} belongs to the field manager "${manager}"`);
     throw new SinkError('conflict', `cannot apply ${this.name}: ${quotable(owners.join(', '), this.#confidential)}`);
@@ -230,4 +236,9 @@ export class SecretSink implements Sink {
   #explain(answer: ApiAnswer, verb = 'patch'): SinkError {
     return toSinkError(verb, this.#target, answer, this.#confidential);
   }
+}
+
+/** This program under another name of the same credential, which was renamed since, or is renamed by a roll-out that goes on. */
+function isRenamed(manager: string, object: SecretObject, spec: SecretSpec): boolean {
+  return manager.startsWith(fieldManagerOf({ ...spec, credentialName: '' })) && isOfIdentity(object, spec);
 }

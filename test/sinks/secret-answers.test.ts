@@ -50,6 +50,33 @@ test('a check finds nothing wrong with a key of ours that somebody has edited, a
   await assert.rejects(check('Update', { annotations: {} }), foreign);
 });
 
+test('a credential that got another name takes its Secret along, and one of another identity does not', async (t) => {
+  const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
+  const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
+  const { metadata, ...rest } = renderSecret(credentialOf(0), { ...options, credentialName: 'before' }, undefined);
+  const manager = 'lakebase-credential-sidecar.before';
+  const causes = ['.data.password', '.metadata.labels.lakebase-credential-sidecar/credential'].map((field) => ({
+    reason: 'FieldManagerConflict',
+    field,
+    message: `conflict with "${manager}"`,
+  }));
+  const managedFields = [{ manager, operation: 'Apply' }];
+  const stored = { ...rest, metadata: { ...metadata, resourceVersion: '7', managedFields } };
+  const request = async ({ method, query, body }: ApiRequest): Promise<ApiAnswer> => {
+    const refusal = { status: 409, body: { kind: 'Status', details: { causes } } };
+    const applied = query?.['force'] === 'true' ? { status: 200, body: body as object } : refusal;
+    return await Promise.resolve({ ...(method === 'GET' ? { status: 200, body: stored } : applied), retryAfterMs: 0 });
+  };
+  const api = fakeApi({ request });
+  const renamed = new SecretSink({ ...options, api });
+  await renamed.look(t);
+  await renamed.write(credentialOf(1), t);
+  assert.equal((await renamed.inspect([credentialOf(1)], t)).state, 'holds');
+  const other = new SecretSink({ ...options, api, identity: { ...identity, principal: 'somebody else' } });
+  await other.look(t);
+  await assert.rejects(other.write(credentialOf(1), t), { failure: 'conflict', message: /sidecar\.before"/ });
+});
+
 test('what the cluster makes of a Secret on its way is no success, and says where to look', async (t) => {
   for (const change of [
     ({ metadata, ...rest }: Applied) => ({ ...rest, metadata: { ...metadata, labels: {} } }),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { eventually, temporaryDirectory } from '../../support/sidecar-wait.ts';
+import { configText } from '../../support/sidecar-setup.ts';
 import { workspaceFor } from '../../support/sidecar-clis.ts';
 import type { LogLine, Sidecar } from '../../support/sidecar.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
@@ -117,6 +118,20 @@ describe('a Secret that cannot be written', { skip, concurrency: 4 }, () => {
       (await complaint(sidecar, 'refused')).err.message,
       /has the type example\.com\/theirs, and Opaque is configured/,
     );
+  });
+
+  test('under another name of its credential is written, when that was renamed in the configuration', async (t) => {
+    const { world, account } = await begin(t, 'renamed');
+    const sidecar = await (await world.start(t, { account })).ready();
+    const { directory } = sidecar;
+    const { config } = world.setup({ account, directory, credential: { name: 'renamed' } });
+    assert.ok(typeof config === 'object' && config !== null);
+    await writeFile(sidecar.configFile, configText(directory, undefined, config));
+    const nameOf = async () => (await world.secret())?.metadata.labels?.['lakebase-credential-sidecar/credential'];
+    await eventually('it is known by the new name', async () => (await nameOf()) === 'renamed', { withinMs: 10_000 });
+    await sidecar.ready();
+    assert.equal(await world.read(), world.newest());
+    assert.equal(world.workspace.minted.length, 1, 'it was adopted');
   });
 
   test('with the type that it has is written', async (t) => {
