@@ -181,6 +181,8 @@ export class ApiServer {
       ...options,
       method,
       signal,
+      // As in kubectl: where a cluster's authority is an intermediate one, only that is given, and not the one above it.
+      allowPartialTrustChain: true,
       // Not the library's, which remembers the first certificates for ever.
       agent: isAlone ? false : isPlain ? this.#http : this.#https,
       headers: {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:https';
 import { test } from 'node:test';
 import { generate, type GenerateResult } from 'selfsigned';
@@ -8,10 +9,24 @@ import type { Cleanup } from '../support/sidecar-wait.ts';
 
 const HOUR_MS = 3_600_000;
 
-/** Signed by itself, for the loopback address unless another one is given. */
-async function certificateOf({ ip = '127.0.0.1', sinceMs = -HOUR_MS, untilMs = HOUR_MS }): Promise<GenerateResult> {
-  return await generate([{ name: 'commonName', value: 'api' }], {
+interface Certificate {
+  readonly ip?: string;
+  readonly sinceMs?: number;
+  readonly untilMs?: number;
+  /** Signed by itself when left out. */
+  readonly by?: GenerateResult;
+}
+
+/** For the loopback address unless another one is given. */
+async function certificateOf({
+  ip = '127.0.0.1',
+  sinceMs = -HOUR_MS,
+  untilMs = HOUR_MS,
+  by,
+}: Certificate): Promise<GenerateResult> {
+  return await generate([{ name: 'commonName', value: randomUUID() }], {
     keyType: 'ec',
+    ...(by !== undefined && { ca: { key: by.private, cert: by.cert } }),
     algorithm: 'sha256',
     notBeforeDate: new Date(Date.now() + sinceMs),
     notAfterDate: new Date(Date.now() + untilMs),
@@ -47,4 +62,17 @@ test('a certificate that is refused is explained by what to do about it', async 
       remedy,
     });
   }
+});
+
+test('an authority that another one has signed is enough, as it is for kubectl: a cluster may have an intermediate one', async (t) => {
+  const intermediate = await certificateOf({ by: await certificateOf({}) });
+  const shown = await certificateOf({ by: intermediate });
+  const { status } = await (
+    await clientOf(t, shown, intermediate)
+  ).request({ method: 'GET', path: '/', signal: t.signal });
+  assert.equal(status, 200);
+  const stranger = await clientOf(t, await certificateOf({ by: await certificateOf({}) }), intermediate);
+  await assert.rejects(stranger.request({ method: 'GET', path: '/', signal: t.signal }), {
+    message: /cannot be reached: UNABLE_TO_GET_ISSUER_CERT_LOCALLY$/,
+  });
 });
