@@ -17,9 +17,10 @@ export interface Access {
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** Of the library: what runs a program has `execFn`, what reads a file keeps a `token`. */
+/** Of the library: what runs a program has `execFn` and keeps what that printed, what reads a file keeps a `token`. */
 interface Authenticator {
   execFn?: unknown;
+  tokenCache?: object;
   token?: string | null;
 }
 
@@ -43,9 +44,14 @@ export async function openConnection(kubeconfig: string | undefined): Promise<Co
     const options: RequestOptions = {};
     // It keeps what it has read for a minute, which would be without a login where the file was about to be written.
     for (const one of authenticators) if (one.token?.trim() === '') one.token = null;
-    await config.applyToHTTPSOptions(options).catch((error: unknown) => {
+    try {
+      await config.applyToHTTPSOptions(options);
+      if (config.getCurrentUser()?.exec && !hasLogin(options)) throw new TypeError('neither a token nor a certificate');
+    } catch (error) {
+      // It keeps also what is no login, and until when it is one stands in what is missing: that would be for ever.
+      for (const one of authenticators) if (one.tokenCache !== undefined) one.tokenCache = {};
       throw inWords(error);
-    });
+    }
     // The line break at the end of a token's file may stand in no header.
     const headers = Object.entries(options.headers ?? {}).map(([name, value]) => [name, String(value).trim()]);
     return {
@@ -66,6 +72,11 @@ export function stateOf(path: string | undefined): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Without one the API server takes us for nobody, and says that this nobody may not do it (403). */
+function hasLogin({ cert, headers = {} }: RequestOptions): boolean {
+  return cert !== undefined || 'Authorization' in headers;
 }
 
 function loadServiceAccount(config: KubeConfig): void {

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ApiServer } from '../../src/kubernetes/api-server.ts';
 import { startLogin } from '../../src/kubernetes/login-program.ts';
+import { clientFor } from '../support/api-client.ts';
 import { credential } from '../support/sidecar-setup.ts';
 import { allGone, hangingCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { spawnRun } from '../support/sidecar.ts';
@@ -70,6 +72,40 @@ test('a program that hangs at a later login holds up no request for longer than 
   });
   for (const pid of await hanging.pids()) process.kill(pid, 'SIGKILL');
 });
+
+for (const [what, printed] of [
+  ['an ExecCredential without a status', '{"kind": "ExecCredential", "spec": {}}'],
+  ['a status without a login', '{"status": {}}'],
+  ['an empty token', '{"status": {"token": ""}}'],
+  ['null', 'null'],
+] as const) {
+  test(`a program that prints ${what} once is asked again at the next request, and nothing is asked for as nobody`, async (t) => {
+    const seen: unknown[] = [];
+    const server = createServer(({ headers }, response) => {
+      seen.push(headers.authorization);
+      response.end('{}');
+    });
+    t.after(() => server.close());
+    const output = join(await temporaryDirectory(t), 'output');
+    const print = async (token: string, more: object = {}): Promise<void> =>
+      await writeFile(output, JSON.stringify({ status: { token, ...more } }));
+    const { api, kubeconfig } = await clientFor(t, server);
+    const text = await readFile(kubeconfig, 'utf8');
+    const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: 'cat', args: [output] };
+    await writeFile(kubeconfig, text.replace('{"token":"first"}', JSON.stringify({ exec })));
+    const ask = async () => await api.request({ method: 'GET', path: '/', signal: t.signal });
+    await print('first', { expirationTimestamp: '2020-01-01T00:00:00Z' });
+    await api.prepare(t);
+    await writeFile(output, printed);
+    await assert.rejects(ask(), {
+      failure: 'unreachable',
+      message: /the program that logs in printed no ExecCredential$/,
+    });
+    await print('second');
+    await ask();
+    assert.deepEqual(seen, ['Bearer second']);
+  });
+}
 
 test(
   'SIGTERM ends the sidecar with 0 within a second while such a program hangs at the start, and all that it started',
