@@ -108,6 +108,7 @@ function loadFile(config: KubeConfig, path: string): void {
   // The library knows this key by another name than kubectl, and would read the file once only.
   if (tokenFile !== undefined) {
     (user as Writable<User>).authProvider = { name: 'tokenFile', config: { tokenFile } };
+    delete (user as Writable<User>).token; // of both the file counts, as with kubectl: what stands here is never renewed
   }
   refuseUnsupported(path, cluster, user);
 }

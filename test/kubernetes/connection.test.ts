@@ -159,6 +159,15 @@ test('a line break at the end of a token file is not sent', async (t) => {
   assert.deepEqual(options.headers, { Authorization: 'Bearer x' });
 });
 
+test('of a token and a file with one the file counts, as with kubectl: only that is renewed', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await writeFile(join(directory, 'token'), 'renewed');
+  const path = join(directory, 'kubeconfig');
+  await writeFile(path, kubeconfig({ token: 'once', tokenFile: 'token' }));
+  const { options } = await (await openConnection(path))();
+  assert.deepEqual(options.headers, { Authorization: 'Bearer renewed' });
+});
+
 test('of several users it is the one of the current context who logs in', async (t) => {
   const directory = await temporaryDirectory(t);
   const path = join(directory, 'kubeconfig');
