@@ -6,6 +6,7 @@ import type { Cluster, User } from '@kubernetes/client-node/dist/config_types.js
 import { load } from 'js-yaml';
 import { SinkError } from '../credential/errors.ts';
 import { quotable } from './api-errors.ts';
+import { completeExec, type Exec } from './exec-info.ts';
 import { startLogin } from './login-program.ts';
 
 /** How to reach the API server for one request, read afresh: certificates and tokens are rotated on disk. */
@@ -22,6 +23,19 @@ interface Authenticator {
   execFn?: unknown;
   tokenCache?: object;
   token?: string | null;
+}
+
+/** As much of a kubeconfig as the library leaves out. */
+interface Rest {
+  readonly clusters?:
+    | readonly {
+        readonly name: string;
+        readonly cluster?: {
+          readonly extensions?: readonly { readonly name: string; readonly extension: unknown }[] | null;
+        } | null;
+      }[]
+    | null;
+  readonly users?: readonly { readonly name: string; readonly user?: { readonly tokenFile?: string } | null }[] | null;
 }
 
 export type Connect = () => Promise<Access>;
@@ -88,12 +102,12 @@ function loadServiceAccount(config: KubeConfig): void {
 }
 
 function loadFile(config: KubeConfig, path: string): void {
-  const text = readFile(path);
-  let tokenFiles: ReadonlyMap<string, string>;
+  const [text, directory] = [readFile(path), dirname(path)];
+  let rest: ReturnType<typeof readRest>;
   try {
     config.loadFromString(text);
-    config.makePathsAbsolute(dirname(path));
-    tokenFiles = readTokenFiles(text, dirname(path));
+    config.makePathsAbsolute(directory);
+    rest = readRest(text, directory);
   } catch {
     // The parser's words would quote the file, which may hold keys.
     const remedy = 'put one there, such as `kubectl config view --minify --flatten` prints where kubectl works';
@@ -104,13 +118,14 @@ function loadFile(config: KubeConfig, path: string): void {
     const remedy = 'let its current-context name one of its contexts, and that a cluster and a user of the same file';
     throw refuseFile(path, 'has no current-context, or one without its cluster and user', remedy);
   }
-  const tokenFile = tokenFiles.get(user.name);
+  const tokenFile = rest.tokenFiles.get(user.name);
   // The library knows this key by another name than kubectl, and would read the file once only.
   if (tokenFile !== undefined) {
     (user as Writable<User>).authProvider = { name: 'tokenFile', config: { tokenFile } };
     delete (user as Writable<User>).token; // of both the file counts, as with kubectl: what stands here is never renewed
   }
   refuseUnsupported(path, cluster, user);
+  if (user.exec) completeExec(user.exec as Exec, cluster, directory, rest.configs.get(cluster.name));
 }
 
 function readFile(path: string): string {
@@ -141,15 +156,23 @@ function refuseUnsupported(path: string, cluster: Cluster, user: User): void {
   }
 }
 
-/** By the names of the users. @throws TypeError where they are not what a kubeconfig has */
-function readTokenFiles(text: string, directory: string): Map<string, string> {
-  const { users } = load(text) as {
-    readonly users?:
-      readonly { readonly name: string; readonly user?: { readonly tokenFile?: string } | null }[] | null;
+/** What the library does not take from the file. @throws TypeError where that is not what a kubeconfig has */
+function readRest(text: string, directory: string) {
+  const { clusters, users } = load(text) as Rest;
+  return {
+    /** By the names of the users. */
+    tokenFiles: new Map(
+      (users ?? []).flatMap(({ name, user }) => (user?.tokenFile ? [[name, resolve(directory, user.tokenFile)]] : [])),
+    ),
+    /** By the names of the clusters: what each has for the program that logs in. */
+    configs: new Map(
+      (clusters ?? []).map(({ name, cluster }) => [name, cluster?.extensions?.find(isForExec)?.extension]),
+    ),
   };
-  return new Map(
-    (users ?? []).flatMap(({ name, user }) => (user?.tokenFile ? [[name, resolve(directory, user.tokenFile)]] : [])),
-  );
+}
+
+function isForExec({ name }: { readonly name: string }): boolean {
+  return name === 'client.authentication.k8s.io/exec';
 }
 
 /** What is missing on disk is better known at the start than at the first write. */
