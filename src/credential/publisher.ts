@@ -171,8 +171,12 @@ export class Publisher {
     if (this.#isNew && !this.isShared) return await this.#write(this.#wanted!, this.#held, false, { signal });
     const inspected = await this.#inspect({ signal });
     const held = inspected.state === 'lacks' ? undefined : inspected.credential;
+    const left = held === undefined && this.isShared ? await this.sink.recover({ signal }) : undefined;
     const before = this.#wanted;
-    if (held !== undefined && this.isShared) this.#options.onFound(held);
+    // Of what somebody has edited a part, the rest may still be another writer's, and better than ours. Of ours more is
+    // known than what stands there: its age, whatever this clock says.
+    const found = held ?? (left && left.fingerprint !== before?.fingerprint ? this.#sight.localise(left) : undefined);
+    if (found !== undefined && this.isShared) this.#options.onFound(found);
     const wanted = this.#wanted;
     // What was adopted just now was not compared with what is configured: for that publish() has rung for another look.
     if (wanted === undefined || wanted !== before) return;
@@ -217,7 +221,8 @@ export class Publisher {
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof SinkError)) throw error;
-      return this.#failed(error, held);
+      observer.sinkFailed(credentialName, sink.name, error, this.#retries.failed(error, held));
+      return this.#firstTry.resolve();
     }
     // Another writer of a shared sink may have been faster: what is there is new then, and for the next look to judge.
     if (this.isShared && !(await this.#holds(wanted, { signal }))) {
@@ -230,12 +235,6 @@ export class Publisher {
     const { failures: failuresBefore } = this.#retries;
     this.#settled(wanted, wanted);
     observer.sinkWritten(credentialName, sink.name, wanted, { isRepair, failuresBefore });
-  }
-
-  #failed(error: SinkError, held: Credential | undefined): void {
-    const { credentialName, observer, sink } = this.#options;
-    observer.sinkFailed(credentialName, sink.name, error, this.#retries.failed(error, held));
-    this.#firstTry.resolve();
   }
 
   #mustWait(inspected: Held, isRepair: boolean): boolean {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { MintError } from '../../src/credential/errors.ts';
 import type { Keeper } from '../../src/credential/keeper.ts';
+import type { SecretSpec } from '../../src/sinks/secret-object.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
 import { connection, identity, secretSpec } from '../fixtures/sink-credentials.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -9,6 +11,12 @@ import { World } from '../support/keeping.ts';
 import { ModelApiServer } from '../support/model-api-server.ts';
 
 const TTL_MS = 5 * MINUTE_MS;
+interface Pod {
+  readonly host?: string;
+  readonly data?: SecretSpec['data'];
+  readonly isFailing?: boolean;
+}
+
 const SPEC = { ...secretSpec, data: { password: 'token', pgpass: 'pgpass' } } as const;
 
 class Cluster {
@@ -22,15 +30,16 @@ class Cluster {
   }
 
   /** Mints for the first time at once, and then after half of the lifetime. */
-  startPod(client: string, { host = connection.host } = {}): Keeper {
+  startPod(client: string, { host = connection.host, data = SPEC.data, isFailing = false }: Pod = {}): Keeper {
     const world = new World({ clock: this.clock });
     world.dice = 0.999;
     let mints = 0;
     const mint = async () => {
       await Promise.resolve();
+      if (isFailing) throw new MintError('permission', 'no');
       return credentialAt(this.clock, `${client}-${(mints += 1)}`, { lifetimeMs: TTL_MS });
     };
-    const spec = { ...SPEC, identity: { ...identity, principal: client }, connection: { ...connection, host } };
+    const spec = { ...SPEC, data, identity: { ...identity, principal: client }, connection: { ...connection, host } };
     const sink = new SecretSink({ ...spec, api: this.#server.api, clock: this.clock, force: false });
     const refresh = { at: 0.5, jitter: 0, floorMs: 10_000 };
     const keeper = world.add(new ScriptedMinter(this.clock, [mint]), { sinks: [sink], refresh, ttlMs: TTL_MS });
@@ -116,4 +125,16 @@ test('in a roll-out that changes the host old and new do not race, however fast 
   await cluster.clock.advance(MINUTE_MS);
   const written = cluster.tokens.length - before;
   assert.ok(written >= 2 && written <= 60, `${written}`);
+});
+
+test('in a roll-out that adds a key no pod puts an older token over another one’s, least of all one that has expired', async (t) => {
+  const cluster = new Cluster(t);
+  cluster.startPod('a', { data: { password: 'token' } });
+  await cluster.clock.advance(2 * MINUTE_MS);
+  // It goes on with the token that is there. In what the old pod writes its own key is missing.
+  cluster.startPod('a', { isFailing: true });
+  await cluster.clock.advance(6 * MINUTE_MS);
+  const { tokens } = cluster;
+  assert.deepEqual(new Set(tokens), new Set(['a-1', 'a-2', 'a-3', 'a-4']));
+  assert.deepEqual(tokens, tokens.toSorted());
 });

@@ -125,7 +125,10 @@ export class ModelApiServer {
       return { status: 409, body: { ...conflict, details: { causes } } };
     }
     for (const key of contested) this.#edited.delete(key);
-    const applied = { ...rest, data: { ...present?.data, ...data }, metadata: { ...present?.metadata, ...metadata } };
+    // What is applied no longer goes, unless it is somebody else's by now.
+    const theirs = Object.entries(present?.data ?? {}).filter(([key]) => this.#edited.has(key));
+    const all = { ...Object.fromEntries(theirs), ...data };
+    const applied = { ...rest, data: all, metadata: { ...present?.metadata, ...metadata } };
     if (JSON.stringify(valuesOf(applied)) === JSON.stringify(valuesOf(present))) return { status: 200, body: present };
     this.#change(applied);
     this.history.push(this.#object);
