@@ -27,7 +27,6 @@ import {
   renderSecret,
   renderTrial,
   salvage,
-  type SecretObject,
   type SecretSpec,
   sinceOf,
   wasOurs,
@@ -164,8 +163,7 @@ export class SecretSink implements Sink {
       object !== undefined &&
       conflicts.every(
         ({ field, manager }) =>
-          wasOurs(field, object, this.#options) &&
-          (!isApplier(manager, object) || isRenamed(manager, object, this.#options)),
+          wasOurs(field, object, this.#options) && (!isApplier(manager, object) || isRenamed(manager, this.#options)),
       );
     if (isOurs) return;
     const owners = conflicts.map(({ field, manager }) => `${field} belongs to the field manager "${manager}"`);
@@ -239,6 +237,6 @@ export class SecretSink implements Sink {
 }
 
 /** This program under another name of the same credential, which was renamed since, or is renamed by a roll-out that goes on. */
-function isRenamed(manager: string, object: SecretObject, spec: SecretSpec): boolean {
-  return manager.startsWith(fieldManagerOf({ ...spec, credentialName: '' })) && isOfIdentity(object, spec);
+function isRenamed(manager: string, spec: SecretSpec): boolean {
+  return manager.startsWith(fieldManagerOf({ ...spec, credentialName: '' }));
 }

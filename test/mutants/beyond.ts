@@ -544,6 +544,83 @@ export const BEYOND: readonly Mutant[] = [
     test: ['sinks/secret-object', 'another writer is recognised by what it published, and by nothing else'],
   },
   {
+    bug: 'a running writer goes by another one’s token only if every key of the Secret has it',
+    file: 'src/credential/publisher.ts',
+    from: 'held === undefined && this.isShared ? await this.sink.recover({ signal }) : undefined;',
+    to: "undefined as Awaited<ReturnType<Sink['recover']>>;",
+    test: [
+      'sinks/secret-roll-out',
+      'in a roll-out that adds a key no pod puts an older token over another one’s, least of all one that has expired',
+    ],
+  },
+  {
+    bug: 'a credential that got another name never gets its Secret back from the old one',
+    file: 'src/sinks/secret.ts',
+    from: '(!isApplier(manager, object) || isRenamed(manager, this.#options)),',
+    to: '!isApplier(manager, object),',
+    test: [
+      'sinks/secret-answers',
+      'a credential that got another name takes its Secret along, and one of another identity does not',
+    ],
+  },
+  {
+    bug: 'an authority is trusted only with the one above it',
+    file: 'src/kubernetes/api-server.ts',
+    from: '      allowPartialTrustChain: true,\n',
+    to: '',
+    test: [
+      'kubernetes/certificates',
+      'an authority that another one has signed is enough, as it is for kubectl: a cluster may have an intermediate one',
+    ],
+  },
+  {
+    bug: 'a login program that printed no login once is never asked again',
+    file: 'src/kubernetes/connection.ts',
+    from: 'if (one.tokenCache !== undefined) one.tokenCache = {};',
+    to: 'if (one.tokenCache !== undefined) continue;',
+    test: [
+      'kubernetes/login-program',
+      'a program that prints … once is asked again at the next request, and nothing is asked for as nobody',
+    ],
+  },
+  {
+    bug: 'what a login program printed is sent also where it is no login',
+    file: 'src/kubernetes/connection.ts',
+    from: 'getCurrentUser()?.exec && !hasLogin(options)',
+    to: 'getCurrentUser()?.exec && Date.now() < 0',
+    test: [
+      'kubernetes/login-program',
+      'a program that prints … once is asked again at the next request, and nothing is asked for as nobody',
+    ],
+  },
+  {
+    bug: 'of a token and a file with one the token counts, which nobody renews',
+    file: 'src/kubernetes/connection.ts',
+    from: '    delete (user as Writable<User>).token;',
+    to: '   ',
+    test: [
+      'kubernetes/connection',
+      'of a token and a file with one the file counts, as with kubectl: only that is renewed',
+    ],
+  },
+  {
+    bug: 'nobody listens at the second address of localhost',
+    file: 'src/http/listen.ts',
+    from: '[first = host, ...others] = await',
+    to: '[first = host] = await',
+    test: ['http/listen', 'one limit holds at all addresses of localhost, and all of them are closed together'],
+  },
+  {
+    bug: 'the CLI makes itself a home where it runs, if the temporary directory is a relative path',
+    file: 'src/minters/homes.ts',
+    from: 'resolve(temporaryDirectory);',
+    to: 'temporaryDirectory;',
+    test: [
+      'minters/homes',
+      'a relative temporary directory counts from where this process was started, and not from where the CLI runs',
+    ],
+  },
+  {
     bug: 'a token that shares pieces with a known one is hidden only in these',
     file: 'src/credential/redact.ts',
     from: '...shapes.flatMap((shape) => matchesOf(shape, scanned)),',
