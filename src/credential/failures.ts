@@ -24,7 +24,7 @@ export const SINK_REMEDIES = {
   foreign_content:
     'find out who else writes it: two writers need two paths, or two Secrets, and with files in one directory also two names',
   refused: 'mount the directory instead of the single file, and let the path name a regular file in it',
-  unwritable: 'make the directory writable for the user the sidecar runs as',
+  unwritable: 'make the directory readable and writable for the user the sidecar runs as',
   no_space: 'make room on the volume, or give it a larger size limit',
   no_namespace: 'create the namespace, or correct the namespace of the Secret in the configuration',
   forbidden: 'give the service account of the sidecar a role with the rule that the message in the log shows',

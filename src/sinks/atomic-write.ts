@@ -1,7 +1,8 @@
 import { basename, dirname, join } from 'node:path';
+import { SinkError } from '../credential/errors.ts';
 import type { Cancellable } from '../credential/ports.ts';
-import { hasErrno } from './file-errors.ts';
-import { close, constants, fchmod, fsync, open, opendir, rename, unlink, writeFile } from './files.ts';
+import { hasErrno, octal } from './file-errors.ts';
+import { close, constants, fchmod, fstat, fsync, open, opendir, rename, unlink, writeFile } from './files.ts';
 
 /** Between `.<name>` and the end of a temporary's name; nothing else is ever swept. */
 const TEMPORARY_ENDING = /^\.[0-9a-f]{16}\.tmp$/;
@@ -31,14 +32,14 @@ export async function replaceFile(
   signal.throwIfAborted();
   // Opened before anything is written: a directory that cannot be fsynced should fail while nothing has changed.
   const directoryName = dirname(path);
-  const directory = await open(directoryName, constants.O_RDONLY | constants.O_DIRECTORY);
+  const directory = await openDirectory(directoryName);
   const temporary = temporaryOf(path);
   unfinished.add(temporary);
   try {
     // Exclusive: never follows nor truncates what may wait at that name.
     const file = await open(temporary, 'wx', mode);
     try {
-      await both(first(), fill(file, content, mode));
+      await both(first(), fill(file, path, content, mode));
       signal.throwIfAborted();
       await rename(temporary, path);
     } catch (error) {
@@ -66,14 +67,24 @@ async function removeAbandoned(directory: string): Promise<void> {
   }
 }
 
-/** Whether a file could be made beside `path` now. @throws what the attempt threw */
-export async function probeDirectory(path: string): Promise<void> {
+/** Whether `path` could be replaced now, as far as that can be told without doing it. @throws what a replacement would throw */
+export async function probeReplacement(path: string, mode: number): Promise<void> {
+  await probeDirectory(path, mode);
+  await close(await openDirectory(dirname(path)));
+}
+
+/** Whether a file with this mode could be made beside `path` now. @throws what the attempt threw */
+export async function probeDirectory(path: string, mode: number): Promise<void> {
   const temporary = temporaryOf(path);
   unfinished.add(temporary);
   try {
-    const file = await open(temporary, 'wx', 0o600);
-    await close(file);
-    await unlink(temporary);
+    const file = await open(temporary, 'wx', mode);
+    try {
+      await setMode(file, path, mode);
+    } finally {
+      await close(file);
+      await unlink(temporary);
+    }
   } finally {
     unfinished.delete(temporary);
   }
@@ -102,13 +113,32 @@ function temporaryOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.${digits.join('')}.tmp`);
 }
 
-async function fill(file: number, content: string, mode: number): Promise<void> {
+async function openDirectory(name: string): Promise<number> {
+  return await open(name, constants.O_RDONLY | constants.O_DIRECTORY);
+}
+
+async function fill(file: number, path: string, content: string, mode: number): Promise<void> {
   try {
-    await both(fchmod(file, mode), writeFile(file, content)); // open() applied the umask
+    await both(setMode(file, path, mode), writeFile(file, content)); // open() applied the umask
     await fsync(file);
   } finally {
     await close(file);
   }
+}
+
+/**
+ * Windows shares and disks have one mode for all files, and say so, or act as if it had been changed. Clients would not
+ * read such a file, and others could.
+ */
+async function setMode(file: number, path: string, mode: number): Promise<void> {
+  await fchmod(file, mode).catch((error: unknown) => {
+    if (!hasErrno(error, 'EPERM', 'ENOTSUP', 'ENOSYS')) throw error;
+  });
+  const { mode: found } = await fstat(file);
+  if ((found & 0o7777) === mode) return;
+  const reason = `would have the mode ${octal(found)} instead of ${octal(mode)}: its file system does not keep modes`;
+  const remedy = 'use a directory on a volume that keeps them, a memory-backed one best of all';
+  throw new SinkError('refused', `${path} ${reason}`, { remedy });
 }
 
 /** Each step waits for a thread, so what may happen at the same time does. @throws the first one's error, once both have ended */

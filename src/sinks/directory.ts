@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path';
+import { SinkError } from '../credential/errors.ts';
 import { hasErrno } from './file-errors.ts';
-import { close, constants, fchmod, fstat, mkdir, open, stat } from './files.ts';
+import { close, constants, fchmod, fstat, lstat, mkdir, open, stat } from './files.ts';
 
 const DIRECTORY_MODE = 0o750;
 const SETGID = 0o2000;
@@ -45,7 +46,16 @@ async function isDirectory(path: string): Promise<boolean> {
     await stat(`${path}/`); // the slash makes it ENOTDIR for anything but a directory
     return true;
   } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return false;
-    throw error;
+    if (!hasErrno(error, 'ENOENT')) throw error;
+    await refuseDeadLink(path);
+    return false;
   }
+}
+
+/** Nothing can be made in its place. @throws SinkError */
+async function refuseDeadLink(path: string): Promise<void> {
+  const stats = await lstat(path).catch(() => undefined);
+  if (stats?.isSymbolicLink() !== true) return;
+  const remedy = 'make the directory that the link points to, or remove the link';
+  throw new SinkError('unwritable', `${path} is a symbolic link to nothing, where a directory should be`, { remedy });
 }

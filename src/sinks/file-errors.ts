@@ -33,6 +33,8 @@ const REMEDY_BY_ERRNO: Readonly<Record<string, string>> = {
   ENOTDIR: IN_THE_WAY,
   EEXIST: IN_THE_WAY,
   EISDIR: 'remove the directory that stands where the file should be, or configure another path',
+  ENAMETOOLONG: 'configure a shorter path',
+  ELOOP: 'configure a path whose symbolic links lead to a directory: these lead in a circle',
 };
 
 const NO_DIRECTORY = 'a file stands where a directory should';

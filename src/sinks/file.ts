@@ -13,7 +13,7 @@ import type {
   Sink,
   SinkListener,
 } from '../credential/ports.ts';
-import { probeDirectory, replaceFile, sweep } from './atomic-write.ts';
+import { probeDirectory, probeReplacement, replaceFile, sweep } from './atomic-write.ts';
 import { makeDirectory, missingDirectories } from './directory.ts';
 import { hasErrno, octal, ownershipOf, toSinkError } from './file-errors.ts';
 import { lstat } from './files.ts';
@@ -71,7 +71,7 @@ export class FileSink implements Sink {
     try {
       const [missing] = await missingDirectories(dirname(path));
       if (missing !== undefined) {
-        await probeDirectory(missing); // what is permitted may be impossible all the same, for root in /proc above all
+        await probeDirectory(missing, mode); // what is permitted may be impossible all the same, for root in /proc above all
         return `${dirname(path)} does not exist yet and can be made in ${dirname(missing)}`;
       }
       await this.#probe();
@@ -139,10 +139,10 @@ export class FileSink implements Sink {
 
   /** @throws SinkError where the file or its record cannot be put, or an error of the operating system */
   async #probe(): Promise<void> {
-    const { path, state } = this.#options;
+    const { path, mode, state } = this.#options;
     await refuseUnfitTarget(path);
     await state.refuseUnfit();
-    await probeDirectory(path);
+    await probeReplacement(path, mode);
   }
 
   /** @throws SinkError where a client would not read the file, or an error of the operating system */

@@ -8,6 +8,7 @@ import { replaceFile, sweep } from './atomic-write.ts';
 import { toSinkError } from './file-errors.ts';
 import { lstat } from './files.ts';
 import { readRegularFile } from './read-file.ts';
+import { refuseKept } from './target.ts';
 
 /** It was minted on this machine, or adopted here. */
 export type Recorded = Recovered & { readonly local: Lifespan };
@@ -67,7 +68,8 @@ export class StateFile {
   /** @throws SinkError where no record can be put */
   async refuseUnfit(): Promise<void> {
     const stats = await lstat(this.path).catch(() => undefined); // what else is wrong, the file's own directory shows
-    if (stats?.isDirectory() !== true) return;
+    if (stats === undefined) return;
+    if (!stats.isDirectory()) return await refuseKept(this.path, stats);
     const remedy = 'remove the directory, or configure files in another one';
     throw new SinkError('refused', `${this.path} is a directory, and belongs to the record of what the files hold`, {
       remedy,

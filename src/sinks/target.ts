@@ -26,6 +26,11 @@ export async function refuseUnfitTarget(path: string): Promise<void> {
     const reason = 'is mounted as a single file (subPath), so its readers would never see a new one';
     throw refuse(reason, 'mount the directory instead of the single file');
   }
+  await refuseKept(path, stats);
+}
+
+/** @throws SinkError where what stands at `path` is somebody else's, in a directory like /tmp where that alone keeps it there */
+export async function refuseKept(path: string, stats: Stats): Promise<void> {
   if (await isKept(stats, dirname(path))) {
     throw new SinkError(
       'unwritable',
@@ -35,7 +40,6 @@ export async function refuseUnfitTarget(path: string): Promise<void> {
   }
 }
 
-/** Whether the file is somebody else's, in a directory like /tmp where that alone forbids a rename over it. */
 async function isKept(file: Stats, directoryName: string): Promise<boolean> {
   const us = process.getuid?.();
   if (us === 0 || us === file.uid) return false;

@@ -351,8 +351,8 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'readers get a token before it is on record',
     file: 'src/sinks/atomic-write.ts',
-    from: 'await both(first(), fill(file, content, mode));',
-    to: 'await fill(file, content, mode);\n      void first().catch(() => {});',
+    from: 'await both(first(), fill(file, path, content, mode));',
+    to: 'await fill(file, path, content, mode);\n      void first().catch(() => {});',
     test: [
       'sinks/atomic-write',
       'what must be done first is done beside the writing, and before readers see any of it',

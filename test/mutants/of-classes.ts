@@ -1,6 +1,6 @@
 import type { Mutant } from './mutant.ts';
 
-const WRITING = `      await both(first(), fill(file, content, mode));
+const WRITING = `      await both(first(), fill(file, path, content, mode));
       signal.throwIfAborted();
       await rename(temporary, path);`;
 
@@ -13,14 +13,14 @@ export const OF_CLASSES: readonly Mutant[] = [
     from: WRITING,
     to: `      signal.throwIfAborted();
       await rename(temporary, path);
-      await both(first(), fill(file, content, mode));`,
+      await both(first(), fill(file, path, content, mode));`,
     test: ['sinks/file-crash', 'a reader sees only whole tokens with the right mode during a thousand publications'],
   },
   {
     bugClass: 2,
     bug: 'the umask decides about the mode',
     file: 'src/sinks/atomic-write.ts',
-    from: 'await both(fchmod(file, mode), writeFile(file, content)); // open() applied the umask',
+    from: 'await both(setMode(file, path, mode), writeFile(file, content)); // open() applied the umask',
     to: 'await writeFile(file, content);',
     test: ['sinks/atomic-write', 'a file gets exactly its mode, whatever the umask'],
   },

@@ -12,7 +12,11 @@ let afterSync: ((file: number) => void) | undefined;
 /** What was not yet written when the last fsync began. */
 let unwritten = 0;
 let writing = 0;
-const { fsync, writeFile: write } = fs;
+/** As a Windows share does it: a mode that files have, and what is said to whoever would change it. */
+let share: { readonly mode: number; readonly answer: NodeJS.ErrnoException | null } | undefined;
+const { fchmod, fsync, writeFile: write } = fs;
+fs.fchmod = ((file, mode, done) =>
+  fchmod(file, share?.mode ?? mode, (error) => done(share === undefined ? error : share.answer))) as typeof fchmod;
 fs.fsync = ((file, done) => {
   unwritten = writing;
   fsync(file, (error) => {
@@ -27,7 +31,7 @@ fs.writeFile = ((file: number, content: string, done: (error: unknown) => void) 
     done(error);
   });
 }) as typeof write;
-const { probeDirectory, replaceFile, sweep } = await import('../../src/sinks/atomic-write.ts');
+const { probeDirectory, probeReplacement, replaceFile, sweep } = await import('../../src/sinks/atomic-write.ts');
 
 test('a file gets exactly its mode, whatever the umask', async (t) => {
   const path = join(await temporaryDirectory(t), 'token');
@@ -37,6 +41,37 @@ test('a file gets exactly its mode, whatever the umask', async (t) => {
     await replaceFile(path, 'text', mode, t);
     assert.equal((await stat(path)).mode & 0o7777, mode);
   }
+});
+
+for (const [how, answer] of [
+  ['without a word', null],
+  ['and says that nobody may change it', Object.assign(new Error('EPERM'), { code: 'EPERM', errno: -1 })],
+] as const) {
+  test(`where a file system gives another mode ${how}, nothing is put, nor does a probe go well`, async (t) => {
+    const directory = await temporaryDirectory(t);
+    const path = join(directory, 'token');
+    await writeFile(path, 'old');
+    t.after(() => (share = undefined));
+    const refused = { failure: 'refused', message: /token would have the mode 0755 instead of 0600/, remedy: /keeps/ };
+    share = { mode: 0o755, answer };
+    await assert.rejects(replaceFile(path, 'never seen', 0o600, t), refused);
+    await assert.rejects(probeDirectory(path, 0o600), refused);
+    await assert.rejects(probeReplacement(path, 0o600), refused);
+    assert.deepEqual(await readdir(directory), ['token']);
+    assert.equal(await readFile(path, 'utf8'), 'old');
+    // Mounted so that all files have the mode that is wanted, it will do.
+    share = { mode: 0o600, answer };
+    await probeReplacement(path, 0o600);
+    await replaceFile(path, 'new', 0o600, t);
+    assert.equal(await readFile(path, 'utf8'), 'new');
+  });
+}
+
+test('what else is wrong with a change of the mode is told as it is', async (t) => {
+  const path = join(await temporaryDirectory(t), 'token');
+  t.after(() => (share = undefined));
+  share = { mode: 0o755, answer: Object.assign(new Error('EIO'), { code: 'EIO', errno: -5 }) };
+  await assert.rejects(replaceFile(path, 'text', 0o600, t), { code: 'EIO' });
 });
 
 test('a symbolic link at the target is replaced, never written through', async (t) => {
@@ -147,7 +182,7 @@ test('no file and no directory is left open, whatever becomes of a replacement',
   for (let count = 0; count < 20; count += 1) {
     await replaceFile(path, 'text', 0o600, t);
     await assert.rejects(replaceFile(join(directory, 'directory'), 'text', 0o600, t), { code: 'EISDIR' });
-    await probeDirectory(path);
+    await probeReplacement(path, 0o600);
     await sweep(path);
   }
   assert.ok(openFiles() < before + 10, `${openFiles()} instead of ${before}`);
@@ -216,12 +251,12 @@ test('a sweep leaves a probe alone, which would else fail where a reload meets a
   const sweeping = async (): Promise<void> => {
     for (let count = 0; count < 50; count += 1) await sweep(path);
   };
-  await Promise.all([sweeping(), ...Array.from({ length: 100 }, async () => await probeDirectory(path))]);
+  await Promise.all([sweeping(), ...Array.from({ length: 100 }, async () => await probeDirectory(path, 0o600))]);
 });
 
 test('a probe leaves nothing behind', async (t) => {
   const directory = await temporaryDirectory(t);
-  await probeDirectory(join(directory, 'token'));
+  await probeReplacement(join(directory, 'token'), 0o600);
   assert.deepEqual(await readdir(directory), []);
 });
 

@@ -42,7 +42,11 @@ for (const [what, link] of [
 test('a link to nothing is no directory, and is left as it is', async (t) => {
   const path = join(await temporaryDirectory(t), 'lakebase');
   await symlink('nowhere', path);
-  await assert.rejects(makeDirectory(path), { code: 'EEXIST' });
+  const refused = {
+    failure: 'unwritable',
+    message: `${path} is a symbolic link to nothing, where a directory should be`,
+  };
+  for (const wanted of [path, join(path, 'deeper')]) await assert.rejects(makeDirectory(wanted), refused);
   assert.equal(await readlink(path), 'nowhere');
 });
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { chmod, chown, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
+import { stateFileIn } from '../fixtures/sink-credentials.ts';
 import { isolated, program, run } from '../fixtures/sink-programs.ts';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
 
@@ -87,6 +88,42 @@ test("a file of somebody else's in a directory with the sticky bit is unwritable
   for (const { message } of await prepareElsewhere(theirs, user)) assert.match(message, /^went well/);
   await chown(directory, 1, 1);
   for (const { message } of await prepareElsewhere(own)) assert.match(message, /^went well/);
+});
+
+test("a record of somebody else's in a directory with the sticky bit is unwritable before anything is minted", async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('only root makes files for two users');
+  const directory = await temporaryDirectory(t);
+  await chmod(directory, 0o1777);
+  const record = stateFileIn(directory).path;
+  await writeFile(record, '');
+  const user = { uid: 65_534, gid: 65_534 };
+  for (const { failure, message } of await prepareElsewhere(join(directory, 'token'), user)) {
+    assert.equal(failure, 'unwritable');
+    assert.ok(message.startsWith(`${record} belongs to uid 0, and in a directory with the sticky bit`), message);
+  }
+  await chown(record, user.uid, user.gid);
+  for (const { message } of await prepareElsewhere(join(directory, 'token'), user)) assert.match(message, /^went well/);
+});
+
+test('a directory that can be written, but not read, is unwritable before anything is minted', async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('only root tries as somebody else');
+  const directory = await temporaryDirectory(t);
+  await chmod(directory, 0o333);
+  for (const { failure, message } of await prepareElsewhere(join(directory, 'token'), { uid: 65_534, gid: 65_534 })) {
+    assert.equal(failure, 'unwritable');
+    assert.match(message, /permission denied \(EACCES\); directory \S+ belongs to uid 0, gid 0 with mode 0333/);
+  }
+});
+
+test('a link to nothing in place of a directory is unwritable, and is called that', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await symlink('nowhere', join(directory, 'link'));
+  for (const path of [join(directory, 'link', 'token'), join(directory, 'link', 'deeper', 'token')]) {
+    for (const { failure, message } of await prepareElsewhere(path)) {
+      assert.equal(failure, 'unwritable');
+      assert.match(message, /\/link is a symbolic link to nothing, where a directory should be$/);
+    }
+  }
 });
 
 test('a file in place of a directory is unwritable', async (t) => {
