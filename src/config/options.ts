@@ -37,6 +37,13 @@ const MODE = /^0?[67][0-7][0145]$/;
 /** The child runs in `/`, so a relative path would not mean what it says. */
 const COMMAND = /^(\/.*[^/\s]|[^\s/-][^\s/]*)$/;
 
+/** Half a surrogate pair, which YAML and JSON can escape, has no bytes in UTF-8: it would be another name in the file. */
+function word(what: string) {
+  const allowed = `${what} of at most 255 characters without white space`;
+  const halved = 'must consist of whole characters: half a surrogate pair is escaped in it';
+  return text(WORD, allowed).check(z.refine((value) => value.isWellFormed(), { error: halved }));
+}
+
 const fileSink = object({
   path: described(
     sinkPath,
@@ -98,12 +105,9 @@ const connection = object({
     "The endpoint's own host name; a `-pooler` host is refused, because Lakebase's pooler accepts no OAuth login. Needed by `pgpass`, `env` and `uri`. For `pgpass` it may be `'*'`: the client then sends the token to any server.",
   ),
   port: optional(integer(1, 65_535), 'Without it, `pgpass` has `*` and the other formats 5432.'),
-  database: optional(
-    text(WORD, 'a database name of at most 255 characters without white space'),
-    'Needed by `env` and `uri`; `pgpass` always has `*`.',
-  ),
+  database: optional(word('a database name'), 'Needed by `env` and `uri`; `pgpass` always has `*`.'),
   user: optional(
-    text(WORD, 'a role name of at most 255 characters without white space'),
+    word('a role name'),
     'The Postgres role. Default: `DATABRICKS_CLIENT_ID`, if that identity mints. Needed by `pgpass`, `env` and `uri`.',
   ),
   sslmode: withDefault(

@@ -16,7 +16,7 @@ const oneSecret = (changes: object) =>
     sinks: [{ secret: { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, ...changes } }],
   });
 
-const words = ['', ' ', 'a b', 'a\n', 'a\u0000', 'a\u007f', 'x'.repeat(256), 1, null, {}];
+const words = ['', ' ', 'a b', 'a\n', 'a\u0000', 'a\u007f', '\ud83d', 'a\ude00b', 'x'.repeat(256), 1, null, {}];
 
 testOptions([
   {
