@@ -69,8 +69,7 @@ async function removeAbandoned(directory: string): Promise<void> {
 
 /** Whether `path` could be replaced now, as far as that can be told without doing it. @throws what a replacement would throw */
 export async function probeReplacement(path: string, mode: number): Promise<void> {
-  await probeDirectory(path, mode);
-  await close(await openDirectory(dirname(path)));
+  await both(probeDirectory(path, mode), probeReading(dirname(path)));
 }
 
 /** Whether a file with this mode could be made beside `path` now. @throws what the attempt threw */
@@ -113,6 +112,10 @@ function temporaryOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.${digits.join('')}.tmp`);
 }
 
+async function probeReading(directory: string): Promise<void> {
+  await close(await openDirectory(directory));
+}
+
 async function openDirectory(name: string): Promise<number> {
   return await open(name, constants.O_RDONLY | constants.O_DIRECTORY);
 }
@@ -131,14 +134,19 @@ async function fill(file: number, path: string, content: string, mode: number): 
  * read such a file, and others could.
  */
 async function setMode(file: number, path: string, mode: number): Promise<void> {
+  if ((await modeOf(file)) === mode) return;
   await fchmod(file, mode).catch((error: unknown) => {
     if (!hasErrno(error, 'EPERM', 'ENOTSUP', 'ENOSYS')) throw error;
   });
-  const { mode: found } = await fstat(file);
-  if ((found & 0o7777) === mode) return;
+  const found = await modeOf(file);
+  if (found === mode) return;
   const reason = `would have the mode ${octal(found)} instead of ${octal(mode)}: its file system does not keep modes`;
   const remedy = 'use a directory on a volume that keeps them, a memory-backed one best of all';
   throw new SinkError('refused', `${path} ${reason}`, { remedy });
+}
+
+async function modeOf(file: number): Promise<number> {
+  return (await fstat(file)).mode & 0o7777;
 }
 
 /** Each step waits for a thread, so what may happen at the same time does. @throws the first one's error, once both have ended */

@@ -621,6 +621,13 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'a file system that does not keep modes gives the file its own one, and nobody minds',
+    file: 'src/sinks/atomic-write.ts',
+    from: 'if (found === mode) return;',
+    to: 'if (found > -1) return;',
+    test: ['sinks/atomic-write', 'where a file system gives another mode …, nothing is put, nor does a probe go well'],
+  },
+  {
     bug: 'a token that shares pieces with a known one is hidden only in these',
     file: 'src/credential/redact.ts',
     from: '...shapes.flatMap((shape) => matchesOf(shape, scanned)),',

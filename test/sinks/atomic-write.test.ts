@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import fs, { chmodSync, fstatSync, readdirSync, readFileSync } from 'node:fs';
+import fs, { chmodSync, fchmodSync, fstatSync, readdirSync, readFileSync } from 'node:fs';
 import { chmod, chown, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
@@ -14,7 +14,15 @@ let unwritten = 0;
 let writing = 0;
 /** As a Windows share does it: a mode that files have, and what is said to whoever would change it. */
 let share: { readonly mode: number; readonly answer: NodeJS.ErrnoException | null } | undefined;
-const { fchmod, fsync, writeFile: write } = fs;
+const { fchmod, fsync, open, writeFile: write } = fs;
+fs.open = ((...args: [path: string, flags: number | string, ...unknown[]]) => {
+  const done = args.pop() as (error: unknown, file: number) => void;
+  const opened = (error: unknown, file: number): void => {
+    if (share !== undefined && args[1] === 'wx') fchmodSync(file, share.mode);
+    done(error, file);
+  };
+  (open as (...all: unknown[]) => void)(...args, opened);
+}) as typeof open;
 fs.fchmod = ((file, mode, done) =>
   fchmod(file, share?.mode ?? mode, (error) => done(share === undefined ? error : share.answer))) as typeof fchmod;
 fs.fsync = ((file, done) => {
