@@ -172,9 +172,11 @@ describe('injection by policy', { skip }, () => {
 
   test('leaves alone what has the sidecar already, has no label, or is in a namespace that is opted out', async () => {
     const placed = podOf({}, { initContainers: [containerOf('lakebase-credential', { restartPolicy: 'Always' })] });
+    const ordinary = podOf({}, { containers: [containerOf('orders'), containerOf('lakebase-credential')] });
     const unlabelled = { ...podOf(), metadata: { name: 'orders' } };
     for (const [pod, namespace] of [
       [placed, 'apps'],
+      [ordinary, 'apps'],
       [unlabelled, 'apps'],
       [podOf(), 'opted-out'],
     ] as const) {

@@ -2,7 +2,17 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { whyNoHelm } from '../programs.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
-import { CHART, ChartWorld, containerOf, DEFAULTS, ENDPOINT, podOf, type Container, type PodSpec } from './world.ts';
+import {
+  CHART,
+  ChartWorld,
+  containerOf,
+  DEFAULTS,
+  ENDPOINT,
+  podOf,
+  variablesOf,
+  type Container,
+  type PodSpec,
+} from './world.ts';
 
 interface Refusal {
   readonly title: string;
@@ -18,7 +28,7 @@ const nobody = { securityContext: { runAsNonRoot: true, seccompProfile: { type: 
 const asUser = (runAsUser: number): Partial<Container> => ({ securityContext: { runAsUser } });
 const withVariable = (name: string, value: string): Partial<Container> => ({ env: [{ name, value }] });
 const bad = (name: string, value: string, says: RegExp, more = good as object): Refusal => ({
-  title: `${name}: ${value === '' ? 'nothing' : value}`,
+  title: `${name}: ${value === '' ? 'nothing' : value.replaceAll('\n', String.raw`\n`)}`,
   annotations: { ...more, [name]: value },
   says,
 });
@@ -76,6 +86,19 @@ const REFUSALS: readonly Refusal[] = [
   bad('pg-database', '', /^pg-database is not set/, { ...good, files: 'uri' }),
   bad('pg-user', 'a b', /^pg-user has a space or a control character in it: write the Postgres role/),
   bad('pg-user', 'a\u007Fb', /^pg-user has a space or a control character in it/),
+  bad(
+    'endpoint',
+    'projects/\norders\n',
+    /^endpoint is projects\/ orders: write projects\/PROJECT\/branches\/BRANCH\//,
+    {},
+  ),
+  bad('pg-host', 'ep-1\nexample.com', /^pg-host is ep-1 example\.com: write a host name without port/),
+  bad('containers', 'orders,\nwork\ner', /^containers names work er, and the pod has orders: correct the annotation/),
+  bad(
+    'run-as-user',
+    'no\nde\n',
+    /^run-as-user is no de: write the number of a user into the annotation .*\/run-as-user/,
+  ),
   bad('cpu-request', 'much', /^cpu-request: write a quantity, as 50m of cpu or 64Mi of memory, into the annotation/),
   bad('memory-limit', '1 Gi', /^memory-limit: write a quantity/),
   bad('cpu-request', '-1', /^cpu-request: write a quantity/),
@@ -132,6 +155,12 @@ const REFUSALS: readonly Refusal[] = [
     container: { volumeMounts: [{ name: 'own', mountPath: '/run/lakebase' }] },
     says: /^something is mounted at \/run\/lakebase already, in orders: write another path into the annotation .*\/direct/,
   },
+  {
+    title: 'something at the directory, written with a slash at its end',
+    spec: { volumes: [{ name: 'own', emptyDir: {} }] },
+    container: { volumeMounts: [{ name: 'own', mountPath: '/run/lakebase/' }] },
+    says: /^something is mounted at \/run\/lakebase already, in orders: write another path into the annotation .*\/direct/,
+  },
 ];
 
 const skip = await whyNoHelm();
@@ -182,5 +211,11 @@ describe('what injection refuses', { skip }, () => {
       await world.create(podOf({ ...good, directory }));
     }
     await world.create(podOf({ ...good, 'pg-host': '*', ttl: '300s' }));
+  });
+
+  test('white space around a setting, such as the line break that YAML has left there, is none of it', async () => {
+    const { spec } = await world.create(podOf({ endpoint: `${ENDPOINT}\n`, ttl: ' 15m\n', 'run-as-user': '1000\n' }));
+    const { LAKEBASE_ENDPOINT, LAKEBASE_TTL } = variablesOf(spec.initContainers![0]!);
+    assert.deepEqual([LAKEBASE_ENDPOINT, LAKEBASE_TTL], [ENDPOINT, '15m']);
   });
 });

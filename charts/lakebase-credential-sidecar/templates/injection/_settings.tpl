@@ -1,13 +1,20 @@
-{{/* One setting of the pod: its annotation, else the default of its namespace, else that of all. A map with nothing in it has no type. */}}
+{{/*
+One setting of the pod: its annotation, else the default of its namespace, else that of all. A map with nothing in it has no type.
+YAML easily leaves a line break at the end of an annotation; and with one anywhere in a message the API server shows the expression instead.
+*/}}
 {{- define "lakebase.setting" -}}
 - name: {{ .name }}
-  expression: "string(variables.annotations[?'lakebase-credential-sidecar/{{ .key }}'].orValue(variables.ofNamespace[?'{{ .key }}'].orValue(variables.defaults[?'{{ .key }}'].orValue(''))))"
+  expression: "string(variables.annotations[?'lakebase-credential-sidecar/{{ .key }}'].orValue(variables.ofNamespace[?'{{ .key }}'].orValue(variables.defaults[?'{{ .key }}'].orValue('')))){{ include "lakebase.oneLine" . }}"
 {{- end -}}
 
 {{/* Endpoint and instance exclude each other, so both come from one place: the first that names any. */}}
 {{- define "lakebase.target" -}}
 - name: {{ .key }}
-  expression: "string((variables.targetFrom == 0 ? variables.annotations[?'lakebase-credential-sidecar/{{ .key }}'] : variables.targetFrom == 1 ? variables.ofNamespace[?'{{ .key }}'] : variables.defaults[?'{{ .key }}']).orValue(''))"
+  expression: "string((variables.targetFrom == 0 ? variables.annotations[?'lakebase-credential-sidecar/{{ .key }}'] : variables.targetFrom == 1 ? variables.ofNamespace[?'{{ .key }}'] : variables.defaults[?'{{ .key }}']).orValue('')){{ include "lakebase.oneLine" . }}"
+{{- end -}}
+
+{{- define "lakebase.oneLine" -}}
+.trim().replace('\\n', ' ')
 {{- end -}}
 
 {{/* The variables of both policies: what is injected is what is validated. */}}
@@ -44,7 +51,7 @@
 - name: podUser
   expression: "object.spec.?securityContext.?runAsUser.orValue(-1)"
 - name: userSetting
-  expression: "variables.annotations[?'lakebase-credential-sidecar/run-as-user'].orValue('')"
+  expression: "string(variables.annotations[?'lakebase-credential-sidecar/run-as-user'].orValue('')){{ include "lakebase.oneLine" . }}"
 - name: defaultUser
   expression: "string(variables.ofNamespace[?'run-as-user'].orValue(variables.defaults[?'run-as-user'].orValue('')))"
 - name: users

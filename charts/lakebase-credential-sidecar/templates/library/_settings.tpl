@@ -22,7 +22,7 @@ For charts that have this one as a dependency, and place the sidecar themselves.
 {{- if or $settings.endpoint $settings.instance -}}{{- $all = omit $all "endpoint" "instance" -}}{{- end -}}
 {{- range $key, $value := $settings -}}
 {{- /* Null is what the values of another chart have for what nobody has set. */ -}}
-{{- if not (kindIs "invalid" $value) -}}{{- $_ := set $all $key (include "lakebase.settingText" $value) -}}{{- end -}}
+{{- if not (kindIs "invalid" $value) -}}{{- $_ := set $all $key (include "lakebase.settingText" $value | trim) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range $key, $shape := include "lakebase.shapes" . | fromYaml -}}
