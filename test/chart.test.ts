@@ -158,6 +158,20 @@ describe('the chart', () => {
       assert.equal(JSON.parse(value!), properties![section!]!.properties![option!]!.default, `${section}.${option}`);
   });
 
+  test('takes the same durations as the program', () => {
+    const { properties } = JSON.parse(readFileSync(join(root, 'docs/configuration.schema.json'), 'utf8')) as Schema;
+    const template = read('templates/secret-sync/_helpers.tpl');
+    const found = [...template.matchAll(/checkWithin" \(list "([\w.]+)" "(\w+)" \S+ "(\w+)" "(\w+)"\)/g)];
+    assert.deepEqual(
+      found.map(([, section, option]) => `${section}.${option}`),
+      ['minter.cli.timeout', 'backoff.initial', 'backoff.max'],
+    );
+    for (const [, section, option, from, to] of found) {
+      const schema = section!.split('.').reduce((outer, name) => outer[name]!.properties!, properties!)[option!]!;
+      assert.ok(schema.description!.endsWith(` ${from} to ${to}.`), `${section}.${option}`);
+    }
+  });
+
   test('has no apostrophe and no quote in what stands in the expressions of its policies', () => {
     for (const shape of Object.values(SHAPES)) assert.doesNotMatch(Object.values(shape).join(), /['"`]/);
   });
@@ -246,6 +260,7 @@ interface ChartFile {
 interface Schema {
   readonly type?: unknown;
   readonly pattern?: string;
+  readonly description?: string;
   readonly default?: unknown;
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly items?: Schema;

@@ -5,6 +5,7 @@ import { whyNoHelm } from '../programs.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
 import { injection, secretSync, withSync } from './ci-values.ts';
 import { HELMS, HelmClient } from './helm.ts';
+import { DEFAULTS } from './world.ts';
 
 const both = { ...secretSync, ...injection };
 const ORDERS = {
@@ -84,6 +85,24 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
     withTimes({ refresh: { at: 0.333, floor: '4m' } }, '300s'),
     /secretSync\.config\.refresh: floor is 4m: write no more than at times the shortest ttl, 99s/,
   ],
+  ...[
+    [{ minter: { cli: { timeout: '10m' } } }, 'minter\\.cli: timeout is 10m: write 1s to 5m'],
+    [{ minter: { cli: { timeout: '0s' } } }, 'minter\\.cli: timeout is 0s: write 1s to 5m'],
+    [{ backoff: { max: '3601s' } }, 'backoff: max is 3601s: write 1s to 1h'],
+    [{ backoff: { initial: '0m' } }, 'backoff: initial is 0m: write 1s to 1h'],
+  ].map(
+    ([changes, says]) =>
+      [
+        `a duration that the program would refuse: ${JSON.stringify(changes)}`,
+        withTimes(changes as object),
+        new RegExp(`secretSync\\.config\\.${says as string}`),
+      ] as const,
+  ),
+  [
+    'settings of more namespaces than an API server takes in one expression',
+    withDefaults({ namespaceDefaults: namespacesOf(600) }),
+    /injection\.namespaceDefaults: as an expression it has 1\d{5} characters, and an API server takes 100000: write/,
+  ],
   [
     'a default of memory that is above its limit',
     withDefaults({ defaults: { 'memory-request': '0.3e9' } }),
@@ -160,6 +179,11 @@ describe('values of the chart', { skip }, () => {
       const refresh = { at: 0.95, jitter: 0, floor: '57m' };
       await client.template(helm, withTimes({ refresh, backoff: { initial: '60s', max: '1m' } }));
       await client.template(helm, withTimes({ refresh: { at: 0.05, jitter: 0.04 } }, '5m'));
+      for (const [timeout, initial, max] of [
+        ['1s', '1s', '1s'],
+        ['5m', '1h', '60m'],
+      ])
+        await client.template(helm, withTimes({ minter: { cli: { timeout } }, backoff: { initial, max } }));
     });
 
     test(`${helm} lets those who keep Secrets reach DNS, OpenShift's too, and the proxy of the workspace`, async () => {
@@ -202,6 +226,15 @@ function withCredential(...credentials: readonly { readonly connection?: object;
       })),
     },
   });
+}
+
+function namespacesOf(count: number): object {
+  return Object.fromEntries(
+    Array.from({ length: count }, (_, index) => [
+      `team-${index}`,
+      { ...DEFAULTS, endpoint: `projects/team-${index}/branches/production/endpoints/primary` },
+    ]),
+  );
 }
 
 function withDefaults(changes: object): object {

@@ -34,7 +34,7 @@ YAML easily leaves a line break at the end of an annotation; and with one anywhe
 - name: defaults
   expression: {{ include "lakebase.literal" .Values.injection.defaults | toJson }}
 - name: ofNamespace
-  expression: {{ include "lakebase.namespaceLiteral" .Values.injection.namespaceDefaults | toJson }}
+  expression: {{ include "lakebase.fitting" (include "lakebase.namespaceLiteral" .Values.injection.namespaceDefaults) | toJson }}
 - name: targetFrom
   expression: "'lakebase-credential-sidecar/endpoint' in variables.annotations || 'lakebase-credential-sidecar/instance' in variables.annotations ? 0 : 'endpoint' in variables.ofNamespace || 'instance' in variables.ofNamespace ? 1 : 2"
 {{ include "lakebase.target" (dict "key" "endpoint") }}
@@ -105,6 +105,14 @@ least never look at ConfigMaps again until they are restarted (kubernetes/kubern
 {{- $entries = append $entries (printf "%s: %s" ($namespace | toJson) (include "lakebase.literal" $settings)) -}}
 {{- end -}}
 { {{- join ", " $entries -}} }[?request.namespace].orValue({})
+{{- end -}}
+
+{{/* An API server parses no longer expression: it would refuse one policy while the other is there already, and quote it all. */}}
+{{- define "lakebase.fitting" -}}
+{{- if gt (len .) 100000 -}}
+{{- fail (printf "injection.namespaceDefaults: as an expression it has %d characters, and an API server takes 100000: write what most namespaces have in common into injection.defaults, and settings of single applications into annotations of their pods" (len .)) -}}
+{{- end -}}
+{{- . -}}
 {{- end -}}
 
 {{/* Helm has numbers as floating-point ones, and would write large users with an exponent. */}}

@@ -57,6 +57,11 @@
 {{- $floor := dig "refresh" "floor" "10s" . -}}
 {{- $initial := dig "backoff" "initial" "1s" . -}}
 {{- $max := dig "backoff" "max" "1m" . -}}
+{{- with dig "minter" "cli" "timeout" "" . -}}
+{{- include "lakebase.checkWithin" (list "minter.cli" "timeout" . "1s" "5m") -}}
+{{- end -}}
+{{- include "lakebase.checkWithin" (list "backoff" "initial" $initial "1s" "1h") -}}
+{{- include "lakebase.checkWithin" (list "backoff" "max" $max "1s" "1h") -}}
 {{- $shortest := 3600 -}}
 {{- range .credentials -}}
 {{- $shortest = min $shortest (include "lakebase.seconds" (.ttl | default "1h")) -}}
@@ -67,6 +72,14 @@
 {{- fail (printf "secretSync.config.backoff: initial is %s: write no more than max, which is %s" $initial $max) -}}
 {{- else if gt (include "lakebase.seconds" $floor | float64) (mulf $at $shortest) -}}
 {{- fail (printf "secretSync.config.refresh: floor is %s: write no more than at times the shortest ttl, %.0fs" $floor (floor (mulf $at $shortest))) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Of a section an option, with its value and its bounds. */}}
+{{- define "lakebase.checkWithin" -}}
+{{- $seconds := include "lakebase.seconds" (index . 2) | int64 -}}
+{{- if or (lt $seconds (include "lakebase.seconds" (index . 3) | int64)) (gt $seconds (include "lakebase.seconds" (index . 4) | int64)) -}}
+{{- fail (printf "secretSync.config.%s: %s is %s: write %s to %s" (index . 0) (index . 1) (index . 2) (index . 3) (index . 4)) -}}
 {{- end -}}
 {{- end -}}
 
