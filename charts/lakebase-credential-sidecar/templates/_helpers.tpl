@@ -1,16 +1,22 @@
+{{/* Of the chart, for names of objects: an alias may be in camelCase or have underscores. */}}
+{{- define "lakebase.chartName" -}}
+{{- .Chart.Name | lower | replace "_" "-" | trimAll "-" -}}
+{{- end -}}
+
 {{- define "lakebase.fullname" -}}
+{{- $chart := include "lakebase.chartName" . -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
-{{- else if contains .Chart.Name .Release.Name -}}
+{{- else if contains $chart .Release.Name -}}
 {{- .Release.Name | trunc 63 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name $chart | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
 {{/* What belongs to no namespace is named after the release and its namespace: releases never meet. */}}
 {{- define "lakebase.clusterName" -}}
-{{- printf "%s.%s.%s" .Chart.Name .Release.Namespace .Release.Name -}}
+{{- printf "%s.%s.%s" (include "lakebase.chartName" .) .Release.Namespace .Release.Name -}}
 {{- end -}}
 
 {{- define "lakebase.selectorLabels" -}}

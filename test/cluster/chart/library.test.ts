@@ -9,7 +9,17 @@ import { SharedCleanup } from '../support/pods-story.ts';
 import { CHART, HELMS, type Helm } from './helm.ts';
 import { bare, comparable, kustomized } from './pods.ts';
 import { backstageChart, umbrellaChart } from './umbrella.ts';
-import { ChartWorld, containerOf, DEFAULTS, ENDPOINT, podOf, sidecarOf, variablesOf, type Pod } from './world.ts';
+import {
+  ChartWorld,
+  containerOf,
+  DEFAULTS,
+  ENDPOINT,
+  podOf,
+  secretSyncInto,
+  sidecarOf,
+  variablesOf,
+  type Pod,
+} from './world.ts';
 
 const NAME = 'lakebase-credential-sidecar';
 const IMAGE = { repository: 'registry.example.com/lakebase-credential-sidecar' };
@@ -169,6 +179,27 @@ describe('charts that place the sidecar themselves', { skip }, () => {
       );
     });
 
+    test(`${helm}: objects of a dependency with an alias have names that an API server takes`, async () => {
+      for (const [alias, name] of [
+        ['lakebaseSidecar', 'lakebasesidecar'],
+        ['lakebase_sidecar', 'lakebase-sidecar'],
+      ] as const) {
+        const chart = await umbrellaChart(shared, alias);
+        const values = {
+          pod: podOf().spec,
+          lakebase: good,
+          [alias]: { image: IMAGE, injection: { defaults: DEFAULTS }, secretSync: secretSyncInto('apps') },
+        };
+        const text = await world.helm(helm, ['template', 'x', chart, '--kube-version', '1.36.1'], values);
+        await world.api.kubectl(['create', '--dry-run=server', '--namespace', 'apps', '-f', '-'], listOf(text));
+        assert.match(text, new RegExp(`^kind: Deployment\nmetadata:\n  name: "x-${name}"$`, 'm'));
+        assert.match(
+          text,
+          new RegExp(`^kind: MutatingAdmissionPolicy\nmetadata:\n  name: ${name}\\.default\\.x$`, 'm'),
+        );
+      }
+    });
+
     for (const [settings, values, says] of REFUSED) {
       test(`${helm}: ${JSON.stringify(settings)} with ${JSON.stringify(values)} is refused, and it is said why`, async () => {
         await assert.rejects(render(helm, podOf().spec, settings, values), says);
@@ -207,6 +238,18 @@ describe('charts that place the sidecar themselves', { skip }, () => {
     return parse(await render(helm, pod, lakebase)) as Pod;
   }
 });
+
+/** Of the namespace of the test, whichever they were rendered for; without pods, whose service account is not there yet. */
+function listOf(text: string): object {
+  const items = parseAllDocuments(text)
+    .map((one) => one.toJS() as (Pod & { readonly kind: string }) | null)
+    .filter((one) => one !== null && one.kind !== 'Pod');
+  return {
+    apiVersion: 'v1',
+    kind: 'List',
+    items: items.map((one) => ({ ...one, metadata: { ...one!.metadata, namespace: 'apps' } })),
+  };
+}
 
 const RESTRICTED = { seccompProfile: { type: 'RuntimeDefault' } };
 

@@ -7,7 +7,7 @@ const NAME = 'lakebase-credential-sidecar';
 
 /** As docs/helm.md shows it, around whatever pod is in the values. */
 const POD = `
-{{- $sidecar := set .Values.lakebase "chart" (index .Subcharts "${NAME}") }}
+{{- $sidecar := set .Values.lakebase "chart" (index .Subcharts "NAMED") }}
 apiVersion: v1
 kind: Pod
 metadata: { name: orders }
@@ -52,10 +52,10 @@ spec:
 {{- end }}
 `;
 
-/** A chart that has this one as a dependency, and places the sidecar itself. */
-export async function umbrellaChart(t: Cleanup): Promise<string> {
-  const dependencies = [{ name: NAME, version: '>=0.0.0', repository: 'file://../any' }];
-  const directory = await chart(t, 'umbrella', POD, { dependencies });
+/** A chart that has this one as a dependency, perhaps under a name of its own, and places the sidecar itself. */
+export async function umbrellaChart(t: Cleanup, alias = NAME): Promise<string> {
+  const dependencies = [{ name: NAME, version: '>=0.0.0', repository: 'file://../any', alias }];
+  const directory = await chart(t, 'umbrella', POD.replace('NAMED', alias), { dependencies });
   await cp(CHART, join(directory, 'charts', NAME), { recursive: true });
   return directory;
 }
