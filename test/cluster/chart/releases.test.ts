@@ -11,7 +11,12 @@ type Texts = Readonly<Record<string, string>>;
 
 interface Manifest {
   readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly annotations?: Texts;
+    readonly labels?: Texts;
+  };
   readonly data?: Readonly<Record<string, string>>;
   readonly rules?: unknown;
   readonly spec?: {
@@ -135,6 +140,15 @@ describe('releases of the chart', { skip }, () => {
     const { annotations, labels } = all.find(({ kind }) => kind === 'Deployment')!.spec!.template.metadata;
     assert.deepEqual([labels['app.kubernetes.io/instance'], labels['team']], ['x', 'shop']);
     assert.deepEqual([annotations['a'], annotations['checksum/http']?.length], ['b', 64]);
+  });
+
+  test('the pod of the test has the labels and annotations of theirs, too, and stays a test', async () => {
+    const podLabels = { 'app.kubernetes.io/component': 'other', 'sidecar.istio.io/inject': 'false' };
+    const podAnnotations = { 'helm.sh/hook': 'other', a: 'b' };
+    const all = await render('helm4', withSync({ podLabels, podAnnotations }));
+    const { annotations, labels } = all.find(({ kind }) => kind === 'Pod')!.metadata;
+    assert.deepEqual([labels!['app.kubernetes.io/component'], labels!['sidecar.istio.io/inject']], ['check', 'false']);
+    assert.deepEqual([annotations!['helm.sh/hook'], annotations!['a']], ['test', 'b']);
   });
 
   test('its pods are taken without a warning where Pod Security is restricted, that of the test too', async () => {
