@@ -182,12 +182,8 @@ function report(into: Report, samples: readonly Sample[], cpuMs: number): boolea
     const values = steady.map(({ values }) => values[name]);
     const per10000 = slope(steady.map(({ rotations, values }) => [rotations, values[name]])) * 10_000;
     const isMemory = unit !== '';
-    const isRising = NOT_JUDGED.has(name)
-      ? false
-      : isMemory
-        ? per10000 > MEMORY_TOLERANCE * middle(values)
-        : per10000 >= 1;
-    if (isRising) rising.push(name);
+    const isSteep = isMemory ? per10000 > MEMORY_TOLERANCE * middle(values) : per10000 >= 1;
+    if (isSteep && !NOT_JUDGED.has(name)) rising.push(name);
     const show = (value: number): string => `${Math.round(value)}${unit && ` ${unit}`}`;
     return [
       name,

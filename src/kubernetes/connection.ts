@@ -102,7 +102,8 @@ function loadServiceAccount(config: KubeConfig): void {
 }
 
 function loadFile(config: KubeConfig, path: string): void {
-  const [text, directory] = [readFile(path), dirname(path)];
+  const text = readFile(path);
+  const directory = dirname(path);
   let rest: ReturnType<typeof readRest>;
   try {
     config.loadFromString(text);
