@@ -1,17 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import {
-  chmodSync,
-  chownSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, chownSync, cpSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { StandInCliOptions } from '../test/support/clis.ts';
+import { FAKETIME, HAS_FAKETIME } from '../test/support/faketime.ts';
 import { startLakebase, type Lakebase } from '../test/support/lakebase.ts';
 import { startPostgres, type Postgres } from '../test/support/postgres.ts';
 import { startWorkspace, type Workspace } from '../test/support/workspace.ts';
@@ -22,7 +13,6 @@ import { DATABASE, DIRECTORIES, LIFETIME_MS, SIDECAR_UID, WORKSPACE_NAME, WORKSP
 import type { Launch } from './sidecar.ts';
 
 const ROOT = join(import.meta.dirname, '..');
-const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
 /** A few files of a kilobyte or two need little; what fills it must be written quickly. */
 const VOLUME = 'size=1m,nr_inodes=64,mode=0755';
 
@@ -43,7 +33,6 @@ export class Stage {
   /** What no output may show, though a CLI prints it. */
   readonly strayToken: string;
   readonly kubernetes: Kubernetes | undefined;
-  readonly #hasClock = existsSync(FAKETIME);
 
   private constructor(directory: string, { workspace, lakebase, postgres, strayToken, kubernetes }: Parts) {
     this.directory = directory;
@@ -101,7 +90,7 @@ export class Stage {
 
   /** Why no fault of this lane can be made, or undefined. */
   whyNot(lane: Lane): string | undefined {
-    if (lane === 'clock' && !this.#hasClock) return 'libfaketime is missing (apt-get install faketime)';
+    if (lane === 'clock' && !HAS_FAKETIME) return 'libfaketime is missing (apt-get install faketime)';
     const isOfCluster = lane === 'Kubernetes' || lane === 'Secret' || lane === 'pods';
     return isOfCluster && !this.hasSecret ? 'no Kubernetes is built (npm run cluster -- build)' : undefined;
   }
@@ -115,7 +104,7 @@ export class Stage {
       FAKETIME_DONT_FAKE_MONOTONIC: '1',
       NO_FAKE_STAT: '1',
     };
-    return { command: this.#command(this.configFile), env: { ...this.#env, ...(this.#hasClock ? clock : {}) } };
+    return { command: this.#command(this.configFile), env: { ...this.#env, ...(HAS_FAKETIME ? clock : {}) } };
   }
 
   /** That of a pod whose clock is right. */

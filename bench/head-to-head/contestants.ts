@@ -1,6 +1,7 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { shellWord } from '../../test/support/shell.ts';
 import { RESOURCE, type Scene } from '../scene.ts';
 
 /** Everything is this much faster than with tokens of an hour, but for what cannot be: the CLI, and the CLI's own pauses. */
@@ -61,7 +62,7 @@ async function startSidecar(scene: Scene, { endpoint, directory, identity }: Set
 async function startCron(scene: Scene, setting: Setting, write: string): Promise<void> {
   const { endpoint, directory, identity, signal } = setting;
   const script = join(await scene.folder(), 'rotate.sh');
-  const mint = `timeout ${CLI_PATIENCE_MS / 1_000} '${scene.cli.path}' postgres generate-database-credential '${endpoint}' -o json`;
+  const mint = `timeout ${CLI_PATIENCE_MS / 1_000} ${shellWord(scene.cli.path)} postgres generate-database-credential '${endpoint}' -o json`;
   await writeFile(
     script,
     `#!/bin/sh

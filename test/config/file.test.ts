@@ -7,6 +7,7 @@ import { inspect } from 'node:util';
 import { readConfigFile } from '../../src/config/file.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { configFile, problems } from './loading.ts';
+import { shellWord } from '../support/shell.ts';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
 
 const ALIAS_BOMB = `
@@ -89,10 +90,10 @@ test('a file of the largest size is read', async (t) => {
 });
 
 test('what the shell gives this process to read is read, as of `<(…)` or `--config /dev/stdin`', () => {
-  const module = join(import.meta.dirname, '../../src/config/file.ts');
-  const script = `import('${module}').then(({ readConfigFile }) => console.log(readConfigFile(process.argv[1])))`;
+  const module = JSON.stringify(import.meta.resolve('../../src/config/file.ts'));
+  const script = `import(${module}).then(({ readConfigFile }) => console.log(readConfigFile(process.argv[1])))`;
   for (const path of ['/dev/stdin', '/dev/fd/0', '/proc/self/fd/0']) {
-    const command = `(sleep 0.1; echo 'a: 1') | '${process.execPath}' -e "$1" ${path}`;
+    const command = `(sleep 0.1; echo 'a: 1') | ${shellWord(process.execPath)} -e "$1" ${path}`;
     assert.equal(execFileSync('sh', ['-c', command, 'sh', script], { encoding: 'utf8' }), '{ a: 1 }\n');
   }
 });

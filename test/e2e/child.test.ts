@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { clis } from '../support/clis.ts';
+import { shellWord } from '../support/shell.ts';
 import { credential, ENDPOINT, type SetupOptions } from '../support/sidecar-setup.ts';
 import { recordingCli, scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually, temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
@@ -130,7 +131,7 @@ test(
 
     const path = await scriptedCli(
       t,
-      `echo "+$HOME" >> '${log}'; '${clis[0]!.path}' "$@"; code=$?; echo "-$HOME" >> '${log}'; exit $code`,
+      `echo "+$HOME" >> '${log}'; ${shellWord(clis[0]!.path)} "$@"; code=$?; echo "-$HOME" >> '${log}'; exit $code`,
     );
     workspace.latencyMs = 50;
     const credentials = Array.from({ length: 8 }, (_, i) => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { copyFile, rm, writeFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { MINT_REMEDIES, type MintFailure } from '../../src/credential/failures.ts';
+import { shellWord } from '../support/shell.ts';
 import { scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually } from '../support/sidecar-wait.ts';
 import { startSidecar, type LogLine, type Sidecar } from '../support/sidecar.ts';
@@ -97,7 +98,7 @@ describe('a failure to mint', { concurrency: 3 }, () => {
     'is counted and explained as spawn while the CLI is away, harms no reader, and is healed from',
     async (t, cli) => {
       const workspace = await workspaceFor(t, { tokenLifetimeMs: LIFETIME_MS });
-      const path = await scriptedCli(t, `exec '${cli.path}' "$@"`);
+      const path = await scriptedCli(t, `exec ${shellWord(cli.path)} "$@"`);
       const sidecar = await (
         await startSidecar(t, { workspace, cli: path, config: { refresh: config.refresh } })
       ).ready();

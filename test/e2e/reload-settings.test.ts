@@ -3,6 +3,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { clis } from '../support/clis.ts';
+import { shellWord } from '../support/shell.ts';
 import { configText, credential } from '../support/sidecar-setup.ts';
 import { scriptedCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
@@ -45,7 +46,7 @@ test(
     const waits = `until [ -e '${go}' ]; do sleep 0.05; done`;
     const path = await scriptedCli(
       t,
-      `echo begins >> '${record}'; ${waits}; '${clis[0]!.path}' "$@" && echo ends >> '${record}'`,
+      `echo begins >> '${record}'; ${waits}; ${shellWord(clis[0]!.path)} "$@" && echo ends >> '${record}'`,
     );
     const config = { minter: { cli: { command: path, concurrency: 1 } } };
     const sidecar = await startSidecar(t, { workspace: await workspaceFor(t), directory, cli: path, config });

@@ -224,7 +224,7 @@ test('everything is passed on to who else listens', () => {
 
 test('a bug while an event is posted ends the process, as any other bug does', () => {
   const program = `
-    import { createEvents } from '${import.meta.resolve('../../src/kubernetes/events.ts')}';
+    import { createEvents } from ${JSON.stringify(import.meta.resolve('../../src/kubernetes/events.ts'))};
     const request = async () => await undefined.bug;
     const clock = { now: () => 0, monotonic: () => 0 };
     const secrets = [{ namespace: 'apps', name: 'a' }];

@@ -1,13 +1,12 @@
 import { readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { clis } from '../support/clis.ts';
+import { FAKETIME } from '../support/faketime.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
 import { credential, type SetupOptions } from '../support/sidecar-setup.ts';
 import { occupy, temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
 import { startSidecar, type Sidecar } from '../support/sidecar.ts';
 
-/** Where Debian has it. */
-export const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
 /** Of a service principal whose right was taken away. */
 export const REFUSAL = { status: 403, body: { message: 'User does not have CAN_USE' } };
 

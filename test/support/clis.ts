@@ -1,6 +1,7 @@
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { shellWord } from './shell.ts';
 
 export interface Cli {
   /** For the titles of tests. */
@@ -35,7 +36,7 @@ export interface StandInCliOptions {
 export async function standInCli(options: StandInCliOptions = {}): Promise<StandInCli> {
   const directory = await mkdtemp(join(tmpdir(), 'stand-in-cli-'));
   const path = join(directory, 'databricks');
-  await writeFile(path, `#!/bin/sh\nexec '${STAND_IN.path}' '--stand-in=${JSON.stringify(options)}' "$@"\n`);
+  await writeFile(path, `#!/bin/sh\nexec ${shellWord(STAND_IN.path)} '--stand-in=${JSON.stringify(options)}' "$@"\n`);
   await chmod(path, 0o755);
   return { path, directory, remove: () => rm(directory, { recursive: true, force: true }) };
 }

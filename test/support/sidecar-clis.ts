@@ -2,6 +2,7 @@ import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { clis, NO_REAL_CLI, TELLS_VERSION, type Cli } from './clis.ts';
+import { shellWord } from './shell.ts';
 import { eventually, temporaryDirectory, undoAfter, type Cleanup } from './sidecar-wait.ts';
 import { startWorkspace, type Workspace } from './workspace.ts';
 import type { WorkspaceOptions } from './workspace-server.ts';
@@ -91,7 +92,7 @@ export async function recordingCli(t: Cleanup, cli: Cli): Promise<RecordingCli> 
     'stat -c %a "${HOME:-/nonexistent}" > "$record.new/home" 2>&1',
     'stat -c %a "${HOME:-/nonexistent}/.." > "$record.new/homes" 2>&1',
     'mv "$record.new" "$record"',
-    `exec '${cli.path}' "$@"`,
+    `exec ${shellWord(cli.path)} "$@"`,
   ];
   await writeFile(path, `${script.join('\n')}\n`);
   await chmod(path, 0o755);

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
+import { HAS_FAKETIME } from '../../support/faketime.ts';
 import { eventually } from '../../support/sidecar-wait.ts';
 import { SharedCleanup, story } from '../support/pods-story.ts';
 import { whyNotBuilt } from './api-server.ts';
 import { assertFrugal } from './world.ts';
-import { hasFaketime, LIFETIME_MS, MINUTES_FAST, Writers, WRITERS } from './writers.ts';
+import { LIFETIME_MS, MINUTES_FAST, Writers, WRITERS } from './writers.ts';
 
 /**
  * As by default with TEST_WHOLE_PERIODS=1 (half an hour). Else sooner, and with a spread that is to a mint about what six
@@ -15,7 +16,6 @@ const REFRESH =
 const PUBLICATIONS = 7;
 
 const skip = await whyNotBuilt();
-const hasWrongClock = await hasFaketime();
 
 describe('ten writers of one Secret, with tokens of five minutes', { skip }, () => {
   const shared = new SharedCleanup();
@@ -23,7 +23,7 @@ describe('ten writers of one Secret, with tokens of five minutes', { skip }, () 
   let writers: Writers;
 
   before(async () => {
-    writers = await Writers.start(shared, { ...REFRESH, hasWrongClock });
+    writers = await Writers.start(shared, { ...REFRESH, hasWrongClock: HAS_FAKETIME });
   });
   after(() => shared.undo());
 
@@ -57,7 +57,7 @@ describe('ten writers of one Secret, with tokens of five minutes', { skip }, () 
   });
 
   chapter('are not harmed by one of them whose clock is ten minutes fast', {}, async (t) => {
-    if (!hasWrongClock) {
+    if (!HAS_FAKETIME) {
       t.skip('needs libfaketime: apt-get install --yes --no-install-recommends faketime, then npm run test:cluster');
       return;
     }

@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises';
+import { FAKETIME } from '../../support/faketime.ts';
 import { eventually, type Cleanup } from '../../support/sidecar-wait.ts';
 import type { Sidecar } from '../../support/sidecar.ts';
 import { SECRET } from './namespace.ts';
@@ -9,7 +9,6 @@ export const LIFETIME_MS = 300_000;
 export const JITTER = 0.1;
 export const MINUTES_FAST = 10;
 
-const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
 const ANNOTATIONS = '.metadata.annotations.lakebase-credential-sidecar/';
 
 export interface Publication {
@@ -24,13 +23,6 @@ export interface WritersOptions {
   readonly jitter?: number;
   /** Whether the clock of the first one is ten minutes fast; needs libfaketime. */
   readonly hasWrongClock?: boolean;
-}
-
-export async function hasFaketime(): Promise<boolean> {
-  return await access(FAKETIME).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Ten sidecars that write one Secret, each with a file of its own beside it, and everything that was ever in the Secret. */
