@@ -23,7 +23,7 @@ testWithEachCli('check says of a healthy set-up what it found, ends with 0, and 
   const expected = [
     /^✓ ok {3}configuration: \/.*config\.yaml: backstage$/,
     /^✓ ok {3}identity: client \S+ with a secret by variable, at http:\/\/127\.0\.0\.1:\d+$/,
-    /^✓ ok {3}cli: \/\S+ \d+\.\d+\.\d+$/,
+    /^✓ ok {3}cli: \/.+ \d+\.\d+\.\d+$/,
     /^✓ ok {3}backstage mint: a token that lives 1h, thrown away$/,
     /^✓ ok {3}backstage file:\/.*\/run\/pgpass: .*\/run does not exist yet and can be made in \/.*$/,
     /^✓ ok {3}backstage file:\/.*\/run\/token: .*\/run does not exist yet/,
