@@ -7,6 +7,7 @@ import { load } from 'js-yaml';
 import { SinkError } from '../credential/errors.ts';
 import { quotable } from './api-errors.ts';
 import { completeExec, type Exec } from './exec-info.ts';
+import { type Impersonation, impersonationHeaders } from './impersonation.ts';
 import { startLogin } from './login-program.ts';
 
 /** How to reach the API server for one request, read afresh: certificates and tokens are rotated on disk. */
@@ -35,7 +36,9 @@ interface Rest {
         } | null;
       }[]
     | null;
-  readonly users?: readonly { readonly name: string; readonly user?: { readonly tokenFile?: string } | null }[] | null;
+  readonly users?:
+    | readonly { readonly name: string; readonly user?: (Impersonation & { readonly tokenFile?: string }) | null }[]
+    | null;
 }
 
 export type Connect = () => Promise<Access>;
@@ -52,8 +55,7 @@ export async function openConnection(kubeconfig: string | undefined): Promise<Co
   const config = new KubeConfig();
   const { authenticators } = config as unknown as { readonly authenticators: readonly Authenticator[] };
   for (const authenticator of authenticators) if ('execFn' in authenticator) authenticator.execFn = startLogin;
-  if (kubeconfig === undefined) loadServiceAccount(config);
-  else loadFile(config, kubeconfig);
+  const impersonation = kubeconfig === undefined ? loadServiceAccount(config) : loadFile(config, kubeconfig);
   const connect = async (): Promise<Access> => {
     const options: RequestOptions = {};
     // It keeps what it has read for a minute, which would be without a login where the file was about to be written.
@@ -70,7 +72,7 @@ export async function openConnection(kubeconfig: string | undefined): Promise<Co
     const headers = Object.entries(options.headers ?? {}).map(([name, value]) => [name, String(value).trim()]);
     return {
       server: config.getCurrentCluster()?.server ?? '',
-      options: { ...options, headers: Object.fromEntries(headers) },
+      options: { ...options, headers: { ...Object.fromEntries(headers), ...impersonation } },
     };
   };
   await tryOut(connect, kubeconfig);
@@ -93,15 +95,18 @@ function hasLogin({ cert, headers = {} }: RequestOptions): boolean {
   return cert !== undefined || 'Authorization' in headers;
 }
 
-function loadServiceAccount(config: KubeConfig): void {
+/** Who asks as nobody else, so no headers say as whom. */
+function loadServiceAccount(config: KubeConfig): Record<string, never> {
   config.loadFromCluster();
   // The library makes the address of the two variables without a look at them: https://undefined:undefined.
   if (config.getCurrentCluster()?.server.includes('undefined')) {
     throw refusePod('this is no pod (KUBERNETES_SERVICE_HOST is not set), and KUBECONFIG is not set either');
   }
+  return {};
 }
 
-function loadFile(config: KubeConfig, path: string): void {
+/** Returns the headers that say as whom it asks. */
+function loadFile(config: KubeConfig, path: string): ReturnType<typeof impersonationHeaders> {
   const text = readFile(path);
   const directory = dirname(path);
   let rest: ReturnType<typeof readRest>;
@@ -127,6 +132,12 @@ function loadFile(config: KubeConfig, path: string): void {
   }
   refuseUnsupported(path, cluster, user);
   if (user.exec) completeExec(user.exec as Exec, cluster, directory, rest.configs.get(cluster.name));
+  const impersonation = rest.impersonations.get(user.name) ?? {};
+  if (Object.keys(impersonation).length > 0 && !('Impersonate-User' in impersonation)) {
+    const remedy = 'let its user have `as`, too, or none of as-uid, as-groups and as-user-extra';
+    throw refuseFile(path, 'says as which uid or groups to ask, and not as whom', remedy);
+  }
+  return impersonation;
 }
 
 function readFile(path: string): string {
@@ -145,7 +156,12 @@ function refuseUnsupported(path: string, cluster: Cluster, user: User): void {
     const remedy = 'remove proxy-url from its cluster, and let the API server be reached from here without a proxy';
     throw refuseFile(path, 'asks for a proxy, which is not supported', remedy);
   }
-  if (cluster.server.startsWith('http:') && !cluster.skipTLSVerify) {
+  // What is no URL, such as a host and a port alone, would be found at the first request only, and not by its name.
+  const { protocol } = URL.parse(cluster.server) ?? {};
+  if (protocol !== 'https:' && protocol !== 'http:') {
+    throw refuseFile(path, 'names a server that is no https URL', 'let its server be of the form https://host:port');
+  }
+  if (protocol === 'http:' && !cluster.skipTLSVerify) {
     const remedy =
       'let its server begin with https://, or set insecure-skip-tls-verify: true where nobody else listens';
     throw refuseFile(path, 'names a server without TLS', remedy);
@@ -165,6 +181,8 @@ function readRest(text: string, directory: string) {
     tokenFiles: new Map(
       (users ?? []).flatMap(({ name, user }) => (user?.tokenFile ? [[name, resolve(directory, user.tokenFile)]] : [])),
     ),
+    /** By the names of the users: the headers that say as whom they ask. */
+    impersonations: new Map((users ?? []).map(({ name, user }) => [name, impersonationHeaders(user ?? {})])),
     /** By the names of the clusters: what each has for the program that logs in. */
     configs: new Map(
       (clusters ?? []).map(({ name, cluster }) => [name, cluster?.extensions?.find(isForExec)?.extension]),

@@ -46,6 +46,26 @@ const REFUSED: Readonly<Record<string, readonly [content: string | undefined, pr
     /names a server without TLS$/,
     /^let its server begin with https:\/\//,
   ],
+  'names a server without TLS in capitals': [
+    kubeconfig({ token: 'x' }, { server: 'HTTP://127.0.0.1:1' }),
+    /names a server without TLS$/,
+    /^let its server begin with https:\/\//,
+  ],
+  'names an address for a server': [
+    kubeconfig({ token: 'x' }, { server: '127.0.0.1:6443' }),
+    /names a server that is no https URL$/,
+    /^let its server be of the form https:\/\/host:port/,
+  ],
+  'names a host and a port for a server': [
+    kubeconfig({ token: 'x' }, { server: 'localhost:6443' }),
+    /names a server that is no https URL$/,
+    /^let its server be of the form https:\/\/host:port/,
+  ],
+  'says as which groups to ask, and not as whom': [
+    kubeconfig({ token: 'x', 'as-groups': ['admins'] }),
+    /says as which uid or groups to ask, and not as whom$/,
+    /^let its user have `as`, too/,
+  ],
   'logs in with what kubectl has dropped': [
     kubeconfig({ 'auth-provider': { name: 'gcp', config: {} } }),
     /logs in with the provider gcp, which is not supported$/,
@@ -190,4 +210,32 @@ test('a token file that was empty when it was read is read again for the next re
     const { options } = await connect();
     assert.deepEqual(options.headers, { Authorization: `Bearer written ${index}` });
   }
+});
+
+test('whom a kubeconfig asks as goes to the API server with uid, groups and extras, as with kubectl', async (t) => {
+  const path = join(await temporaryDirectory(t), 'kubeconfig');
+  const user = {
+    token: 'x',
+    as: 'jürgen',
+    'as-uid': 7,
+    'as-groups': ['writers', 'readers'],
+    'as-user-extra': { 'acme.example/project': ['a', 'b'], 'ü%': ['c'] },
+  };
+  await writeFile(path, kubeconfig(user));
+  const { options } = await (await openConnection(path))();
+  assert.deepEqual(options.headers, {
+    Authorization: 'Bearer x',
+    'Impersonate-User': Buffer.from('jürgen').toString('latin1'),
+    'Impersonate-Uid': '7',
+    'Impersonate-Group': ['writers', 'readers'],
+    'Impersonate-Extra-acme.example%2Fproject': ['a', 'b'],
+    'Impersonate-Extra-%C3%BC%25': ['c'],
+  });
+});
+
+test('a kubeconfig that asks as nobody else sends nothing about that', async (t) => {
+  const path = join(await temporaryDirectory(t), 'kubeconfig');
+  await writeFile(path, kubeconfig({ token: 'x', as: null, 'as-uid': '', 'as-groups': [], 'as-user-extra': null }));
+  const { options } = await (await openConnection(path))();
+  assert.deepEqual(options.headers, { Authorization: 'Bearer x' });
 });
