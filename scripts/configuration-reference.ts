@@ -148,7 +148,7 @@ The file overrides defaults, the environment overrides the file, flags override 
 
 [configuration.schema.json](configuration.schema.json) is the JSON Schema of the file, for editors. The command \`schema\` prints it, too.`;
 
-const FILE = `One YAML (or JSON) document in UTF-8, at most 1 MiB. Durations are a whole number and one unit: \`90s\`, \`15m\`, \`1h\`.
+const FILE = `One YAML (or JSON) document in UTF-8, at most 1 MiB; anchors, aliases and merge keys (\`<<\`) work. Durations are a whole number and one unit: \`90s\`, \`15m\`, \`1h\`.
 
 A change of the file is noticed within five seconds, also behind the links of a ConfigMap volume, and takes effect as a whole:
 

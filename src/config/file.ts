@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { getSystemErrorMessage } from 'node:util';
-import { loadAll, YAMLException } from 'js-yaml';
+import { CORE_SCHEMA, loadAll, mergeTag, YAMLException } from 'js-yaml';
 import { ConfigError } from '../credential/errors.ts';
 import { isRecord } from '../credential/json.ts';
 
@@ -15,6 +15,9 @@ const GIVEN = /^\/(?:dev\/(?:stdin|fd\/\d+)|proc\/self\/fd\/\d+)$/;
 /** Of the whole file, with each alias counted as often as it is repeated. */
 const MAX_NODES = 100_000;
 
+/** With `<<`, as kubectl and Helm read YAML: what several credentials share is written once. */
+const SCHEMA = CORE_SCHEMA.withTags(mergeTag);
+
 /** The mapping that the file holds. @throws ConfigError that names positions, never what stands there. */
 export function readConfigFile(path: string): Record<string, unknown> {
   const documents = parse(path, decode(path, readBytes(path)));
@@ -28,7 +31,7 @@ export function readConfigFile(path: string): Record<string, unknown> {
 
 function parse(path: string, text: string): unknown[] {
   try {
-    return loadAll(text);
+    return loadAll(text, { schema: SCHEMA });
   } catch (error) {
     if (!(error instanceof YAMLException) || error.mark === undefined) throw problem(path, 'cannot be read as YAML');
     const { reason, mark } = error;

@@ -14,6 +14,7 @@ import {
   optional,
   sinkPath,
   text,
+  wholeCharacters,
   withDefault,
 } from './values.ts';
 
@@ -37,11 +38,8 @@ const MODE = /^0?[67][0-7][0145]$/;
 /** The child runs in `/`, so a relative path would not mean what it says. */
 const COMMAND = /^(\/.*[^/\s]|[^\s/-][^\s/]*)$/;
 
-/** Half a surrogate pair, which YAML and JSON can escape, has no bytes in UTF-8: it would be another name in the file. */
 function word(what: string) {
-  const allowed = `${what} of at most 255 characters without white space`;
-  const halved = 'must consist of whole characters: half a surrogate pair is escaped in it';
-  return text(WORD, allowed).check(z.refine((value) => value.isWellFormed(), { error: halved }));
+  return text(WORD, `${what} of at most 255 characters without white space`).check(wholeCharacters);
 }
 
 const fileSink = object({

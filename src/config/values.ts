@@ -50,8 +50,19 @@ export function object<T extends z.core.$ZodLooseShape>(shape: T) {
 }
 
 export function text(pattern: RegExp, allowed: string) {
-  return z.string(allow(allowed)).check(z.regex(pattern, allow(allowed)));
+  const unquoted = allow(`${allowed}; put it in quotes: without them YAML takes it for something else than text`);
+  // YAML reads 12 as a number and true as a truth: whoever has written that sees nothing wrong in it.
+  const isUnquoted = (value: unknown): boolean =>
+    (typeof value === 'number' || typeof value === 'boolean') && pattern.test(String(value));
+  return z
+    .string({ error: (issue) => (isUnquoted(issue.input) ? unquoted : allow(allowed)).error(issue) })
+    .check(z.regex(pattern, allow(allowed)));
 }
+
+/** Half a surrogate pair, which YAML and JSON can escape, has no bytes in UTF-8: it would be another name in a file, or of one. */
+export const wholeCharacters = z.refine<string>((value) => value.isWellFormed(), {
+  error: 'must consist of whole characters: half a surrogate pair is escaped in it',
+});
 
 export function oneOf<const T extends readonly string[]>(values: T) {
   return z.enum(values, allow(`one of ${values.join(', ')}`));
@@ -110,6 +121,7 @@ function isPlainPath(value: string): boolean {
 
 export const sinkPath = text(ABSOLUTE_PATH, path).check(
   z.refine(isPlainPath, allow(path)),
+  wholeCharacters,
   z.refine((value) => Buffer.byteLength(posix.basename(value)) <= MAX_BASENAME_BYTES, {
     error: `must have a file name of at most ${MAX_BASENAME_BYTES} bytes`,
   }),

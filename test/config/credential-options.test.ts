@@ -143,6 +143,7 @@ testOptions([
     accepts: ['/a', '/run/lakebase/token', '/run/lake base/töken', '/run/..a', '/run/.pgpass', `/${'x'.repeat(200)}`],
     rejects: [
       '',
+      '/a\ud83d',
       '/',
       'a',
       './a',

@@ -63,6 +63,16 @@ const CASES: readonly { readonly title: string; readonly content: string | Uint8
     content: 'log: &canary {a: *canary}\n',
     expected: /expand too far$/,
   },
+  {
+    title: 'a text to merge',
+    content: 'log:\n  <<: canary\n',
+    expected: /invalid YAML at line 2, column 3 \(cannot merge mappings; [a-z ]+\)$/,
+  },
+  {
+    title: 'merging that multiplies',
+    content: `a: &a {${Array.from({ length: 99 }, (_, i) => `k${i}: 1`).join(', ')}}\nb: [${'{<<: [*a, *a]}, '.repeat(99)}]\n`,
+    expected: /invalid YAML at line 2, column \d+ \(merge keys exceeded /,
+  },
   { title: 'aliases that multiply', content: ALIAS_BOMB, expected: /aliases that expand too far$/ },
   { title: 'bytes that are no text', content: Uint8Array.of(0x61, 0x3a, 0x20, 0xff), expected: /is not UTF-8 text$/ },
   { title: 'a huge file', content: `#${'x'.repeat(1024 * 1024)}`, expected: /is larger than 1048576 bytes$/ },
@@ -101,6 +111,12 @@ test('what the shell gives this process to read is read, as of `<(…)` or `--co
 test('a byte order mark, JSON and aliases are understood', async (t) => {
   assert.deepEqual(readConfigFile(await configFile(t, '\uFEFF{"a": [1, true]}')), { a: [1, true] });
   assert.deepEqual(readConfigFile(await configFile(t, 'a: &x {b: 1}\nc: *x\n')), { a: { b: 1 }, c: { b: 1 } });
+});
+
+test('what several mappings share is merged into each, as kubectl and Helm read it', async (t) => {
+  const content = 'a: &x {b: 1, c: {d: 2}}\ne: {<<: *x, b: 3}\nf:\n  g: 4\n  <<: [*x]\n';
+  const { e, f } = readConfigFile(await configFile(t, content));
+  assert.deepEqual({ e, f }, { e: { b: 3, c: { d: 2 } }, f: { g: 4, b: 1, c: { d: 2 } } });
 });
 
 test('a directory and a missing file are named, together with the problems of the environment', async (t) => {

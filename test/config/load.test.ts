@@ -33,6 +33,20 @@ test('a setting from outside does not hide that the file is wrong there', async 
   }
 });
 
+test('where only quotes are missing for a text, that is said', async (t) => {
+  const hint = '; put it in quotes: without them YAML takes it for something else than text';
+  const yaml = (name: string, user: string, ttl = '5m'): string =>
+    `credentials: [{name: ${name}, endpoint: ${ENDPOINT}, ttl: ${ttl}, connection: {user: ${user}}, sinks: [{file: {path: /a, format: token}}]}]`;
+  const user = 'credentials[0].connection.user: must be a role name of at most 255 characters without white space';
+  const name = 'credentials[0].name: must be a DNS label: at most 63 of a-z, 0-9 and -, with no - at either end';
+  assert.deepEqual(await problems(load(t, yaml('012', '7'))), [name + hint, user + hint]);
+  assert.deepEqual(await problems(load(t, yaml('true', 'false'))), [name + hint, user + hint]);
+  assert.deepEqual(await problems(load(t, yaml('"012"', '"7"'))), []);
+  assert.deepEqual(await problems(load(t, yaml('-1', 'null'))), [name, user], 'quotes would not help');
+  const [ttl = ''] = await problems(load(t, yaml('n', 'u', '300')));
+  assert.match(ttl, /^credentials\[0\]\.ttl: must be a duration .* such as 5m or 1h$/);
+});
+
 test('credentials that are no list are told as such, whoever mints for them', async (t) => {
   for (const credentials of [5, { backstage: credential() }, 'backstage']) {
     assert.deepEqual(await problems(load(t, { credentials })), [
