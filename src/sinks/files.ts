@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 // What `node:fs/promises` has, by the callbacks that Node.js has loaded anyway: the promises bring the readline and the
 // history of Node's prompt, of which the first credential would wait for 3 of some 50 ms, and 1.4 MB stay.
 export const { constants } = fs;
+export const access = promisify(fs.access);
 /** A file is closed by who opened it: no garbage collector would do that for a number. */
 export const close = promisify(fs.close);
 export const fchmod = promisify(fs.fchmod);

@@ -2,7 +2,7 @@ import type { BigIntStats, Stats } from 'node:fs';
 import { dirname } from 'node:path';
 import { SinkError } from '../credential/errors.ts';
 import { hasErrno } from './file-errors.ts';
-import { lstat, stat } from './files.ts';
+import { access, constants, lstat, stat } from './files.ts';
 import { isMountPoint } from './mounts.ts';
 
 const STICKY = 0o1000;
@@ -29,7 +29,10 @@ export async function refuseUnfitTarget(path: string): Promise<void> {
   await refuseKept(path, stats);
 }
 
-/** @throws SinkError where what stands at `path` is somebody else's, in a directory like /tmp where that alone keeps it there */
+/**
+ * @throws SinkError where what stands at `path` is somebody else's, in a directory like /tmp where that alone keeps it
+ * there, or where nobody at all may replace it
+ */
 export async function refuseKept(path: string, stats: Stats): Promise<void> {
   if (await isKept(stats, dirname(path))) {
     throw new SinkError(
@@ -38,6 +41,18 @@ export async function refuseKept(path: string, stats: Stats): Promise<void> {
       { remedy: 'remove the file, or configure a path in another directory' },
     );
   }
+  if (stats.isFile() && (await isImmutable(path))) {
+    const remedy = 'make it an ordinary file with `chattr -i`, or configure another path';
+    throw new SinkError('unwritable', `${path} is immutable, so that nobody may replace it, not even root`, { remedy });
+  }
+}
+
+/** Of a file that only its mode protects Linux says EACCES, and it can be replaced all the same. */
+async function isImmutable(path: string): Promise<boolean> {
+  return await access(path, constants.W_OK).then(
+    () => false,
+    (error: unknown) => hasErrno(error, 'EPERM'),
+  );
 }
 
 async function isKept(file: Stats, directoryName: string): Promise<boolean> {

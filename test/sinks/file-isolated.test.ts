@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmod, chown, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -103,6 +104,28 @@ test("a record of somebody else's in a directory with the sticky bit is unwritab
   }
   await chown(record, user.uid, user.gid);
   for (const { message } of await prepareElsewhere(join(directory, 'token'), user)) assert.match(message, /^went well/);
+});
+
+test('an immutable file, or record, is unwritable before anything is minted; one that is only read-only is not', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const token = join(directory, 'token');
+  for (const path of [token, stateFileIn(directory).path]) {
+    await writeFile(path, '', { mode: 0o400 });
+    for (const { message } of await prepareElsewhere(token)) assert.match(message, /^went well/);
+    try {
+      execFileSync('chattr', ['+i', path], { stdio: 'ignore' });
+    } catch {
+      return t.skip('here no file can be made immutable');
+    }
+    try {
+      for (const { failure, message } of await prepareElsewhere(token)) {
+        assert.equal(failure, 'unwritable');
+        assert.equal(message, `${path} is immutable, so that nobody may replace it, not even root`);
+      }
+    } finally {
+      execFileSync('chattr', ['-i', path]);
+    }
+  }
 });
 
 test('a directory that can be written, but not read, is unwritable before anything is minted', async (t) => {
