@@ -32,7 +32,7 @@ export class App {
   readonly #ticker: Ticker;
   readonly #fleet = new Fleet();
   readonly #homes = new PrivateHomes(tmpdir());
-  #slots = new Slots(0);
+  readonly #slots = new Slots(0);
 
   constructor(options: AppOptions) {
     this.#options = options;
@@ -46,14 +46,12 @@ export class App {
   async configure(config: Config, options: Cancellable): Promise<string[]> {
     const { clock } = this.#options;
     const { command, concurrency } = config.minter.cli;
-    // Keepers that go on must share their slots with the new ones.
-    const slots = this.#slots.size === concurrency ? this.#slots : new Slots(concurrency);
     const { auth, childEnvironment } = config;
     const cli = new DatabricksCli({ command, auth, childEnvironment, homes: this.#homes, clock });
     const build = await sinkBuilder(config, clock);
-    const plans = config.credentials.map((credential) => this.#plan(credential, config, cli, slots, build));
+    const plans = config.credentials.map((credential) => this.#plan(credential, config, cli, build));
     await prepare(this.#fleet.newcomers(plans), options);
-    this.#slots = slots;
+    this.#slots.resize(concurrency);
     return await this.#fleet.replace(plans);
   }
 
@@ -99,7 +97,7 @@ export class App {
     return await this.#slots.with(request, async () => await readCliVersion(installed, { signal }), { signal });
   }
 
-  #plan(credential: CredentialConfig, config: Config, cli: DatabricksCli, slots: Slots, build: SinkBuilder): Plan {
+  #plan(credential: CredentialConfig, config: Config, cli: DatabricksCli, build: SinkBuilder): Plan {
     const { clock, adopts } = this.#options;
     const observer = build.observer(credential, this.#options.observer);
     const { auth, refresh, backoff, minter } = config;
@@ -116,7 +114,7 @@ export class App {
         backoff: { initialMs: backoff.initial, maxMs: backoff.max },
         minter: new CommandMinter(cli, { resource, ttlMs }, clock),
         sinks,
-        slots,
+        slots: this.#slots,
         ticker: this.#ticker,
         random: Math.random,
         observer,

@@ -1,5 +1,5 @@
 import type { Keeper } from './keeper.ts';
-import type { Cancellable, Credential } from './ports.ts';
+import type { Cancellable, Credential, Sink } from './ports.ts';
 
 /** How to make the keeper of one credential. Plans are compared by their keys, so that a reload touches only what changed. */
 export interface KeeperPlan {
@@ -8,6 +8,7 @@ export interface KeeperPlan {
   readonly key: string;
   /** Equal identities: a new keeper may go on with the credential of the old one. */
   readonly identityKey: string;
+  readonly sinks: readonly Pick<Sink, 'name'>[];
   readonly make: (inherited: Credential | undefined) => Keeper;
 }
 
@@ -55,7 +56,7 @@ export class Fleet {
   }
 
   /**
-   * Stops what is no longer planned or planned otherwise, then starts what is missing. Returns the names that changed.
+   * Stops what is no longer planned or planned otherwise, and starts what is missing. Returns the names that changed.
    * One call after the other, and once the run has ended nothing starts any more.
    */
   async replace(plans: readonly KeeperPlan[]): Promise<string[]> {
@@ -67,14 +68,21 @@ export class Fleet {
   async #replace(plans: readonly KeeperPlan[]): Promise<string[]> {
     const wanted = new Map(plans.map((plan) => [plan.name, plan]));
     const leaving = [...this.#members.values()].filter(({ plan }) => wanted.get(plan.name)?.key !== plan.key);
-    // Two keepers must never write the same file: the old one has stopped before the new one starts.
-    await Promise.all(leaving.map((member) => stopped(member)));
-    // In one turn with what follows: /readyz must never miss a credential that is between two keepers.
-    for (const { plan } of leaving) this.#members.delete(plan.name);
-    const old = new Map(leaving.map((member) => [member.plan.name, member]));
-    const arriving = this.#hasEnded ? [] : plans.filter(({ name }) => !this.#members.has(name));
-    for (const plan of arriving) this.#start(plan, old.get(plan.name));
-    return [...new Set([...old.keys(), ...arriving.map(({ name }) => name)])];
+    const arriving = this.newcomers(plans);
+    for (const { stop } of leaving) stop.abort();
+    // Two keepers must never write the same file: whoever did has stopped before another one starts. But nobody waits for
+    // those it has nothing to do with: a write may take as long as its disk hangs.
+    const started = arriving.map(async (plan) => {
+      await Promise.all(leaving.filter((member) => meet(member.plan, plan)).map(({ ended }) => ended));
+      if (!this.#hasEnded) this.#start(plan, this.#members.get(plan.name));
+    });
+    // Not before somebody else answers for its files: /readyz must never miss a credential that is between two keepers.
+    const left = leaving.map(async ({ plan, ended }) => {
+      await Promise.all([ended, ...started.filter((_, i) => meet(arriving[i]!, plan))]);
+      if (!wanted.has(plan.name)) this.#members.delete(plan.name);
+    });
+    await Promise.all([...started, ...left]);
+    return [...new Set([...leaving.map(({ plan }) => plan.name), ...arriving.map(({ name }) => name)])];
   }
 
   #start(plan: KeeperPlan, predecessor: Member | undefined): void {
@@ -88,7 +96,7 @@ export class Fleet {
   }
 }
 
-async function stopped({ stop, ended }: Member): Promise<void> {
-  stop.abort();
-  await ended;
+/** Whether both keep the same credential, or write the same sink. */
+function meet(one: KeeperPlan, other: KeeperPlan): boolean {
+  return one.name === other.name || one.sinks.some(({ name }) => other.sinks.some((sink) => sink.name === name));
 }

@@ -31,6 +31,7 @@ export class Keeper {
   readonly #expiry: Expiry;
   #current: Credential | undefined;
   #isMinting = false;
+  #isStopping = false;
   /** `refreshSoon` was called since the running attempt began. */
   #isDueAgain = false;
   #attemptDeadline: number | undefined;
@@ -78,6 +79,7 @@ export class Keeper {
   }
 
   async run({ signal }: Cancellable): Promise<void> {
+    signal.addEventListener('abort', () => (this.#isStopping = true), { once: true });
     const own: Task[] = [(options) => this.#keep(options), (options) => this.#expiry.run(options)];
     await runAll([...own, ...this.#publishers.tasks], { signal });
   }
@@ -101,6 +103,7 @@ export class Keeper {
       name: this.name,
       wakeAt: this.#wakeAt,
       isMinting: this.#isMinting,
+      isStopping: this.#isStopping,
       attemptDeadline: this.#attemptDeadline,
     };
   }
@@ -173,8 +176,6 @@ export class Keeper {
     } finally {
       this.#isMinting = false;
       this.#attemptDeadline = undefined;
-      // Who is stopped may still have to see a write through; no refresh is overdue meanwhile.
-      if (signal.aborted) this.#wakeAt = this.#clock.now();
     }
   }
 

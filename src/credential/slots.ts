@@ -16,14 +16,19 @@ interface Waiter extends SlotRequest {
  * that commands that hang cannot keep a healthy credential from its refresh.
  */
 export class Slots {
-  readonly size: number;
   readonly #waiters: Waiter[] = [];
-  readonly #free: number[];
+  readonly #taken = new Set<number>();
+  #size: number;
   #troubled = 0;
 
   constructor(size: number) {
-    this.size = size;
-    this.#free = Array.from({ length: size }, (_, index) => size - 1 - index);
+    this.#size = size;
+  }
+
+  /** Who holds a slot beyond the new size keeps it, and its number, until the end of its task. */
+  resize(size: number): void {
+    this.#size = size;
+    this.#grant();
   }
 
   /** Waits for a slot, runs `task` with its number, and gives the slot back. */
@@ -33,7 +38,7 @@ export class Slots {
       return await task(slot);
     } finally {
       if (request.isTroubled) this.#troubled -= 1;
-      this.#free.push(slot);
+      this.#taken.delete(slot);
       this.#grant();
     }
   }
@@ -62,17 +67,24 @@ export class Slots {
   #grant(): void {
     for (;;) {
       const index = this.#waiters.findIndex((waiter) => this.#mayRun(waiter));
-      if (this.#free.length === 0 || index === -1) return;
+      if (this.#taken.size >= this.#size || index === -1) return;
       const [waiter] = this.#waiters.splice(index, 1);
       if (waiter?.isTroubled) this.#troubled += 1;
-      waiter?.grant(this.#free.pop() ?? 0);
+      waiter?.grant(this.#takeLowest());
     }
+  }
+
+  #takeLowest(): number {
+    let slot = 0;
+    while (this.#taken.has(slot)) slot += 1;
+    this.#taken.add(slot);
+    return slot;
   }
 
   #mayRun(waiter: Waiter): boolean {
     if (!waiter.isTroubled) return true;
     // With a single slot there is none to keep free, so the healthy ones that wait go first instead.
-    if (this.size === 1) return this.#waiters.every(({ isTroubled }) => isTroubled);
-    return this.#troubled < this.size - 1;
+    if (this.#size === 1) return this.#waiters.every(({ isTroubled }) => isTroubled);
+    return this.#troubled < this.#size - 1;
   }
 }

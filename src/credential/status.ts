@@ -36,6 +36,8 @@ export interface Vitals {
   readonly wakeAt: number;
   /** Waiting for a slot counts. */
   readonly isMinting: boolean;
+  /** It may still have to see a write through, for as long as the disk takes. */
+  readonly isStopping: boolean;
   /** Deadline of the running attempt by the monotonic clock; undefined while none runs. */
   readonly attemptDeadline: number | undefined;
 }
@@ -57,11 +59,12 @@ export function livenessChecks(beatAt: number, keepers: readonly Vitals[], clock
   return [heartbeat, ...keepers.map((vitals) => livenessCheck(vitals, clock))];
 }
 
-function livenessCheck({ name, wakeAt, isMinting, attemptDeadline }: Vitals, clock: Clock): Check {
+function livenessCheck({ name, wakeAt, isMinting, isStopping, attemptDeadline }: Vitals, clock: Clock): Check {
   const overrunMs = attemptDeadline === undefined ? 0 : clock.monotonic() - attemptDeadline;
   if (overrunMs >= OVERRUN_MS) {
     return { name, isOk: false, reason: `an attempt is ${seconds(overrunMs)} past its deadline` };
   }
+  if (isStopping) return { name, isOk: true, reason: 'stopping' };
   const overdueMs = clock.now() - wakeAt;
   if (!isMinting && overdueMs >= OVERDUE_MS) {
     return { name, isOk: false, reason: `a refresh is ${seconds(overdueMs)} overdue and none is running` };

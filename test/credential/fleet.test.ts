@@ -22,7 +22,7 @@ function setUp(t: TestContext) {
     const sink = new MemorySink(`file:/${name}`);
     const make: KeeperPlan['make'] = (inherited) =>
       new Keeper({ ...world.options(minter, { name, sinks: [sink] }), ...options, inherited });
-    return { name, key, identityKey, make, minter, sink };
+    return { name, key, identityKey, sinks: [sink], make, minter, sink };
   };
   const stop = new AbortController();
   const start = (): Promise<void> => {
@@ -184,6 +184,63 @@ test('the old keeper has stopped before the new one of the same name starts', as
   await replaced;
   await clock.idle();
   assert.equal(after.sink.content, 'token-1');
+});
+
+test('a reload while a write hangs changes all others at once, and nobody is restarted for it', async (t) => {
+  const { clock, fleet, plan, start, ticker } = setUp(t);
+  const write = Promise.withResolvers<void>();
+  t.after(() => write.resolve());
+  void start();
+  const hanging = plan('hanging', 'old');
+  hanging.sink.write = () => write.promise;
+  await fleet.replace([hanging, plan('fine', 'old'), plan('gone', 'old')]);
+  await clock.advance(MINUTE_MS);
+  const [heir, fine] = [plan('hanging', 'new'), plan('fine', 'new')];
+  const replaced = fleet.replace([heir, fine]);
+  await clock.idle();
+  assert.deepEqual(namesOf(fleet), ['hanging', 'fine']);
+  assert.equal(fine.sink.content, 'token-1');
+  await clock.advance(2 * HOUR_MS);
+  const vitals = fleet.keepers.map((keeper) => keeper.vitals());
+  assert.deepEqual(
+    livenessChecks(ticker.beatAt, vitals, clock).filter(({ isOk }) => !isOk),
+    [],
+  );
+  assert.ok(fine.minter.calls.length > 2, 'it is kept fresh');
+  assert.equal(heir.minter.calls.length, 0);
+  write.resolve();
+  assert.deepEqual(await replaced, ['hanging', 'fine', 'gone']);
+  await clock.idle();
+  assert.equal(heir.sink.content, 'token-1');
+});
+
+test('whoever gets the file of another one waits until that one has stopped, and until then both are there', async (t) => {
+  const { clock, fleet, plan, start } = setUp(t);
+  const write = Promise.withResolvers<void>();
+  t.after(() => write.resolve());
+  void start();
+  const before = plan('before');
+  before.sink.write = () => write.promise;
+  await fleet.replace([before, plan('other')]);
+  await clock.idle();
+  const taken = [new MemorySink('file:/more'), new MemorySink(before.sink.name)];
+  const after = { ...plan('after', '', '', { sinks: taken }), sinks: taken };
+  const replaced = fleet.replace([after, plan('other')]);
+  await clock.advance(HOUR_MS);
+  assert.deepEqual(namesOf(fleet), ['before', 'other']);
+  assert.equal(after.minter.calls.length, 0);
+  write.resolve();
+  for (let turn = 0; turn < 200; turn += 1) {
+    assert.ok(fleet.keepers.length >= 2);
+    await Promise.resolve();
+  }
+  assert.deepEqual(await replaced, ['before', 'after']);
+  await clock.idle();
+  assert.deepEqual(namesOf(fleet), ['other', 'after']);
+  assert.deepEqual(
+    taken.map(({ content }) => content),
+    ['token-1', 'token-1'],
+  );
 });
 
 test('of two reloads at once the later one counts', async (t) => {

@@ -67,6 +67,23 @@ test('at most so many commands run at once, each with a number that no other has
   assert.equal(jobs.started.length, 10);
 });
 
+test('another size counts at once, and whoever holds a slot beyond it keeps its number until the end', async () => {
+  const jobs = new Jobs(3);
+  const old = ['a', 'b', 'c'].map((name) => jobs.add(name));
+  const [d, e] = [jobs.add('d'), jobs.add('e')];
+  await settle();
+  jobs.slots.resize(1);
+  for (const job of old.slice(0, 2)) job.finish();
+  await settle();
+  assert.deepEqual(jobs.started, ['a', 'b', 'c']);
+  jobs.slots.resize(3);
+  await settle();
+  assert.deepEqual(jobs.started, ['a', 'b', 'c', 'd', 'e']);
+  assert.equal(new Set([old[2]!.slot, d.slot, e.slot]).size, 3);
+  for (const job of [old[2]!, d, e]) job.finish();
+  await Promise.all([d.done, e.done]);
+});
+
 test('what is wanted soonest goes first, and equals in the order they came', async () => {
   const jobs = new Jobs(1);
   const first = jobs.add('running', { wantedAt: 9 });

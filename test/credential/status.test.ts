@@ -60,7 +60,13 @@ test('the process is alive while its heartbeat is younger than 30 s', () => {
   }
 });
 
-const VITALS: Vitals = { name: 'backstage', wakeAt: clock.now(), isMinting: false, attemptDeadline: undefined };
+const VITALS: Vitals = {
+  name: 'backstage',
+  wakeAt: clock.now(),
+  isMinting: false,
+  isStopping: false,
+  attemptDeadline: undefined,
+};
 
 const STATES: readonly (readonly [title: string, vitals: Partial<Vitals>, isOk: boolean])[] = [
   ['due later', { wakeAt: clock.now() + HOUR_MS }, true],
@@ -68,6 +74,7 @@ const STATES: readonly (readonly [title: string, vitals: Partial<Vitals>, isOk: 
   ['overdue by 59.9 s', { wakeAt: clock.now() - 59_900 }, true],
   ['overdue by 60 s with nothing in flight', { wakeAt: clock.now() - 60_000 }, false],
   ['overdue by an hour, but waiting for a slot', { wakeAt: clock.now() - HOUR_MS, isMinting: true }, true],
+  ['overdue by an hour, but stopped by a reload', { wakeAt: clock.now() - HOUR_MS, isStopping: true }, true],
   ['within its deadline', { isMinting: true, attemptDeadline: clock.monotonic() + 5_000 }, true],
   ['29.9 s past its deadline', { isMinting: true, attemptDeadline: clock.monotonic() - 29_900 }, true],
   ['30 s past its deadline', { isMinting: true, attemptDeadline: clock.monotonic() - 30_000 }, false],

@@ -38,7 +38,8 @@ class Reloaded {
   readonly #ended: Promise<PromiseSettledResult<unknown>[]>;
   #configured: readonly Configured[] = [];
   #leaving: readonly Configured[] = [];
-  #slots = new Slots(2);
+  readonly #slots = new Slots(2);
+  #concurrency = 2;
   #replaced: Promise<unknown> = Promise.resolve();
   #running = 0;
   #mints = 0;
@@ -60,10 +61,11 @@ class Reloaded {
 
   async #replace(before: Promise<unknown>, configured: readonly Configured[], concurrency: number): Promise<void> {
     await before;
-    if (this.#slots.size !== concurrency) this.#slots = new Slots(concurrency);
+    this.#slots.resize(concurrency);
+    this.#concurrency = concurrency;
     this.#leaving = this.#configured;
     this.#configured = configured;
-    await this.fleet.replace(configured.map((one) => this.#plan(one, this.#slots)));
+    await this.fleet.replace(configured.map((one) => this.#plan(one, concurrency)));
     this.#leaving = [];
   }
 
@@ -112,14 +114,15 @@ class Reloaded {
     const { promise, resolve } = Promise.withResolvers<void>();
     const request = { wantedAt: 0, isTroubled: false };
     const take = async (slot: number): Promise<void> => (taken.push(slot), await promise);
-    const all = Array.from({ length: this.#slots.size }, () => this.#slots.with(request, take, new AbortController()));
+    const all = Array.from({ length: this.#concurrency }, () => this.#slots.with(request, take, new AbortController()));
     await this.world.clock.idle();
-    assert.equal(taken.length, this.#slots.size, 'a slot is lost');
+    assert.equal(taken.length, this.#concurrency, 'a slot is lost');
     resolve();
     await Promise.all(all);
   }
 
-  #plan(configured: Configured, slots: Slots): KeeperPlan {
+  #plan(configured: Configured, concurrency: number): KeeperPlan {
+    const slots = this.#slots;
     const { name, endpoint, paths } = configured;
     const minter = new ScriptedMinter(this.world.clock, [this.#answer(endpoint)]);
     const make: KeeperPlan['make'] = (inherited) => {
@@ -127,7 +130,8 @@ class Reloaded {
       const own = { name, resource: `${endpoint}`, ttlMs: TTL_MS, slots, sinks, inherited, random: this.#random };
       return new Keeper(this.world.options(minter, own));
     };
-    return { name, key: JSON.stringify([configured, slots.size]), identityKey: `${endpoint}`, make };
+    const sinks = paths.map((path) => ({ name: path }));
+    return { name, key: JSON.stringify([configured, concurrency]), identityKey: `${endpoint}`, sinks, make };
   }
 
   #answer(endpoint: number): Answer {

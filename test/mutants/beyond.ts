@@ -124,6 +124,46 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'a reload waits for a disk that hangs before anything starts again',
+    file: 'src/credential/fleet.ts',
+    from: 'leaving.filter((member) => meet(member.plan, plan))',
+    to: 'leaving',
+    test: [
+      'credential/fleet',
+      'a reload while a write hangs changes all others at once, and nobody is restarted for it',
+    ],
+  },
+  {
+    bug: 'who is stopped, and has a write to see through, counts as overdue',
+    file: 'src/credential/keeper.ts',
+    from: '(this.#isStopping = true)',
+    to: 'this.#isStopping',
+    test: [
+      'credential/fleet',
+      'a reload while a write hangs changes all others at once, and nobody is restarted for it',
+    ],
+  },
+  {
+    bug: 'whoever takes over the file of another name does not wait until that has stopped',
+    file: 'src/credential/fleet.ts',
+    from: 'one.name === other.name || one.sinks',
+    to: 'one.name === other.name || one.sinks.slice(one.sinks.length)',
+    test: [
+      'credential/fleet',
+      'whoever gets the file of another one waits until that one has stopped, and until then both are there',
+    ],
+  },
+  {
+    bug: 'a slot that is left over from before has the number of another one',
+    file: 'src/credential/slots.ts',
+    from: 'while (this.#taken.has(slot)) slot += 1;',
+    to: 'while (slot < this.#taken.size) slot += 1;',
+    test: [
+      'credential/slots',
+      'another size counts at once, and whoever holds a slot beyond it keeps its number until the end',
+    ],
+  },
+  {
     bug: 'a server decides for how long nothing is published',
     file: 'src/kubernetes/answer.ts',
     from: 'Math.min(ms, MAX_RETRY_AFTER_MS)',
@@ -721,7 +761,7 @@ export const BEYOND: readonly Mutant[] = [
     to: 'this.#attempts.failures > 0 || this.#attempts.summary.lastAttemptAt === undefined',
     test: [
       'credential/isolation',
-      'nor after a restart, when all of them are adopted and due while three hang from the beginning',
+      'what was adopted is no stranger: its first mint takes the slot that is kept free of commands that hang',
     ],
   },
   {
