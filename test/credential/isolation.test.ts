@@ -221,6 +221,20 @@ test('nor after a restart, when all of them are adopted and due while three hang
   assert.ok(load.most <= 4);
 });
 
+test('what was adopted is no stranger: its first mint takes the slot that is kept free of commands that hang', async (t) => {
+  const world = new World({ concurrency: 2 });
+  const { clock } = world;
+  const inherited = credentialAt(clock, 'left-behind');
+  const minter = new ScriptedMinter(clock);
+  world.add(new ScriptedMinter(clock, ['hang']), { name: 'hanging', sinks: [] });
+  world.add(new ScriptedMinter(clock, ['hang']), { name: 'hanging too', sinks: [] });
+  const keeper = world.add(minter, { sinks: [], inherited });
+  world.run(t);
+  await clock.idle();
+  await clock.advance(keeper.vitals().wakeAt - clock.now());
+  assert.equal(minter.calls.length, 1);
+});
+
 function leftOf({ current }: Keeper, clock: FakeClock): number {
   return current === undefined ? -Infinity : remainingMs(current, clock);
 }
