@@ -7,7 +7,7 @@ import { load } from 'js-yaml';
 import { SinkError } from '../credential/errors.ts';
 import { quotable } from './api-errors.ts';
 import { completeExec, type Exec } from './exec-info.ts';
-import { type Impersonation, impersonationHeaders } from './impersonation.ts';
+import { type Impersonation, type ImpersonationHeaders, impersonationHeaders } from './impersonation.ts';
 import { startLogin } from './login-program.ts';
 
 /** How to reach the API server for one request, read afresh: certificates and tokens are rotated on disk. */
@@ -55,7 +55,9 @@ export async function openConnection(kubeconfig: string | undefined): Promise<Co
   const config = new KubeConfig();
   const { authenticators } = config as unknown as { readonly authenticators: readonly Authenticator[] };
   for (const authenticator of authenticators) if ('execFn' in authenticator) authenticator.execFn = startLogin;
-  const impersonation = kubeconfig === undefined ? loadServiceAccount(config) : loadFile(config, kubeconfig);
+  let impersonation: ImpersonationHeaders = {};
+  if (kubeconfig === undefined) loadServiceAccount(config);
+  else impersonation = loadFile(config, kubeconfig);
   const connect = async (): Promise<Access> => {
     const options: RequestOptions = {};
     // It keeps what it has read for a minute, which would be without a login where the file was about to be written.
@@ -95,18 +97,16 @@ function hasLogin({ cert, headers = {} }: RequestOptions): boolean {
   return cert !== undefined || 'Authorization' in headers;
 }
 
-/** Who asks as nobody else, so no headers say as whom. */
-function loadServiceAccount(config: KubeConfig): Record<string, never> {
+function loadServiceAccount(config: KubeConfig): void {
   config.loadFromCluster();
   // The library makes the address of the two variables without a look at them: https://undefined:undefined.
   if (config.getCurrentCluster()?.server.includes('undefined')) {
     throw refusePod('this is no pod (KUBERNETES_SERVICE_HOST is not set), and KUBECONFIG is not set either');
   }
-  return {};
 }
 
 /** Returns the headers that say as whom it asks. */
-function loadFile(config: KubeConfig, path: string): ReturnType<typeof impersonationHeaders> {
+function loadFile(config: KubeConfig, path: string): ImpersonationHeaders {
   const text = readFile(path);
   const directory = dirname(path);
   let rest: ReturnType<typeof readRest>;

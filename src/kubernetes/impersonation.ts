@@ -6,6 +6,8 @@ export interface Impersonation {
   readonly 'as-user-extra'?: Readonly<Record<string, readonly unknown[]>> | null;
 }
 
+export type ImpersonationHeaders = Readonly<Record<string, string | string[]>>;
+
 /** What may not stand in the name of a header, and the sign that stands for it, byte by byte. */
 const ESCAPED = /[^\w!#$&'*+.^`|~-]/g;
 
@@ -13,7 +15,7 @@ const ESCAPED = /[^\w!#$&'*+.^`|~-]/g;
  * What kubectl sends. The library sends the name alone, which is somebody with other groups, and so with other rights.
  * @throws TypeError where the values are not what a kubeconfig has
  */
-export function impersonationHeaders(user: Impersonation): Record<string, string | string[]> {
+export function impersonationHeaders(user: Impersonation): ImpersonationHeaders {
   const { as, 'as-uid': uid, 'as-groups': groups, 'as-user-extra': extra } = user;
   const headers: Record<string, string | string[]> = {};
   if (isGiven(as)) headers['Impersonate-User'] = inBytes(as);
