@@ -132,7 +132,7 @@ type SchemaIssue = NonNullable<ReturnType<typeof configSchema.safeParse>['error'
 
 function toIssues(found: readonly SchemaIssue[], { sources }: Input): ConfigIssue[] {
   return found.flatMap((issue) => {
-    const keys = issue.code === 'unrecognized_keys' ? issue.keys.map(printable) : [undefined];
+    const keys = issue.code === 'unrecognized_keys' ? issue.keys : [undefined];
     return keys.map((key) => ({
       path: sourceOf(dotted(key === undefined ? issue.path : [...issue.path, key]), sources),
       message: issue.message,
@@ -155,14 +155,14 @@ function firstPerPath(issues: readonly ConfigIssue[]): ConfigIssue[] {
 
 function dotted(path: readonly PropertyKey[]): string {
   return path
-    .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
+    .map((key) => (typeof key === 'number' ? `[${key}]` : `.${printable(String(key))}`))
     .join('')
     .replace(/^\./, '');
 }
 
-/** A key may be anything, even a secret that slipped out of its place. */
+/** A key may be anything, even a secret that slipped out of its place. With a dot in it, as in `tls.crt`, it is one of a Secret. */
 function printable(key: string): string {
-  return /^[\w$-]{1,30}$/.test(key) ? key : '(key)';
+  return /^[\w$.-]{1,30}$/.test(key) ? key : '(key)';
 }
 
 function toCredential({

@@ -74,8 +74,11 @@ const secretSink = object({
     'Name of the Secret, which holds this credential only. It is made if it does not exist.',
   ),
   data: described(
-    z.record(text(DATA_KEY, 'a key of at most 253 letters, digits, -, _ and .'), oneOf(FORMATS), {
-      error: 'must be a mapping of keys to formats such as {password: token}',
+    z.record(z.string().check(z.regex(DATA_KEY)), oneOf(FORMATS), {
+      error: ({ code }) =>
+        code === 'invalid_key'
+          ? 'must be a key of at most 253 letters, digits, -, _ and ., which is not . and does not begin with ..'
+          : 'must be a mapping of keys to formats such as {password: token}',
     }),
     'The keys to write, each with the format of its value. One of them must hold `token`, `json` or `pgpass`, in which the sidecar finds the token again. Other keys of the Secret are left alone.',
   ),

@@ -157,6 +157,23 @@ test('unknown keys are named with what is allowed there', async (t) => {
   ]);
 });
 
+test('a key that no Secret can have is told as a key, and shown only where it cannot be a secret or move a cursor', async (t) => {
+  const at = 'credentials[0].sinks[0].secret.data';
+  const rule = 'must be a key of at most 253 letters, digits, -, _ and ., which is not . and does not begin with ..';
+  const long = 'canary'.repeat(7);
+  const cases: [key: string, format: string, problem: string][] = [
+    ['my password', 'token', `${at}.(key): ${rule}`],
+    ['a\n\u001b[2J', 'token', `${at}.(key): ${rule}`],
+    ['..data', 'token', `${at}...data: ${rule}`],
+    ['tls.crt', 'pem', `${at}.tls.crt: must be one of pgpass, token, json, env, uri`],
+    [long, 'pem', `${at}.(key): must be one of pgpass, token, json, env, uri`],
+  ];
+  for (const [key, format, problem] of cases) {
+    const secret = { namespace: 'apps', name: 'lakebase', data: { [key]: format, password: 'token' } };
+    assert.deepEqual(await problems(load(t, { credentials: [credential({ sinks: [{ secret }] })] })), [problem]);
+  }
+});
+
 test('a Secret sink is loaded with its defaults, and KUBECONFIG counts with and without a file', async (t) => {
   const secret = { namespace: 'apps', name: 'lakebase', data: { password: 'token' } };
   const config = await load(
