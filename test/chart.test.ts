@@ -44,6 +44,13 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
   [defaults({ 'run-as-user': 0 }), /\/injection\/defaults\/run-as-user: .*>= 1/],
   [defaults({ 'run-as-user': 2 ** 31 }), /\/injection\/defaults\/run-as-user: .*<= 2147483647/],
   [defaults({ 'workspace-host': 'my-workspace' }), /\/injection\/defaults\/workspace-host: .*pattern/],
+  ...[0, 65_536, 99_999].map(
+    (port) =>
+      [
+        defaults({ 'workspace-host': `https://w.example.com:${port}` }),
+        /\/injection\/defaults\/workspace-host: .*pattern/,
+      ] as const,
+  ),
   [defaults({ 'memory-limit': 'much' }), /\/injection\/defaults\/memory-limit: .*pattern/],
   [{ injection: { namespaceDefaults: { 'my.apps': {} } } }, /\/injection\/namespaceDefaults: .*my\.apps/],
   [{ injection: { namespaceDefaults: { a: { b: 'c' } } } }, /\/injection\/namespaceDefaults\/a: .*additional.*"b"/],
@@ -126,6 +133,11 @@ describe('the chart', () => {
 
   test('takes the addresses at which probes can reach a pod', () => {
     for (const host of ['::', '0.0.0.0']) assert.equal(problemsOf(config({ http: { host } })), '', host);
+  });
+
+  test('takes every port of a workspace', () => {
+    for (const port of [1, 443, 9999, 10_000, 59_999, 64_999, 65_499, 65_529, 65_535])
+      assert.equal(problemsOf(defaults({ 'workspace-host': `https://w.example.com:${port}` })), '', `${port}`);
   });
 
   test('takes every lifetime from five minutes to an hour', () => {

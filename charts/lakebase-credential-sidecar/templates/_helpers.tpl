@@ -67,9 +67,12 @@ true
 {{- end -}}
 
 {{/* Whose setting it is and how it is called there, and the host. */}}
-{{- define "lakebase.refusePooler" -}}
+{{- define "lakebase.refuseHost" -}}
 {{- $host := index . 2 -}}
-{{- if regexMatch (index (include "lakebase.shapes" . | fromYaml) "pg-host" "pooler") $host -}}
+{{- $shape := index (include "lakebase.shapes" . | fromYaml) "pg-host" -}}
+{{- if regexMatch $shape.refused $host -}}
+{{- fail (printf "%s: %s is %s: write %s" (index . 0) (index . 1) $host $shape.write) -}}
+{{- else if regexMatch $shape.pooler $host -}}
 {{- fail (printf "%s: %s is %s: a pooler takes no OAuth login; write the host without -pooler" (index . 0) (index . 1) $host) -}}
 {{- end -}}
 {{- end -}}

@@ -80,6 +80,7 @@ const REFUSED: readonly (readonly [object, object, RegExp])[] = [
   [{ ...good, directory: '/tmp' }, {}, /directory is \/tmp: write .*none in \/tmp/],
   [{ ...good, directory: '/run/../etc' }, {}, /directory is \/run\/\.\.\/etc: write an absolute path/],
   [{ ...good, directory: '' }, {}, /set directory to an absolute path/],
+  [{ ...good, 'pg-host': '10.0.0.1:5432' }, {}, /pg-host is 10\.0\.0\.1:5432: write a host name without port/],
   [{ ...good, 'pg-host': 'a b' }, {}, /pg-host is a b: write a host name without port/],
   [{ ...good, 'pg-host': '*', files: 'uri' }, {}, /pg-host is \*: write a host name without port/],
   [

@@ -43,6 +43,11 @@ const REFUSALS: readonly Refusal[] = [
   bad('endpoint', 'projects/orders', /^endpoint is projects\/orders: write projects\/PROJECT\/branches\/BRANCH\//, {}),
   bad('instance', '-x', /^instance is -x: write the name of a Lakebase Provisioned instance/, {}),
   bad('workspace-host', 'my-workspace', /^workspace-host is my-workspace: write https:\/\/ and the host of the work/),
+  bad(
+    'workspace-host',
+    'https://w.example.com:65536',
+    /^workspace-host is https:\/\/w\.example\.com:65536: write https/,
+  ),
   bad('workspace-host', '', /^workspace-host is not set: write https:\/\//),
   bad('client-id', '', /^client-id is not set: write the application id of the service principal into the annotation/),
   bad('audience', '', /^audience is empty: write what the federation policy names/),
@@ -70,6 +75,7 @@ const REFUSALS: readonly Refusal[] = [
   bad('directory', '/run:1', /^directory is \/run:1: write an absolute path/),
   bad('containers', 'orders,worker', /^containers names worker, and the pod has orders: correct the annotation/),
   bad('pg-host', '', /^pg-host is not set: write the host of the endpoint, or \*/),
+  bad('pg-host', '10.0.0.1:5432', /^pg-host is 10\.0\.0\.1:5432: write a host name without port/),
   bad('pg-host', 'a b', /^pg-host is a b: write a host name without port/),
   ...['pgpass,json', 'env', 'uri'].map((files) => ({
     title: `pg-host: * for the files ${files}`,

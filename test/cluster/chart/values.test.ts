@@ -41,6 +41,11 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
     /credentials: orders: connection\.host is ep-1-pooler\.example\.com: a pooler takes no OAuth login; write the host/,
   ],
   [
+    'an address with a port',
+    withCredential({ connection: { host: '10.0.0.1:5432' } }),
+    /credentials: orders: connection\.host is 10\.0\.0\.1:5432: write a host name without port/,
+  ],
+  [
     'a Secret in which no token is found again',
     withCredential({ connection: CONNECTION, data: { uri: 'uri' } }),
     /credentials: orders: give apps\/orders-0 a key that holds token, json or pgpass/,
@@ -123,6 +128,11 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
     'a pooler among the defaults of injection',
     withDefaults({ defaults: { 'pg-host': 'ep-1-Pooler.example.com' } }),
     /injection\.defaults: pg-host is ep-1-Pooler\.example\.com: a pooler takes no OAuth login; write the host without/,
+  ],
+  [
+    'an address with a port among the defaults of injection',
+    withDefaults({ namespaceDefaults: { orders: { 'pg-host': '10.0.0.1:5432' } } }),
+    /injection\.namespaceDefaults\.orders: pg-host is 10\.0\.0\.1:5432: write a host name without port/,
   ],
   [
     'a directory that the sidecar has for itself',

@@ -133,7 +133,7 @@ least never look at ConfigMaps again until they are restarted (kubernetes/kubern
 {{- if or (not (regexMatch $shape.pattern .)) (and $shape.most (gt (int64 .) (int64 $shape.most))) (and $shape.refused (regexMatch $shape.refused .)) (and (eq $key "files") (ne (len $parts) (len (uniq $parts)))) -}}
 {{- fail (printf "%s: %s is %s: write %s" $whose $key . $shape.write) -}}
 {{- else if eq $key "pg-host" -}}
-{{- include "lakebase.refusePooler" (list $whose $key .) -}}
+{{- include "lakebase.refuseHost" (list $whose $key .) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -17,7 +17,7 @@
 {{- range .config.credentials -}}
 {{- $name := printf "secretSync.config.credentials: %s" .name -}}
 {{- $connection := .connection | default dict -}}
-{{- include "lakebase.refusePooler" (list $name "connection.host" ($connection.host | default "")) -}}
+{{- include "lakebase.refuseHost" (list $name "connection.host" ($connection.host | default "")) -}}
 {{- range .sinks -}}
 {{- $formats := values .secret.data -}}
 {{- if not (or (has "token" $formats) (has "json" $formats) (has "pgpass" $formats)) -}}
