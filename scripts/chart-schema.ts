@@ -42,6 +42,8 @@ export function chartValuesSchema(): object {
     $schema: 'http://json-schema.org/draft-07/schema#',
     ...object({
       global: { type: 'object' },
+      // What the `condition` of a dependency names. With false there Helm leaves the chart out, and looks at no values.
+      enabled: { const: true },
       fullnameOverride: maybe(DNS_LABEL),
       image: object({
         repository: maybe('^[a-z0-9][A-Za-z0-9._:/-]*$'),

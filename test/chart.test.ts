@@ -21,6 +21,7 @@ const defaults = (changes: object): object => ({ injection: { defaults: changes 
 
 /** Values, and what the message names. */
 const REJECTED: readonly (readonly [object, RegExp])[] = [
+  [{ enabled: false }, /\/enabled: .*constant/],
   [{ replicas: 2 }, /: .*additional.*replicas/],
   [{ image: 'registry.example.com/image' }, /\/image: .*object/],
   [{ image: { repository: 'Not An Image' } }, /\/image\/repository: .*pattern/],
@@ -138,6 +139,10 @@ describe('the chart', () => {
   test('takes every port of a workspace', () => {
     for (const port of [1, 443, 9999, 10_000, 59_999, 64_999, 65_499, 65_529, 65_535])
       assert.equal(problemsOf(defaults({ 'workspace-host': `https://w.example.com:${port}` })), '', `${port}`);
+  });
+
+  test('takes the value by which a chart that has it as a dependency leaves it in', () => {
+    assert.equal(problemsOf({ enabled: true }), '');
   });
 
   test('takes every lifetime from five minutes to an hour', () => {

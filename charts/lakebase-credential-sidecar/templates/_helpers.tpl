@@ -26,9 +26,14 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 
 {{- define "lakebase.labels" -}}
 {{ include "lakebase.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ include "lakebase.labelValue" .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
+helm.sh/chart: {{ include "lakebase.labelValue" (printf "%s-%s" .Chart.Name .Chart.Version) }}
+{{- end -}}
+
+{{/* A version may have a + and be long, as one with a commit in it. */}}
+{{- define "lakebase.labelValue" -}}
+{{- . | replace "+" "_" | trunc 63 | trimAll "-_." -}}
 {{- end -}}
 
 {{- define "lakebase.image" -}}

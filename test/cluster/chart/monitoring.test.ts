@@ -79,7 +79,7 @@ test('every pod with the named port is scraped, by one monitor and as one job', 
   assert.equal(monitors.length, 1);
   const [{ metadata, spec }] = monitors as [Manifest];
   assert.equal(metadata.labels['release'], 'prometheus');
-  const relabelings = [{ targetLabel: 'job', replacement: 'lakebase-credential-sidecar' }];
+  const relabelings = [{ action: 'replace', targetLabel: 'job', replacement: 'lakebase-credential-sidecar' }];
   assert.deepEqual(spec, {
     namespaceSelector: { any: true },
     selector: {},

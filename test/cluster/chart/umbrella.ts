@@ -60,6 +60,15 @@ export async function umbrellaChart(t: Cleanup, alias = NAME): Promise<string> {
   return directory;
 }
 
+/** One that places nothing itself, and has a switch for its dependency. */
+export async function switchingChart(t: Cleanup, alias: string): Promise<string> {
+  const condition = `${alias}.enabled`;
+  const dependencies = [{ name: NAME, version: '>=0.0.0', repository: 'file://../any', alias, condition }];
+  const directory = await chart(t, 'switching', '', { dependencies });
+  await cp(CHART, join(directory, 'charts', NAME), { recursive: true });
+  return directory;
+}
+
 export async function backstageChart(t: Cleanup): Promise<string> {
   return await chart(t, 'backstage', BACKSTAGE);
 }

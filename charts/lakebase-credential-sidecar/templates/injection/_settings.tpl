@@ -85,6 +85,16 @@ memoryRequest: memory-request
 memoryLimit: memory-limit
 {{- end -}}
 
+{{/* For the notes: what a pod has to say itself beside these settings, each with an example, as JSON. */}}
+{{- define "lakebase.neededOfPod" -}}
+{{- $needed := dict "endpoint" "projects/PROJECT/branches/BRANCH/endpoints/ENDPOINT" "workspace-host" "https://WORKSPACE" "client-id" "APPLICATION-ID" -}}
+{{- if regexMatch "pgpass|env|uri" (.files | default "pgpass") -}}{{- $_ := set $needed "pg-host" "HOST" -}}{{- end -}}
+{{- range $key, $value := . -}}
+{{- if $value -}}{{- $_ := unset $needed (eq $key "instance" | ternary "endpoint" $key) -}}{{- end -}}
+{{- end -}}
+{{- $needed | toJson -}}
+{{- end -}}
+
 {{/*
 Settings as an expression, not as parameters in a ConfigMap: once no binding names that kind, API servers up to 1.36 at
 least never look at ConfigMaps again until they are restarted (kubernetes/kubernetes#130887), and every pod is refused.

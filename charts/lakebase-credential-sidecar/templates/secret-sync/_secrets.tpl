@@ -1,5 +1,7 @@
+{{/* In a namespace that releases of the same name in other namespaces may write into, too. */}}
 {{- define "lakebase.roleName" -}}
-{{- printf "%s.%s" (include "lakebase.fullname" (index . 0)) (index . 1).name -}}
+{{- $root := index . 0 -}}
+{{- printf "%s.%s.%s" (include "lakebase.fullname" $root) $root.Release.Namespace (index . 1).name -}}
 {{- end -}}
 
 {{/*

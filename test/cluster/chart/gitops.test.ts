@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { parseAllDocuments } from 'yaml';
+import { temporaryDirectory } from '../../support/sidecar-wait.ts';
+import { whyNoHelm } from '../programs.ts';
+import { SharedCleanup } from '../support/pods-story.ts';
+import { injection, secretSync } from './ci-values.ts';
+import { switchingChart } from './umbrella.ts';
+import { CHART, ChartWorld, DEFAULTS, HELMS, secretSyncInto, type Helm } from './world.ts';
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly labels: Readonly<Record<string, string>> };
+  readonly spec: { readonly matchConstraints: { readonly resourceRules: unknown } };
+}
+
+const IMAGE = { repository: 'registry.example.com/lakebase-credential-sidecar' };
+const NEEDED = /metadata:\n {4}labels:\n.*\n(?: {4}annotations:.*\n((?: {6}.*\n)+))?/;
+const skip = await whyNoHelm();
+
+describe('the chart as platforms use it', { skip }, () => {
+  const shared = new SharedCleanup();
+  let world: ChartWorld;
+
+  before(async () => {
+    world = await ChartWorld.start(shared);
+    for (const name of ['apps', 'blue', 'green', 'lakebase']) await world.namespace(name);
+  });
+  after(() => shared.undo());
+
+  for (const helm of HELMS) {
+    test(`${helm}: a chart that has it as a dependency may switch it by a condition`, async () => {
+      for (const alias of ['lakebase-credential-sidecar', 'lakebase']) {
+        const chart = await switchingChart(shared, alias);
+        const kinds = async (values: object): Promise<string[]> =>
+          (await render(helm, chart, { [alias]: { image: IMAGE, ...values } })).map(({ kind }) => kind);
+        assert.ok((await kinds({ enabled: true })).includes('MutatingAdmissionPolicy'), alias);
+        assert.deepEqual(await kinds({ enabled: true }), await kinds({}), alias);
+        assert.deepEqual(await kinds({ enabled: false }), [], alias);
+      }
+    });
+
+    test(`${helm}: packaged with a commit in its version, it has labels that an API server takes`, async () => {
+      const directory = await temporaryDirectory(shared);
+      const version = `1.2.3+${'0123456789abcdef'.repeat(3)}`;
+      await world.helm(helm, ['package', CHART, '-d', directory, '--version', version, '--app-version', version]);
+      const packaged = join(directory, `lakebase-credential-sidecar-${version}.tgz`);
+      for (const { kind, metadata } of await render(helm, packaged, { ...secretSync, ...injection }))
+        for (const value of Object.values(metadata.labels))
+          assert.match(value, /^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/, `${kind} ${metadata.name}`);
+    });
+
+    test(`${helm}: releases of one name, in two namespaces, may keep the same Secret, which is the first one's`, async () => {
+      const values = { image: IMAGE, injection: { enabled: false }, secretSync: secretSyncInto('apps') };
+      const before = await world.everything();
+      for (const namespace of ['blue', 'green'])
+        await world.helm(helm, ['install', 'lakebase', CHART, '--namespace', namespace], values);
+      for (const namespace of ['blue', 'green']) {
+        const account = `system:serviceaccount:${namespace}:lakebase-lakebase-credential-sidecar`;
+        for (const verb of ['get', 'watch', 'patch', 'create'])
+          await world.api.kubectl(['auth', 'can-i', verb, 'secret/orders', '--namespace', 'apps', '--as', account]);
+      }
+      await world.helm(helm, ['uninstall', 'lakebase', '--namespace', 'green']);
+      await world.api.kubectl(['get', 'secret', 'orders', '--namespace', 'apps']);
+      await world.helm(helm, ['uninstall', 'lakebase', '--namespace', 'blue']);
+      assert.deepEqual(await world.everything(), before);
+    });
+
+    test(`${helm}: the notes name the annotations that a pod needs beside the defaults, and no other`, async () => {
+      const notes = async (ofInjection: object): Promise<string> => {
+        const args = ['install', 'notes', CHART, '--namespace', 'lakebase', '--dry-run=server'];
+        return await world.helm(helm, args, { image: IMAGE, injection: ofInjection });
+      };
+      const needed = async (defaults: object): Promise<string[]> => {
+        const [, annotations = ''] = NEEDED.exec(await notes({ defaults }))!;
+        return [...annotations.matchAll(/sidecar\/([\w-]+):/g)].map(([, name]) => name!);
+      };
+      assert.deepEqual(await needed({}), ['client-id', 'endpoint', 'pg-host', 'workspace-host']);
+      assert.deepEqual(await needed(DEFAULTS), ['endpoint']);
+      assert.deepEqual(await needed({ ...DEFAULTS, 'pg-host': null, files: 'token,json' }), ['endpoint']);
+      assert.deepEqual(await needed({ ...DEFAULTS, 'pg-host': null, files: 'token,env' }), ['endpoint', 'pg-host']);
+      assert.deepEqual(await needed({ ...DEFAULTS, instance: 'orders' }), []);
+      const namespaceDefaults = { orders: { instance: 'orders' }, other: null };
+      assert.match(await notes({ defaults: DEFAULTS, namespaceDefaults }), /# not needed in: orders\n/);
+    });
+  }
+
+  test('what is in lists is written as the API server has it, which else Argo CD would call a difference for ever', async () => {
+    await world.helm('helm4', ['install', 'same', CHART, '--namespace', 'lakebase'], injection);
+    const policies = (await render('helm4', CHART, injection)).filter(({ kind }) => kind.endsWith('Policy'));
+    assert.equal(policies.length, 2);
+    for (const { kind, spec } of policies) {
+      const name = 'lakebase-credential-sidecar.lakebase.same';
+      const stored = JSON.parse(await world.api.kubectl(['get', kind, name, '-o', 'json'])) as Manifest;
+      assert.deepEqual(stored.spec.matchConstraints.resourceRules, spec.matchConstraints.resourceRules, kind);
+    }
+  });
+
+  async function render(helm: Helm, chart: string, values: object): Promise<Manifest[]> {
+    const args = ['template', 'same', chart, '--namespace', 'lakebase', '--kube-version', '1.36.1'];
+    return parseAllDocuments(await world.helm(helm, args, values))
+      .map((document) => document.toJS() as Manifest | null)
+      .filter((one) => one !== null);
+  }
+});
