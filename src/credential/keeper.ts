@@ -88,14 +88,14 @@ export class Keeper {
   refreshSoon(): void {
     const { floorMs } = this.#options.refresh;
     const heldMs = this.#current === undefined ? Infinity : ageMs(this.#current, this.#clock);
-    this.#wakeAt = this.#clock.now() + (this.#attempts.failures > 0 ? 0 : Math.max(0, floorMs - heldMs));
+    this.#wakeAt = this.#clock.now() + (this.#attempts.hasFailed ? 0 : Math.max(0, floorMs - heldMs));
     this.#isDueAgain = true;
     this.#alarm.ring();
   }
 
   /** The identity's secret changed: worth a try at once if the last attempt failed. */
   retryNow(): void {
-    if (this.#attempts.failures > 0) this.refreshSoon();
+    if (this.#attempts.hasFailed) this.refreshSoon();
   }
 
   vitals(): Vitals {
@@ -145,6 +145,7 @@ export class Keeper {
 
   #use(adopted: Credential): void {
     const { observer, random, refresh } = this.#options;
+    this.#attempts.superseded();
     this.#hold(adopted);
     // Counted from its age, which a clock that was set back does not lessen. Where it should have been refreshed long ago,
     // it is due now and not in the past, which /healthz would take for a keeper that hangs.
@@ -159,7 +160,7 @@ export class Keeper {
     const request = {
       wantedAt: this.#clock.monotonic() + turnWithinMs(this.#leftMs()),
       // One that was adopted has been minted before: it must not wait behind those that never were.
-      isTroubled: this.#attempts.failures > 0 || this.#current === undefined,
+      isTroubled: this.#attempts.hasFailed || this.#current === undefined,
     };
     const held = this.#current;
     this.#isMinting = true;
@@ -223,6 +224,7 @@ export class Keeper {
     const { backoff, observer, random, refresh } = this.#options;
     this.#attempts.failed(error, this.#clock.now());
     const { failures } = this.#attempts;
+    if (isOvertaken) this.#attempts.superseded();
     this.#wakeAt = isOvertaken
       ? refreshAt(this.#current!, refresh, random)
       : this.#clock.now() + retryDelayMs(failures, backoff, this.#leftMs(), random);

@@ -55,7 +55,11 @@ export function createInstruments(registry: Registry) {
       describe('refresh_failures_total', 'Mints that failed, by reason.', ['credential', 'reason']),
     ),
     consecutiveFailures: new Gauge(
-      describe('consecutive_failures', 'Mints that failed since the last one that succeeded.', CREDENTIAL),
+      describe(
+        'consecutive_failures',
+        'Mints that failed since the last one that succeeded, or since the token of another writer was taken over.',
+        CREDENTIAL,
+      ),
     ),
     adoptions: new Counter(
       describe('adoptions_total', 'Credentials taken over from a file or a Secret instead of minted.', CREDENTIAL),

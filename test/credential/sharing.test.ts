@@ -328,6 +328,38 @@ test('whoever fails to mint adopts what another one publishes, and asks no more 
   assert.equal(minters[0]!.calls.length, length);
 });
 
+test('after an outage nobody is said to try again who goes by what the first one has minted', async (t) => {
+  const { world, minters } = await startWriters(t, 3);
+  for (const minter of minters) minter.script(new MintError('network', 'no'));
+  await world.clock.advance(50 * MINUTE_MS);
+  assert.ok(minters.every(({ calls }) => calls.length > 2));
+  for (const minter of minters) minter.script({});
+  await world.clock.advance(2 * MINUTE_MS);
+  assert.ok(world.recorder.of('adopted').length > 0);
+  const statuses = await Promise.all(world.keepers.map((keeper) => keeper.status(t)));
+  assert.deepEqual(
+    statuses.map(({ consecutiveFailures, lastFailure }) => [consecutiveFailures, lastFailure]),
+    [
+      [0, undefined],
+      [0, undefined],
+      [0, undefined],
+    ],
+  );
+});
+
+test('nor who failed while another one was faster', async (t) => {
+  const place = new SharedPlace();
+  const { clock, keeper, minter } = await startKeeper(t, { sinks: [place.sink()], refresh: REFRESH });
+  minter.script('hang');
+  await clock.advance(keeper.vitals().wakeAt - clock.now());
+  assert.equal(minter.running, 1);
+  place.put(credentialAt(clock, 'theirs'));
+  await clock.advance(MINUTE_MS);
+  assert.equal(minter.running, 0);
+  const { consecutiveFailures, lastFailure } = await keeper.status(t);
+  assert.deepEqual([consecutiveFailures, lastFailure], [0, undefined]);
+});
+
 test('a new secret is tried at once by who failed to mint, also where another writer was faster', async (t) => {
   const place = new SharedPlace();
   const script = [new MintError('permission', 'no')];

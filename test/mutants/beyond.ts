@@ -42,7 +42,7 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'a new secret waits for the back-off',
     file: 'src/credential/keeper.ts',
-    from: 'if (this.#attempts.failures > 0) this.refreshSoon();',
+    from: 'if (this.#attempts.hasFailed) this.refreshSoon();',
     to: 'if (this.#attempts.failures > 1) this.refreshSoon();',
     test: ['credential/keeper-failure', 'a new secret is tried at once if the last attempt failed'],
   },
@@ -161,6 +161,16 @@ export const BEYOND: readonly Mutant[] = [
     test: [
       'credential/slots',
       'another size counts at once, and whoever holds a slot beyond it keeps its number until the end',
+    ],
+  },
+  {
+    bug: 'a mint that failed counts until the next one, also where another writer was faster',
+    file: 'src/credential/keeper.ts',
+    from: '    this.#attempts.superseded();\n    this.#hold(adopted);',
+    to: '    this.#hold(adopted);',
+    test: [
+      'credential/sharing',
+      'after an outage nobody is said to try again who goes by what the first one has minted',
     ],
   },
   {
@@ -757,8 +767,8 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'what was adopted waits for its turn behind what was never minted',
     file: 'src/credential/keeper.ts',
-    from: 'this.#attempts.failures > 0 || this.#current === undefined',
-    to: 'this.#attempts.failures > 0 || this.#attempts.summary.lastAttemptAt === undefined',
+    from: 'this.#attempts.hasFailed || this.#current === undefined',
+    to: 'this.#attempts.hasFailed || this.#attempts.summary.lastAttemptAt === undefined',
     test: [
       'credential/isolation',
       'what was adopted is no stranger: its first mint takes the slot that is kept free of commands that hang',
