@@ -17,7 +17,7 @@ export interface StatusReport {
 }
 
 /**
- * `pending`: none yet; `fresh`; `retrying`: valid, but the last attempt failed; `expiring`: too little life left to log
+ * `pending`: none yet; `fresh`; `retrying`: valid, but the last attempt failed, and is repeated; `expiring`: too little life left to log
  * in with; `expired`.
  */
 export type State = 'pending' | 'fresh' | 'retrying' | 'expiring' | 'expired';
