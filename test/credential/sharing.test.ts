@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
-import { MintError } from '../../src/credential/errors.ts';
+import { MintError, SinkError } from '../../src/credential/errors.ts';
 import type { Sink } from '../../src/credential/ports.ts';
+import { remainingMs } from '../../src/credential/schedule.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import {
   type Answer,
@@ -358,6 +359,25 @@ test('nor who failed while another one was faster', async (t) => {
   assert.equal(minter.running, 0);
   const { consecutiveFailures, lastFailure } = await keeper.status(t);
   assert.deepEqual([consecutiveFailures, lastFailure], [0, undefined]);
+});
+
+test('what is left of the own token in an edited Secret makes it no younger than it is, whatever the clock says', async (t) => {
+  const clock = new FakeClock();
+  const inherited = credentialAt(clock, 'ours');
+  const place = new SharedPlace();
+  const sink = place.sink();
+  place.put(inherited);
+  await clock.advance(55 * MINUTE_MS);
+  clock.setWallClock(-20 * MINUTE_MS);
+  sink.inspect = async () =>
+    await Promise.resolve({ state: 'lacks', problem: new SinkError('foreign_content', 'a key was edited') });
+  sink.write = async () => await Promise.reject(new SinkError('forbidden', 'no'));
+  const script = [new MintError('network', 'no')];
+  const { keeper, recorder } = await startKeeper(t, { clock, inherited, sinks: [sink], script, refresh: REFRESH });
+  await clock.advance(10 * MINUTE_MS);
+  assert.equal(recorder.of('expired').length, 1);
+  assert.equal(recorder.of('adopted').length, 1, 'from its predecessor');
+  assert.ok(remainingMs(keeper.current!, clock) < 0);
 });
 
 test('a new secret is tried at once by who failed to mint, also where another writer was faster', async (t) => {

@@ -174,6 +174,16 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'of its own token a writer goes by what stands in an edited Secret',
+    file: 'src/credential/publisher.ts',
+    from: 'left && left.fingerprint !== before?.fingerprint',
+    to: 'left',
+    test: [
+      'credential/sharing',
+      'what is left of the own token in an edited Secret makes it no younger than it is, whatever the clock says',
+    ],
+  },
+  {
     bug: 'a server decides for how long nothing is published',
     file: 'src/kubernetes/answer.ts',
     from: 'Math.min(ms, MAX_RETRY_AFTER_MS)',
