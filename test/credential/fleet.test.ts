@@ -253,6 +253,9 @@ test('of two reloads at once the later one counts', async (t) => {
   assert.deepEqual(namesOf(fleet), ['a', 'b']);
   assert.deepEqual(fleet.newcomers([third]), []);
   assert.equal(third.sink.content, 'token-1');
+  const { length } = second.minter.calls;
+  await clock.advance(2 * HOUR_MS);
+  assert.equal(second.minter.calls.length, length, 'the other one has stopped');
 });
 
 test('a bug in one keeper ends the run with that error, after all others have stopped', async (t) => {

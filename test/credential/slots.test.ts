@@ -175,6 +175,17 @@ test('nothing is lost when the signal fires in the same turn as the slot is gran
   assert.deepEqual(new Set([after.slot, healthy.slot]), new Set([0, 1]));
 });
 
+test('who still waits loses no place to one whose signal fires in the turn in which it got its slot', async () => {
+  const jobs = new Jobs(1);
+  const running = jobs.add('running');
+  const [unlucky, patient] = [jobs.add('unlucky'), jobs.add('patient')];
+  jobs.slots.resize(2);
+  unlucky.abort(new Error('stopped'));
+  for (const job of [running, unlucky, patient]) job.finish();
+  await settle();
+  assert.equal(jobs.started.at(-1), 'patient');
+});
+
 test('a command that fails gives its slot back, with its own error', async () => {
   const jobs = new Jobs(2);
   const error = new Error('failed');

@@ -184,6 +184,23 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'whoever gets a slot and is stopped in the same turn takes the place of another one',
+    file: 'src/credential/slots.ts',
+    from: 'if (index === -1) return;',
+    to: '',
+    test: [
+      'credential/slots',
+      'who still waits loses no place to one whose signal fires in the turn in which it got its slot',
+    ],
+  },
+  {
+    bug: 'a reload does not wait for the one before',
+    file: 'src/credential/fleet.ts',
+    from: 'this.#replaced.then(async () => await this.#replace(plans))',
+    to: 'this.#replace(plans)',
+    test: ['credential/fleet', 'of two reloads at once the later one counts'],
+  },
+  {
     bug: 'a server decides for how long nothing is published',
     file: 'src/kubernetes/answer.ts',
     from: 'Math.min(ms, MAX_RETRY_AFTER_MS)',
