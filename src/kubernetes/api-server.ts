@@ -176,7 +176,8 @@ export class ApiServer {
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
     const isPlain = url.protocol === 'http:';
     this.#address = ` ${url.hostname}:${url.port || (isPlain ? 80 : 443)}`;
-    const content = body === undefined ? undefined : JSON.stringify(body);
+    // As bytes: together with a text Node.js would encode the headers once more, in which a name may be in UTF-8.
+    const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const all: RequestOptions = {
       ...options,
       method,

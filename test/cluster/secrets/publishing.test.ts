@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { ApiServer } from '../../../src/kubernetes/api-server.ts';
 import { eventually, temporaryDirectory } from '../../support/sidecar-wait.ts';
 import type { Sidecar } from '../../support/sidecar.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
@@ -256,4 +257,31 @@ describe('a Secret on a real API server', { skip }, () => {
       assert.equal(await elsewhere.read(), world.newest());
     });
   }
+
+  test('is asked for as whom a kubeconfig says, with uid, groups and extras', async (t) => {
+    const kubeconfig = join(await temporaryDirectory(t), 'kubeconfig');
+    const { cert, key } = world.api.admin;
+    const user = {
+      'client-certificate': cert,
+      'client-key': key,
+      as: 'jürgen',
+      'as-uid': '7',
+      'as-groups': ['writers', 'readers'],
+      'as-user-extra': { 'acme.example/project': ['a', 'b'], 'ü%': ['c'] },
+    };
+    await writeFile(kubeconfig, kubeconfigFor(world.api, user));
+    const api = new ApiServer(kubeconfig, 'test');
+    await api.prepare(t);
+    const path = '/apis/authentication.k8s.io/v1/selfsubjectreviews';
+    const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' };
+    const answer = await api.request({ method: 'POST', path, body, signal: t.signal });
+    assert.deepEqual((answer.body as { status: unknown }).status, {
+      userInfo: {
+        username: 'jürgen',
+        uid: '7',
+        groups: ['writers', 'readers', 'system:authenticated'],
+        extra: { 'acme.example/project': ['a', 'b'], 'ü%': ['c'] },
+      },
+    });
+  });
 });
