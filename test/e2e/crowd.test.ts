@@ -12,6 +12,7 @@ import { startSidecar, type Sidecar } from '../support/sidecar.ts';
 const FILES = 60_000;
 /** Of what the chart and the manifests allow, 256 MiB, this many are more than enough for the program from source. */
 const MOST_MIB = 200;
+const SETTLED_MS = 3_000;
 
 async function crowd(directory: string): Promise<void> {
   mkdirSync(directory, { recursive: true });
@@ -25,9 +26,20 @@ async function keepsGoing(sidecar: Sidecar): Promise<void> {
   const content = await sidecar.read('pgpass');
   await writeFile(sidecar.path('pgpass'), 'something else');
   await eventually('the file is right again', async () => (await sidecar.read('pgpass')) === content);
-  const status = await readFile(`/proc/${sidecar.pid}/status`, 'utf8');
-  const mostMiB = Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)![1]) / 1_024;
+  const mostMiB = await peakMiB(sidecar);
   assert.ok(mostMiB < MOST_MIB, `${mostMiB.toFixed()} MiB`);
+}
+
+/** Once it rises no more: on a busy machine what fills the memory takes its time. */
+async function peakMiB(sidecar: Sidecar): Promise<number> {
+  let [most, roseAt] = [0, 0];
+  return await eventually('its memory rises no more', async () => {
+    const status = await readFile(`/proc/${sidecar.pid}/status`, 'utf8');
+    const mib = Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)![1]) / 1_024;
+    const now = performance.now();
+    if (mib > most + 1) [most, roseAt] = [mib, now];
+    return now - roseAt > SETTLED_MS ? mib : undefined;
+  });
 }
 
 test(
