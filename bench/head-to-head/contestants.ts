@@ -1,7 +1,7 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { shellWord } from '../../test/support/shell.ts';
+import { shellWord } from '../../src/sinks/render.ts';
 import { RESOURCE, type Scene } from '../scene.ts';
 
 /** Everything is this much faster than with tokens of an hour, but for what cannot be: the CLI, and the CLI's own pauses. */

@@ -17,8 +17,8 @@ export interface StatusReport {
 }
 
 /**
- * `pending`: none yet; `fresh`; `retrying`: valid, but the last attempt failed, and is repeated; `expiring`: too little life left to log
- * in with; `expired`.
+ * `pending`: none yet; `fresh`; `retrying`: valid, but the last attempt failed, and is tried again; `expiring`: too little
+ * life left to log in with; `expired`.
  */
 export type State = 'pending' | 'fresh' | 'retrying' | 'expiring' | 'expired';
 

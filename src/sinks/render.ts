@@ -43,7 +43,7 @@ const RENDERERS: Readonly<Record<Format, Renderer>> = {
       ['PGPASSWORD', token],
       ['PGSSLMODE', sslmode],
     ] as const;
-    return variables.map(([name, value]) => (value === undefined ? '' : `${name}=${quote(value)}\n`)).join('');
+    return variables.map(([name, value]) => (value === undefined ? '' : `${name}=${shellWord(value)}\n`)).join('');
   },
 
   /** No newline at the end: like `token`, it is read as one value. */
@@ -83,8 +83,8 @@ function escapeField(field: string): string {
   return field.replaceAll(/[\\:]/g, String.raw`\$&`);
 }
 
-/** For `sh`: nothing is special between single quotes but the quote itself. */
-function quote(value: string): string {
+/** As one word for `sh`: nothing is special between single quotes but the quote itself. */
+export function shellWord(value: string): string {
   return `'${value.replaceAll(`'`, `'\\''`)}'`;
 }
 

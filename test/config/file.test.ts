@@ -7,7 +7,7 @@ import { inspect } from 'node:util';
 import { readConfigFile } from '../../src/config/file.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { configFile, problems } from './loading.ts';
-import { shellWord } from '../support/shell.ts';
+import { shellWord } from '../../src/sinks/render.ts';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
 
 const ALIAS_BOMB = `

@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { clis } from '../support/clis.ts';
-import { shellWord } from '../support/shell.ts';
+import { shellWord } from '../../src/sinks/render.ts';
 import { credential, ENDPOINT, type SetupOptions } from '../support/sidecar-setup.ts';
 import { recordingCli, scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually, temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { copyFile, rm, writeFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { MINT_REMEDIES, type MintFailure } from '../../src/credential/failures.ts';
-import { shellWord } from '../support/shell.ts';
+import { shellWord } from '../../src/sinks/render.ts';
 import { scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually } from '../support/sidecar-wait.ts';
 import { startSidecar, type LogLine, type Sidecar } from '../support/sidecar.ts';

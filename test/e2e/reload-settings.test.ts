@@ -3,7 +3,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { clis } from '../support/clis.ts';
-import { shellWord } from '../support/shell.ts';
+import { shellWord } from '../../src/sinks/render.ts';
 import { configText, credential } from '../support/sidecar-setup.ts';
 import { scriptedCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';

@@ -1,7 +1,7 @@
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { shellWord } from './shell.ts';
+import { shellWord } from '../../src/sinks/render.ts';
 
 export interface Cli {
   /** For the titles of tests. */

@@ -2,7 +2,7 @@ import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { clis, NO_REAL_CLI, TELLS_VERSION, type Cli } from './clis.ts';
-import { shellWord } from './shell.ts';
+import { shellWord } from '../../src/sinks/render.ts';
 import { eventually, temporaryDirectory, undoAfter, type Cleanup } from './sidecar-wait.ts';
 import { startWorkspace, type Workspace } from './workspace.ts';
 import type { WorkspaceOptions } from './workspace-server.ts';
