@@ -30,7 +30,7 @@ export function requireBetter(
   }
   if (present === undefined) return;
   // Taken as new it would seem to be issued just now, and to live longer than it does.
-  if (fresh.fingerprint === present.fingerprint && fresh.service.expiresAt <= present.service.expiresAt) {
+  if (fresh.fingerprint === present.fingerprint && !expiresLater(fresh, present)) {
     throw new MintError('short_lived', 'the service gave the present token again', {
       remedy: 'find out what between the CLI and the service answers from a cache; the present token stays',
     });

@@ -1,5 +1,6 @@
 import type { Keeper } from './keeper.ts';
 import type { Cancellable, Credential, Sink } from './ports.ts';
+import { unlessAborted } from './tasks.ts';
 
 /** How to make the keeper of one credential. Plans are compared by their keys, so that a reload touches only what changed. */
 export interface KeeperPlan {
@@ -38,13 +39,9 @@ export class Fleet {
 
   /** Until the signal, or until a keeper throws what it should not; waits for every keeper to stop. */
   async run({ signal }: Cancellable): Promise<void> {
-    const onAbort = (): void => this.#broken.reject(signal.reason as Error);
-    signal.addEventListener('abort', onAbort, { once: true });
-    if (signal.aborted) onAbort();
     try {
-      await this.#broken.promise;
+      await unlessAborted(this.#broken.promise, { signal });
     } finally {
-      signal.removeEventListener('abort', onAbort);
       this.#hasEnded = true;
       await this.replace([]);
     }

@@ -214,7 +214,7 @@ export class Keeper {
     this.#minted = credential;
     if (!isOvertaken) this.#hold(credential);
     const dueAt = leftMs <= 0 ? firstRefreshAt : failuresBefore > 0 ? refreshAfterFailuresAt : refreshAt;
-    this.#wakeAt = dueAt(this.#current ?? credential, refresh, random);
+    this.#wakeAt = dueAt(this.#current!, refresh, random);
     if (this.#isDueAgain) this.refreshSoon(); // the clock jumped while the command ran: its times cannot be trusted
     observer.minted(this.name, credential, { durationMs, dueAt: this.#wakeAt, failuresBefore, isOvertaken });
     if (!isOvertaken) this.#publishers.publish(credential, { isNew: true });

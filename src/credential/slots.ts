@@ -65,12 +65,12 @@ export class Slots {
   }
 
   #grant(): void {
-    for (;;) {
-      const index = this.#waiters.findIndex((waiter) => this.#mayRun(waiter));
-      if (this.#taken.size >= this.#size || index === -1) return;
-      const [waiter] = this.#waiters.splice(index, 1);
-      if (waiter?.isTroubled) this.#troubled += 1;
-      waiter?.grant(this.#takeLowest());
+    while (this.#taken.size < this.#size) {
+      const next = this.#waiters.find((waiter) => this.#mayRun(waiter));
+      if (next === undefined) return;
+      this.#waiters.splice(this.#waiters.indexOf(next), 1);
+      if (next.isTroubled) this.#troubled += 1;
+      next.grant(this.#takeLowest());
     }
   }
 
