@@ -35,15 +35,17 @@ const RENDERERS: Readonly<Record<Format, Renderer>> = {
   },
 
   env(token, _, { host, port = DEFAULT_PORT, database, user, sslmode = DEFAULT_SSLMODE }) {
-    const variables = [
-      ['PGHOST', host],
-      ['PGPORT', `${port}`],
-      ['PGDATABASE', database],
-      ['PGUSER', user],
-      ['PGPASSWORD', token],
-      ['PGSSLMODE', sslmode],
-    ] as const;
-    return variables.map(([name, value]) => (value === undefined ? '' : `${name}=${shellWord(value)}\n`)).join('');
+    const variables = {
+      PGHOST: needed('env', 'host', host),
+      PGPORT: `${port}`,
+      PGDATABASE: needed('env', 'database', database),
+      PGUSER: needed('env', 'user', user),
+      PGPASSWORD: token,
+      PGSSLMODE: sslmode,
+    };
+    return Object.entries(variables)
+      .map(([name, value]) => `${name}=${shellWord(value)}\n`)
+      .join('');
   },
 
   /** No newline at the end: like `token`, it is read as one value. */

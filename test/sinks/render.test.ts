@@ -29,7 +29,7 @@ test('each format has exactly the documented bytes', () => {
   });
 });
 
-test('what is not known is a star, null, a default or left out, as the format has it', () => {
+test('what is not known is a star, null or a default, as the format has it', () => {
   assert.equal(render('pgpass', credential, { host: '*', user: 'u' }), `*:*:*:u:${JWT}\n`);
   assert.deepEqual(JSON.parse(render('json', credential, {})), {
     token: JWT,
@@ -40,7 +40,10 @@ test('what is not known is a star, null, a default or left out, as the format ha
     database: null,
     user: null,
   });
-  assert.equal(render('env', credential, {}), `PGPORT='5432'\nPGPASSWORD='${JWT}'\nPGSSLMODE='require'\n`);
+  assert.equal(
+    render('env', credential, { host: 'h', database: 'd', user: 'u' }),
+    `PGHOST='h'\nPGPORT='5432'\nPGDATABASE='d'\nPGUSER='u'\nPGPASSWORD='${JWT}'\nPGSSLMODE='require'\n`,
+  );
   assert.equal(
     render('uri', credential, { host: 'h', database: 'd', user: 'u' }),
     `postgresql://u:${JWT}@h:5432/d?sslmode=require`,
@@ -50,7 +53,12 @@ test('what is not known is a star, null, a default or left out, as the format ha
 test('a format that lacks what it needs is refused, not guessed', () => {
   assert.throws(() => render('pgpass', credential, { user: 'u' }), /a pgpass file needs connection\.host/);
   assert.throws(() => render('pgpass', credential, { host: 'h' }), /a pgpass file needs connection\.user/);
-  assert.throws(() => render('uri', credential, { host: 'h', user: 'u' }), /a uri file needs connection\.database/);
+  for (const format of ['env', 'uri'] as const) {
+    for (const missing of ['host', 'database', 'user'] as const) {
+      const rest = { ...connection, [missing]: undefined };
+      assert.throws(() => render(format, credential, rest), new RegExp(`${format} file needs connection\\.${missing}`));
+    }
+  }
 });
 
 test('colons and backslashes are escaped in every pgpass field, and no line break gets in', () => {
