@@ -29,7 +29,6 @@ export interface SecretSpec {
 /** As much of a Secret as matters here. */
 export interface SecretObject {
   readonly metadata: {
-    readonly uid?: string;
     readonly resourceVersion?: string;
     readonly annotations?: Readonly<Record<string, string>>;
     readonly labels?: Readonly<Record<string, string>>;

@@ -27,6 +27,7 @@ import {
   renderSecret,
   renderTrial,
   salvage,
+  type SecretObject,
   type SecretSpec,
   sinceOf,
   wasOurs,
@@ -96,7 +97,7 @@ export class SecretSink implements Sink {
   async recover({ signal }: Cancellable): Promise<Recovered | undefined> {
     signal.throwIfAborted();
     const { object } = this.#known;
-    return await Promise.resolve(object && salvage(object, this.#options));
+    return object && salvage(object, this.#options);
   }
 
   async write(credential: Credential, { signal }: Cancellable): Promise<void> {
@@ -114,7 +115,7 @@ export class SecretSink implements Sink {
   async inspect(known: readonly Credential[], { signal }: Cancellable): Promise<Inspection> {
     signal.throwIfAborted();
     this.#since ??= known[0]?.service.issuedAt; // our first credential, where no other writer has told
-    return await Promise.resolve(inspectSecret(this.name, this.#known, known, this.#options, this.#since));
+    return inspectSecret(this.name, this.#known, known, this.#options, this.#since);
   }
 
   async watch({ onChange, onTrouble }: SinkListener, { signal }: Cancellable): Promise<void> {
@@ -208,19 +209,19 @@ export class SecretSink implements Sink {
     return error;
   }
 
-  #learn(answer: ApiAnswer): void {
+  #learn(answer: ApiAnswer): SecretObject {
     const object = asSecret(answer.body, this.#options.name);
     if (object === undefined) throw this.#stillUnknown(strangeAnswer(answer, 'Secrets'));
     this.#known.present(object);
     this.#learnSince();
+    return object;
   }
 
   /** @throws SinkError where the Secret is not what was applied: a webhook may change anything on its way */
   #learnApplied(answer: ApiAnswer, credential: Credential): void {
     if (this.#known.isAheadOf(asSecret(answer.body, this.#options.name))) return;
-    this.#learn(answer);
-    const { object } = this.#known;
-    if (object === undefined || compare(object, credential, this.#options) === 'same') return;
+    const applied = this.#learn(answer);
+    if (compare(applied, credential, this.#options) === 'same') return;
     throw new SinkError(
       'conflict',
       `${this.name} was applied, but something in the cluster makes another thing of it`,
