@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Logger } from 'pino';
 import type { App } from '../app.ts';
 import { formatDuration } from '../config/duration.ts';
@@ -91,13 +92,11 @@ class Operation {
       statuses: async (options) => await this.#app.statuses(options),
       renderMetrics: async (format, statuses) => await this.#metrics.render(format, statuses),
     });
-    const { promise: stopped, resolve: stop } = Promise.withResolvers<unknown>();
-    signal.addEventListener('abort', stop, { once: true });
     const address = await listen(server, this.#http);
     const names = this.#config.credentials.map(({ name }) => name);
     this.#warnOfShortLives(this.#config);
     this.#log.info({ ...address, credentials: names, uid: process.getuid?.(), node: process.versions.node }, 'started');
-    if (!signal.aborted) await stopped;
+    if (!signal.aborted) await once(signal, 'abort');
     this.#log.info({ reason: (signal.reason as Error).message }, 'stopping; the files stay');
     await server.close();
   }

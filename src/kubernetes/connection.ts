@@ -220,8 +220,7 @@ function refusePod(reason: string, cause?: unknown): SinkError {
 }
 
 function refusal(reason: string, remedy: string, cause: unknown): SinkError {
-  const options = cause === undefined ? { remedy } : { remedy, cause };
-  return new SinkError('refused', `the API server cannot be found: ${reason}`, options);
+  return new SinkError('refused', `the API server cannot be found: ${reason}`, { remedy, cause });
 }
 
 /**
