@@ -68,7 +68,8 @@ export async function keepCredentials({ time, workspace, random, signal }: World
       },
       adopts: false,
     });
-    keeper.run({ signal }).catch(ignoreEnd(signal));
+    // A signal of its own: who listens to one looks through all others that do, of which there would be ten thousand.
+    keeper.run({ signal: AbortSignal.any([signal]) }).catch(ignoreEnd(signal));
   };
 }
 
