@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 
 export interface Memory {
@@ -38,6 +39,21 @@ export function readCpuMs(pid: number): number {
 export function descendantsOf(pid: number): number[] {
   const children = childrenOf(pid);
   return [...children, ...children.flatMap(descendantsOf)];
+}
+
+/**
+ * At once, with all that it has started (on Linux): the CLI of a sidecar has a process group of its own, and would go on
+ * for minutes, writing where somebody has tidied up.
+ */
+export function killWithDescendants({ exitCode, pid, signalCode }: ChildProcess): void {
+  if (pid === undefined || exitCode !== null || signalCode !== null) return;
+  for (const one of [...descendantsOf(pid), pid]) {
+    try {
+      process.kill(one, 'SIGKILL');
+    } catch {
+      // It has ended already.
+    }
+  }
 }
 
 /** Direct ones. */

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { killWithDescendants } from '../../bench/proc.ts';
 import type { StatusReport } from '../../src/http/status-json.ts';
 import { MetricSamples } from './sidecar-metrics.ts';
 import { sidecarSetup, type SetupOptions, type SidecarSetup } from './sidecar-setup.ts';
@@ -154,7 +155,7 @@ export async function spawnRun(t: Cleanup, options: SetupOptions, command = 'run
   const child = spawnSidecar(setup, command);
   const sidecar = new Sidecar(child, setup);
   undoAfter(t, async () => {
-    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+    killWithDescendants(child);
     await sidecar.exited;
   });
   return sidecar;
@@ -173,7 +174,7 @@ export async function runCommand(
 ): Promise<Outcome & { readonly directory: string }> {
   const setup = await sidecarSetup(t, options);
   const child = spawnSidecar(setup, command);
-  undoAfter(t, () => child.kill('SIGKILL'));
+  undoAfter(t, () => killWithDescendants(child));
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk) => (stdout += String(chunk)));
