@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { killWithDescendants } from '../bench/proc.ts';
 import type { Cancellable, Clock } from '../src/credential/ports.ts';
 import type { StatusReport } from '../src/http/status-json.ts';
 
@@ -70,7 +71,7 @@ export class Sidecar {
   }
 
   readonly #kill = (): void => {
-    this.#child.kill('SIGKILL');
+    killWithDescendants(this.#child);
   };
 
   #hear(text: string): void {

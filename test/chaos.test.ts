@@ -12,6 +12,7 @@ import { PLACES } from '../chaos/layout.ts';
 import { damagedBy, planRun, type PlannedFault } from '../chaos/schedule.ts';
 import { slope } from '../chaos/slope.ts';
 import { load, problems } from './config/loading.ts';
+import { processesOf } from './support/processes.ts';
 import { eventually, temporaryDirectory } from './support/sidecar-wait.ts';
 
 const ENTRY = join(import.meta.dirname, '../chaos/main.ts');
@@ -125,11 +126,6 @@ describe('an interrupted run', { skip: reason === undefined ? false : `no faults
     await eventually('it is set up', () => existsSync(join(directory, 'settings/config.yaml')), { withinMs: 60_000 });
     return { child, directory, ended: once(child, 'exit') as Promise<[number | null]> };
   }
-
-  const processesOf = (directory: string): string[] =>
-    spawnSync('ps', ['-A', '-o', 'args='], { encoding: 'utf8' })
-      .stdout.split('\n')
-      .filter((line) => line.includes(directory));
 
   test(
     'leaves nothing running, and what a killed one leaves on disk goes with the next',

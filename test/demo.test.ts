@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,21 +13,19 @@ import { Scene } from '../demo/scene.ts';
 import { judge, summarise } from '../demo/verdict.ts';
 import { systemClock as clock } from '../src/platform/clock.ts';
 import { standInCli } from './support/clis.ts';
+import { processesOf } from './support/processes.ts';
+import { eventually } from './support/sidecar-wait.ts';
 
 const ENTRY = join(import.meta.dirname, '../demo/main.ts');
 
 interface Demo {
   readonly child: ChildProcess;
+  readonly directory: string;
   readonly said: string[];
   /** Resolves with the first line that matches. */
   line(pattern: RegExp): Promise<string>;
   /** Resolves when it has ended; then nothing of it may be left, or soon if somebody did not let it wait. */
   end(options?: { isInsisted?: boolean }): Promise<{ code: number | null; output: string }>;
-}
-
-function processesOf(directory: string): string[] {
-  const { stdout } = spawnSync('ps', ['-A', '-o', 'args='], { encoding: 'utf8' });
-  return stdout.split('\n').filter((line) => line.includes(directory));
 }
 
 function startDemo(t: TestContext, ...args: readonly string[]): Demo {
@@ -45,6 +43,7 @@ function startDemo(t: TestContext, ...args: readonly string[]): Demo {
   const ended = once(child, 'close') as Promise<[number | null]>;
   return {
     child,
+    directory,
     said,
     line: async (pattern) => {
       const heard = Promise.withResolvers<string>();
@@ -54,7 +53,7 @@ function startDemo(t: TestContext, ...args: readonly string[]): Demo {
     },
     end: async ({ isInsisted = false } = {}) => {
       const [code] = await ended;
-      if (isInsisted) while (processesOf(directory).length > 0);
+      if (isInsisted) await eventually('nothing runs', () => processesOf(directory).length === 0);
       assert.deepEqual(processesOf(directory), [], 'processes are left');
       assert.deepEqual(readdirSync(directory), [], 'temporary files are left');
       return { code, output: said.join('\n') };
@@ -96,6 +95,7 @@ describe('the demo', () => {
   test('leaves nothing behind when somebody insists', async (t) => {
     const demo = startDemo(t);
     await demo.line(/both readers start/);
+    await eventually('the CLI mints', () => processesOf(demo.directory).some((line) => line.includes(' postgres ')));
     demo.child.kill('SIGINT');
     demo.child.kill('SIGTERM');
     const { code } = await demo.end({ isInsisted: true });
