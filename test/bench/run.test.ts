@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { requireLoopback } from '../../bench/loopback.ts';
 import { descendantsOf } from '../../bench/proc.ts';
+import { isRunning } from '../support/sidecar-clis.ts';
 import { eventually } from '../support/sidecar-wait.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -15,15 +16,6 @@ function start(path: string, env: NodeJS.ProcessEnv = {}) {
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)));
   return { child, output: () => output };
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    // A process that nobody has waited for yet is no longer running.
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
 }
 
 for (const [signal, code] of [
@@ -40,7 +32,7 @@ for (const [signal, code] of [
     assert.equal(processes.length, 2, 'the workspace and the other one');
     child.kill(signal);
     assert.equal((await once(child, 'exit'))[0], code, output());
-    assert.deepEqual(processes.filter(isRunning), []);
+    for (const pid of processes) assert.ok(!(await isRunning(pid)), `process ${pid} is left`);
     assert.equal(existsSync(directory), false);
     assert.match(output(), /^undone$/m);
   });

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually, throughout } from '../support/sidecar-wait.ts';
+import { eventually, occupy, throughout } from '../support/sidecar-wait.ts';
 import { startSidecar, type Sidecar } from '../support/sidecar.ts';
 
 const SOON_MS = 2_000;
@@ -96,13 +96,7 @@ describe('a file', { concurrency: 4 }, () => {
       const workspace = await workspaceFor(t);
       const sidecar = await (await startSidecar(t, { workspace })).ready();
       const content = await sidecar.read('pgpass');
-      await eventually('a directory is in the way', async () => {
-        await rm(sidecar.path('pgpass'), { force: true });
-        // The sidecar may have been quicker.
-        return (
-          (await mkdir(sidecar.path('pgpass/in-the-way'), { recursive: true }).catch(() => undefined)) !== undefined
-        );
-      });
+      await occupy(sidecar.path('pgpass'));
       const { level } = await sidecar.logged('sink not written');
       assert.equal(level, 'warn');
       assert.equal((await sidecar.get('/readyz')).status, 503);
