@@ -44,10 +44,13 @@ Options:
   --timeout DURATION  how long once may take, such as 90s; 60s without it
 
 Exit codes:
-  0 done; run also when a signal has stopped it, the others then end with 128 and its number
-  64 wrong usage   69 not available: the CLI, the workspace, the port, or standard output; once, if it is not done in
-  time; check, if anything fails
-  73 a sink cannot be written   78 bad configuration   1 a bug in this program
+  0      done; for run: a signal has stopped it
+  1      a bug in this program
+  64     wrong usage
+  69     not available: the CLI, the workspace, the port, or standard output; once: not done in time; check: a failure
+  73     a sink cannot be written
+  78     bad configuration
+  128+N  stopped by signal N; for run: by a second signal
 `;
 
 export interface Terminal {
