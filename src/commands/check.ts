@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { styleText } from 'node:util';
 import { formatDuration } from '../config/duration.ts';
-import { identityOf } from '../config/identity.ts';
+import { identityOf, isSentInClear } from '../config/identity.ts';
 import type { Config, CredentialConfig } from '../config/load.ts';
 import { requireBetter, skewOf } from '../credential/acceptance.ts';
 import type { Auth } from '../credential/auth.ts';
@@ -49,7 +49,10 @@ export async function check({ load, stdout, signal }: CheckOptions): Promise<boo
     isOk: true,
     text: `${configFile ?? 'from the environment'}: ${credentials.map(({ name }) => name).join(', ')}${unknown}`,
   });
-  report.add('identity', { isOk: true, text: describeIdentity(config.auth) });
+  const inClear = isSentInClear(config.auth)
+    ? '; without TLS: write https://, unless something on the way adds it'
+    : '';
+  report.add('identity', { isOk: true, text: `${describeIdentity(config.auth)}${inClear}` });
   const cli = await checkCli(config, { signal });
   report.add('cli', cli);
   const { sinks } = await sinkBuilder(config, clock);
@@ -99,7 +102,7 @@ function describeIdentity(auth: Auth): string {
     case 'oauth-m2m':
       return `client ${auth.clientId} with a secret ${'file' in auth.secret ? `in ${auth.secret.file}` : 'by variable'}, at ${auth.host}`;
     case 'profile':
-      return `profile ${auth.profile} of ${auth.configFile}`;
+      return `profile ${auth.profile} of ${auth.configFile}${auth.host === undefined ? '' : `, at ${auth.host}`}`;
     case 'pat':
       return `a personal access token, at ${auth.host}`;
     default:

@@ -1,11 +1,13 @@
 import type { Logger } from 'pino';
+import { isSentInClear } from '../config/identity.ts';
 import type { Config } from '../config/load.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { version } from '../version.ts';
 
-/** The log of a command; its first line names what may be misspelled. */
-export function startLog({ log: { level }, unknownVariables: variables }: Config): Logger {
+/** The log of a command; its first lines name what may be a mistake. */
+export function startLog({ auth, log: { level }, unknownVariables: variables }: Config): Logger {
   const log = createLogger({ level, version });
   if (variables.length > 0) log.warn({ variables }, 'variables that are not known are ignored');
+  if (isSentInClear(auth)) log.warn({ host: auth.host }, 'the workspace is asked without TLS, by http://');
   return log;
 }

@@ -20,11 +20,21 @@ const WHITE_OR_CONTROL = new RegExp(String.raw`[\s${CONTROL}]`);
 /** The parser of URLs drops tabs and line breaks, and makes `/` of a backslash. */
 const IN_NO_ORIGIN = new RegExp(String.raw`[\s${CONTROL}\\@?#]`);
 
+const LOOPBACK = /^http:\/\/(?:localhost|127\.[\d.]+|\[::1\])(?::\d+)?$/;
+
 const AUTH_TYPES: readonly Kind[] = ['file-oidc', 'oauth-m2m', 'pat'];
 
 /** Whose tokens those for this resource are. */
 export function identityOf(auth: Auth, resource: string): Identity {
   return { workspace: workspaceOf(auth), resource, principal: principalOf(auth) };
+}
+
+/**
+ * Whether anybody on the way to the workspace can read what proves who we are, and the tokens. It is not refused, because
+ * a service mesh may add TLS.
+ */
+export function isSentInClear({ host }: Auth): boolean {
+  return host !== undefined && host.startsWith('http:') && !LOOPBACK.test(host);
 }
 
 function principalOf(auth: Auth): string {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Environment } from '../../src/config/environment.ts';
-import { identityOf, resolveIdentity } from '../../src/config/identity.ts';
+import { identityOf, isSentInClear, resolveIdentity } from '../../src/config/identity.ts';
 import type { Auth } from '../../src/credential/auth.ts';
 
 const HOST = { DATABRICKS_HOST: 'https://workspace.example' };
@@ -143,6 +143,23 @@ test('relative paths are refused', () => {
     refused({ ...PROFILE, DATABRICKS_CONFIG_FILE: 'cfg' }),
     /^DATABRICKS_CONFIG_FILE: must be an absolute path$/,
   );
+});
+
+test('what goes to the workspace in clear is told from what is encrypted, or stays on this machine', () => {
+  const cases: [string, boolean][] = [
+    ['workspace.example', false],
+    ['https://workspace.example', false],
+    ['HTTP://workspace.example', true],
+    ['http://10.0.0.1:8080', true],
+    ['http://localhost.example', true],
+    ['http://127.0.0.1.example', true],
+    ['http://localhost:8080', false],
+    ['http://127.1', false],
+    ['http://[::1]:80', false],
+  ];
+  for (const [host, isInClear] of cases)
+    assert.equal(isSentInClear(resolved({ ...OIDC, DATABRICKS_HOST: host })), isInClear, host);
+  assert.equal(isSentInClear(resolved(PROFILE)), false);
 });
 
 test('a host is an origin, https unless http is written out', () => {

@@ -252,3 +252,18 @@ test('check, once and run name a variable that may be misspelled', { timeout: 30
   const sidecar = await startSidecar(t, setup);
   await sidecar.logged('variables that are not known are ignored');
 });
+
+test(
+  'check and run warn of a workspace that is asked without TLS beyond this machine',
+  { timeout: 30_000 },
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const cli = await scriptedCli(t, 'exit 1'); // nothing goes anywhere
+    const env = { DATABRICKS_HOST: 'http://workspace.invalid' };
+    const { stdout } = await runCommand(t, 'check', { workspace, cli, env });
+    assert.match(stdout, /identity: .*, at http:\/\/workspace\.invalid; without TLS: write https:\/\/, unless /);
+    const sidecar = await startSidecar(t, { workspace, cli, env });
+    const { level, host } = await sidecar.logged('the workspace is asked without TLS, by http://');
+    assert.deepEqual({ level, host }, { level: 'warn', host: 'http://workspace.invalid' });
+  },
+);
