@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { posix } from 'node:path';
 import type { Auth, SecretSource } from '../credential/auth.ts';
 import { shortFingerprint } from '../credential/display.ts';
@@ -20,8 +21,6 @@ const WHITE_OR_CONTROL = new RegExp(String.raw`[\s${CONTROL}]`);
 /** The parser of URLs drops tabs and line breaks, and makes `/` of a backslash. */
 const IN_NO_ORIGIN = new RegExp(String.raw`[\s${CONTROL}\\@?#]`);
 
-const LOOPBACK = /^http:\/\/(?:localhost|127\.[\d.]+|\[::1\])(?::\d+)?$/;
-
 const AUTH_TYPES: readonly Kind[] = ['file-oidc', 'oauth-m2m', 'pat'];
 
 /** Whose tokens those for this resource are. */
@@ -34,7 +33,12 @@ export function identityOf(auth: Auth, resource: string): Identity {
  * a service mesh may add TLS.
  */
 export function isSentInClear({ host }: Auth): boolean {
-  return host !== undefined && host.startsWith('http:') && !LOOPBACK.test(host);
+  return host !== undefined && host.startsWith('http:') && !isLoopback(new URL(host));
+}
+
+/** Whether what is sent there stays on this machine. */
+export function isLoopback({ hostname }: URL): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || (hostname.startsWith('127.') && isIPv4(hostname));
 }
 
 function principalOf(auth: Auth): string {
