@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Login } from '../support/lakebase.ts';
 import { MetricSamples } from '../support/sidecar-metrics.ts';
 import type { MintedToken } from '../support/workspace-server.ts';
 import { eventually } from '../support/sidecar-wait.ts';
@@ -114,19 +116,33 @@ async function beginOutage(t: TestContext, name: string): Promise<Outage> {
 
 /** In milliseconds since 1970; a mint is taken to be when it was started. */
 async function scheduleOf(backstage: BackstagePod): Promise<{ readonly dueAt: number; readonly mintedAt: number }> {
-  const answer = await fetch(`${backstage.sidecarUrl}/metrics`);
-  const samples = new MetricSamples(await answer.text());
+  const samples = await metricsOf(backstage);
   return {
     dueAt: samples.get('next_refresh_timestamp_seconds')! * 1000,
     mintedAt: samples.get('last_attempt_timestamp_seconds')! * 1000,
   };
 }
 
+async function metricsOf(backstage: BackstagePod): Promise<MetricSamples> {
+  const answer = await fetch(`${backstage.sidecarUrl}/metrics`);
+  return new MetricSamples(await answer.text());
+}
+
 async function endOutage({ t, stage, backstage, token, beganAt }: Outage, durationMs: number) {
   await delay(Math.max(0, beganAt + durationMs - Date.now()));
-  await stage.service.workspace.recover();
-  const { issuedAt: healedAt } = await backstage.nextToken(LIFETIME_MS / 10);
-  const { logins } = stage.service.lakebase;
+  const { workspace, lakebase } = stage.service;
+  const { logins } = lakebase;
+  const [earlier, failures] = [workspace.minted.length, await failuresOf(backstage)];
+  await workspace.recover();
+  await backstage.nextToken(LIFETIME_MS / 10);
+  const { healing, lost } = await eventually(
+    'a login with a new token',
+    () => firstUsed(workspace.minted.slice(earlier), logins),
+    { withinMs: LIFETIME_MS / 10 },
+  );
+  const failed = (await failuresOf(backstage)) - failures;
+  assert.ok(lost <= failed, `${lost} tokens that nobody has, and ${failed} attempts failed`);
+  const { issuedAt: healedAt } = healing;
   const rows = logins.length;
   await eventually('logins go on', () => logins.length > rows + 5);
   const meanwhile = logins.filter(({ at }) => at > beganAt && at < healedAt).length;
@@ -135,7 +151,22 @@ async function endOutage({ t, stage, backstage, token, beganAt }: Outage, durati
   t.diagnostic(
     `${seconds(token.expiresAt - healedAt)} of life were left, ${backstage.refused().length} logins refused`,
   );
+  t.diagnostic(`${lost} tokens were minted by a CLI whose time was up before it had printed them`);
   return { stage, backstage, token, healedAt };
+}
+
+/** An attempt's deadline may come between the workspace's answer and the CLI's end: that token is lost. */
+function firstUsed(
+  minted: readonly MintedToken[],
+  logins: readonly Login[],
+): { readonly healing: MintedToken; readonly lost: number } | undefined {
+  const used = new Set(logins.map(({ tokenFingerprint }) => tokenFingerprint));
+  const lost = minted.findIndex(({ token }) => used.has(createHash('sha256').update(token).digest('hex')));
+  return lost === -1 ? undefined : { healing: minted[lost]!, lost };
+}
+
+async function failuresOf(backstage: BackstagePod): Promise<number> {
+  return (await metricsOf(backstage)).sum('refresh_failures_total');
 }
 
 /** Counted from when the refresh was due: for the sidecar, a token's life begins before the service has signed it. */
