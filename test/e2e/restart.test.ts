@@ -90,11 +90,11 @@ testWithEachCli(
 
 testWithEachCli('an adopted credential is not replaced by a token of another identity either', async (t, cli) => {
   const workspace = await workspaceFor(t, { tokenLifetimeMs: 20_000 });
-  const config = { refresh: { floor: '0s', at: 0.3, jitter: 0 } };
   const directory = await temporaryDirectory(t);
-  const first = await (await startSidecar(t, { workspace, cli, directory, config })).ready();
-  await first.stop();
+  // Not one that refreshes soon: its first refresh is due at any time after the floor, thus before it has stopped.
+  await (await (await startSidecar(t, { workspace, cli, directory })).ready()).stop();
   workspace.fail('credential', 'other-identity');
+  const config = { refresh: { floor: '0s', at: 0.3, jitter: 0 } };
   const sidecar = await (await startSidecar(t, { workspace, cli, directory, config })).ready();
   await sidecar.logged('adopted');
   const { err } = await sidecar.logged('mint failed');
