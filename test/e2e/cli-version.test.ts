@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
+import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
+import { printVersions } from '../../src/commands/version.ts';
+import { ConfigError } from '../../src/credential/errors.ts';
 import { standInCli } from '../support/clis.ts';
 import { scriptedCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { configText } from '../support/sidecar-setup.ts';
@@ -69,3 +72,17 @@ test(
     assert.match((await sidecar.get('/metrics')).body, /cli_version="unknown"/);
   },
 );
+
+test('version does without a configuration that is bad, but not with a bug in reading one', async () => {
+  const printed = new PassThrough();
+  const print = (problem: Error): Promise<void> =>
+    printVersions({
+      load: () => Promise.reject(problem),
+      env: { PATH: '/nonexistent' },
+      stdout: printed,
+      signal: new AbortController().signal,
+    });
+  await print(new ConfigError([]));
+  assert.match(String(printed.read()), /^databricks the CLI "databricks" is not there/m);
+  await assert.rejects(print(new TypeError('a bug')), /a bug/);
+});
