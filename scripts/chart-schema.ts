@@ -119,6 +119,7 @@ function podSettings(config: Schema): Readonly<Record<string, Schema>> {
     'pg-user': connection['user']!,
     'run-as-user': { type: ['integer', 'string'], minimum: 1, maximum: 2 ** 31 - 1, pattern: patternOf('run-as-user') },
     'cpu-request': QUANTITY,
+    'cpu-limit': QUANTITY,
     'memory-request': QUANTITY,
     'memory-limit': QUANTITY,
   };

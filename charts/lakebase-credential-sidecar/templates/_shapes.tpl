@@ -52,6 +52,8 @@ cpu-request:
   write: &aQuantity a quantity, as 50m of cpu or 64Mi of memory
   # Where there is none, or no such.
   default: 10m
+# Without one there is no limit, so that the start is not throttled.
+cpu-limit: { pattern: *quantity, write: *aQuantity }
 memory-request: { pattern: *quantity, write: *aQuantity, default: 64Mi }
 memory-limit: { pattern: *quantity, write: *aQuantity, default: 256Mi }
 {{- end -}}

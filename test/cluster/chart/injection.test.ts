@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { eventually } from '../../support/sidecar-wait.ts';
 import { whyNoHelm } from '../programs.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
 import { assertReads, bare, comparable, kustomized } from './pods.ts';
@@ -116,6 +117,7 @@ describe('injection by policy', { skip }, () => {
       'pg-user': 'orders-role',
       'run-as-user': '2000',
       'cpu-request': '20m',
+      'cpu-limit': '500m',
       'memory-request': '70Mi',
       'memory-limit': '300Mi',
     };
@@ -142,13 +144,29 @@ describe('injection by policy', { skip }, () => {
     assert.equal(sidecar.securityContext!['runAsUser'], 2000);
     assert.deepEqual(sidecar['resources'], {
       requests: { cpu: '20m', memory: '70Mi' },
-      limits: { memory: '300Mi' },
+      limits: { cpu: '500m', memory: '300Mi' },
     });
     const identity = pod.spec.volumes!.find(({ name }) => name === 'lakebase-identity')!;
     assert.deepEqual((identity['projected'] as { sources: unknown }).sources, [{ secret: { name: 'orders-client' } }]);
     assertReads(pod.spec.containers[0]!, '/credentials/lakebase');
     assertReads(pod.spec.initContainers![1]!, '/credentials/lakebase');
     assert.equal(variablesOf(pod.spec.containers[1]!)['PGPASSFILE'], undefined);
+  });
+
+  test('fits into a namespace whose quota counts limits of cpu, with an annotation', async () => {
+    const quota = ['resourcequota', 'cpu', '--namespace', 'payments'];
+    await world.api.kubectl(['create', ...quota, '--hard', 'limits.cpu=1']);
+    // As the controller manager would tell it, which does not run here.
+    const status = { hard: { 'limits.cpu': '1' }, used: { 'limits.cpu': '0' } };
+    await world.api.kubectl(['patch', ...quota, '--subresource=status', '--patch', JSON.stringify({ status })]);
+    const own = { resources: { limits: { cpu: '500m' } } };
+    const refusal = /failed quota: cpu: must specify limits\.cpu for: lakebase-credential$/;
+    await eventually('the quota counts', async () => refusal.test(await world.refusal(podOf({}, {}, own), 'payments')));
+    const { limits } = sidecarOf(await world.create(podOf({ 'cpu-limit': '500m' }, {}, own), 'payments'))![
+      'resources'
+    ] as { readonly limits: unknown };
+    assert.deepEqual(limits, { cpu: '500m', memory: '256Mi' });
+    await world.api.kubectl(['delete', ...quota]);
   });
 
   test('asks for a token for another audience, and sets no PGPASSFILE without that file', async () => {

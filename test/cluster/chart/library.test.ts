@@ -44,6 +44,7 @@ const everything = {
   'pg-user': 'orders-role',
   'run-as-user': '1000650000',
   'cpu-request': '20m',
+  'cpu-limit': '500m',
   'memory-request': '70Mi',
   'memory-limit': '300Mi',
 };
@@ -100,6 +101,7 @@ const REFUSED: readonly (readonly [object, object, RegExp])[] = [
   [{ ...good, 'run-as-user': 'node' }, {}, /run-as-user is node: write the number of a user/],
   [{ ...good, 'run-as-user': '2147483648' }, {}, /run-as-user is 2147483648: write .*, at most 2147483647/],
   [{ ...good, 'cpu-request': 'much' }, {}, /cpu-request is much: write a quantity, as 50m of cpu/],
+  [{ ...good, 'cpu-limit': 0 }, {}, /cpu-request is 10m, above cpu-limit, which is 0: write less/],
   [{ ...good, 'memory-limit': 63e6 }, {}, /memory-request is 64Mi, above memory-limit, which is 63000000: write less/],
   [good, withDefaults({ files: null }), /set files to one or more of pgpass/],
   [good, withDefaults({ directory: null }), /set directory to an absolute path/],

@@ -106,6 +106,8 @@ const REFUSALS: readonly Refusal[] = [
     /^run-as-user is no de: write the number of a user into the annotation .*\/run-as-user/,
   ),
   bad('cpu-request', 'much', /^cpu-request: write a quantity, as 50m of cpu or 64Mi of memory, into the annotation/),
+  bad('cpu-limit', 'much', /^cpu-limit: write a quantity, as 50m of cpu or 64Mi of memory, into the annotation/),
+  bad('cpu-limit', '0.009', /^cpu-request is 10m, above cpu-limit, which is 0\.009: .*-request, or more into/),
   bad('memory-limit', '1 Gi', /^memory-limit: write a quantity/),
   bad('cpu-request', '-1', /^cpu-request: write a quantity/),
   bad('memory-request', '-64Mi', /^memory-request: write a quantity/),
@@ -210,6 +212,7 @@ describe('what injection refuses', { skip }, () => {
     await world.create(podOf({ ...good, 'run-as-user': '1000' }, nobody));
     await world.create(podOf({ ...good, 'run-as-user': '2147483647' }, nobody));
     await world.create(podOf({ ...good, 'memory-request': '.25Gi', 'memory-limit': '268435456' }));
+    await world.create(podOf({ ...good, 'cpu-request': '0.01', 'cpu-limit': '10m' }));
     await world.create(podOf({ ...good, containers: 'orders' }, { initContainers: [containerOf('other', asUser(7))] }));
     await world.create(podOf(good, {}, withVariable('PGPASSFILE', '/run/lakebase/pgpass')));
     await world.create(podOf({ ...good, files: 'token', 'pg-host': '' }));

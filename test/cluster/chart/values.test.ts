@@ -119,6 +119,11 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
     /injection\.namespaceDefaults\.orders: memory-request is 64Mi, above memory-limit, which is 63Mi: write less/,
   ],
   [
+    'a limit of cpu that is below the default of its request, be it the number 0',
+    withDefaults({ defaults: { 'cpu-limit': 0 } }),
+    /injection\.defaults: cpu-request is 10m, above cpu-limit, which is 0: write less into the one, or more/,
+  ],
+  [
     'a default user that Kubernetes has none of',
     withDefaults({ defaults: { 'run-as-user': '2147483648' } }),
     /injection\.defaults: run-as-user is 2147483648: write the number of a user that is not root, at most 2147483647/,

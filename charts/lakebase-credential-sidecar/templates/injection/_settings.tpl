@@ -20,14 +20,13 @@ YAML easily leaves a line break at the end of an annotation; and with one anywhe
 {{/* The variables of both policies: what is injected is what is validated. */}}
 {{- define "lakebase.settings" -}}
 {{- $shapes := include "lakebase.shapes" . | fromYaml -}}
-{{- $amount := index $shapes "memory-limit" "pattern" -}}
 {{- $defaults := .Values.injection.defaults | default dict -}}
 {{- include "lakebase.checkEach" (list "injection.defaults" $defaults) -}}
-{{- include "lakebase.checkMemory" (list "injection.defaults" $defaults) -}}
+{{- include "lakebase.checkAmounts" (list "injection.defaults" $defaults) -}}
 {{- range $namespace, $own := .Values.injection.namespaceDefaults -}}
 {{- $whose := printf "injection.namespaceDefaults.%s" $namespace -}}
 {{- include "lakebase.checkEach" (list $whose $own) -}}
-{{- include "lakebase.checkMemory" (list $whose (merge (deepCopy ($own | default dict)) $defaults)) -}}
+{{- include "lakebase.checkAmounts" (list $whose (merge (deepCopy ($own | default dict)) $defaults)) -}}
 {{- end -}}
 - name: annotations
   expression: "has(object.metadata.annotations) ? object.metadata.annotations : {}"
@@ -60,12 +59,15 @@ YAML easily leaves a line break at the end of an annotation; and with one anywhe
   expression: "variables.userSetting != '' ? (variables.userSetting.matches('^[0-9]{1,10}$') && int(variables.userSetting) <= {{ index $shapes "run-as-user" "most" | int64 }} ? int(variables.userSetting) : -1) : variables.users.size() > 0 ? variables.users[0] : variables.defaultUser.matches('^[0-9]{1,10}$') ? int(variables.defaultUser) : -1"
 - name: mountPath
   expression: "variables.directory.matches(r'{{ $shapes.directory.pattern }}') ? variables.directory : '/run/lakebase'"
-- name: asked
-  expression: "variables.memoryRequest.matches(r'{{ $amount }}') ? variables.memoryRequest : '{{ index $shapes "memory-request" "default" }}'"
-- name: allowed
-  expression: "variables.memoryLimit.matches(r'{{ $amount }}') ? variables.memoryLimit : '{{ index $shapes "memory-limit" "default" }}'"
-- name: isAllowed
-  expression: "quantity(variables.asked).compareTo(quantity(variables.allowed)) <= 0"
+{{- range $resource := list "cpu" "memory" }}
+{{- range $amount := list "request" "limit" }}
+{{- $shape := get $shapes (printf "%s-%s" $resource $amount) }}
+- name: {{ $resource }}{{ title $amount }}
+  expression: "variables.{{ $resource }}{{ title $amount }}Setting.matches(r'{{ $shape.pattern }}') ? variables.{{ $resource }}{{ title $amount }}Setting : '{{ $shape.default | default "" }}'"
+{{- end }}
+- name: {{ $resource }}Fits
+  expression: "variables.{{ $resource }}Limit == '' || quantity(variables.{{ $resource }}Request).compareTo(quantity(variables.{{ $resource }}Limit)) <= 0"
+{{- end }}
 {{- end -}}
 
 {{- define "lakebase.settingKeys" -}}
@@ -80,9 +82,10 @@ containers: containers
 pgHost: pg-host
 pgDatabase: pg-database
 pgUser: pg-user
-cpuRequest: cpu-request
-memoryRequest: memory-request
-memoryLimit: memory-limit
+cpuRequestSetting: cpu-request
+cpuLimitSetting: cpu-limit
+memoryRequestSetting: memory-request
+memoryLimitSetting: memory-limit
 {{- end -}}
 
 {{/* For the notes: what a pod has to say itself beside these settings, each with an example, as JSON. */}}
@@ -150,13 +153,21 @@ least never look at ConfigMaps again until they are restarted (kubernetes/kubern
 {{- end -}}
 
 {{/* What the API server would refuse in each pod. The settings are all that count together, but for those that nobody has set. */}}
-{{- define "lakebase.checkMemory" -}}
-{{- $shapes := include "lakebase.shapes" . | fromYaml -}}
+{{- define "lakebase.checkAmounts" -}}
+{{- $whose := index . 0 -}}
 {{- $settings := index . 1 -}}
-{{- $asked := include "lakebase.settingText" (index $settings "memory-request" | default (index $shapes "memory-request" "default")) -}}
-{{- $allowed := include "lakebase.settingText" (index $settings "memory-limit" | default (index $shapes "memory-limit" "default")) -}}
-{{- if gt (include "lakebase.amount" $asked | float64) (include "lakebase.amount" $allowed | float64) -}}
-{{- fail (printf "%s: memory-request is %s, above memory-limit, which is %s: write less into the one, or more into the other" (index . 0) $asked $allowed) -}}
+{{- $shapes := include "lakebase.shapes" . | fromYaml -}}
+{{- range $resource := list "cpu" "memory" -}}
+{{- $texts := dict -}}
+{{- range $amount := list "request" "limit" -}}
+{{- $key := printf "%s-%s" $resource $amount -}}
+{{- $value := get $settings $key -}}
+{{- $text := kindIs "invalid" $value | ternary "" (include "lakebase.settingText" $value) -}}
+{{- $_ := set $texts $amount ($text | default (get $shapes $key).default) -}}
+{{- end -}}
+{{- if and $texts.limit (gt (include "lakebase.amount" $texts.request | float64) (include "lakebase.amount" $texts.limit | float64)) -}}
+{{- fail (printf "%s: %s-request is %s, above %s-limit, which is %s: write less into the one, or more into the other" $whose $resource $texts.request $resource $texts.limit) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -52,7 +52,7 @@ For charts that have this one as a dependency, and place the sidecar themselves.
 {{- end -}}
 {{- end -}}
 {{- include "lakebase.checkEach" (list $name .) -}}
-{{- include "lakebase.checkMemory" (list $name .) -}}
+{{- include "lakebase.checkAmounts" (list $name .) -}}
 {{- if not (or .audience (index . "client-secret-name")) -}}
 {{- fail (printf "%s: set audience to what the federation policy names" $name) -}}
 {{- else if and .ttl .instance -}}

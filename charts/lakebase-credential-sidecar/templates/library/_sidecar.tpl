@@ -51,7 +51,7 @@
     timeoutSeconds: 3
   resources:
     requests: { cpu: {{ index . "cpu-request" | quote }}, memory: {{ index . "memory-request" | quote }} }
-    limits: { memory: {{ index . "memory-limit" | quote }} }
+    limits: { {{- with index . "cpu-limit" }}cpu: {{ . | quote }}, {{ end }}memory: {{ index . "memory-limit" | quote }} }
   securityContext:
     allowPrivilegeEscalation: false
     capabilities: { drop: [ALL] }
