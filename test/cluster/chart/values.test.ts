@@ -124,6 +124,11 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
     /injection\.defaults: cpu-request is 10m, above cpu-limit, which is 0: write less into the one, or more/,
   ],
   [
+    "a namespace's limit of 0 where all have another",
+    withDefaults({ defaults: { 'cpu-limit': 1 }, namespaceDefaults: { orders: { 'cpu-limit': 0 } } }),
+    /injection\.namespaceDefaults\.orders: cpu-request is 10m, above cpu-limit, which is 0: write less/,
+  ],
+  [
     'a default user that Kubernetes has none of',
     withDefaults({ defaults: { 'run-as-user': '2147483648' } }),
     /injection\.defaults: run-as-user is 2147483648: write the number of a user that is not root, at most 2147483647/,
@@ -188,6 +193,12 @@ describe('values of the chart', { skip }, () => {
         await client.template(helm, withDefaults({ defaults: { 'memory-request': asked } }));
       for (const allowed of ['65537Ki', '68M', '.1G', '1T', '1P', '1E', '1Ti', '1Pi', '1Ei', '67108864000000u'])
         await client.template(helm, withDefaults({ namespaceDefaults: { orders: { 'memory-limit': allowed } } }));
+    });
+
+    test(`${helm} takes nothing, the number 0, for a namespace's request where all have more`, async () => {
+      const defaults = { 'cpu-request': '500m', 'cpu-limit': 1 };
+      const orders = { 'cpu-request': 0, 'cpu-limit': '200m' };
+      await client.template(helm, withDefaults({ defaults, namespaceDefaults: { orders } }));
     });
 
     test(`${helm} takes times that are as far apart as they may be`, async () => {

@@ -26,7 +26,7 @@ YAML easily leaves a line break at the end of an annotation; and with one anywhe
 {{- range $namespace, $own := .Values.injection.namespaceDefaults -}}
 {{- $whose := printf "injection.namespaceDefaults.%s" $namespace -}}
 {{- include "lakebase.checkEach" (list $whose $own) -}}
-{{- include "lakebase.checkAmounts" (list $whose (merge (deepCopy ($own | default dict)) $defaults)) -}}
+{{- include "lakebase.checkAmounts" (list $whose $defaults ($own | default dict)) -}}
 {{- end -}}
 - name: annotations
   expression: "has(object.metadata.annotations) ? object.metadata.annotations : {}"
@@ -152,18 +152,22 @@ least never look at ConfigMaps again until they are restarted (kubernetes/kubern
 {{- end -}}
 {{- end -}}
 
-{{/* What the API server would refuse in each pod. The settings are all that count together, but for those that nobody has set. */}}
+{{/* What the API server would refuse in each pod. Of several settings the last counts; Sprig's `merge` would take a 0 for none. */}}
 {{- define "lakebase.checkAmounts" -}}
-{{- $whose := index . 0 -}}
-{{- $settings := index . 1 -}}
+{{- $whose := first . -}}
+{{- $all := rest . -}}
 {{- $shapes := include "lakebase.shapes" . | fromYaml -}}
 {{- range $resource := list "cpu" "memory" -}}
 {{- $texts := dict -}}
 {{- range $amount := list "request" "limit" -}}
 {{- $key := printf "%s-%s" $resource $amount -}}
+{{- $_ := set $texts $amount (get $shapes $key).default -}}
+{{- range $settings := $all -}}
 {{- $value := get $settings $key -}}
-{{- $text := kindIs "invalid" $value | ternary "" (include "lakebase.settingText" $value) -}}
-{{- $_ := set $texts $amount ($text | default (get $shapes $key).default) -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- with include "lakebase.settingText" $value -}}{{- $_ := set $texts $amount . -}}{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if and $texts.limit (gt (include "lakebase.amount" $texts.request | float64) (include "lakebase.amount" $texts.limit | float64)) -}}
 {{- fail (printf "%s: %s-request is %s, above %s-limit, which is %s: write less into the one, or more into the other" $whose $resource $texts.request $resource $texts.limit) -}}
