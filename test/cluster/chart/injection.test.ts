@@ -207,6 +207,13 @@ describe('injection by policy', { skip }, () => {
     assert.deepEqual(again.spec, injected.spec);
   });
 
+  test('lets a mesh put a proxy of another user before the application, once the sidecar is there', async () => {
+    const { metadata, spec } = await world.create(podOf());
+    const proxy = containerOf('linkerd-proxy', { securityContext: { runAsUser: 2102 } });
+    const meshed = await world.create({ metadata, spec: { ...spec, containers: [proxy, ...spec.containers] } });
+    assert.equal(sidecarOf(meshed)!.securityContext!['runAsUser'], 1000);
+  });
+
   test(`gives the sidecar to each of ${MANY} pods that are created at once`, async (t) => {
     const startedAt = performance.now();
     const template = podOf();

@@ -53,10 +53,6 @@ YAML easily leaves a line break at the end of an annotation; and with one anywhe
   expression: "string(variables.annotations[?'lakebase-credential-sidecar/run-as-user'].orValue('')){{ include "lakebase.oneLine" . }}"
 - name: defaultUser
   expression: "string(variables.ofNamespace[?'run-as-user'].orValue(variables.defaults[?'run-as-user'].orValue('')))"
-- name: users
-  expression: "variables.candidates.filter(c, variables.only.size() == 0 || c.name in variables.only).map(c, c.?securityContext.?runAsUser.orValue(variables.podUser)).filter(u, u >= 0)"
-- name: user
-  expression: "variables.userSetting != '' ? (variables.userSetting.matches('^[0-9]{1,10}$') && int(variables.userSetting) <= {{ index $shapes "run-as-user" "most" | int64 }} ? int(variables.userSetting) : -1) : variables.users.size() > 0 ? variables.users[0] : variables.defaultUser.matches('^[0-9]{1,10}$') ? int(variables.defaultUser) : -1"
 - name: mountPath
   expression: "variables.directory.matches(r'{{ $shapes.directory.pattern }}') ? variables.directory : '/run/lakebase'"
 {{- range $resource := list "cpu" "memory" }}
