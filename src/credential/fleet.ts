@@ -43,6 +43,8 @@ export class Fleet {
       await unlessAborted(this.#broken.promise, { signal });
     } finally {
       this.#hasEnded = true;
+      // Here, because a reload may still wait for a write, which takes as long as its disk hangs.
+      for (const { stop } of this.#members.values()) stop.abort();
       await this.replace([]);
     }
   }

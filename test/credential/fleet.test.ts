@@ -342,3 +342,25 @@ test('a reload during the end starts nothing', async (t) => {
   assert.deepEqual(fleet.keepers, []);
   assert.equal(late[1]?.minter.running, 0);
 });
+
+test('the end stops everybody at once, also while a reload waits for a write that hangs', async (t) => {
+  const { clock, fleet, plan, start, stop } = setUp(t);
+  const write = Promise.withResolvers<void>();
+  t.after(() => write.resolve());
+  const running = start();
+  const slow = plan('slow', 'old');
+  slow.sink.write = () => write.promise;
+  const minting = plan('minting');
+  minting.minter.script('hang');
+  await fleet.replace([slow, minting]);
+  await clock.idle();
+  const replaced = fleet.replace([plan('slow', 'new'), plan('minting')]);
+  await clock.idle();
+  assert.equal(minting.minter.running, 1);
+  stop.abort(new Error('SIGTERM'));
+  await clock.idle();
+  assert.equal(minting.minter.running, 0);
+  write.resolve();
+  await assert.rejects(running, /SIGTERM/);
+  await replaced;
+});
