@@ -13,6 +13,7 @@ import { DatabricksCli } from './minters/cli.ts';
 import { CommandMinter } from './minters/command.ts';
 import { PrivateHomes } from './minters/homes.ts';
 import { readCliVersion } from './minters/version.ts';
+import { provideThreads } from './platform/threads.ts';
 import { type SinkBuilder, sinkBuilder } from './sinks.ts';
 
 export interface AppOptions {
@@ -50,6 +51,7 @@ export class App {
     const cli = new DatabricksCli({ command, auth, childEnvironment, homes: this.#homes, clock });
     const build = await sinkBuilder(config, clock);
     const plans = config.credentials.map((credential) => this.#plan(credential, config, cli, build));
+    provideThreads(plans.flatMap(({ sinks }) => sinks.filter(({ kind }) => kind === 'file')).length);
     await prepare(this.#fleet.newcomers(plans), options);
     this.#slots.resize(concurrency);
     return await this.#fleet.replace(plans);
