@@ -7,7 +7,7 @@ import { Keeper } from './credential/keeper.ts';
 import type { Cancellable, Clock, Observer, Sink } from './credential/ports.ts';
 import { Slots } from './credential/slots.ts';
 import { type Check, type CredentialStatus, livenessChecks } from './credential/status.ts';
-import { runAll } from './credential/tasks.ts';
+import { runAll, within } from './credential/tasks.ts';
 import { Ticker } from './credential/ticker.ts';
 import { DatabricksCli } from './minters/cli.ts';
 import { CommandMinter } from './minters/command.ts';
@@ -52,7 +52,7 @@ export class App {
     const build = await sinkBuilder(config, clock);
     const plans = config.credentials.map((credential) => this.#plan(credential, config, cli, build));
     provideThreads(plans.flatMap(({ sinks }) => sinks.filter(({ kind }) => kind === 'file')).length);
-    await prepare(this.#fleet.newcomers(plans), options);
+    await prepare(this.#fleet.newcomers(plans), { ...options, clock });
     this.#slots.resize(concurrency);
     return await this.#fleet.replace(plans);
   }
@@ -128,10 +128,14 @@ export class App {
   }
 }
 
-/** All problems at once, and before anything is minted. */
-async function prepare(plans: readonly Plan[], options: Cancellable): Promise<void> {
+/** More than a program that logs in to the cluster may take. */
+const PREPARE_MS = 12_000;
+
+/** All problems at once, and before anything is minted; but a disk that hangs holds up nobody else for longer than this. */
+async function prepare(plans: readonly Plan[], options: Cancellable & { readonly clock: Clock }): Promise<void> {
   const sinks = plans.flatMap((plan) => plan.sinks);
-  const outcomes = await Promise.allSettled(sinks.map(async (sink) => await sink.prepare(options)));
+  const preparing = sinks.map(async (sink) => await within(PREPARE_MS, sink.prepare(options), options));
+  const outcomes = await Promise.allSettled(preparing);
   const reasons = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as SinkError] : []));
   const bug = reasons.find((reason) => reason.code !== 'sink');
   if (bug !== undefined) throw bug;

@@ -2,10 +2,12 @@ import { asFound, chooseRecovered, localise } from './acceptance.ts';
 import type { Cancellable, Clock, Credential, Sink } from './ports.ts';
 import { Publisher, type PublisherOptions } from './publisher.ts';
 import type { SinkStatus } from './status.ts';
-import type { Task } from './tasks.ts';
+import { type Task, within } from './tasks.ts';
 
 /** A look at shared sinks is not repeated sooner: the start has just had one. */
 const LOOK_MS = 1_000;
+/** The first credential waits no longer for a disk that hangs; a look at a shared sink gives up sooner by itself. */
+const RECOVERY_MS = 5_000;
 
 /** All sinks of one credential; each goes its own way. */
 export class Publishers {
@@ -47,9 +49,12 @@ export class Publishers {
     for (const publisher of this.#all) publisher.publish(credential, options);
   }
 
-  /** The best of what an earlier process, or another writer, has left. */
-  async recover(options: Cancellable): Promise<Credential | undefined> {
-    this.#found = await Promise.all(this.#all.map(async (publisher) => await publisher.recover(options)));
+  /** The best of what an earlier process, or another writer, has left, as far as that is known soon. */
+  async recover({ signal }: Cancellable): Promise<Credential | undefined> {
+    const options = { signal, clock: this.#clock };
+    const recover = async (publisher: Publisher): Promise<Credential | undefined> =>
+      await within(RECOVERY_MS, publisher.recover({ signal }), options);
+    this.#found = await Promise.all(this.#all.map(recover));
     this.#lookedAt = this.#clock.monotonic(); // after it: a look that nobody answers takes longer than LOOK_MS
     return chooseRecovered(this.#found, this.#clock);
   }

@@ -1,4 +1,4 @@
-import type { Cancellable } from './ports.ts';
+import type { Cancellable, Clock } from './ports.ts';
 
 export type Task = (options: Cancellable) => Promise<unknown>;
 
@@ -33,5 +33,20 @@ export async function unlessAborted<T>(promise: Promise<T>, { signal }: Cancella
     return await Promise.race([promise, aborted]);
   } finally {
     signal.removeEventListener('abort', abort);
+  }
+}
+
+/** What comes of `promise`, or undefined where that takes longer. */
+export async function within<T>(
+  ms: number,
+  promise: Promise<T>,
+  { signal, clock }: Cancellable & { readonly clock: Clock },
+): Promise<T | undefined> {
+  const settled = new AbortController();
+  const late = clock.sleep(ms, { signal: AbortSignal.any([signal, settled.signal]) }).then(() => undefined);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    settled.abort();
   }
 }

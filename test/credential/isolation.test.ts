@@ -148,6 +148,21 @@ test('a sink whose write hangs keeps neither the other sinks nor the next refres
   assert.equal(good.content, keeper.current?.token.reveal());
 });
 
+test('a sink that hangs already when it is first looked at keeps the others waiting for seconds only', async (t) => {
+  const [slow, good] = [new MemorySink('file:/slow'), new MemorySink('file:/good')];
+  const looked = Promise.withResolvers<undefined>();
+  t.after(() => looked.resolve(undefined));
+  slow.recover = () => looked.promise;
+  const { clock, minter } = await startKeeper(t, { sinks: [slow, good] });
+  await clock.advance(10_000);
+  assert.equal(good.content, 'token-1');
+  assert.equal(slow.content, undefined, 'nothing is written where nobody has looked');
+  looked.resolve(undefined);
+  await clock.idle();
+  assert.equal(slow.content, 'token-1');
+  assert.equal(minter.calls.length, 1);
+});
+
 /** Three of fifty hang for ever; the others take a second. Each answers with tokens of five minutes. */
 function fiftyCredentials(world: World) {
   const { clock } = world;

@@ -10,6 +10,11 @@ import { startSidecar } from '../support/sidecar.ts';
 /** A write does four things at once, and somebody asks what the file holds. */
 const CALLS_PER_FILE = 5;
 
+/** What has Node.js run that first. */
+function running(code: string): string {
+  return `--import=data:text/javascript,${encodeURIComponent(code).replaceAll("'", '%27')}`;
+}
+
 test(
   'a disk that hangs, with two files on it, keeps no other file from its next token',
   { timeout: 60_000 },
@@ -27,9 +32,8 @@ test(
     // Nobody writes into the pipe, so that each call to open it waits like one for such a disk: until the process ends.
     const pipe = join(directory, 'pipe');
     execFileSync('mkfifo', [pipe]);
-    const hang = `for(let_i=0;i<${CALLS_PER_FILE * away.length};i++)process.getBuiltinModule('fs').open('${pipe}',()=>{})`;
-    const code = `process.once('SIGUSR2',()=>{${hang}})`.replaceAll('_', '%20');
-    const env = { NODE_OPTIONS: `--import=data:text/javascript,${code}` };
+    const hang = `for (let i = 0; i < ${CALLS_PER_FILE * away.length}; i++) process.getBuiltinModule('fs').open('${pipe}', () => {})`;
+    const env = { NODE_OPTIONS: running(`process.once('SIGUSR2', () => { ${hang} })`) };
     const sidecar = await (await startSidecar(t, { workspace, directory, config, env })).ready();
     sidecar.kill('SIGUSR2');
     const minted = workspace.minted.length;
@@ -38,5 +42,33 @@ test(
       return workspace.minted.slice(minted + 1).some((one) => one.token === token && one.resource === ENDPOINT);
     });
     assert.ok(await sidecar.isReady());
+  },
+);
+
+test(
+  'a disk that hangs at the start, too, holds up other credentials for seconds only',
+  { timeout: 60_000 },
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const directory = await temporaryDirectory(t);
+    const disk = join(directory, 'disk');
+    const away = credential(directory, {
+      name: 'away',
+      endpoint: `${ENDPOINT}2`,
+      sinks: [
+        { file: { path: `${disk}/away`, format: 'token' } },
+        { file: { path: `${directory}/run/near`, format: 'token' } },
+      ],
+    });
+    const hang = ['stat', 'lstat', 'open', 'opendir'].map(
+      (name) =>
+        `const ${name} = fs.${name}; fs.${name} = (path, ...rest) => path.startsWith('${disk}') || ${name}(path, ...rest);`,
+    );
+    const env = { NODE_OPTIONS: running(`const fs = process.getBuiltinModule('fs'); ${hang.join(' ')}`) };
+    const config = { credentials: [credential(directory), away] };
+    const sidecar = await startSidecar(t, { workspace, directory, config, env });
+    for (const name of ['token', 'near']) {
+      await eventually(`${name} is written`, async () => await sidecar.read(name).catch(() => undefined));
+    }
   },
 );
