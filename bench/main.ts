@@ -8,37 +8,76 @@ import { version } from '../src/version.ts';
 import { clis } from '../test/support/clis.ts';
 import { say } from './table.ts';
 
-const USAGE = `npm run bench -- [${PART_NAMES.join(' | ')}]… [--full] [--repeat COUNT] [--write]`;
+const HELP = `Usage: npm run bench -- [PART]... [--full] [--repeat COUNT] [--write]
 
-const { values, positionals } = parseArgs({
-  options: {
-    full: { type: 'boolean', default: false },
-    repeat: { type: 'string', default: '15' },
-    /** Into the page of figures and the README. */
-    write: { type: 'boolean', default: false },
-  },
-  allowPositionals: true,
-});
-const unknown = positionals.find((name) => !PART_NAMES.some((part) => part === name));
-const repetitions = Number(values.repeat);
-if (unknown !== undefined || !(repetitions >= 1)) throw new Error(`${unknown ?? '--repeat'}: usage: ${USAGE}`);
-requireLoopback('DATABRICKS_HOST', process.env['DATABRICKS_HOST']);
-const chosen = positionals.length === 0 ? PART_NAMES : PART_NAMES.filter((name) => positionals.includes(name));
+Measures what the program costs, side by side with what it is compared to. All parts together take about ten minutes.
 
-if (chosen.some((name) => PARTS[name].needsBundle)) runScript('scripts/build.ts');
-const versions = [`this sidecar ${version}`, `Node.js ${process.versions.node}`, clis.at(-1)!.name];
-const found = circumstances(versions);
-say(`${found.machine}; load ${found.load}; ${found.versions}`);
-await runParts(
-  Object.fromEntries(chosen.map((name) => [name, PARTS[name]])) as Record<PartName, (typeof PARTS)[PartName]>,
-  { isFull: values.full, repetitions },
-  async (name, report) => {
-    if (values.write) await saveResult(name, report, found);
-  },
-);
-if (values.write) runScript('scripts/generate.ts');
+  PART            one of ${PART_NAMES.join(', ')}
+  --full          the part fleet as slow as in production, which takes ten minutes
+  --repeat COUNT  how often start, publish, flood and admission measure; 15 without it
+  --write         puts the results into docs/figures.md and the README
+`;
+const EXIT_USAGE = 64;
+
+interface Options {
+  readonly parts: readonly PartName[];
+  readonly isFull: boolean;
+  readonly repetitions: number;
+  readonly writes: boolean;
+}
+
+/** A text where they make no sense, and undefined where help is asked for. */
+function readOptions(args: string[]): Options | string | undefined {
+  try {
+    const { values, positionals } = parseArgs({
+      args,
+      options: {
+        full: { type: 'boolean', default: false },
+        repeat: { type: 'string', default: '15' },
+        write: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h' },
+      },
+      allowPositionals: true,
+    });
+    if (values.help === true) return undefined;
+    const unknown = positionals.find((name) => !PART_NAMES.some((part) => part === name));
+    if (unknown !== undefined) return `there is no part ${unknown}`;
+    const repetitions = Number(values.repeat);
+    if (!(Number.isInteger(repetitions) && repetitions >= 1)) return '--repeat takes a whole number, 1 or more';
+    const parts = PART_NAMES.filter((name) => positionals.length === 0 || positionals.includes(name));
+    return { parts, isFull: values.full, repetitions, writes: values.write };
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
 
 function runScript(path: string): void {
   const { status } = spawnSync(process.execPath, [path], { stdio: 'inherit' });
   if (status !== 0) throw new Error(`${path} failed`);
+}
+
+async function measure({ parts, isFull, repetitions, writes }: Options): Promise<void> {
+  requireLoopback('DATABRICKS_HOST', process.env['DATABRICKS_HOST']);
+  if (parts.some((name) => PARTS[name].needsBundle)) runScript('scripts/build.ts');
+  const versions = [`this sidecar ${version}`, `Node.js ${process.versions.node}`, clis.at(-1)!.name];
+  const found = circumstances(versions);
+  say(`${found.machine}; load ${found.load}; ${found.versions}`);
+  await runParts(
+    Object.fromEntries(parts.map((name) => [name, PARTS[name]])) as Record<PartName, (typeof PARTS)[PartName]>,
+    { isFull, repetitions },
+    async (name, report) => {
+      if (writes) await saveResult(name, report, found);
+    },
+  );
+  if (writes) runScript('scripts/generate.ts');
+}
+
+const options = readOptions(process.argv.slice(2));
+if (options === undefined) {
+  process.stdout.write(HELP);
+} else if (typeof options === 'string') {
+  process.stderr.write(`${options}\n\n${HELP}`);
+  process.exitCode = EXIT_USAGE;
+} else {
+  await measure(options);
 }

@@ -11,8 +11,8 @@ import { eventually } from '../support/sidecar-wait.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
-function start(path: string, env: NodeJS.ProcessEnv = {}) {
-  const child = spawn(process.execPath, [path], { cwd: root, env: { ...process.env, ...env }, stdio: 'pipe' });
+function start(path: string, env: NodeJS.ProcessEnv = {}, args: readonly string[] = []) {
+  const child = spawn(process.execPath, [path, ...args], { cwd: root, env: { ...process.env, ...env }, stdio: 'pipe' });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)));
   return { child, output: () => output };
@@ -35,6 +35,19 @@ for (const [signal, code] of [
     for (const pid of processes) assert.ok(!(await isRunning(pid)), `process ${pid} is left`);
     assert.equal(existsSync(directory), false);
     assert.match(output(), /^undone$/m);
+  });
+}
+
+for (const [args, code, says] of [
+  [['--help'], 0, /^Usage: npm run bench/],
+  [['--nonsense'], 64, /^Unknown option '--nonsense'.*\n\nUsage: npm run bench/s],
+  [['memory', 'speed'], 64, /^there is no part speed\n\nUsage/],
+  [['start', '--repeat', '0.5'], 64, /^--repeat takes a whole number, 1 or more\n\nUsage/],
+] as const) {
+  test(`npm run bench -- ${args.join(' ')} says how it is used, and measures nothing`, async () => {
+    const { child, output } = start('bench/main.ts', {}, args);
+    assert.deepEqual(await once(child, 'close'), [code, null]);
+    assert.match(output(), says);
   });
 }
 
