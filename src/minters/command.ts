@@ -99,13 +99,24 @@ function mintArguments({ resource: { kind, name }, ttlMs }: MintRequest): string
   return ['postgres', 'generate-database-credential', name, '-o', 'json', ...ttl];
 }
 
+/** Where another CLI would be started as little as this one. */
+const REMEDY_BY_ERRNO: Readonly<Record<string, string>> = {
+  EAGAIN: 'raise the limit on processes, of the pod (podPidsLimit of the kubelet) or of the user (ulimit -u)',
+  EMFILE: 'raise the limit on the open files of the sidecar (ulimit -n)',
+  ENFILE: 'find out what has so many files open on this machine, or raise its limit (fs.file-max)',
+  ENOMEM: 'raise the memory limit of the container, or find out what uses up the memory of this machine',
+  E2BIG: 'shorten what the CLI gets by variables, such as PATH, proxies and the client secret: each may have 128 KiB',
+  ETXTBSY: 'let whoever still writes to the file of the CLI, as an installation does, finish',
+};
+
 export function notStarted(command: string, errno: string): MintError {
   const reasons: Readonly<Record<string, string>> = {
     ENOENT: 'is not there, or is no program that this machine can run',
     EACCES: 'is not executable',
     ENOEXEC: 'is not a program for this machine',
   };
-  return new MintError('spawn', `the CLI "${command}" ${reasons[errno] ?? `cannot be started (${errno})`}`);
+  const reason = reasons[errno] ?? `cannot be started (${errno})`;
+  return new MintError('spawn', `the CLI "${command}" ${reason}`, { remedy: REMEDY_BY_ERRNO[errno] });
 }
 
 function tooSlow(timeoutMs: number): MintError {

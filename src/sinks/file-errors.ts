@@ -35,6 +35,9 @@ const REMEDY_BY_ERRNO: Readonly<Record<string, string>> = {
   EISDIR: 'remove the directory that stands where the file should be, or configure another path',
   ENAMETOOLONG: 'configure a shorter path',
   ELOOP: 'configure a path whose symbolic links lead to a directory: these lead in a circle',
+  EMFILE: 'raise the limit on the open files of the sidecar (ulimit -n)',
+  ENFILE: 'find out what has so many files open on this machine, or raise its limit (fs.file-max)',
+  EIO: 'look at the log of the kernel: the disk, or the server that the volume comes from, has failed',
 };
 
 const NO_DIRECTORY = 'a file stands where a directory should';

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { test, type TestContext } from 'node:test';
 import type { Auth, SecretSource } from '../../src/credential/auth.ts';
 import { MintError } from '../../src/credential/errors.ts';
 import { DatabricksCli } from '../../src/minters/cli.ts';
-import { CommandMinter, type MintRequest } from '../../src/minters/command.ts';
+import { CommandMinter, type MintRequest, notStarted } from '../../src/minters/command.ts';
 import { PrivateHomes } from '../../src/minters/homes.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { scriptedCli } from '../support/sidecar-clis.ts';
@@ -135,6 +135,24 @@ test('a CLI that is not there, one that does not end, and one that prints withou
   }
 });
 
+test('where a limit of the system keeps a CLI from being started, another CLI is not asked for', async (t) => {
+  const command = await scriptedCli(t, 'exit 0');
+  const long = minterOf(t, command, { value: new Secret('x'.repeat(200_000)) });
+  const options = { signal: t.signal, slot: 0, timeoutMs: 5_000 };
+  await assert.rejects(long.mint(options), { failure: 'spawn', message: /\(E2BIG\)$/, remedy: /^shorten/ });
+  const busy = join(await temporaryDirectory(t), 'databricks');
+  await copyFile(process.execPath, busy);
+  const writer = await open(busy, 'r+');
+  const minting = minterOf(t, busy, { value: new Secret('hidden') }).mint(options);
+  await assert.rejects(minting, { failure: 'spawn', message: /\(ETXTBSY\)$/, remedy: /finish$/ });
+  await writer.close();
+  for (const errno of ['EAGAIN', 'EMFILE', 'ENFILE', 'ENOMEM']) {
+    const { remedy } = notStarted('databricks', errno);
+    assert.match(remedy, /limit/, errno);
+    assert.doesNotMatch(remedy, /install/);
+  }
+});
+
 test('a CLI that the kernel has ended is said to need memory, and one that another signal has ended is not', async (t) => {
   const options = { signal: t.signal, slot: 0, timeoutMs: 5_000 };
   for (const [signal, remedy] of [
@@ -166,15 +184,15 @@ test('a CLI that fails without a word is told as such, and what a shell says of 
 
 test('a script that does not find the CLI, or tells that it was killed, is not taken for a CLI that says why it fails', async (t) => {
   const options = { signal: t.signal, slot: 0, timeoutMs: 5_000 };
-  const notStarted = (exitCode: number) => ({
+  const shellWithout = (exitCode: number) => ({
     failure: 'spawn',
     message: `the CLI ended with ${exitCode}, as a shell does that cannot start a program`,
     remedy: /^look at what minter\.cli\.command names/,
   });
   const killed = { failure: 'unknown', message: 'the CLI was ended by SIGKILL', remedy: /^raise the memory limit/ };
   for (const [script, error] of [
-    ['exec /nowhere/databricks', { ...notStarted(127), detail: /not found|no such file/i }],
-    ['/tmp', { ...notStarted(126), detail: /permission denied|is a directory/i }],
+    ['exec /nowhere/databricks', { ...shellWithout(127), detail: /not found|no such file/i }],
+    ['/tmp', { ...shellWithout(126), detail: /permission denied|is a directory/i }],
     [`sh -c 'kill -KILL $$'; code=$?; echo Killed >&2; exit $code`, { ...killed, detail: /Killed/ }],
   ] as const) {
     const minter = minterOf(t, await scriptedCli(t, script), { value: new Secret('hidden') });

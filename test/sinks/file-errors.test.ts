@@ -30,7 +30,9 @@ for (const [code, failure, remedy] of [
   ['EBUSY', 'refused', /./],
   ['EXDEV', 'refused', /./],
   ['EISDIR', 'refused', /remove the directory that stands where the file should be/],
-  ['EIO', 'unknown', /./],
+  ['EIO', 'unknown', /the log of the kernel/],
+  ['EMFILE', 'unknown', /limit on the open files of the sidecar/],
+  ['ENFILE', 'unknown', /open on this machine/],
 ] as const) {
   test(`a write that ends with ${code} is told as ${failure}, with the path, and with the owner where that matters`, async (t) => {
     const directory = await temporaryDirectory(t);
