@@ -76,7 +76,7 @@ const RULES: readonly Rule[] = [
   },
   {
     pattern:
-      /dial tcp|TLS handshake timeout|connection re(?:fused|set)|i\/o timeout|timed out after|network is unreachable|proxyconnect|: (?:unexpected )?EOF\s*$/m,
+      /dial tcp|TLS handshake timeout|connection re(?:fused|set)|i\/o timeout|timed out after|network is unreachable|proxyconnect|: (?:unexpected )?EOF\.?\s*$/m,
     failure: 'network',
     message: 'the connection to the workspace failed',
   },

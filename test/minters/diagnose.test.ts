@@ -99,6 +99,12 @@ for (const [stderr, failure, message] of [
     /connection/,
   ],
   ['Error: Post "https://h/": proxyconnect tcp: EOF', 'network', /connection/],
+  // While it logs in, the CLI ends the sentence and goes on with its settings.
+  [
+    'Error: oauth-m2m auth: oidc: failed to get OAuth endpoints: Get "https://h/oidc": EOF. Config: host=https://h',
+    'network',
+    /connection/,
+  ],
   ['Error: file-oidc auth: file "/var/run/t" is empty. Config: host=h', 'auth', /OIDC token file is empty/],
   ['Error: file-oidc auth: open /var/run/t: permission denied. Config: host=h', 'auth', /cannot be read/],
   [
