@@ -68,18 +68,22 @@ async function removeAbandoned(directory: string): Promise<void> {
 }
 
 /** Whether `path` could be replaced now, as far as that can be told without doing it. @throws what a replacement would throw */
-export async function probeReplacement(path: string, mode: number): Promise<void> {
-  await both(probeDirectory(path, mode), probeReading(dirname(path)));
+export async function probeReplacement(path: string, mode: number, bytes = 0): Promise<void> {
+  await both(probeDirectory(path, mode, bytes), probeReading(dirname(path)));
 }
 
-/** Whether a file with this mode could be made beside `path` now. @throws what the attempt threw */
-export async function probeDirectory(path: string, mode: number): Promise<void> {
+/** Whether a file of this mode and length could be made beside `path` now. @throws what the attempt threw */
+export async function probeDirectory(path: string, mode: number, bytes = 0): Promise<void> {
   const temporary = temporaryOf(path);
   unfinished.add(temporary);
   try {
     const file = await open(temporary, 'wx', mode);
     try {
       await setMode(file, path, mode);
+      if (bytes > 0) {
+        await writeFile(file, ' '.repeat(bytes));
+        await fsync(file); // some file systems find out only then that they are full
+      }
     } finally {
       await close(file);
       await unlink(temporary);

@@ -25,6 +25,8 @@ import { kindOf, refuseUnfitTarget } from './target.ts';
 
 /** Far above any token that a Postgres server takes as a password. */
 const MAX_FILE_BYTES = 256 * 1024;
+/** What a replacement needs: the new file and the new state, beside the old ones. */
+const ROOM_BYTES = 8 * 1024;
 
 export interface FileSinkOptions {
   /** Absolute. */
@@ -71,10 +73,10 @@ export class FileSink implements Sink {
     try {
       const [missing] = await missingDirectories(dirname(path));
       if (missing !== undefined) {
-        await probeDirectory(missing, mode); // what is permitted may be impossible all the same, for root in /proc above all
+        await probeDirectory(missing, mode, ROOM_BYTES); // what is permitted may be impossible all the same, for root in /proc above all
         return `${dirname(path)} does not exist yet and can be made in ${dirname(missing)}`;
       }
-      await this.#probe();
+      await this.#probe(ROOM_BYTES);
       return `can be written with mode ${octal(mode)}; ${await ownershipOf(dirname(path))}`;
     } catch (error) {
       throw await toSinkError(error, 'write', path);
@@ -138,11 +140,11 @@ export class FileSink implements Sink {
   }
 
   /** @throws SinkError where the file or its record cannot be put, or an error of the operating system */
-  async #probe(): Promise<void> {
+  async #probe(bytes = 0): Promise<void> {
     const { path, mode, state } = this.#options;
     await refuseUnfitTarget(path);
     await state.refuseUnfit();
-    await probeReplacement(path, mode);
+    await probeReplacement(path, mode, bytes);
   }
 
   /** @throws SinkError where a client would not read the file, or an error of the operating system */

@@ -10,8 +10,11 @@ import { temporaryDirectory } from '../support/sidecar-wait.ts';
 test('a full disk leaves the old file as it is, is no reason not to start, and heals when space is freed', async (t) => {
   const result = await isolated(t, 'full disk');
   if (result === undefined) return;
-  const { withoutSpace, withoutInodes, ...rest } = result as Record<string, { failure: string; message: string }>;
-  for (const problem of [withoutSpace, withoutInodes]) {
+  const { examined, examinedBelow, withoutSpace, withoutInodes, ...rest } = result as Record<
+    string,
+    { failure: string; message: string }
+  >;
+  for (const problem of [examined, examinedBelow, withoutSpace, withoutInodes]) {
     assert.equal(problem?.failure, 'no_space');
     assert.match(problem.message, /^cannot write \S+: no space left on device \(ENOSPC\)$/);
   }
