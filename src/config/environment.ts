@@ -1,3 +1,5 @@
+import { ConfigError } from '../credential/errors.ts';
+
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 interface Variable {
@@ -193,7 +195,20 @@ export function childEnvironment(env: Environment): Record<string, string> {
   return passed;
 }
 
-/** Relative to our working directory. `..` is left in it: to resolve that could change where a link leads. */
+/**
+ * Relative to our working directory. `..` is left in it: to resolve that could change where a link leads.
+ *
+ * @throws ConfigError where that directory was removed, as by an installation of another version
+ */
 export function fromHere(path: string): string {
-  return path === '' || path.startsWith('/') ? path : `${process.cwd()}/${path}`;
+  return path === '' || path.startsWith('/') ? path : `${workingDirectory()}/${path}`;
+}
+
+function workingDirectory(): string {
+  try {
+    return process.cwd();
+  } catch {
+    const message = 'the working directory was removed: change to one that exists, or give absolute paths';
+    throw new ConfigError([{ path: '', message }]);
+  }
 }

@@ -3,7 +3,15 @@ import type { Auth } from '../credential/auth.ts';
 import { ConfigError, type ConfigIssue } from '../credential/errors.ts';
 import type { Format } from '../credential/formats.ts';
 import type { Connection } from '../credential/ports.ts';
-import { childEnvironment, read, unknownVariables, VARIABLES, type Environment, type Flags } from './environment.ts';
+import {
+  childEnvironment,
+  fromHere,
+  read,
+  unknownVariables,
+  VARIABLES,
+  type Environment,
+  type Flags,
+} from './environment.ts';
 import { resolveIdentity } from './identity.ts';
 import { credentialFromEnvironment, sourceOf, withDefaultUser, withSettings, type Input } from './layers.ts';
 import type { Options } from './options.ts';
@@ -60,7 +68,7 @@ export interface LoadOptions {
 export async function loadConfig({ env, flags = {} }: LoadOptions): Promise<Config> {
   const { auth, issues } = resolveIdentity(env);
   const file = flags.config ?? read(env, 'LAKEBASE_CREDENTIAL_CONFIG');
-  const configFile = file === undefined ? undefined : resolve(file);
+  const configFile = file === undefined ? undefined : resolve(fromHere(file));
   const base = await readBase(configFile, env, issues);
   if (base === undefined) throw new ConfigError(issues);
 
@@ -81,7 +89,7 @@ export async function loadConfig({ env, flags = {} }: LoadOptions): Promise<Conf
     auth,
     childEnvironment: childEnvironment(env),
     configFile,
-    kubeconfig: kubeconfig === undefined ? undefined : resolve(kubeconfig),
+    kubeconfig: kubeconfig === undefined ? undefined : resolve(fromHere(kubeconfig)),
     unknownVariables: unknownVariables(env),
   };
 }

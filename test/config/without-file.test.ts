@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { mkdir, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadConfig } from '../../src/config/load.ts';
+import { temporaryDirectory } from '../support/sidecar-wait.ts';
 import { ENDPOINT, IDENTITY, problems } from './loading.ts';
 
 const ENVIRONMENT = { ...IDENTITY, LAKEBASE_ENDPOINT: ENDPOINT, PGHOST: 'ep-1.example' };
@@ -176,4 +179,25 @@ test('an endpoint in the place of an instance, and the other way round, are told
   );
   const [instance = ''] = await problems(loadConfig({ env: { ...env, LAKEBASE_INSTANCE: ENDPOINT } }));
   assert.match(instance, /^LAKEBASE_INSTANCE: must be the name of .*; an Autoscaling endpoint .*LAKEBASE_ENDPOINT/);
+});
+
+test('a relative path is a mistake, and no bug, where the directory in which this process was started is gone', async (t) => {
+  const [here, gone] = [process.cwd(), join(await temporaryDirectory(t), 'gone')];
+  await mkdir(gone);
+  process.chdir(gone);
+  try {
+    await rmdir(gone);
+    for (const relative of [
+      { LAKEBASE_CREDENTIAL_CONFIG: 'config.yaml' },
+      { KUBECONFIG: 'k' },
+      { SSL_CERT_FILE: 'ca' },
+    ])
+      assert.match(
+        (await problems(loadConfig({ env: { ...ENVIRONMENT, ...relative } }))).join(),
+        /^the working directory was/,
+      );
+    assert.deepEqual(await problems(loadConfig({ env: { ...ENVIRONMENT, SSL_CERT_FILE: '/ca' } })), []);
+  } finally {
+    process.chdir(here);
+  }
 });
