@@ -134,6 +134,30 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'the end waits for a reload before it stops anybody',
+    file: 'src/credential/fleet.ts',
+    from: 'for (const { stop } of this.#members.values()) stop.abort();',
+    to: '',
+    test: ['credential/fleet', 'the end stops everybody at once, also while a reload waits for a write that hangs'],
+  },
+  {
+    bug: 'a disk that hangs takes all threads',
+    file: 'src/platform/threads.ts',
+    from: 'const PER_FILE = 5',
+    to: 'const PER_FILE = 0',
+    test: ['e2e/hanging-disk', 'a disk that hangs, with two files on it, keeps no other file from its next token'],
+  },
+  {
+    bug: 'a credential waits for the one of its files whose disk hangs at the start',
+    file: 'src/credential/publishers.ts',
+    from: 'await within(RECOVERY_MS, publisher.recover({ signal }), options)',
+    to: 'await within(1e9, publisher.recover({ signal }), options)',
+    test: [
+      'credential/isolation',
+      'a sink that hangs already when it is first looked at keeps the others waiting for seconds only',
+    ],
+  },
+  {
     bug: 'who is stopped, and has a write to see through, counts as overdue',
     file: 'src/credential/keeper.ts',
     from: '(this.#isStopping = true)',
