@@ -5,7 +5,7 @@ import { SinksError, StartupError, UsageError, withRemedy } from '../credential/
 import { MINT_REMEDIES } from '../credential/failures.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import type { CredentialStatus } from '../credential/status.ts';
-import { runAll } from '../credential/tasks.ts';
+import { runAll, within } from '../credential/tasks.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { findCommand } from '../platform/find-command.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
@@ -43,7 +43,7 @@ export async function once({ load, timeout = TIMEOUT, signal }: OnceOptions): Pr
   await app.configure(config, { signal });
   const finish = async (options: Cancellable): Promise<never> => {
     const published = app.published().then(() => true);
-    if (await Promise.race([published, clock.sleep(timeoutMs, options).then(() => false)])) throw new Done();
+    if ((await within(timeoutMs, published, { ...options, clock })) === true) throw new Done();
     throw whyUnfinished(await app.statuses(options), timeout) ?? new Done();
   };
   await runAll([(options) => app.run(options), finish], { signal }).catch((error: unknown) => {

@@ -6,7 +6,7 @@ import type { Config } from '../config/load.ts';
 import { AppError, MintError } from '../credential/errors.ts';
 import { labelOf } from '../credential/label.ts';
 import type { Cancellable } from '../credential/ports.ts';
-import { runAll, type Task, unlessAborted } from '../credential/tasks.ts';
+import { runAll, type Task, unlessAborted, within } from '../credential/tasks.ts';
 import { listen } from '../http/listen.ts';
 import { createServer } from '../http/server.ts';
 import { complaintAbout } from '../minters/version.ts';
@@ -113,7 +113,7 @@ class Operation {
 
   /** For the metric, and for a warning about one that is too old. */
   async #askVersion(options: Cancellable): Promise<void> {
-    await Promise.race([this.#app.published(), clock.sleep(VERSION_WAIT_MS, options)]);
+    await within(VERSION_WAIT_MS, this.#app.published(), { ...options, clock });
     const { cliVersion, complaint } = await this.#examineCli(options);
     this.#tellVersions(cliVersion);
     if (complaint === undefined) this.#log.debug({ cliVersion }, 'CLI found');

@@ -1,7 +1,7 @@
 import { App } from '../app.ts';
 import type { Config } from '../config/load.ts';
 import type { Cancellable } from '../credential/ports.ts';
-import { runAll } from '../credential/tasks.ts';
+import { runAll, within } from '../credential/tasks.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { findCommand } from '../platform/find-command.ts';
 import { LateObserver } from '../telemetry/late-observer.ts';
@@ -27,7 +27,7 @@ export async function run({ config, reload, signal }: RunOptions): Promise<never
   const attend = async (options: Cancellable): Promise<void> => {
     await late.firstEvent(options);
     // Everything that the first credential does not need is loaded while its command runs, or after a quick one.
-    await Promise.race([app.published(), clock.sleep(HEAD_START_MS, options)]);
+    await within(HEAD_START_MS, app.published(), { ...options, clock });
     const { operate } = await import('./operate.ts');
     await operate({ app, config, reload, late }, options);
   };

@@ -16,6 +16,12 @@ export const MINT_REMEDIES = {
 } as const;
 export type MintFailure = keyof typeof MINT_REMEDIES;
 
+/** By the code of the system, for programs that cannot be started and files that cannot be written alike. */
+export const OPEN_FILES_REMEDIES = {
+  EMFILE: 'raise the limit on the open files of the sidecar (ulimit -n)',
+  ENFILE: 'find out what has so many files open on this machine, or raise its limit (fs.file-max)',
+} as const;
+
 /** Why a sink does not hold the credential, or could not be written, in the same way. */
 export const SINK_REMEDIES = {
   missing: 'nothing: it is written as soon as there is a credential; if others delete it, find out who',

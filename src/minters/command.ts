@@ -1,5 +1,6 @@
 import { wholeSeconds } from '../credential/display.ts';
 import { MintError } from '../credential/errors.ts';
+import { OPEN_FILES_REMEDIES } from '../credential/failures.ts';
 import type { Clock, Credential, Minter, MintOptions } from '../credential/ports.ts';
 import type { Secret } from '../credential/secret.ts';
 import type { CliResult, DatabricksCli } from './cli.ts';
@@ -102,8 +103,7 @@ function mintArguments({ resource: { kind, name }, ttlMs }: MintRequest): string
 /** Where another CLI would be started as little as this one. */
 const REMEDY_BY_ERRNO: Readonly<Record<string, string>> = {
   EAGAIN: 'raise the limit on processes, of the pod (podPidsLimit of the kubelet) or of the user (ulimit -u)',
-  EMFILE: 'raise the limit on the open files of the sidecar (ulimit -n)',
-  ENFILE: 'find out what has so many files open on this machine, or raise its limit (fs.file-max)',
+  ...OPEN_FILES_REMEDIES,
   ENOMEM: 'raise the memory limit of the container, or find out what uses up the memory of this machine',
   E2BIG: 'shorten what the CLI gets by variables, such as PATH, proxies and the client secret: each may have 128 KiB',
   ETXTBSY: 'let whoever still writes to the file of the CLI, as an installation does, finish',

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { dirname } from 'node:path';
 import { getSystemErrorMessage } from 'node:util';
 import { SinkError } from '../credential/errors.ts';
-import type { SinkFailure } from '../credential/failures.ts';
+import { OPEN_FILES_REMEDIES, type SinkFailure } from '../credential/failures.ts';
 import { stat } from './files.ts';
 
 const FAILURE_BY_ERRNO: Readonly<Record<string, SinkFailure>> = {
@@ -35,8 +35,7 @@ const REMEDY_BY_ERRNO: Readonly<Record<string, string>> = {
   EISDIR: 'remove the directory that stands where the file should be, or configure another path',
   ENAMETOOLONG: 'configure a shorter path',
   ELOOP: 'configure a path whose symbolic links lead to a directory: these lead in a circle',
-  EMFILE: 'raise the limit on the open files of the sidecar (ulimit -n)',
-  ENFILE: 'find out what has so many files open on this machine, or raise its limit (fs.file-max)',
+  ...OPEN_FILES_REMEDIES,
   EIO: 'look at the log of the kernel: the disk, or the server that the volume comes from, has failed',
 };
 

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Login } from '../support/lakebase.ts';
+import { fingerprintOf, type Login } from '../support/lakebase.ts';
 import { MetricSamples } from '../support/sidecar-metrics.ts';
 import type { MintedToken } from '../support/workspace-server.ts';
 import { eventually } from '../support/sidecar-wait.ts';
@@ -159,7 +158,7 @@ function firstUsed(
   logins: readonly Login[],
 ): { readonly healing: MintedToken; readonly lost: number } | undefined {
   const used = new Set(logins.map(({ tokenFingerprint }) => tokenFingerprint));
-  const lost = minted.findIndex(({ token }) => used.has(createHash('sha256').update(token).digest('hex')));
+  const lost = minted.findIndex(({ token }) => used.has(fingerprintOf(token)));
   return lost === -1 ? undefined : { healing: minted[lost]!, lost };
 }
 

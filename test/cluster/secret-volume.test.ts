@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
+import { fingerprintOf } from '../support/lakebase.ts';
 import { eventually } from '../support/sidecar-wait.ts';
 import { whyNoPods } from './cluster.ts';
 import { trusting } from './support/pods-overlay.ts';
@@ -90,13 +90,15 @@ describe('an application that reads a Secret as a volume', { skip }, () => {
       onTimeout: () => `${minted.length} tokens`,
     });
     const indexOf = (fingerprint: string | undefined): number =>
-      minted.findIndex(({ token }) => hash(token) === fingerprint);
+      minted.findIndex(({ token }) => fingerprintOf(token) === fingerprint);
     // The volume may pass some over.
     await eventually('as many are behind', () => indexOf(logins.at(-1)?.tokenFingerprint) >= ROTATIONS, {
       withinMs: LIFETIME_MS,
       onTimeout: said,
     });
-    const used = minted.filter(({ token }) => logins.some(({ tokenFingerprint }) => tokenFingerprint === hash(token)));
+    const used = minted.filter(({ token }) =>
+      logins.some(({ tokenFingerprint }) => tokenFingerprint === fingerprintOf(token)),
+    );
     // For how long there was a newer one already: the sidecar needs less than a second from mint to Secret.
     const lags = logins.map(({ at, tokenFingerprint }) => {
       const newer = minted[indexOf(tokenFingerprint) + 1];
@@ -119,7 +121,3 @@ describe('an application that reads a Secret as a volume', { skip }, () => {
     assert.ok(logins.length > 100, `${logins.length} logins`);
   });
 });
-
-function hash(token: string): string {
-  return createHash('sha256').update(token).digest('hex');
-}

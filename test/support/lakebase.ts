@@ -47,6 +47,11 @@ export interface Login {
 
 const LOGIN_TIMEOUT_MS = 10_000;
 
+/** What a login with this token shows of it. */
+export function fingerprintOf(token: string): string {
+  return createHash('sha256').update(token).digest('hex');
+}
+
 async function makeCertificate(): Promise<{ key: string; cert: string }> {
   const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost' }], {
     keyType: 'ec',
@@ -195,7 +200,7 @@ export class Lakebase {
       at: Date.now(),
       ok: reason === undefined,
       reason,
-      tokenFingerprint: password === undefined ? undefined : createHash('sha256').update(password).digest('hex'),
+      tokenFingerprint: password === undefined ? undefined : fingerprintOf(password),
     });
   }
 
