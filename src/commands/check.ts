@@ -18,6 +18,7 @@ import { complaintAbout, readCliVersion } from '../minters/version.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { findCommand } from '../platform/find-command.ts';
 import { sinkBuilder } from '../sinks.ts';
+import { placeOf } from '../sinks/directory.ts';
 import { isShortForVolumes } from './short-ttl.ts';
 
 export interface CheckOptions extends Cancellable {
@@ -61,6 +62,7 @@ export async function check({ load, stdout, signal }: CheckOptions): Promise<boo
     for (const sink of sinks(credential, identityOf(config.auth, credential.resource.name)))
       report.add(`${credential.name} ${sink.name}`, await checkSink(sink, { signal }));
   }
+  await checkPlaces(credentials, report);
   return report.finish();
 }
 
@@ -178,5 +180,20 @@ async function checkSink(sink: Sink, options: Cancellable): Promise<Finding> {
   } catch (error) {
     if (!(error instanceof SinkError)) throw error;
     return { isOk: false, text: error.message, remedy: error.remedy };
+  }
+}
+
+/** Two paths of one file are no mistake in the text of a configuration; but each would overwrite what the other has written. */
+async function checkPlaces(credentials: readonly CredentialConfig[], report: Report): Promise<void> {
+  const seen = new Map<string, string>();
+  for (const { name, sinks } of credentials) {
+    for (const { path } of sinks.filter((sink) => sink.kind === 'file')) {
+      const place = await placeOf(path).catch(() => path); // what cannot be reached has failed already
+      const other = seen.get(place);
+      seen.set(place, path);
+      if (other === undefined) continue;
+      const text = `is the same file as ${other}: its directory is a link to the other one, or mounted twice`;
+      report.add(`${name} file:${path}`, { isOk: false, text, remedy: 'configure a file of its own for each' });
+    }
   }
 }

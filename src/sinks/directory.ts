@@ -1,4 +1,4 @@
-import { dirname, resolve } from 'node:path';
+import { dirname, relative, resolve } from 'node:path';
 import { SinkError } from '../credential/errors.ts';
 import { hasErrno } from './file-errors.ts';
 import { close, constants, fchmod, fstat, lstat, mkdir, open, stat } from './files.ts';
@@ -20,6 +20,14 @@ export async function missingDirectories(path: string): Promise<string[]> {
   for (let directory = resolve(path); !(await isDirectory(directory)); directory = dirname(directory))
     missing.unshift(directory);
   return missing;
+}
+
+/** The same for two names that lead to one file, by links or because one volume is mounted twice. @throws what `stat` throws */
+export async function placeOf(path: string): Promise<string> {
+  const [missing] = await missingDirectories(dirname(path));
+  const directory = dirname(missing ?? path);
+  const { dev, ino } = await stat(directory, { bigint: true });
+  return `${dev}:${ino}:${relative(directory, path)}`;
 }
 
 async function makeOne(directory: string): Promise<void> {

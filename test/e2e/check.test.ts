@@ -4,7 +4,7 @@ import { readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { standInCli, type Cli } from '../support/clis.ts';
-import { credential, type SetupOptions } from '../support/sidecar-setup.ts';
+import { credential, ENDPOINT, type SetupOptions } from '../support/sidecar-setup.ts';
 import { scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
 import { runCommand, startSidecar } from '../support/sidecar.ts';
@@ -230,6 +230,31 @@ test(
       /✗ fail backstage file:\S+\/link: .* is a symbolic link.*\n {7}→ configure the path that the link points to/,
     );
     assert.match(stdout, /^2 of 6 checks failed$/m);
+  },
+);
+
+test(
+  'check finds two paths that lead to one file, also one that is still to be made',
+  { timeout: 30_000 },
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const directory = await temporaryDirectory(t);
+    await symlink('.', join(directory, 'link'));
+    const sinksIn = (place: string) => [
+      { file: { path: `${directory}/${place}token`, format: 'token' } },
+      { file: { path: `${directory}/${place}run/token`, format: 'token' } },
+    ];
+    const credentials = [
+      credential(directory, { sinks: sinksIn('') }),
+      credential(directory, { name: 'other', endpoint: `${ENDPOINT}2`, sinks: sinksIn('link/') }),
+    ];
+    const { code, stdout } = await runCommand(t, 'check', { workspace, directory, config: { credentials } });
+    assert.equal(code, 69);
+    for (const name of ['token', 'run/token']) {
+      const line = `✗ fail other file:${directory}/link/${name}: is the same file as ${directory}/${name}: `;
+      assert.ok(stdout.includes(line), stdout);
+    }
+    assert.match(stdout, /^2 of 11 checks failed$/m);
   },
 );
 
