@@ -23,6 +23,8 @@ import { startLog } from './start-log.ts';
 
 /** Asking the CLI for its version costs as much as minting does, so the first credentials come first, but no longer than this. */
 const VERSION_WAIT_MS = 5_000;
+/** More than new sinks may take to be tried, and CLIs to be ended: what is still busy writes to a disk that hangs. */
+const RELOAD_MS = 20_000;
 
 export interface OperateOptions {
   readonly app: App;
@@ -149,7 +151,14 @@ class Operation {
     try {
       const config = await this.#reload();
       findCommand(config.minter.cli.command, config.childEnvironment);
-      const changed = await this.#app.configure(config, options);
+      const configuring = this.#app.configure(config, options);
+      if ((await within(RELOAD_MS, configuring, { ...options, clock })) === undefined) {
+        this.#metrics.configReloaded(false);
+        this.#log.warn(
+          'the new configuration waits for a write that hangs; restart the container if that does not end',
+        );
+      }
+      const changed = await configuring;
       this.#warnOfRest(config);
       this.#warnOfShortLives(config);
       this.#config = config;

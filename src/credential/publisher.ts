@@ -1,7 +1,8 @@
 import { asFound, isPlausible } from './acceptance.ts';
 import { SinkError } from './errors.ts';
 import { FirstSight } from './first-sight.ts';
-import type { Cancellable, Clock, Credential, Holding, Inspection, Observer, Sink } from './ports.ts';
+import { type Held, PatientLook } from './patient-look.ts';
+import type { Cancellable, Clock, Credential, Observer, Sink } from './ports.ts';
 import { RepairLimit } from './repair-limit.ts';
 import type { BackoffPolicy, Random, RefreshPolicy } from './schedule.ts';
 import { mayStay } from './sharing.ts';
@@ -28,8 +29,6 @@ export interface PublisherOptions {
   readonly onFound: (found: Credential) => void;
 }
 
-type Held = Exclude<Inspection, { readonly state: 'shared' }>;
-
 /** Keeps one sink at the credential it was last given: writes, retries, repairs. Never mints. */
 export class Publisher {
   readonly #options: PublisherOptions;
@@ -43,6 +42,7 @@ export class Publisher {
   readonly #repairs: RepairLimit;
   readonly #retries: WriteRetries;
   readonly #sight: FirstSight;
+  readonly #look: PatientLook;
   /** What the sink should hold. */
   #wanted: Credential | undefined;
   /** The last that was written or found there. */
@@ -66,6 +66,7 @@ export class Publisher {
     this.#repairs = new RepairLimit(this.#clock);
     this.#retries = new WriteRetries(this.#clock, options.backoff, options.random);
     this.#sight = new FirstSight(this.#clock, options.minted);
+    this.#look = new PatientLook(this.sink.name, this.#clock);
   }
 
   get sink(): Sink {
@@ -74,6 +75,10 @@ export class Publisher {
 
   get isShared(): boolean {
     return this.sink.look !== undefined;
+  }
+
+  get #isSettled(): boolean {
+    return this.#settledFor?.fingerprint === this.#wanted?.fingerprint;
   }
 
   /** Settles once the sink has held what it should for the first time. */
@@ -122,8 +127,7 @@ export class Publisher {
   /** What a reader would get now. */
   async status({ signal }: Cancellable): Promise<SinkStatus> {
     const { name, kind } = this.sink;
-    const held = await this.#inspect({ signal });
-    const holding: Holding = held.state === 'lacks' ? held : { state: 'holds', credential: held.credential };
+    const holding = await this.#look.look(() => this.#inspect({ signal }), { signal });
     return { name, kind, holding, lastWriteAt: this.#lastWriteAt, failure: this.#retries.failure };
   }
 
@@ -147,7 +151,7 @@ export class Publisher {
       await this.#alarm.until(this.#clock.now() + Math.min(INSPECTION_MS, this.#retries.waitMs), { signal });
       // Before the first credential there is nothing to look for in a file; a Secret may hold one that is better.
       if (this.#wanted === undefined && !this.isShared) continue;
-      const isDone = this.#settledFor?.fingerprint === this.#wanted?.fingerprint && this.#retries.failure === undefined;
+      const isDone = this.#isSettled && this.#retries.failure === undefined;
       if (!isDone || (await this.sink.isUntouched?.({ signal })) !== true) await this.#settle({ signal });
     }
   }
@@ -168,7 +172,7 @@ export class Publisher {
   }
 
   async #settle({ signal }: Cancellable): Promise<void> {
-    if (this.#isNew && !this.isShared) return await this.#write(this.#wanted!, this.#held, false, { signal });
+    if (this.#isNew && !this.isShared) return await this.#write(this.#wanted!, this.#held, { signal });
     const inspected = await this.#inspect({ signal });
     const held = inspected.state === 'lacks' ? undefined : inspected.credential;
     const left = held === undefined && this.isShared ? await this.sink.recover({ signal }) : undefined;
@@ -184,10 +188,9 @@ export class Publisher {
     if (held !== undefined && (isHeld ? inspected.state === 'holds' : this.#mayStay(held, wanted))) {
       return this.#settled(wanted, held);
     }
-    const isRepair = this.#settledFor?.fingerprint === wanted.fingerprint;
-    if (this.#mustWait(inspected, isRepair)) return this.#retries.postpone();
+    if (this.#mustWait(inspected)) return this.#retries.postpone();
     if (this.#retries.isTooSoon(this.#hasChanged)) return;
-    await this.#write(wanted, held, isRepair, { signal });
+    await this.#write(wanted, held, { signal });
   }
 
   #mayStay(held: Credential, wanted: Credential): boolean {
@@ -205,13 +208,9 @@ export class Publisher {
     this.#firstWrite.resolve();
   }
 
-  async #write(
-    wanted: Credential,
-    held: Credential | undefined,
-    isRepair: boolean,
-    { signal }: Cancellable,
-  ): Promise<void> {
+  async #write(wanted: Credential, held: Credential | undefined, { signal }: Cancellable): Promise<void> {
     const { credentialName, observer, sink } = this.#options;
+    const isRepair = this.#isSettled;
     this.#tried = wanted;
     this.#isNew = false;
     this.#hasChanged = false;
@@ -237,9 +236,10 @@ export class Publisher {
     observer.sinkWritten(credentialName, sink.name, wanted, { isRepair, failuresBefore });
   }
 
-  #mustWait(inspected: Held, isRepair: boolean): boolean {
+  #mustWait(inspected: Held): boolean {
     const { credentialName, observer, sink } = this.#options;
-    const waitMs = this.#repairs.waitMs(inspected.state === 'lacks' ? inspected.problem : undefined, { isRepair });
+    const problem = inspected.state === 'lacks' ? inspected.problem : undefined;
+    const waitMs = this.#repairs.waitMs(problem, { isRepair: this.#isSettled });
     // A pause until the next look is not worth a word.
     if (waitMs > INSPECTION_MS && this.#repairs.isNews()) {
       observer.sinkRepairsLimited(credentialName, sink.name, this.#clock.now() + waitMs);

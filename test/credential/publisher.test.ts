@@ -362,3 +362,30 @@ test('a refresh that comes during a look is written once, and what is repaired a
     [false, false, true],
   );
 });
+
+test('who asks a sink on a disk that hangs is told so after two seconds, and it is not looked at twice at once', async (t) => {
+  const { clock, publish, publisher, sink } = await startPublisher(t);
+  const credential = await publish('one');
+  const disk = Promise.withResolvers<void>();
+  let looks = 0;
+  const inspect = sink.inspect.bind(sink);
+  sink.inspect = async (known) => {
+    looks += 1;
+    await disk.promise;
+    return await inspect(known);
+  };
+  const ask = async () => {
+    const status = publisher.status(t);
+    await clock.advance(2_000);
+    return (await status).holding;
+  };
+  const holding = await ask();
+  assert.ok(holding.state === 'lacks');
+  assert.equal(holding.problem.message, `${sink.name} does not answer`);
+  assert.match(holding.problem.remedy, /its volume hangs/);
+  const before = looks;
+  assert.equal((await ask()).state, 'lacks');
+  assert.equal(looks, before);
+  disk.resolve();
+  assert.deepEqual((await publisher.status(t)).holding, { state: 'holds', credential });
+});

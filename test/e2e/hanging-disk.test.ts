@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ENDPOINT, credential } from '../support/sidecar-setup.ts';
+import { configText, ENDPOINT, credential } from '../support/sidecar-setup.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
 import { startSidecar } from '../support/sidecar.ts';
@@ -70,5 +71,59 @@ test(
     for (const name of ['token', 'near']) {
       await eventually(`${name} is written`, async () => await sidecar.read(name).catch(() => undefined));
     }
+  },
+);
+
+test('a reload that waits for a write on a disk that hangs says so', { timeout: 60_000 }, async (t) => {
+  const workspace = await workspaceFor(t, { tokenLifetimeMs: 12_000 });
+  const directory = await temporaryDirectory(t);
+  const hang = `const fs = process.getBuiltinModule('fs'); const { open } = fs;
+    fs.open = (path, ...rest) => path.includes('/disk/') && isAway || open(path, ...rest);`;
+  const env = { NODE_OPTIONS: running(`let isAway = false; process.once('SIGUSR2', () => (isAway = true)); ${hang}`) };
+  const away = credential(directory, { sinks: [{ file: { path: `${directory}/disk/token`, format: 'token' } }] });
+  const refresh = { at: 0.1, jitter: 0, floor: '1s' };
+  const config = { credentials: [away], refresh };
+  const sidecar = await (await startSidecar(t, { workspace, directory, config, env })).ready();
+  sidecar.kill('SIGUSR2');
+  const minted = workspace.minted.length;
+  await eventually('there is a token to be written', () => workspace.minted.length > minted);
+  await writeFile(
+    sidecar.configFile,
+    configText(directory, undefined, { credentials: [credential(directory)], refresh }),
+  );
+  await sidecar.logged(
+    'the new configuration waits for a write that hangs; restart the container if that does not end',
+  );
+  assert.equal((await sidecar.metrics()).get('config_last_reload_successful'), 0);
+});
+
+test(
+  'of a file on a disk that hangs probes and metrics say so, and of the others what is true',
+  { timeout: 60_000 },
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const directory = await temporaryDirectory(t);
+    const hang = `const fs = process.getBuiltinModule('fs'); const { lstat } = fs;
+    fs.lstat = (path, ...rest) => path.includes('/disk/') && isAway || lstat(path, ...rest);`;
+    const env = {
+      NODE_OPTIONS: running(`let isAway = false; process.once('SIGUSR2', () => (isAway = true)); ${hang}`),
+    };
+    const path = `${directory}/disk/token`;
+    const away = credential(directory, {
+      name: 'away',
+      endpoint: `${ENDPOINT}2`,
+      sinks: [{ file: { path, format: 'token' } }],
+    });
+    const config = { credentials: [credential(directory), away] };
+    const sidecar = await (await startSidecar(t, { workspace, directory, config, env })).ready();
+    sidecar.kill('SIGUSR2');
+    await eventually('it is not ready', async () => !(await sidecar.isReady()));
+    const { status, body } = await sidecar.get('/readyz?verbose');
+    assert.equal(status, 503);
+    assert.match(body, new RegExp(`^\\[-\\]away file:${path} failed: file:${path} does not answer$`, 'm'));
+    assert.match(body, /^\[\+\]backstage file:\S+ ok/m);
+    const metrics = await sidecar.metrics();
+    const valid = ['away', 'backstage'].map((name) => metrics.get('valid', { credential: name }));
+    assert.deepEqual(valid, [0, 1]);
   },
 );

@@ -148,6 +148,33 @@ export const BEYOND: readonly Mutant[] = [
     test: ['e2e/hanging-disk', 'a disk that hangs, with two files on it, keeps no other file from its next token'],
   },
   {
+    bug: 'a reload that waits for a disk that hangs says nothing',
+    file: 'src/commands/operate.ts',
+    from: 'const RELOAD_MS = 20_000',
+    to: 'const RELOAD_MS = 20_000_000',
+    test: ['e2e/hanging-disk', 'a reload that waits for a write on a disk that hangs says so'],
+  },
+  {
+    bug: 'a look at a disk that hangs is begun anew for each who asks',
+    file: 'src/credential/patient-look.ts',
+    from: 'this.#running ??= inspect()',
+    to: 'this.#running = inspect()',
+    test: [
+      'credential/publisher',
+      'who asks a sink on a disk that hangs is told so after two seconds, and it is not looked at twice at once',
+    ],
+  },
+  {
+    bug: 'one file on a disk that hangs leaves probes and metrics without an answer',
+    file: 'src/credential/patient-look.ts',
+    from: 'const PART_MS = 500',
+    to: 'const PART_MS = 50_000',
+    test: [
+      'e2e/hanging-disk',
+      'of a file on a disk that hangs probes and metrics say so, and of the others what is true',
+    ],
+  },
+  {
     bug: 'a credential waits for the one of its files whose disk hangs at the start',
     file: 'src/credential/publishers.ts',
     from: 'await within(RECOVERY_MS, publisher.recover({ signal }), options)',
