@@ -146,7 +146,10 @@ export class Judge {
     // What is in memory is written again; after a restart, or when it has expired, that needs a mint.
     const { best } = history;
     const isInMemory =
-      best !== undefined && best.expiresAt > now && startedAt() < from && !isGivenUp(best.at, timeline, startedAt());
+      best !== undefined &&
+      best.expiresAt > now &&
+      startedAt() < from &&
+      !isGivenUp(path, { since: best.at, lostAt: from }, timeline, startedAt());
     return { from, kinds: isInMemory ? writing : (['mint', ...writing] as const) };
   }
 

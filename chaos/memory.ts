@@ -10,13 +10,21 @@ const JUMP = new RegExp(FORWARD);
 const FORGOTTEN = new RegExp(`${FORWARD}|a state file is damaged`);
 
 /**
- * After a jump forward a token of then seems to be expired: neither another configuration nor another process goes on
- * with it. Without a record of it no other process can.
+ * After a jump forward a token of `since` seems to be expired: neither another configuration nor another process goes on
+ * with it. Without a record of it no other process can. A Secret has none of the machine's time: to a process that does not
+ * know how far its clock is off, what stood there until `lostAt` may have seemed to be expired for long.
  */
-export function isGivenUp(since: number, timeline: Timeline, startedAt: number): boolean {
+export function isGivenUp(
+  path: string,
+  { since, lostAt }: { readonly since: number; readonly lostAt: number },
+  timeline: Timeline,
+  startedAt: number,
+): boolean {
   // A process that was suspended writes what it has, and then reads a configuration that changed before.
   if ([JUMP, /configuration is changed/].every((one) => timeline.had(one, since - CLOCK_MS))) return true;
-  return startedAt > since && timeline.had(FORGOTTEN, since - CLOCK_MS, startedAt + CLOCK_MS);
+  if (startedAt <= since) return false;
+  if (path === SECRET_PLACE && !knowsTime(timeline, lostAt)) return true;
+  return timeline.had(FORGOTTEN, since - CLOCK_MS, startedAt + CLOCK_MS);
 }
 
 /** Whether who wrote a worse token there could not know the better one, which readers had at `bestAt`. */

@@ -211,6 +211,26 @@ describe('the judge of a run, of the Secret,', () => {
     assert.match(verdicts.join('\n'), /^promise 2, secret:apps\/lakebase: it is still missing/);
   });
 
+  test('wants it back from memory during an outage, unless a process that does not know the time yet has found it there', () => {
+    const lossAfter = ({ upAfterMs, knows }: { upAfterMs: number; knows: boolean }): string[] => {
+      const { timeline, read, token, pass, verdicts } = court({ startedAt: START + upAfterMs });
+      if (upAfterMs < 0) timeline.begin('the sidecar is not up')();
+      read(token('a'), SECRET_PLACE);
+      pass(1_000);
+      if (upAfterMs > 0) timeline.begin('the sidecar is not up', { impairs: ['process'] })();
+      if (knows) pass(6_000);
+      timeline.begin('the workspace is away', { impairs: ['mint'] });
+      pass(1_000);
+      timeline.begin('the Secret is deleted', { paths: [SECRET_PLACE] })();
+      read({ state: 'missing' }, SECRET_PLACE);
+      pass(6_000);
+      return verdicts;
+    };
+    assert.deepEqual(lossAfter({ upAfterMs: 1_000, knows: false }), []);
+    assert.match(lossAfter({ upAfterMs: 1_000, knows: true }).join('\n'), /it is still missing/);
+    assert.match(lossAfter({ upAfterMs: -1, knows: false }).join('\n'), /it is still missing/);
+  });
+
   test('lets a better token that somebody has deleted be lost to a sidecar that does not know the time, and to no other', () => {
     const lossAfter = (...faults: readonly string[]): string[] => {
       const { timeline, read, token, pass, verdicts } = court();
