@@ -153,6 +153,7 @@ const FILE = `One YAML (or JSON) document in UTF-8, at most 1 MiB; anchors, alia
 A change of the file is noticed within five seconds, also behind the links of a ConfigMap volume, and takes effect as a whole:
 
 - If anything is wrong with it, or the file stays away for five seconds, nothing changes. The log says why, and \`lakebase_credential_config_last_reload_successful\` is 0.
+- A credential that changes while a write of its own hangs, as on a network volume that is away, waits for that write, and so does every later change. After 20 s the log and the same metric say so.
 - Valid tokens are kept, and written at once to the files and Secrets that are configured now. Only a credential that is new, or has another \`name\`, \`endpoint\` or \`instance\`, is minted.
 - A changed \`ttl\` counts from the next refresh on.
 - Files and Secrets that are no longer configured are left as they are.
