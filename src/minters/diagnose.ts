@@ -139,6 +139,13 @@ const RULES: readonly Rule[] = [
     remedy: 'check DATABRICKS_CONFIG_FILE and DATABRICKS_CONFIG_PROFILE',
   },
   {
+    // It is in the keyring or the home of that person; the CLI is given a home of its own.
+    pattern: /cache: token not found/,
+    failure: 'auth',
+    message: 'the profile logs in as a person, by `databricks auth login`, and that login does not reach the sidecar',
+    remedy: 'use a profile that holds the client id and the secret of a service principal',
+  },
+  {
     pattern: /cannot configure default credentials/,
     failure: 'auth',
     message: 'the CLI found no identity to log in with',

@@ -117,6 +117,8 @@ for (const [stderr, failure, message] of [
     'auth',
     /did not accept this identity/,
   ],
+  // What `databricks auth login` keeps is not in the home that the CLI is given.
+  ['Error: error getting token: cache: token not found', 'auth', /logs in as a person/],
   ...['Proxy Authentication Required', 'Forbidden', 'Bad Gateway', 'Service Unavailable', 'Gateway Timeout'].map(
     (status) =>
       [
