@@ -64,7 +64,10 @@ const PARSERS: Readonly<Record<Format, Parser>> = {
     const { token } = recordOf(parseJson(content));
     return typeof token === 'string' ? token : undefined;
   },
-  env: (content) => /^PGPASSWORD='((?:[^'\n]|'\\'')*)'$/m.exec(content)?.[1]?.replaceAll(`'\\''`, `'`),
+  env(content) {
+    const [, single, double] = /^PGPASSWORD=(?:'((?:[^'\n]|'\\'')*)'|"([^"$`\\\n]*)")$/m.exec(content) ?? [];
+    return single?.replaceAll(`'\\''`, `'`) ?? double;
+  },
   uri(content) {
     try {
       return decodeURIComponent(/^postgresql:\/\/[^:@/]*:([^:@/]+)@/.exec(content)?.[1] ?? '');
@@ -85,8 +88,12 @@ function escapeField(field: string): string {
   return field.replaceAll(/[\\:]/g, String.raw`\$&`);
 }
 
-/** As one word for `sh`: nothing is special between single quotes but the quote itself. */
+/**
+ * As one word for `sh`. Systemd and Node.js read quoted values, too, but know no quote that is escaped: where nothing is
+ * special between double quotes, a value with a single one is put there.
+ */
 export function shellWord(value: string): string {
+  if (value.includes(`'`) && !/["$`\\]/.test(value)) return `"${value}"`;
   return `'${value.replaceAll(`'`, `'\\''`)}'`;
 }
 

@@ -567,7 +567,7 @@ export const BEYOND: readonly Mutant[] = [
     file: 'src/sinks/render.ts',
     from: "return `'${value.replaceAll(`'`, `'\\\\''`)}'`;",
     to: "return `'${value}'`;",
-    test: ['fuzz/escaping', 'a shell that reads env files gets every value as it was'],
+    test: ['sinks/render', 'a shell that reads the env file gets every value as it was'],
   },
   {
     bug: 'a reserved character stands in a uri as it is',

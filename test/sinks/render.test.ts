@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
+import { parseEnv } from 'node:util';
 import { type Format, FORMATS } from '../../src/credential/formats.ts';
 import { parseToken, render } from '../../src/sinks/render.ts';
 import { connection, credentialOf } from '../fixtures/sink-credentials.ts';
@@ -89,6 +90,17 @@ test('a shell that reads the env file gets every value as it was', async (t) => 
   await writeFile(file, render('env', credentialOf(0, NASTY), awkward));
   const { stdout } = await run('sh', ['-euc', '. "$0"; printf "%s\\n" "$PGUSER" "$PGPASSWORD" "$PGHOST"', file]);
   assert.equal(stdout, `${awkward.user}\n${NASTY}\n${connection.host}\n`);
+});
+
+test('Node.js, and systemd, whose single quotes know no escape, read a name with a single quote as a shell does', async (t) => {
+  const file = join(await temporaryDirectory(t), 'env');
+  const user = "o'brien+x@example.com;#1!";
+  const rendered = render('env', credential, { ...connection, user });
+  assert.match(rendered, /^PGUSER="o'brien\+x@example\.com;#1!"$/m);
+  assert.equal(parseEnv(rendered)['PGUSER'], user);
+  assert.equal(parseEnv(rendered)['PGPASSWORD'], JWT);
+  await writeFile(file, rendered);
+  assert.equal((await run('sh', ['-euc', '. "$0"; printf "%s\\n" "$PGUSER"', file])).stdout, `${user}\n`);
 });
 
 test('the token that was rendered is found again, whatever is in it and around it', () => {
