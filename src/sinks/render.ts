@@ -52,7 +52,7 @@ const RENDERERS: Readonly<Record<Format, Renderer>> = {
   uri(token, _, { host, port = DEFAULT_PORT, database, user, sslmode = DEFAULT_SSLMODE }) {
     const userInfo = `${encode(needed('uri', 'user', user))}:${encode(token)}`;
     const authority = `${userInfo}@${encodeHost(needed('uri', 'host', host))}:${port}`;
-    return `postgresql://${authority}/${encode(needed('uri', 'database', database))}?sslmode=${encode(sslmode)}`;
+    return `postgresql://${authority}/${encodeDatabase(needed('uri', 'database', database))}?sslmode=${encode(sslmode)}`;
   },
 };
 
@@ -103,6 +103,11 @@ function encode(text: string): string {
     /[!'()*]/g,
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
   );
+}
+
+/** These may stand in a path as they are, and node-postgres would leave their codes in the name. */
+function encodeDatabase(database: string): string {
+  return encode(database).replaceAll(/%(?:24|26|2B|2C|3A|3B|3D|40)/g, decodeURIComponent);
 }
 
 /** A name has no colons; the configuration has seen to that. */

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
 import { parseEnv } from 'node:util';
+import { Client } from 'pg';
 import { type Format, FORMATS } from '../../src/credential/formats.ts';
 import { parseToken, render } from '../../src/sinks/render.ts';
 import { connection, credentialOf } from '../fixtures/sink-credentials.ts';
@@ -72,7 +73,7 @@ test('colons and backslashes are escaped in every pgpass field, and no line brea
   assert.throws(() => render('pgpass', credential, { host: 'h', user: 'u\n*:*:*:*:other' }), /line break/);
 });
 
-test('a uri percent-encodes everything that is not unreserved, and brackets an IPv6 host', () => {
+test('a uri percent-encodes what means something where it stands, and brackets an IPv6 host', () => {
   const awkward = { host: 'fe80::1%eth0', port: 6432, database: "a/b?c'd", user: "u@(x)!*:'", sslmode: 'verify-full' };
   assert.equal(
     render('uri', credentialOf(0, NASTY), awkward),
@@ -82,6 +83,13 @@ test('a uri percent-encodes everything that is not unreserved, and brackets an I
     render('uri', credential, { ...connection, host: '/var/run/postgresql' }),
     /@%2Fvar%2Frun%2Fpostgresql:5432\//,
   );
+});
+
+test('node-postgres reads a database with reserved characters in its name from a uri', () => {
+  const database = "me+you@example.com:$a&b,c;d=e%f'g h";
+  const uri = render('uri', credential, { ...connection, database, sslmode: 'verify-full' });
+  assert.equal(new Client({ connectionString: uri }).database, database);
+  assert.equal(decodeURIComponent(new URL(uri).pathname), `/${database}`);
 });
 
 test('a shell that reads the env file gets every value as it was', async (t) => {
