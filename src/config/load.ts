@@ -70,16 +70,14 @@ export async function loadConfig({ env, flags = {} }: LoadOptions): Promise<Conf
   const file = flags.config ?? read(env, 'LAKEBASE_CREDENTIAL_CONFIG');
   const configFile = file === undefined ? undefined : resolve(fromHere(file));
   const base = await readBase(configFile, env, issues);
-  if (base === undefined) throw new ConfigError(issues);
+  if (base === undefined) throw problems(issues, env);
 
   // Defaults (in the schema) < file < environment < flags.
   const layered = withSettings(withSettings(base, env, 'variable'), flags, 'flag');
   const input = withDefaultUser(layered, defaultUser(env, auth));
   const { data, error } = configSchema.safeParse(input.value);
   issues.push(...(error === undefined ? [] : toIssues(error.issues, input)));
-  if (data === undefined || auth === undefined || issues.length > 0) {
-    throw new ConfigError(firstPerPath(issues).map((issue) => pointAtWhiteSpace(issue, env)));
-  }
+  if (data === undefined || auth === undefined || issues.length > 0) throw problems(issues, env);
 
   const { credentials, ...rest } = data;
   const kubeconfig = read(env, 'KUBECONFIG');
@@ -148,11 +146,20 @@ function toIssues(found: readonly SchemaIssue[], { sources }: Input): ConfigIssu
   });
 }
 
-/** White space that `echo`, a file or Windows has added cannot be seen in a manifest. */
+function problems(issues: readonly ConfigIssue[], env: Environment): ConfigError {
+  return new ConfigError(firstPerPath(issues).map((issue) => pointAtWhiteSpace(issue, env)));
+}
+
+/** White space that `echo`, a file or Windows has added cannot be seen in a manifest, and a line break moves the cursor. */
 function pointAtWhiteSpace({ path, message }: ConfigIssue, env: Environment): ConfigIssue {
-  const value = Object.hasOwn(env, path) ? env[path] : undefined;
+  const isVariable = Object.hasOwn(env, path);
+  const value = isVariable ? env[path] : path; // which may be that of the configuration file
   if (value === value?.trim()) return { path, message };
-  return { path, message: `${message}; it begins or ends with white space, such as a line break` };
+  const what = isVariable ? 'it' : 'its name';
+  return {
+    path: path.trim(),
+    message: `${message}; ${what} begins or ends with white space, such as a line break`,
+  };
 }
 
 /** A value that is wrong by itself is often wrong in relation to others too; the first problem is the plain one. */

@@ -235,3 +235,16 @@ test('no problem and no printed configuration shows a secret', async (t) => {
     assert.doesNotMatch(inspect(error, { depth: 9 }), /canary|s3cret/);
   }
 });
+
+test('the line ends of an environment from Windows are pointed at, also where they keep the file from being found', async (t) => {
+  const config = await configFile(t, JSON.stringify({ credentials: [credential()] }));
+  const env = {
+    ...IDENTITY,
+    DATABRICKS_HOST: 'https://workspace.example\r',
+    LAKEBASE_CREDENTIAL_CONFIG: `${config}\r`,
+  };
+  assert.deepEqual(await problems(loadConfig({ env })), [
+    'DATABRICKS_HOST: must be an https URL or a host name, such as https://my.cloud.databricks.com, without user, path and query; it begins or ends with white space, such as a line break',
+    `${config}: cannot be read: no such file or directory; its name begins or ends with white space, such as a line break`,
+  ]);
+});
