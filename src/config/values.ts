@@ -69,17 +69,25 @@ export function oneOf<const T extends readonly string[]>(values: T) {
 }
 
 export function number(from: number, to: number) {
-  const allowed = allow(`a number from ${from} to ${to}`);
-  return z.number(allowed).check(z.minimum(from, allowed), z.maximum(to, allowed));
+  return within(from, to, `a number from ${from} to ${to}`, Number.isFinite);
+}
+
+export function integer(from: number, to: number) {
+  return within(from, to, `a whole number from ${from} to ${to}`, Number.isInteger).register(z.globalRegistry, {
+    type: 'integer',
+  });
 }
 
 /** Not `z.int()`, which aborts on a fraction. */
-export function integer(from: number, to: number) {
-  const allowed = allow(`a whole number from ${from} to ${to}`);
+function within(from: number, to: number, allowed: string, isAllowed: (value: number) => boolean) {
+  const isWithin = (value: number): boolean => isAllowed(value) && value >= from && value <= to;
+  const quoted = allow(`${allowed}; leave out the quotes: between them YAML takes it for text`);
+  // As templates write numbers. Digits of the environment have become a number before (see layers.ts).
+  const isQuoted = (value: unknown): boolean =>
+    typeof value === 'string' && /^[0-9.]{1,5}$/.test(value) && isWithin(Number(value));
   return z
-    .number(allowed)
-    .check(z.minimum(from, allowed), z.maximum(to, allowed), z.refine(Number.isInteger, allowed))
-    .register(z.globalRegistry, { type: 'integer' });
+    .number({ error: (issue) => (isQuoted(issue.input) ? quoted : allow(allowed)).error(issue) })
+    .check(z.minimum(from, allow(allowed)), z.maximum(to, allow(allowed)), z.refine(isAllowed, allow(allowed)));
 }
 
 /** A string in the file, milliseconds afterwards. */

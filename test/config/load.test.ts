@@ -47,6 +47,19 @@ test('where only quotes are missing for a text, that is said', async (t) => {
   assert.match(ttl, /^credentials\[0\]\.ttl: must be a duration .* such as 5m or 1h$/);
 });
 
+test('where a number has quotes too many, that is said', async (t) => {
+  const hint = '; leave out the quotes: between them YAML takes it for text';
+  const file = { credentials: [credential({ connection: { port: '5432' } })], refresh: { at: '0.5' } };
+  assert.deepEqual(await problems(load(t, file)), [
+    `credentials[0].connection.port: must be a whole number from 1 to 65535${hint}`,
+    `refresh.at: must be a number from 0.01 to 0.95${hint}`,
+  ]);
+  const useless = { credentials: [credential({ connection: { port: '65536' } })], refresh: { at: 'half' } };
+  assert.doesNotMatch((await problems(load(t, useless))).join('\n'), /quotes/);
+  const env = { ...ENVIRONMENT, PGPORT: '123456', LAKEBASE_CREDENTIAL_HTTP_PORT: '80.5' };
+  assert.doesNotMatch((await problems(loadConfig({ env }))).join('\n'), /quotes/);
+});
+
 test('credentials that are no list are told as such, whoever mints for them', async (t) => {
   for (const credentials of [5, { backstage: credential() }, 'backstage']) {
     assert.deepEqual(await problems(load(t, { credentials })), [
