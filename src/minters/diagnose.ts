@@ -30,6 +30,12 @@ const RULES: readonly Rule[] = [
     remedy: 'install Databricks CLI 1.7.0 or newer, or leave the ttl out',
   },
   {
+    pattern: /No such command/,
+    failure: 'unknown',
+    message: 'this is the deprecated CLI of pip (databricks-cli), or another program',
+    remedy: 'install the Databricks CLI, and put its folder first on the PATH, or set minter.cli.command to its path',
+  },
+  {
     pattern: /unknown command|unknown flag|accepts \d+ arg/,
     failure: 'unknown',
     message: 'this Databricks CLI does not know the command',

@@ -53,6 +53,6 @@ function tooSlow(command: string): MintError {
 
 function nameless(command: string): MintError {
   return new MintError('unknown', `the CLI "${command}" does not tell its version`, {
-    remedy: 'let minter.cli.command name the Databricks CLI',
+    remedy: 'let minter.cli.command name the Databricks CLI: the deprecated one of pip (databricks-cli) is none',
   });
 }

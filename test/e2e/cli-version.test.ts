@@ -62,7 +62,7 @@ test(
     assert.equal(code, 69, stdout);
     assert.match(
       stdout,
-      /✗ fail cli: the CLI "\/\S+" does not tell its version\n {7}→ let minter\.cli\.command name the Databricks CLI\n/,
+      /✗ fail cli: the CLI "\/\S+" does not tell its version\n {7}→ let minter\.cli\.command name the Databricks CLI: the deprecated one of pip \(databricks-cli\) is none\n/,
     );
     const versions = await runCommand(t, 'version', { workspace, cli: nameless.path });
     assert.match(versions.stdout, /^databricks the CLI "\/\S+" does not tell its version$/m);

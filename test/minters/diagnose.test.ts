@@ -117,6 +117,12 @@ for (const [stderr, failure, message] of [
     'auth',
     /did not accept this identity/,
   ],
+  // The one of pip, databricks-cli 0.18.
+  [
+    "Usage: databricks [OPTIONS] COMMAND [ARGS]...\nTry 'databricks --help' for help.\n\nError: No such command 'postgres'.\n",
+    'unknown',
+    /deprecated.*pip/,
+  ],
   // What `databricks auth login` keeps is not in the home that the CLI is given.
   ['Error: error getting token: cache: token not found', 'auth', /logs in as a person/],
   ...['Proxy Authentication Required', 'Forbidden', 'Bad Gateway', 'Service Unavailable', 'Gateway Timeout'].map(
