@@ -147,14 +147,18 @@ function toIssues(found: readonly SchemaIssue[], { sources }: Input): ConfigIssu
 }
 
 function problems(issues: readonly ConfigIssue[], env: Environment): ConfigError {
-  return new ConfigError(firstPerPath(issues).map((issue) => pointAtWhiteSpace(issue, env)));
+  return new ConfigError(firstPerPath(issues).map((issue) => pointAtEnds(issue, env)));
 }
 
-/** White space that `echo`, a file or Windows has added cannot be seen in a manifest, and a line break moves the cursor. */
-function pointAtWhiteSpace({ path, message }: ConfigIssue, env: Environment): ConfigIssue {
+/**
+ * White space that `echo`, a file or Windows has added cannot be seen in a manifest, and a line break moves the cursor. And
+ * in an `--env-file` of Docker nobody takes quotes for a part of the value but Docker.
+ */
+function pointAtEnds({ path, message }: ConfigIssue, env: Environment): ConfigIssue {
   const isVariable = Object.hasOwn(env, path);
-  const value = isVariable ? env[path] : path; // which may be that of the configuration file
-  if (value === value?.trim()) return { path, message };
+  const value = (isVariable ? env[path] : path) ?? ''; // the path may be that of the configuration file
+  if (isVariable && /^(["']).*\1$/.test(value)) return { path, message: `${message}; quotes are a part of it` };
+  if (value === value.trim()) return { path, message };
   const what = isVariable ? 'it' : 'its name';
   return {
     path: path.trim(),

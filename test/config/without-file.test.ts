@@ -170,6 +170,27 @@ test('white space that nobody sees at the end of a variable is pointed at', asyn
   );
 });
 
+test('quotes that an env file of Docker has left in a variable are pointed at', async () => {
+  const env = {
+    ...ENVIRONMENT,
+    LAKEBASE_ENDPOINT: `"${ENDPOINT}"`,
+    PGHOST: "'ep-1.example'",
+    PGPORT: '"',
+    PGSSLMODE: 'on',
+  };
+  const found = await problems(loadConfig({ env: { ...env, DATABRICKS_HOST: `"${IDENTITY.DATABRICKS_HOST}"` } }));
+  assert.deepEqual(
+    found.map((line) => [line.slice(0, line.indexOf(':')), line.endsWith('; quotes are a part of it')]),
+    [
+      ['DATABRICKS_HOST', true],
+      ['LAKEBASE_ENDPOINT', true],
+      ['PGHOST', true],
+      ['PGPORT', false],
+      ['PGSSLMODE', false],
+    ],
+  );
+});
+
 test('an endpoint in the place of an instance, and the other way round, are told where they belong', async () => {
   const { LAKEBASE_ENDPOINT: _, ...env } = ENVIRONMENT;
   const [endpoint = ''] = await problems(loadConfig({ env: { ...env, LAKEBASE_ENDPOINT: 'my-instance' } }));
