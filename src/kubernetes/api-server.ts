@@ -125,10 +125,12 @@ export class ApiServer {
 
   /** After a 401 the login is read again, once: its token may have been rotated, and the library still has the old one. */
   async #authorized(request: ApiRequest): Promise<IncomingMessage> {
+    const refused = this.#connect;
     const first = await this.#send(request);
     if (first.statusCode !== 401) return first;
     first.resume();
-    this.#connect = undefined;
+    // Another request may have read it again meanwhile.
+    if (this.#connect === refused) this.#connect = undefined;
     return await this.#send(request);
   }
 

@@ -78,7 +78,9 @@ export async function openConnection(kubeconfig: string | undefined): Promise<Co
     };
   };
   await tryOut(connect, kubeconfig);
-  return connect;
+  let running: Promise<Access> | undefined;
+  // Whoever asks meanwhile shares it: when a login expires, its program runs once, and not for each Secret that is watched.
+  return async () => await (running ??= connect().finally(() => (running = undefined)));
 }
 
 /** Tells a kubeconfig from what it was before; undefined where there is none, or none any more. */

@@ -73,6 +73,33 @@ test('a program that hangs at a later login holds up no request for longer than 
   for (const pid of await hanging.pids()) process.kill(pid, 'SIGKILL');
 });
 
+for (const [what, expiry] of [
+  ['has expired', ', "expirationTimestamp": "2020-01-01T00:00:00Z"'],
+  ['is refused', ''],
+] as const) {
+  test(`a program that a kubeconfig logs in with runs once for all requests that come together when its login ${what}`, async (t) => {
+    // The second login that is printed is good, also where the first one has not expired.
+    const server = createServer(({ headers: { authorization } }, response) => {
+      response.writeHead(authorization === 'Bearer 2' ? 200 : 401).end('{}');
+    });
+    t.after(() => server.close());
+    const directory = await temporaryDirectory(t);
+    const [program, runs] = [join(directory, 'login'), join(directory, 'runs')];
+    const print = `echo '{"status": {"token": "'$(wc -l < '${runs}')'"${expiry}}}'`;
+    await writeFile(program, `#!/bin/sh\necho run >> '${runs}'\n${print}\n`);
+    await chmod(program, 0o755);
+    const { api, kubeconfig } = await clientFor(t, server);
+    const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: program };
+    const text = await readFile(kubeconfig, 'utf8');
+    await writeFile(kubeconfig, text.replace('{"token":"first"}', JSON.stringify({ exec })));
+    await api.prepare(t);
+    const ask = async () => (await api.request({ method: 'GET', path: '/', signal: t.signal })).status;
+    const statuses = await Promise.all(Array.from({ length: 20 }, ask));
+    assert.equal(await readFile(runs, 'utf8'), 'run\nrun\n');
+    assert.deepEqual(new Set(statuses), new Set([200]));
+  });
+}
+
 for (const [what, printed] of [
   ['an ExecCredential without a status', '{"kind": "ExecCredential", "spec": {}}'],
   ['a status without a login', '{"status": {}}'],
