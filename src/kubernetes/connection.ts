@@ -9,6 +9,7 @@ import { quotable } from './api-errors.ts';
 import { completeExec, type Exec } from './exec-info.ts';
 import { type Impersonation, type ImpersonationHeaders, impersonationHeaders } from './impersonation.ts';
 import { startLogin } from './login-program.ts';
+import { serverNameOptions } from './server-name.ts';
 
 /** How to reach the API server for one request, read afresh: certificates and tokens are rotated on disk. */
 export interface Access {
@@ -74,7 +75,11 @@ export async function openConnection(kubeconfig: string | undefined): Promise<Co
     const headers = Object.entries(options.headers ?? {}).map(([name, value]) => [name, String(value).trim()]);
     return {
       server: config.getCurrentCluster()?.server ?? '',
-      options: { ...options, headers: { ...Object.fromEntries(headers), ...impersonation } },
+      options: {
+        ...options,
+        ...serverNameOptions(options.servername),
+        headers: { ...Object.fromEntries(headers), ...impersonation },
+      },
     };
   };
   await tryOut(connect, kubeconfig);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import { test } from 'node:test';
 import { generate, type GenerateResult } from 'selfsigned';
@@ -37,11 +38,16 @@ async function certificateOf({
   });
 }
 
-/** A client of a server that shows `shown`, by a kubeconfig that trusts `trusted`. */
-async function clientOf(t: Cleanup, shown: GenerateResult, trusted = shown): Promise<ApiServer> {
+/** A client of a server that shows `shown`, by a kubeconfig that trusts `trusted`, and may name what is in the certificate. */
+async function clientOf(t: Cleanup, shown: GenerateResult, trusted = shown, serverName?: string): Promise<ApiServer> {
   const server = createServer({ key: shown.private, cert: shown.cert }, (_request, response) => response.end('{}'));
   t.after(() => server.close());
-  return (await clientFor(t, server, trusted.cert)).api;
+  const { api, kubeconfig } = await clientFor(t, server, trusted.cert);
+  const text = await readFile(kubeconfig, 'utf8');
+  if (serverName !== undefined) {
+    await writeFile(kubeconfig, text.replace('"server":', `"tls-server-name":${JSON.stringify(serverName)},"server":`));
+  }
+  return api;
 }
 
 test('a certificate that is refused is explained by what to do about it', async (t) => {
@@ -74,5 +80,19 @@ test('an authority that another one has signed is enough, as it is for kubectl: 
   const stranger = await clientOf(t, await certificateOf({ by: await certificateOf({}) }), intermediate);
   await assert.rejects(stranger.request({ method: 'GET', path: '/', signal: t.signal }), {
     message: /cannot be reached: UNABLE_TO_GET_ISSUER_CERT_LOCALLY$/,
+  });
+});
+
+test('a kubeconfig may name an address that the certificate is for, as it may for kubectl: a tunnel leads from another one', async (t) => {
+  const shown = await certificateOf({ ip: '10.0.0.1' });
+  const tunnel = await clientOf(t, shown, shown, '10.0.0.1');
+  const ask = async (api: ApiServer) => (await api.request({ method: 'GET', path: '/', signal: t.signal })).status;
+  assert.equal(await ask(tunnel), 200);
+  let isOpen = false;
+  await tunnel.watch('/', {}, { onOpen: () => (isOpen = true), onEvent: () => {} }, { signal: t.signal });
+  assert.ok(isOpen);
+  const ofLoopback = await certificateOf({});
+  await assert.rejects(ask(await clientOf(t, ofLoopback, ofLoopback, '10.0.0.1')), {
+    message: /cannot be reached: ERR_TLS_CERT_ALTNAME_INVALID$/,
   });
 });
