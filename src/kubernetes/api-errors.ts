@@ -28,6 +28,10 @@ const MAX_WORDS = 500;
 /** A JWT, also in base64. */
 const TOKEN = /(?:eyJ|ZXlK)[\w+/=.-]{6,}/g;
 
+/** A webhook denies with the status that it likes, or with 400 where it names none, and a policy of the cluster with 422. */
+const DENIED =
+  /^admission webhook "[^"]*" denied the request|: ValidatingAdmissionPolicy '[^']*' with binding '[^']*' denied request/;
+
 const CHECK_TIME = 'check the clock of this machine, and until when the certificate of the API server is valid';
 const CHECK_AUTHORITY =
   'let the certificate authority of the kubeconfig, or ca.crt of the service account, be the one that signed the certificate of the API server';
@@ -70,7 +74,7 @@ export function toSinkError(
   const { status, retryAfterMs } = answer;
   const words = wordsOf(answer, confidential);
   const isElsewhere = status >= 500 || isStranger(answer);
-  const failure = isElsewhere ? 'unreachable' : (FAILURES[status] ?? 'unknown');
+  const failure = isElsewhere ? 'unreachable' : isDenied(answer) ? 'forbidden' : (FAILURES[status] ?? 'unknown');
   const [, user, denied] = /User "([^"]*)" cannot (\w+) resource/.exec(words) ?? [];
   if (status === 403 && denied !== undefined) return missingRule([denied], target, user);
   // An older API server (seen with 1.29) gives no reason where an apply would have to create what is not there.
@@ -136,6 +140,10 @@ function isTerminating({ body }: ApiAnswer): boolean {
   return statusOf(body).causes.some(({ reason }) => reason === 'NamespaceTerminating');
 }
 
+function isDenied({ body, status }: ApiAnswer): boolean {
+  return status !== 429 && status < 500 && DENIED.test(statusOf(body).message);
+}
+
 /** Whether it is the API server that says so: a proxy that has lost it finds nothing either. */
 export function isNotFound(answer: ApiAnswer): boolean {
   return answer.status === 404 && !isStranger(answer);
@@ -151,7 +159,7 @@ function remedyOf(answer: ApiAnswer): string | undefined {
   if (isStranger(answer))
     return 'let the server of the kubeconfig be the API server: a proxy, or a login page, answers in its place';
   if (isTerminating(answer)) return 'wait until the namespace is gone, then create it again';
-  if ([403, 409].includes(answer.status))
+  if ([403, 409].includes(answer.status) || isDenied(answer))
     return 'find out what refuses it: an admission policy or webhook of the cluster';
   if (answer.status === 401) return 'check the token of the service account, or the user of the kubeconfig';
   if (answer.status === 413 || answer.status === 422) {

@@ -29,6 +29,29 @@ for (const [status, failure, remedy] of [
   });
 }
 
+for (const [status, words] of [
+  // A webhook that gives no code, as Kyverno's; its own words may be anything.
+  [400, 'admission webhook "validate.kyverno.svc-fail" denied the request: a label is missing'],
+  [412, 'admission webhook "say.example.com" denied the request without explanation'],
+  [
+    422,
+    `secrets "lakebase" is forbidden: ValidatingAdmissionPolicy 'owners' with binding 'b' denied request: a label is missing`,
+  ],
+] as const) {
+  test(`what a webhook or policy of the cluster denies with ${status} is told as that, and not as a fault of the Secret`, () => {
+    const { failure, message, remedy } = toSinkError('patch', SECRET, refused(status, words));
+    assert.equal(failure, 'forbidden');
+    assert.ok(message.endsWith(`: ${words} (${status})`), message);
+    assert.match(remedy, /admission policy or webhook/);
+  });
+}
+
+test('a webhook that has no time, or cannot be asked, has denied nothing', () => {
+  const words = 'admission webhook "say.example.com" denied the request: no time';
+  assert.equal(toSinkError('patch', SECRET, refused(429, words)).failure, 'throttled');
+  assert.equal(toSinkError('patch', SECRET, refused(503, words)).failure, 'unreachable');
+});
+
 test('a missing permission is told with the user who lacks it, and with the rule that gives it', () => {
   const words = 'secrets "lakebase" is forbidden: User "system:serviceaccount:backstage:app" cannot patch resource';
   const { failure, message, remedy } = toSinkError('get', SECRET, refused(403, words));

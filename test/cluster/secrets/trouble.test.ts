@@ -187,6 +187,10 @@ describe('a Secret and a file beside it', { skip }, () => {
       for (const said of [sidecar.stdout, readyz]) assert.ok(!said.includes(token) && !said.includes(base64));
       webhook.status = undefined;
       await world.holdsNewest({ withinMs: 10_000 });
+      webhook.status = { message: 'a label is missing' };
+      assert.match(String((await complaint('forbidden'))['remedy']), /admission policy or webhook/);
+      webhook.status = undefined;
+      await world.holdsNewest({ withinMs: 10_000 });
       webhook.status = { code: 503, message: 'out of order' };
       assert.match(((await complaint('unreachable'))['err'] as { message: string }).message, /out of order \(503\)$/);
       webhook.status = undefined;

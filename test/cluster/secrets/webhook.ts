@@ -8,7 +8,8 @@ import { undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
 import type { SecretsWorld } from './world.ts';
 
 interface Status {
-  readonly code: number;
+  /** Without one the API server takes 400. */
+  readonly code?: number;
   readonly message: string;
   readonly details?: { readonly retryAfterSeconds: number };
 }
