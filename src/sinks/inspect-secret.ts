@@ -11,6 +11,8 @@ import { compare, isAsApplied, isOfIdentity, recognise, type SecretSpec, sinceOf
 const DELETED_MS = 900;
 /** In a roll-out that changes the identity the old pods end when the new ones are ready, which they must be left to become. */
 const SUCCEEDED_MS = 60_000;
+const SUCCEEDED_REMEDY =
+  'nothing while a roll-out changes the workspace or the client: the pods of before leave the Secret to the new ones, until they end; else find out who writes it as somebody else';
 
 /**
  * What a reader of a Secret gets; where that is none of `known`, when it may be repaired. `since` is when our identity
@@ -36,10 +38,10 @@ export function inspectSecret(
   // has not come to: readers can log in with it.
   if (credential !== undefined && isAsApplied(object, spec)) return { state: 'marred', credential };
   const isSuccessor = !isOfIdentity(object, spec) && (sinceOf(object, spec) ?? -Infinity) > since;
-  const what = isSuccessor ? 'a token of a newer identity' : 'something else than this credential';
-  return lacks('foreign_content', `${name} holds ${what}`, isSuccessor ? SUCCEEDED_MS : 0);
+  if (!isSuccessor) return lacks('foreign_content', `${name} holds something else than this credential`);
+  return lacks('foreign_content', `${name} holds a token of a newer identity`, SUCCEEDED_MS, SUCCEEDED_REMEDY);
 }
 
-function lacks(failure: 'missing' | 'foreign_content', message: string, retryAfterMs: number): Inspection {
-  return { state: 'lacks', problem: new SinkError(failure, message, { retryAfterMs }) };
+function lacks(failure: 'missing' | 'foreign_content', message: string, retryAfterMs = 0, remedy?: string): Inspection {
+  return { state: 'lacks', problem: new SinkError(failure, message, { retryAfterMs, remedy }) };
 }

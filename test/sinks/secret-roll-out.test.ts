@@ -84,6 +84,18 @@ test('in a roll-out to another identity the old pod leaves the Secret to the new
   assert.deepEqual(cluster.tokens, ['old-1', 'new-1']);
 });
 
+test('the old pod says that a roll-out may be under way, and sends nobody to look for another writer at once', async (t) => {
+  const cluster = new Cluster(t);
+  const old = cluster.startPod('old');
+  await cluster.clock.advance(MINUTE_MS);
+  cluster.startPod('new');
+  await cluster.clock.advance(30_000);
+  const { holding } = (await old.status({ signal: t.signal })).sinks[0]!;
+  assert.ok(holding.state === 'lacks');
+  assert.equal(holding.problem.failure, 'foreign_content');
+  assert.match(holding.problem.remedy, /^nothing while a roll-out changes the workspace or the client/);
+});
+
 test('an old pod that stays writes once a minute, with whatever token, and the new one takes the Secret back at once', async (t) => {
   // Without any delay each is overtaken before it learns that it has written.
   for (const delayMs of [1, 0]) {
