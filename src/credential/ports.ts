@@ -129,7 +129,8 @@ export interface Observer {
   expired(credential: string): void;
   sinkWritten(credential: string, sink: string, written: Credential, details: WriteDetails): void;
   sinkFailed(credential: string, sink: string, error: SinkError, retryAt: number): void;
-  sinkRepairsLimited(credential: string, sink: string, resumeAt: number): void;
+  /** `problem`: why readers do not get the token meanwhile; undefined where they do. */
+  sinkRepairsLimited(credential: string, sink: string, resumeAt: number, problem: SinkError | undefined): void;
   /** Changes by others are not seen at once, or, where there is no problem any more, are seen again. */
   sinkWatchChanged(credential: string, sink: string, problem: SinkError | undefined): void;
   /** Nobody will see what happens to the credential in the events of the cluster. */

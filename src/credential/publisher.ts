@@ -242,7 +242,7 @@ export class Publisher {
     const waitMs = this.#repairs.waitMs(problem, { isRepair: this.#isSettled });
     // A pause until the next look is not worth a word.
     if (waitMs > INSPECTION_MS && this.#repairs.isNews()) {
-      observer.sinkRepairsLimited(credentialName, sink.name, this.#clock.now() + waitMs);
+      observer.sinkRepairsLimited(credentialName, sink.name, this.#clock.now() + waitMs, problem);
     }
     return waitMs > 0;
   }

@@ -78,8 +78,8 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
       report(credential, sink, error.message, error.remedy);
     },
 
-    sinkRepairsLimited(credential, sink, resumeAt) {
-      const { foreign_content: remedy } = SINK_REMEDIES;
+    sinkRepairsLimited(credential, sink, resumeAt, problem) {
+      const remedy = problem?.remedy ?? SINK_REMEDIES.foreign_content;
       const fields = { sink, remedy, resumeAt: rfc3339(resumeAt) };
       logOf(credential).warn(fields, 'sink changed by somebody else again and again; repairs wait');
       report(credential, sink, 'changed by somebody else again and again; repairs wait', remedy);

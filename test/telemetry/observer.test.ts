@@ -196,11 +196,20 @@ const rows: {
   },
   {
     event: 'a fight over a sink',
-    fire: (observer) => observer.sinkRepairsLimited('backstage', SINK, NOW + 1_000),
+    fire: (observer) => observer.sinkRepairsLimited('backstage', SINK, NOW + 1_000, undefined),
     level: 'warn',
     msg: 'sink changed by somebody else again and again; repairs wait',
     fields: { sink: SINK, remedy: SINK_REMEDIES.foreign_content, resumeAt: '2026-11-23T12:00:01.000Z' },
     problem: `backstage: ${SINK}: changed by somebody else again and again; repairs wait: ${SINK_REMEDIES.foreign_content}`,
+  },
+  {
+    event: 'a fight over the mode of a sink',
+    fire: (observer) =>
+      observer.sinkRepairsLimited('backstage', SINK, NOW + 1_000, new SinkError('wrong_mode', 'its mode is 0644')),
+    level: 'warn',
+    msg: 'sink changed by somebody else again and again; repairs wait',
+    fields: { sink: SINK, remedy: SINK_REMEDIES.wrong_mode, resumeAt: '2026-11-23T12:00:01.000Z' },
+    problem: `backstage: ${SINK}: changed by somebody else again and again; repairs wait: ${SINK_REMEDIES.wrong_mode}`,
   },
 ];
 
