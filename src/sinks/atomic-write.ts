@@ -7,6 +7,8 @@ import { close, constants, fchmod, fstat, fsync, open, opendir, rename, unlink, 
 /** Between `.<name>` and the end of a temporary's name; nothing else is ever swept. */
 const TEMPORARY_ENDING = /^\.[0-9a-f]{16}\.tmp$/;
 const NAMES_AT_ONCE = 256;
+/** A killed process leaves one or two. Who may write there could leave millions, and a start would wait for minutes. */
+const MOST_SWEPT = 1_000;
 /** Temporaries that this process is writing. */
 const unfinished = new Set<string>();
 /** Those that could not be removed yet, because their directory became unwritable between two steps. */
@@ -97,12 +99,15 @@ export async function probeDirectory(path: string, mode: number, bytes = 0): Pro
 export async function sweep(path: string): Promise<void> {
   const directory = dirname(path);
   const prefix = `.${basename(path)}`;
+  let swept = 0;
   // Never all names at once: who may write there decides how many there are.
   for await (const { name } of await opendir(directory, { bufferSize: NAMES_AT_ONCE })) {
     if (!name.startsWith(prefix) || !TEMPORARY_ENDING.test(name.slice(prefix.length))) continue;
     const temporary = join(directory, name);
     if (unfinished.has(temporary)) continue;
     await unlink(temporary).catch(() => {}); // one that has to stay is no reason to leave the others
+    swept += 1;
+    if (swept === MOST_SWEPT) return;
   }
 }
 

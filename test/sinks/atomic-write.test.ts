@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import fs, { chmodSync, fchmodSync, fstatSync, readdirSync, readFileSync } from 'node:fs';
+import fs, { chmodSync, fchmodSync, fstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { chmod, chown, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
@@ -246,6 +246,15 @@ test('a sweep removes the left-overs of exactly its target', async (t) => {
   await Promise.all([...others, ...leftOvers].map((name) => writeFile(join(directory, name), '')));
   await sweep(join(directory, 'token'));
   assert.deepEqual((await readdir(directory)).toSorted(), others.toSorted());
+});
+
+test('left-overs without number hold up no start: a sweep tries to remove a thousand of them', async (t) => {
+  const directory = await temporaryDirectory(t);
+  for (let count = 0; count < 1_100; count += 1) {
+    writeFileSync(join(directory, `.token.${count.toString(16).padStart(16, '0')}.tmp`), '');
+  }
+  await sweep(join(directory, 'token'));
+  assert.equal((await readdir(directory)).length, 100);
 });
 
 test('a sweep leaves alone what this process is writing, such as the record that the files of a credential share', async (t) => {
