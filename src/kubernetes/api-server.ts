@@ -128,7 +128,8 @@ export class ApiServer {
     const refused = this.#connect;
     const first = await this.#send(request);
     if (first.statusCode !== 401) return first;
-    first.resume();
+    // A stranger may never end it, and for a watch that is begun after it there is no deadline any more.
+    first.destroy();
     // Another request may have read it again meanwhile.
     if (this.#connect === refused) this.#connect = undefined;
     return await this.#send(request);

@@ -53,6 +53,26 @@ test('a watch has a connection of its own, whatever was kept alive, and leaves n
   assert.notEqual(ofWatch, first);
 });
 
+test(
+  'what refuses a login, and does not end, is not read while the watch that it refused goes on',
+  { timeout: 10_000 },
+  async (t) => {
+    const { promise: closed, resolve: isClosed } = Promise.withResolvers<void>();
+    const statuses = [200, 401];
+    const { api } = await clientOf(t, ({ socket }, response) => {
+      const status = statuses.pop()!;
+      if (status === 401) socket.on('close', isClosed);
+      response.writeHead(status).write('{');
+    });
+    const { promise: opened, resolve: onOpen } = Promise.withResolvers<void>();
+    const stop = new AbortController();
+    const watching = assert.rejects(api.watch('/x', {}, { ...HANDLERS, onOpen }, stop), { name: 'AbortError' });
+    await Promise.all([opened, closed]);
+    stop.abort();
+    await watching;
+  },
+);
+
 test('a connection that nobody has used for ten seconds is closed, and the next request has another one', async (t) => {
   const { promise: closed, resolve: isClosed } = Promise.withResolvers<void>();
   const sent = sentBy(t);
