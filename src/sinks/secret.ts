@@ -45,6 +45,8 @@ export interface SecretSinkOptions extends SecretSpec {
 const LOOK_MS = 2_000;
 /** A write that a webhook alters wakes the other writers, whose tries would wake this one: without a pause, for ever. */
 const ALTERED_RETRY_MS = 10_000;
+/** No clock is taken to be behind the service's by more. */
+const MOST_AHEAD_MS = 3_600_000;
 
 /** One Kubernetes Secret, which other writers of the same credential may write, too. */
 export class SecretSink implements Sink {
@@ -154,7 +156,9 @@ export class SecretSink implements Sink {
   #learnSince(): void {
     const { object } = this.#known;
     const since = object && isOfIdentity(object, this.#options) ? sinceOf(object, this.#options) : undefined;
-    if (since !== undefined) this.#since = Math.max(since, this.#since ?? since);
+    // Of the future is only a forgery. Remembered, it would have every later identity seem to be the older one.
+    if (since === undefined || since > this.#options.clock.now() + MOST_AHEAD_MS) return;
+    this.#since = Math.max(since, this.#since ?? since);
   }
 
   /** @throws SinkError where what others own was never ours, or is meant to stay theirs */

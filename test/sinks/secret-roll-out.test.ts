@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { MintError } from '../../src/credential/errors.ts';
 import type { Keeper } from '../../src/credential/keeper.ts';
-import type { SecretSpec } from '../../src/sinks/secret-object.ts';
+import { renderSecret, type SecretSpec } from '../../src/sinks/secret-object.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
 import { connection, identity, secretSpec } from '../fixtures/sink-credentials.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -45,6 +45,20 @@ class Cluster {
     const keeper = world.add(new ScriptedMinter(this.clock, [mint]), { sinks: [sink], refresh, ttlMs: TTL_MS });
     world.run(this.#t);
     return keeper;
+  }
+
+  /** Once, by whoever may write the Secret: a token of this identity that was issued in the future. */
+  async forge(client: string, issuedAt: number): Promise<void> {
+    const forged = { ...credentialAt(this.clock, 'forged'), service: { issuedAt, expiresAt: issuedAt + TTL_MS } };
+    const { object, api } = this.#server;
+    const spec = { ...SPEC, identity: { ...identity, principal: client } };
+    const { metadata, ...rest } = renderSecret(forged, spec, object, issuedAt);
+    const body = { ...rest, metadata: { ...metadata, resourceVersion: object!.metadata.resourceVersion } };
+    const query = { force: 'true' };
+    const signal = this.#t.signal;
+    const applied = api.request({ method: 'PATCH', path: '/', query, body, signal });
+    await this.clock.advance(10);
+    assert.equal((await applied).status, 200);
   }
 
   get token(): string | undefined {
@@ -112,6 +126,22 @@ test('an old pod that stays writes once a minute, with whatever token, and the n
     const written = cluster.tokens.filter((token) => token.startsWith('old')).length;
     assert.ok(written >= 5 && written <= 6, `${written}`);
   }
+});
+
+test('a token that was forged once as one of the future keeps no later roll-out from ending', async (t) => {
+  const cluster = new Cluster(t);
+  cluster.startPod('old');
+  await cluster.clock.advance(MINUTE_MS);
+  await cluster.forge('old', Date.UTC(9999, 1));
+  await cluster.clock.advance(4 * MINUTE_MS);
+  assert.match(cluster.token!, /^old-/);
+  cluster.startPod('new');
+  let secondsOfOld = 0;
+  for (let second = 0; second < 300; second += 1) {
+    await cluster.clock.advance(1_000);
+    if (cluster.token!.startsWith('old')) secondsOfOld += 1;
+  }
+  assert.ok(secondsOfOld <= 10, `${secondsOfOld}`);
 });
 
 test('a roll-back is a roll-out: the identity that was there before wins again', async (t) => {
