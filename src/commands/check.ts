@@ -121,7 +121,7 @@ function describeToken(file: string): string {
 
 function textOf(file: string): string {
   try {
-    return readFile(file) ?? '';
+    return readFile(file);
   } catch {
     return '';
   }

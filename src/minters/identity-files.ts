@@ -5,18 +5,21 @@ import { Secret } from '../credential/secret.ts';
 /** In no secret; a variable of the environment cannot even hold the last of them. */
 const FOREIGN = ['\n', '\r', '\0'];
 
+/** More than any token or secret. */
+const MAX_BYTES = 1024 * 1024;
+
 /** Synchronous, like all that comes before the command: nothing else is worth doing until it runs. */
 export function readSecret(file: string): Secret {
-  let text: string | undefined;
+  let text: string;
   try {
-    text = readFile(file)?.trim();
+    text = readFile(file).trim();
   } catch (error) {
+    if (error instanceof MintError) throw error;
     const { code = 'unknown' } = error as NodeJS.ErrnoException;
     throw new MintError('auth', `the client secret file ${file} cannot be read (${code})`, {
       remedy: 'let DATABRICKS_CLIENT_SECRET_FILE name a file that the user the sidecar runs as can read',
     });
   }
-  if (text === undefined) throw noFile(file);
   if (text === '') {
     throw new MintError('auth', `the client secret file ${file} is empty`, {
       remedy: 'put the OAuth secret of the service principal into the file',
@@ -33,36 +36,39 @@ export function readSecret(file: string): Secret {
 /**
  * The CLI reads this file itself and says what is wrong with it; here it only becomes known as a secret.
  *
- * @throws MintError for what is no file: at a pipe the CLI would wait, and seem to wait for the workspace.
+ * @throws MintError for what is no file: at a pipe the CLI would wait, and seem to wait for the workspace. And for one of
+ * gigabytes, which the CLI would read, too.
  */
 export function readOidcToken(file: string): Secret[] {
-  let text: string | undefined;
+  let text: string;
   try {
-    text = readFile(file)?.trim();
-  } catch {
+    text = readFile(file).trim();
+  } catch (error) {
+    if (error instanceof MintError) throw error;
     return [];
   }
-  if (text === undefined) throw noFile(file);
   return text === '' ? [] : [new Secret(text)];
 }
 
 /**
- * Undefined for a pipe or a device: never waits for the other end, which nobody might ever open.
+ * Never waits for the other end of a pipe, which nobody might ever open.
  *
- * @throws an error of the system
+ * @throws MintError for what cannot hold a token or a secret; an error of the system
  */
-export function readFile(path: string): string | undefined {
+export function readFile(path: string): string {
   const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stats = fstatSync(file);
-    return stats.isFile() || stats.isDirectory() ? readFileSync(file, 'utf8') : undefined;
+    if (!stats.isFile() && !stats.isDirectory()) throw unfit(path, 'is a pipe or a device, not a file');
+    if (stats.size > MAX_BYTES) throw unfit(path, 'is larger than any token or secret');
+    return readFileSync(file, 'utf8');
   } finally {
     closeSync(file);
   }
 }
 
-function noFile(path: string): MintError {
-  return new MintError('auth', `${path} is a pipe or a device, not a file`, {
-    remedy: 'let the variable that names it name a regular file, which is read at each mint',
+function unfit(path: string, reason: string): MintError {
+  return new MintError('auth', `${path} ${reason}`, {
+    remedy: 'let the variable that names it name a regular file with nothing else in it, which is read at each mint',
   });
 }

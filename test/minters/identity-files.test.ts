@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
 import { readOidcToken, readSecret } from '../../src/minters/identity-files.ts';
@@ -53,6 +53,15 @@ test('a pipe in the place of the OIDC token file is refused, and not left to the
   const pipe = join(await temporaryDirectory(t), 'pipe');
   execFileSync('mkfifo', [pipe]);
   assert.throws(() => readOidcToken(pipe), { failure: 'auth', message: `${pipe} is a pipe or a device, not a file` });
+});
+
+test('a file of gigabytes in the place of a secret or a token is refused before it fills the memory', async (t) => {
+  const file = join(await temporaryDirectory(t), 'large');
+  await writeFile(file, '');
+  await truncate(file, 3 * 1024 ** 3); // it has holes only, and takes no room
+  for (const read of [readSecret, readOidcToken]) {
+    assert.throws(() => read(file), { failure: 'auth', message: `${file} is larger than any token or secret` });
+  }
 });
 
 test('no file is left open, whatever is in its place', async (t) => {
