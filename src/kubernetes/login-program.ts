@@ -2,6 +2,8 @@ import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process'
 
 /** As long as whoever asks waits for an answer of the API server. */
 const DEADLINE_MS = 10_000;
+/** A login has a token, or a certificate and its key. */
+const MAX_OUTPUT = 256 * 1024;
 
 const running = new Set<ChildProcess>();
 process.on('exit', () => {
@@ -10,7 +12,8 @@ process.on('exit', () => {
 
 /**
  * Starts the program with which a kubeconfig logs in, in the place of `spawn`, because the client library would wait for it
- * for ever. It has no standard input. At the deadline, or with this process, it is killed with all that it has started.
+ * for ever, and keep whatever it prints. It has no standard input. At the deadline, or with this process, it is killed with
+ * all that it has started.
  */
 export function startLogin(
   command: string,
@@ -21,10 +24,18 @@ export function startLogin(
   const env = withoutIdentity(options.env ?? process.env);
   const child = spawn(command, args, { ...options, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   const deadline = AbortSignal.timeout(deadlineMs);
-  const expire = (): void => {
-    child.emit('error', new Error(`${command} did not end within ${deadlineMs / 1_000} s`));
+  const giveUp = (what: string): void => {
+    child.emit('error', new Error(`${command} ${what}`));
     end(child);
   };
+  const expire = (): void => giveUp(`did not end within ${deadlineMs / 1_000} s`);
+  let printed = 0;
+  for (const pipe of [child.stdout, child.stderr]) {
+    pipe.on('data', ({ length }: Buffer | string) => {
+      printed += length;
+      if (printed > MAX_OUTPUT) giveUp('printed far more than a login');
+    });
+  }
   running.add(child);
   deadline.addEventListener('abort', expire, { once: true });
   child.once('close', () => {

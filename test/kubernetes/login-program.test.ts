@@ -37,6 +37,20 @@ test('a program that a kubeconfig logs in with is ended in time, with what it ha
   await allGone(pids);
 });
 
+for (const stream of [1, 2]) {
+  test(
+    `a program that a kubeconfig logs in with is ended where it prints without an end, to ${stream === 1 ? 'standard output' : 'standard error'}`,
+    { timeout: 10_000 },
+    async () => {
+      const child = startLogin('sh', ['-c', `exec yes >&${stream}`]);
+      for (const pipe of [child.stdout!, child.stderr!]) pipe.resume(); // as the client library does
+      const closed = once(child, 'close');
+      await assert.rejects(closed, { message: 'sh printed far more than a login' });
+      await allGone([child.pid!]);
+    },
+  );
+}
+
 for (const [title, more] of [
   ['', {}],
   [', with variables of its own,', { env: [{ name: 'CLOUD_PROFILE', value: 'mine' }] }],
