@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
+import { PassThrough } from 'node:stream';
 
 /** As long as whoever asks waits for an answer of the API server. */
 const DEADLINE_MS = 10_000;
@@ -22,7 +23,14 @@ export function startLogin(
   deadlineMs = DEADLINE_MS,
 ): ChildProcess {
   const env = withoutIdentity(options.env ?? process.env);
-  const child = spawn(command, args, { ...options, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const child: ChildProcess = spawn(command, args, {
+    ...options,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  // Where no file can be opened any more Node.js makes none, which the library takes for granted: nobody would hear why.
+  const pipes = [(child.stdout ??= new PassThrough()), (child.stderr ??= new PassThrough())];
   const deadline = AbortSignal.timeout(deadlineMs);
   const giveUp = (what: string): void => {
     child.emit('error', new Error(`${command} ${what}`));
@@ -30,7 +38,7 @@ export function startLogin(
   };
   const expire = (): void => giveUp(`did not end within ${deadlineMs / 1_000} s`);
   let printed = 0;
-  for (const pipe of [child.stdout, child.stderr]) {
+  for (const pipe of pipes) {
     pipe.on('data', ({ length }: Buffer | string) => {
       printed += length;
       if (printed > MAX_OUTPUT) giveUp('printed far more than a login');

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFile as execFileWithCallback } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { ApiServer } from '../../src/kubernetes/api-server.ts';
 import { startLogin } from '../../src/kubernetes/login-program.ts';
 import { clientFor } from '../support/api-client.ts';
@@ -11,6 +13,8 @@ import { credential } from '../support/sidecar-setup.ts';
 import { allGone, hangingCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { spawnRun } from '../support/sidecar.ts';
 import { temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
+
+const execFile = promisify(execFileWithCallback);
 
 /** Of a cluster that is not there. */
 async function kubeconfigWith(t: Cleanup, command: string, more: object = {}): Promise<string> {
@@ -50,6 +54,23 @@ for (const stream of [1, 2]) {
     },
   );
 }
+
+test('where no file can be opened any more, such a program is an error that can be told, and not the end', async () => {
+  const script = `
+    import { openSync, writeSync } from 'node:fs';
+    import { startLogin } from '${import.meta.resolve('../../src/kubernetes/login-program.ts')}';
+    let limit;
+    while (limit === undefined) try { openSync('/dev/null') } catch (error) { limit = error.code }
+    const child = startLogin('true');
+    for (const pipe of [child.stdout, child.stderr]) pipe.setEncoding('utf8'); // as the client library does
+    let failure;
+    child.on('error', ({ code }) => (failure = code));
+    child.on('close', () => writeSync(1, failure));
+  `;
+  const [sh, node] = ['ulimit -n 200; exec "$0" "$@"', process.execPath];
+  const { stdout } = await execFile('sh', ['-c', sh, node, '--input-type=module', '--eval', script]);
+  assert.equal(stdout, 'EMFILE');
+});
 
 for (const [title, more] of [
   ['', {}],
