@@ -30,6 +30,8 @@ export async function* linesOf(response: IncomingMessage): AsyncGenerator<string
     rest = lines.pop() ?? '';
     if (rest.length > MAX_ANSWER_BYTES) throw new Error(TOO_LONG);
     yield* lines;
+    // Of what arrives without a pause Node.js hands on one piece after the other, and nothing else would get a turn.
+    await new Promise((resolve) => setImmediate(resolve));
   }
 }
 

@@ -113,7 +113,8 @@ export class ApiServer {
       onOpen();
       for await (const line of linesOf(response)) {
         const { type, object } = recordOf(parse(line));
-        if (typeof type === 'string') onEvent({ type, object });
+        if (typeof type !== 'string') throw new Error('it sends what is no event');
+        onEvent({ type, object });
       }
       return undefined;
     } catch (error) {

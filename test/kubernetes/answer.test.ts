@@ -29,6 +29,20 @@ test('a watch that sends no end of a line is given up when it is longer than any
   await assert.rejects(linesIn([mebibyte, mebibyte, mebibyte]), /more than the 2 MiB of the largest Secret/);
 });
 
+test('a watch that sends without a pause leaves others their turn', async () => {
+  const pieces = Array.from({ length: 10 }, () => Buffer.from('\n'.repeat(1_000)));
+  const response = Readable.from(pieces, { objectMode: false });
+  let turns = 0;
+  const count = (): void => {
+    turns += 1;
+    turn = setImmediate(count);
+  };
+  let turn = setImmediate(count);
+  for await (const line of linesOf(response as IncomingMessage)) assert.equal(line, '');
+  clearImmediate(turn);
+  assert.ok(turns > 1, `${turns} turns`);
+});
+
 test('an answer with more objects in it than an API server sends is not read, and what is no JSON is nothing', () => {
   assert.deepEqual(parse('{"a":[1]}'), { a: [1] });
   for (const text of ['', '{"a":', '<html>', `[${'[],'.repeat(50_000)}[]]`]) assert.equal(parse(text), undefined);

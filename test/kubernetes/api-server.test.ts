@@ -127,9 +127,8 @@ async function watched(t: TestContext, answer: RequestListener) {
   return { events, opened, result };
 }
 
-test('a watch hands on each event, however it is cut into pieces, and nothing that is none', async (t) => {
-  const text =
-    '{"type":"ADDED","object":{"name":"ä"}}\nno JSON\n7\nnull\n{"type":"BOOKMARK","object":null}\n{"type":"cut off';
+test('a watch hands on each event, however it is cut into pieces, and nothing that is cut off', async (t) => {
+  const text = '{"type":"ADDED","object":{"name":"ä"}}\n{"type":"BOOKMARK","object":null}\n{"type":"cut off';
   let url = '';
   const { events, opened, result } = await watched(t, (request, response) => {
     url = request.url!;
@@ -142,6 +141,17 @@ test('a watch hands on each event, however it is cut into pieces, and nothing th
   ]);
   assert.deepEqual([opened, result], [1, undefined]);
 });
+
+for (const line of ['', 'no JSON', '7', 'null', '{"type":7}']) {
+  test(`a watch that sends '${line}', which is no event, is one of something else, and ends`, async (t) => {
+    const { events, opened, result } = await watched(t, (_request, response) => {
+      response.write(`{"type":"ADDED","object":{}}\n${line}\n{"type":"MODIFIED","object":{}}\n`);
+    });
+    assert.deepEqual([events.map(({ type }) => type), opened], [['ADDED'], 1]);
+    assert.ok(typeof result === 'string');
+    assert.match(result, /^SinkError: the API server 127\.0\.0\.1:\d+ cannot be reached: it sends what is no event$/);
+  });
+}
 
 test('a watch that is refused has not begun, and its answer is returned', async (t) => {
   const { opened, result } = await watched(t, (_request, response) => response.writeHead(403).end('{"kind":"Status"}'));
