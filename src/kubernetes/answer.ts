@@ -36,14 +36,14 @@ export async function* linesOf(response: IncomingMessage): AsyncGenerator<string
 }
 
 async function readAll(response: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
+  // Not the pieces as they come: each of them takes hundreds of bytes, also where it holds one only.
+  const bytes = Buffer.allocUnsafeSlow(MAX_ANSWER_BYTES);
   let size = 0;
   for await (const chunk of response) {
-    size += (chunk as Buffer).length;
-    if (size > MAX_ANSWER_BYTES) throw new Error(TOO_LONG);
-    chunks.push(chunk as Buffer);
+    if (size + (chunk as Buffer).length > MAX_ANSWER_BYTES) throw new Error(TOO_LONG);
+    size += (chunk as Buffer).copy(bytes, size);
   }
-  return Buffer.concat(chunks).toString();
+  return bytes.toString('utf8', 0, size);
 }
 
 /** Undefined for what is no JSON, such as a proxy's page, or has more in it than an API server sends. */

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { execFile as execFileWithCallback } from 'node:child_process';
 import type { IncomingMessage } from 'node:http';
 import { PassThrough, Readable } from 'node:stream';
 import test from 'node:test';
+import { promisify } from 'node:util';
 import { linesOf, parse } from '../../src/kubernetes/answer.ts';
+
+const execFile = promisify(execFileWithCallback);
 
 /** What is told of a watch whose answer arrives in these pieces. */
 async function linesIn(pieces: readonly Buffer[]): Promise<string[]> {
@@ -41,6 +45,27 @@ test('a watch that sends without a pause leaves others their turn', async () => 
   for await (const line of linesOf(response as IncomingMessage)) assert.equal(line, '');
   clearImmediate(turn);
   assert.ok(turns > 1, `${turns} turns`);
+});
+
+test('an answer in pieces of one byte takes no more memory than one in a piece', async () => {
+  const script = `
+    import { Readable } from 'node:stream';
+    import { toAnswer } from '${import.meta.resolve('../../src/kubernetes/answer.ts')}';
+    let left = 2 ** 20;
+    const response = new Readable({
+      read() {
+        setImmediate(() => {
+          for (let count = 0; count < 1_000 && left > 0; count += 1, left -= 1) this.push(Buffer.from(' '));
+          if (left === 0) this.push(Buffer.from('{}')), this.push(null);
+        });
+      },
+    });
+    const { body } = await toAnswer(Object.assign(response, { headers: {} }));
+    console.log(JSON.stringify(body));
+  `;
+  const flags = ['--max-old-space-size=64', '--max-semi-space-size=1', '--input-type=module'];
+  const { stdout } = await execFile(process.execPath, [...flags, '--eval', script]);
+  assert.equal(stdout, '{}\n');
 });
 
 test('an answer with more objects in it than an API server sends is not read, and what is no JSON is nothing', () => {
