@@ -10,6 +10,8 @@ export interface ApiAnswer {
 
 /** A Secret holds at most 1 MiB, which is 1.4 as base64, and etcd takes no object above 1.5 MiB. */
 const MAX_ANSWER_BYTES = 2 * 1024 * 1024;
+/** Most answers are shorter. */
+const FIRST_BYTES = 16 * 1024;
 const TOO_LONG = `it sends more than the ${MAX_ANSWER_BYTES / 1024 ** 2} MiB of the largest Secret`;
 /** Of objects and lists: once it is parsed, `{}` may take a hundred times its two characters. A large Secret has some thousand. */
 const MAX_NODES = 50_000;
@@ -37,11 +39,14 @@ export async function* linesOf(response: IncomingMessage): AsyncGenerator<string
 
 async function readAll(response: IncomingMessage): Promise<string> {
   // Not the pieces as they come: each of them takes hundreds of bytes, also where it holds one only.
-  const bytes = Buffer.allocUnsafeSlow(MAX_ANSWER_BYTES);
+  let bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
   let size = 0;
-  for await (const chunk of response) {
-    if (size + (chunk as Buffer).length > MAX_ANSWER_BYTES) throw new Error(TOO_LONG);
-    size += (chunk as Buffer).copy(bytes, size);
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    const needed = size + chunk.length;
+    if (needed > MAX_ANSWER_BYTES) throw new Error(TOO_LONG);
+    if (needed > bytes.length) bytes = Buffer.concat([bytes], 2 * needed);
+    chunk.copy(bytes, size);
+    size = needed;
   }
   return bytes.toString('utf8', 0, size);
 }

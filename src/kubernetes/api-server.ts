@@ -132,7 +132,7 @@ export class ApiServer {
     // A stranger may never end it, and for a watch that is begun after it there is no deadline any more.
     first.destroy();
     // Another request may have read it again meanwhile.
-    if (this.#connect === refused) this.#connect = undefined;
+    if (refused === undefined || this.#connect === refused) this.#connect = undefined;
     return await this.#send(request);
   }
 
