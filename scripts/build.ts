@@ -6,6 +6,7 @@ import { configJsonSchema } from '../src/config/json-schema.ts';
 import { META_FILE, outputsOf } from './bundle-meta.ts';
 import { recordBytecode } from './bytecode.ts';
 import { leaveOut } from './leave-out.ts';
+import { licencesOf } from './licences.ts';
 
 const outdir = 'dist';
 const parts = join(outdir, 'parts');
@@ -64,6 +65,7 @@ const { outputFiles, metafile } = await build({
 });
 await mkdir(parts);
 await writeFile(join(outdir, META_FILE), JSON.stringify(metafile));
+await writeFile(join(outdir, 'third-party-licences.txt'), licencesOf(metafile));
 const start = new Set(START.flatMap((source) => outputsOf(metafile, source)));
 const parcels = new Map<string, Part[]>();
 for (const { path, contents, text } of outputFiles) {

@@ -24,14 +24,19 @@ export function outputsOf({ outputs }: Metafile, source: string, loaded: Set<str
 }
 
 /** `name@version` of each package of which there is code in the bundle. */
-export function packagesIn({ outputs }: Metafile): string[] {
+export function packagesIn(meta: Metafile): string[] {
   const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')) as Lock;
-  const folders = new Set(
-    Object.values(outputs)
-      .flatMap(({ inputs }) => Object.entries(inputs))
-      .flatMap(([path, { bytesInOutput }]) => (bytesInOutput > 0 ? (PACKAGE_FOLDER.exec(path)?.[0] ?? []) : [])),
-  );
-  return [...folders].map((folder) => `${nameOf(folder)}@${lock.packages[folder]?.version ?? 'unknown'}`).toSorted();
+  return foldersIn(meta)
+    .map((folder) => `${nameOf(folder)}@${lock.packages[folder]?.version ?? 'unknown'}`)
+    .toSorted();
+}
+
+/** `node_modules/name` of each package of which there is code in the bundle. */
+export function foldersIn({ outputs }: Metafile): string[] {
+  const folders = Object.values(outputs)
+    .flatMap(({ inputs }) => Object.entries(inputs))
+    .flatMap(([path, { bytesInOutput }]) => (bytesInOutput > 0 ? (PACKAGE_FOLDER.exec(path)?.[0] ?? []) : []));
+  return [...new Set(folders)].toSorted();
 }
 
 interface Lock {

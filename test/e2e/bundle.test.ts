@@ -22,6 +22,7 @@ interface Bom {
   readonly metadata: { readonly component: { readonly name: string } };
   readonly components: readonly {
     readonly name: string;
+    readonly version: string;
     readonly hashes?: readonly { readonly content: string }[];
     readonly licenses?: readonly unknown[];
   }[];
@@ -104,6 +105,17 @@ describe('the bundle', () => {
         name,
       );
       assert.ok(licenses.length > 0, name);
+    }
+  });
+
+  test('the licence of each package whose code is in the bundle comes with it', async () => {
+    const { components } = JSON.parse(await readFile(join(entry, '../sbom.cdx.json'), 'utf8')) as Bom;
+    const licences = (await readFile(join(entry, '../third-party-licences.txt'), 'utf8')).split(/^-{80}$/m);
+    assert.equal(licences.length, components.length);
+    for (const [index, { name, version }] of components.entries()) {
+      const [title = '', ...text] = licences[index]!.trim().split('\n');
+      assert.ok(title.startsWith(`${name} ${version} (`), title);
+      assert.match(text.join('\n'), /copyright/i, name);
     }
   });
 
