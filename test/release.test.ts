@@ -44,6 +44,20 @@ test('a release is built on the base images of the Dockerfile, by digest', () =>
   for (const [, name] of images) assert.ok(build.includes(`--build-arg ${name}="$${name}"`));
 });
 
+test('a release goes to names in lower case, which is all that a registry takes, whatever the name of the owner', () => {
+  const names = scripts.find((script) => script.includes('IMAGE=ghcr.io'))!;
+  const output = execFileSync('bash', ['-e', '-c', names], {
+    env: {
+      ...process.env,
+      GITHUB_ENV: '/dev/null',
+      GITHUB_REPOSITORY: 'Acme-Data/lakebase-credential-sidecar',
+      GITHUB_REPOSITORY_OWNER: 'Acme-Data',
+    },
+    encoding: 'utf8',
+  });
+  assert.equal(output, 'IMAGE=ghcr.io/acme-data/lakebase-credential-sidecar\nCHARTS=ghcr.io/acme-data/charts\n');
+});
+
 test('every script of a release is one that bash can read', () => {
   assert.ok(scripts.length > 5);
   for (const input of scripts) execFileSync('bash', ['-n'], { input });
