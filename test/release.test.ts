@@ -4,15 +4,17 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
+import { temporaryDirectory } from './support/sidecar-wait.ts';
 
 const root = join(import.meta.dirname, '..');
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
-const { jobs, env } = parse(read('.github/workflows/release.yaml')) as Workflow;
+const { jobs, env, defaults } = parse(read('.github/workflows/release.yaml')) as Workflow;
 const steps = Object.values(jobs).flatMap((job) => job.steps);
 const scripts = steps.flatMap(({ run }) => run ?? []);
 
 interface Workflow {
   readonly env: Readonly<Record<string, string>>;
+  readonly defaults?: { readonly run: { readonly shell: string } };
   readonly jobs: Readonly<Record<string, { readonly needs?: string; readonly steps: readonly { run?: string }[] }>>;
 }
 
@@ -56,6 +58,15 @@ test('a release goes to names in lower case, which is all that a registry takes,
     encoding: 'utf8',
   });
   assert.equal(output, 'IMAGE=ghcr.io/acme-data/lakebase-credential-sidecar\nCHARTS=ghcr.io/acme-data/charts\n');
+});
+
+test('a chart that cannot be pushed ends a release there, before anything is signed', async (t) => {
+  const push = scripts.find((script) => script.includes('helm push'))!;
+  const options = defaults?.run.shell === 'bash' ? ['-e', '-o', 'pipefail'] : ['-e']; // as GitHub starts it
+  const script = `helm() { [ "$1" = package ]; }\n${push}`;
+  const cwd = await temporaryDirectory(t);
+  const environment = { ...process.env, GITHUB_ENV: '/dev/null', GITHUB_REF_NAME: 'v1.2.3' };
+  assert.throws(() => execFileSync('bash', [...options, '-c', script], { cwd, env: environment, stdio: 'ignore' }));
 });
 
 test('every script of a release is one that bash can read', () => {
