@@ -60,6 +60,13 @@ test('a release goes to names in lower case, which is all that a registry takes,
   assert.equal(output, 'IMAGE=ghcr.io/acme-data/lakebase-credential-sidecar\nCHARTS=ghcr.io/acme-data/charts\n');
 });
 
+test('the signed list of what is in the image has the packages of the bundle, too', () => {
+  const list = scripts.find((script) => script.includes('cosign attest'))!;
+  // Its defaults go by package.json files and binaries only. The name is one that this part of syft looks for.
+  assert.match(list, /^syft .* --select-catalogers \+sbom-cataloger /m);
+  assert.match(read('scripts/sbom.ts'), /'sbom\.cdx\.json'/);
+});
+
 test('a chart that cannot be pushed ends a release there, before anything is signed', async (t) => {
   const push = scripts.find((script) => script.includes('helm push'))!;
   const options = defaults?.run.shell === 'bash' ? ['-e', '-o', 'pipefail'] : ['-e']; // as GitHub starts it
