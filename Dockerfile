@@ -33,7 +33,7 @@ FROM ${CLI_IMAGE} AS official-cli
 
 # For who brings a Databricks CLI: on the PATH, or where minter.cli.command says.
 FROM runtime AS without-cli
-COPY LICENSE /app/
+COPY --chmod=0644 LICENSE /app/
 COPY --from=bytecode /src/dist /app/
 # Distroless' user nonroot, by number: of a name the kubelet cannot know that it is not root.
 USER 65532:65532

@@ -37,6 +37,7 @@ export async function standInRuntime(root: string, trusted = ''): Promise<Recipe
   await writeUsers(root);
   await mkdir(join(root, 'home/nonroot'), { recursive: true });
   return recipe(
+    root,
     `ENV ${SEARCH_PATH} SSL_CERT_FILE=${CERTIFICATES}`,
     'USER 65532',
     'WORKDIR /home/nonroot',
@@ -56,7 +57,7 @@ export async function standInBuild(root: string): Promise<Recipe> {
   for (const path of [CERTIFICATES, ...(await npmSetting('cafile'))]) await copyIfThere(path, root);
   await writeUsers(root);
   // What this machine trusts, it does too.
-  return recipe(`ENV ${SEARCH_PATH} HOME=/root NODE_EXTRA_CA_CERTS=${CERTIFICATES}`);
+  return recipe(root, `ENV ${SEARCH_PATH} HOME=/root NODE_EXTRA_CA_CERTS=${CERTIFICATES}`);
 }
 
 /** As the official CLI image: the CLI at /app. Without one it is the stand-in CLI, as a program that needs no shell. */
@@ -76,7 +77,7 @@ export async function standInCli(root: string, cli: string | undefined): Promise
     await copyFile(cli, path);
   }
   await chmod(path, 0o755);
-  return recipe();
+  return recipe(root);
 }
 
 /** What npm on this machine is told about registries, for the npm in a build. */
@@ -96,7 +97,8 @@ async function npmProgram(): Promise<string> {
   return realpath(process.env['npm_execpath'] ?? (await findProgram('npm'))!);
 }
 
-function recipe(...instructions: readonly string[]): Recipe {
+async function recipe(root: string, ...instructions: readonly string[]): Promise<Recipe> {
+  await execa('chmod', ['--recursive', 'a+rX', root]); // the umask is for files of this machine
   return ['FROM scratch', 'COPY . /', ...instructions, ''].join('\n');
 }
 
