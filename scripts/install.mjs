@@ -16,7 +16,8 @@ if (!isInstalled && isLink) {
   console.log('installing what package-lock.json lists (once) …');
   const npm = process.env.npm_execpath;
   const [command, ...args] = npm === undefined ? ['npm'] : [process.execPath, npm];
-  execFileSync(command, [...args, 'ci', '--loglevel=error', '--no-audit', '--no-fund'], {
+  // NODE_ENV=production would leave out the tools, and the Node.js that runs them.
+  execFileSync(command, [...args, 'ci', '--include=dev', '--loglevel=error', '--no-audit', '--no-fund'], {
     cwd: root,
     stdio: 'inherit',
   });

@@ -13,7 +13,7 @@ async function install(t: TestContext, makeModules: (path: string, elsewhere: st
   const script = join(checkout, 'scripts/install.mjs');
   await mkdir(join(checkout, 'scripts'), { recursive: true });
   await mkdir(elsewhere);
-  await writeFile(npm, "console.log('npm', process.argv[2])");
+  await writeFile(npm, "console.log('npm', process.argv[2], process.argv.includes('--include=dev'))");
   await writeFile(join(checkout, 'package-lock.json'), '{}');
   await copyFile(join(import.meta.dirname, '../scripts/install.mjs'), script);
   await makeModules(join(checkout, 'node_modules'), elsewhere);
@@ -27,9 +27,9 @@ async function makeInstalled(path: string): Promise<void> {
   await utimes(lock, new Date(), new Date(Date.now() + 60_000));
 }
 
-test('what package-lock.json lists is installed where it is not yet, or not any more', async (t) => {
-  assert.match(await install(t, async () => {}), /^installing .*\nnpm ci\n$/);
-  assert.match(await install(t, async (path) => await mkdir(path)), /npm ci\n$/);
+test('what package-lock.json lists is installed, with the tools too, where it is not yet, or not any more', async (t) => {
+  assert.match(await install(t, async () => {}), /^installing .*\nnpm ci true\n$/);
+  assert.match(await install(t, async (path) => await mkdir(path)), /npm ci true\n$/);
   assert.equal(await install(t, makeInstalled), '');
 });
 
