@@ -51,13 +51,18 @@ async function operate(outdir: string, config: string, directory: string): Promi
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');
-  for await (const line of createInterface(child.stdout)) {
-    const { msg, port } = JSON.parse(line) as { readonly msg: string; readonly port?: number };
-    if (msg !== 'started') continue;
-    for (const path of ['/healthz', '/readyz', '/readyz?verbose', '/metrics', '/status']) {
-      await (await fetch(`http://127.0.0.1:${port}${path}`)).text();
+  try {
+    for await (const line of createInterface(child.stdout)) {
+      const { msg, port } = JSON.parse(line) as { readonly msg: string; readonly port?: number };
+      if (msg !== 'started') continue;
+      for (const path of ['/healthz', '/readyz', '/readyz?verbose', '/metrics', '/status']) {
+        await (await fetch(`http://127.0.0.1:${port}${path}`)).text();
+      }
+      break;
     }
+  } finally {
     child.kill('SIGTERM');
+    await exited;
   }
   const [code] = await exited;
   if (code !== 0) throw new Error(`the bundle ended with ${String(code)} while its bytecode was recorded`);

@@ -119,6 +119,27 @@ describe('the bundle', () => {
     }
   });
 
+  test('a build that cannot record bytecode says why, and leaves nothing running', options, async (t) => {
+    const directory = await temporaryDirectory(t);
+    const script = join(import.meta.dirname, '../../scripts/bytecode.ts');
+    const code = `
+      globalThis.fetch = () => Promise.reject(new Error('the proxy does not answer'));
+      const { recordBytecode } = await import(${JSON.stringify(script)});
+      await recordBytecode(${JSON.stringify(join(entry, '..'))});`;
+    const args = ['--eval', code];
+    const builder = spawn(NODE, args, {
+      env: { TMPDIR: directory },
+      stdio: ['ignore', 'ignore', 'pipe'],
+      detached: true,
+    });
+    let isOver = false;
+    t.after(() => isOver || process.kill(-builder.pid!, 'SIGKILL'));
+    const stderr = await text(builder.stderr); // whoever is left would keep it open
+    isOver = true;
+    assert.match(stderr, /the proxy does not answer/);
+    assert.deepEqual(await readdir(directory), []);
+  });
+
   test('prints help, versions and the schema', options, async (t) => {
     for (const command of ['help', 'version', 'schema']) {
       const { code, stdout, stderr } = await runCommand(t, command, { config: null, entry });
