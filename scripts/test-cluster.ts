@@ -13,6 +13,7 @@ import { buildHelm, buildOperator, buildPrograms } from '../test/cluster/program
 import { requireTools } from '../test/cluster/requirements.ts';
 import { loadImagesForAll } from '../test/cluster/support/pods-images.ts';
 import { SharedCleanup } from '../test/cluster/support/pods-story.ts';
+import type { FileGroup } from './test-files.ts';
 
 const HELP = `Tests in a real cluster, which is started for all of them and stopped after the last.
 
@@ -26,72 +27,75 @@ A cluster that is up before is used, and left as it is; so is that of KUBECONFIG
 /** Starts and stops the cluster itself, so nobody else may use it meanwhile. */
 const ALONE = 'lifecycle.test.ts';
 /**
- * How many files run at once. They wait more than they do, but each pod that starts does much: on a machine where a bare
- * Node.js takes longer than 33 ms to start, six starve each other of what their deadlines ask for.
+ * How many files of a kind run at once: about so many milliseconds, divided by those that a bare Node.js takes to start.
+ * Those that compute start one pod after the other, those that wait for tokens to expire start few; too many starve each
+ * other of what their deadlines ask for.
  */
-const CONCURRENCY = { least: 2, most: 6, startsMs: 200, samples: 7 };
+const COMPUTING = { least: 2, most: 3, startsMs: 100 };
+const WAITING = { least: 3, most: 5, startsMs: 165 };
+/** Starts of a bare Node.js that are measured. */
+const SAMPLES = 7;
 /** Until test files and what they have started have ended. */
 const PATIENCE_MS = 10_000;
 const folder = join(import.meta.dirname, '../test/cluster');
 const RUNNER = join(import.meta.dirname, 'test-files.ts');
-/** What waits for tokens to expire, the longest first. */
-const WAITING = [
+/** What waits, the longest first. */
+const WAITING_FILES = [
   'backstage-outages',
-  'secret-volume',
   'backstage',
+  'secret-volume',
   'rotations',
   'absence',
   'agreement',
   'trouble',
   'silence',
 ];
-/** So many of them begin, and each of the others comes after so many files that compute. */
-const MIXED = { first: 3, between: 4 };
 
 interface Running {
   readonly env?: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
 }
 
-/** What waits and what computes beside each other: neither is left to run on alone. */
-function inTurn(names: readonly string[]): string[] {
-  const waiting = WAITING.flatMap((one) => names.filter((name) => basename(name, '.test.ts') === one));
-  const computing = names.filter((name) => !waiting.includes(name));
-  const turns = waiting.splice(0, MIXED.first);
-  for (const [i, name] of computing.entries()) {
-    turns.push(name, ...((i + 1) % MIXED.between === 0 ? waiting.splice(0, 1) : []));
-  }
-  return [...turns, ...waiting];
+/** Groups that run beside each other, each in its order. */
+async function inGroups(files: readonly string[]): Promise<FileGroup[]> {
+  const nameOf = (file: string): string => basename(file, '.test.ts');
+  const waiting = WAITING_FILES.flatMap((one) => files.filter((file) => nameOf(file) === one));
+  const computing = files.filter((file) => !waiting.includes(file));
+  const startMs = await nodeStartMs();
+  const bearable = ({ least, most, startsMs }: typeof WAITING): number =>
+    Math.min(most, Math.max(least, Math.floor(startsMs / startMs)));
+  const groups = [
+    { files: computing, concurrency: bearable(COMPUTING) },
+    { files: waiting, concurrency: bearable(WAITING) },
+  ].filter((group) => group.files.length > 0);
+  const counts = groups.map((group) => `${group.files.length} files, at most ${group.concurrency} at once`);
+  report(`${counts.join('; ')}: bare Node.js starts in ${startMs.toFixed(0)} ms`);
+  return groups;
 }
 
 function report(line: string): void {
   process.stderr.write(`${new Date().toISOString().slice(11, 19)} ==> ${line}\n`);
 }
 
-async function bearable(files: number): Promise<number> {
-  if (files === 1) return 1;
-  const { least, most, startsMs, samples } = CONCURRENCY;
+async function nodeStartMs(): Promise<number> {
   const durations: number[] = [];
-  while (durations.length < samples) {
+  while (durations.length < SAMPLES) {
     const startedAt = performance.now();
     await once(spawn(process.execPath, ['--eval', '0'], { stdio: 'ignore' }), 'close');
     durations.push(performance.now() - startedAt);
   }
-  const ms = median(durations);
-  const count = Math.min(most, Math.max(least, Math.floor(startsMs / ms)));
-  report(`${count} files at once: bare Node.js starts in ${ms.toFixed(0)} ms`);
-  return count;
+  return median(durations);
 }
 
 /** Test files in a process group of their own, so that whatever they have started ends with them. */
 async function runFiles(files: readonly string[], { env, signal }: Running): Promise<number> {
   if (files.length === 0) return 0;
-  const concurrency = await bearable(files.length);
+  const groups = await inGroups(files);
   if (signal.aborted) return 0;
   report(files.map((file) => basename(file)).join(', '));
   const temporary = await mkdtemp(join(tmpdir(), 'cluster-tests-'));
   await chmod(temporary, 0o755); // PostgreSQL, which is not root, goes through
-  const child = spawn(process.execPath, [RUNNER, String(concurrency), ...files], {
+  const child = spawn(process.execPath, [RUNNER, JSON.stringify(groups)], {
     detached: true,
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...process.env, ...env, TMPDIR: temporary },
@@ -154,7 +158,7 @@ async function main(): Promise<number> {
   const signal = stopSignal();
   if (values.install && whyNotOwn === undefined) await requireTools({ installs: true });
   const all = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.test.ts')).toSorted();
-  const files = positionals.length > 0 ? positionals : inTurn(all).map((name) => join(folder, name));
+  const files = positionals.length > 0 ? positionals : all.map((name) => join(folder, name));
   const why = await whyNoPods();
   // Where there can be none, each file says why.
   if (why !== undefined) report(`tests are skipped: ${why}`);

@@ -1,3 +1,4 @@
+import { text } from 'node:stream/consumers';
 import { run } from 'node:test';
 import { spec, type TestEvent } from 'node:test/reporters';
 
@@ -17,11 +18,20 @@ function beginning(error: unknown): string {
   return message.replaceAll(/\s+/g, ' ').slice(0, 400);
 }
 
-// In the order in which they are named, which `node --test` does not keep.
-const [concurrency, ...files] = process.argv.slice(2);
-const events = run({ files, concurrency: Number(concurrency) });
-events.on('test:summary', ({ success }) => {
-  if (!success) process.exitCode = 1;
+/** Files that start in the order in which they are named, which `node --test` does not keep. */
+export interface FileGroup {
+  readonly files: readonly string[];
+  readonly concurrency: number;
+}
+
+const groups = JSON.parse(process.argv[2]!) as FileGroup[];
+const reports = groups.map(async ({ files, concurrency }) => {
+  const events = run({ files, concurrency });
+  events.on('test:summary', ({ success }) => {
+    if (!success) process.exitCode = 1;
+  });
+  events.compose(progress).pipe(process.stderr);
+  return await text(events.compose(spec));
 });
-events.compose(spec).pipe(process.stdout);
-events.compose(progress).pipe(process.stderr);
+// Each as a whole, because lines of two would tell nothing.
+for (const report of reports) process.stdout.write(await report);
