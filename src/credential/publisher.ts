@@ -127,7 +127,7 @@ export class Publisher {
   /** What a reader would get now. */
   async status({ signal }: Cancellable): Promise<SinkStatus> {
     const { name, kind } = this.sink;
-    const holding = await this.#look.look(() => this.#inspect({ signal }), { signal });
+    const holding = await this.#look.look(() => this.#inspect({ signal }));
     return { name, kind, holding, lastWriteAt: this.#lastWriteAt, failure: this.#retries.failure };
   }
 

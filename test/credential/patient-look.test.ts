@@ -8,13 +8,13 @@ import { FakeClock } from '../support/fake-clock.ts';
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-test('who asks for days about a sink on a disk that hangs takes no memory for that', async (t) => {
+test('who asks for days about a sink on a disk that hangs takes no memory for that', async () => {
   const clock = new FakeClock();
   const look = new PatientLook('file:/disk/token', clock);
   const hanging = Promise.withResolvers<never>().promise;
   const ask = async (times: number): Promise<number> => {
     for (let i = 0; i < times; i += 1) {
-      const told = look.look(async () => await hanging, t);
+      const told = look.look(async () => await hanging);
       await clock.advance(2_000);
       assert.equal((await told).state, 'lacks');
     }

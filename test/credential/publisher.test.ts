@@ -387,5 +387,6 @@ test('who asks a sink on a disk that hangs is told so after two seconds, and it 
   assert.equal((await ask()).state, 'lacks');
   assert.equal(looks, before);
   disk.resolve();
+  await clock.idle();
   assert.deepEqual((await publisher.status(t)).holding, { state: 'holds', credential });
 });

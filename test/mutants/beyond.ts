@@ -157,8 +157,8 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'a look at a disk that hangs is begun anew for each who asks',
     file: 'src/credential/patient-look.ts',
-    from: 'this.#running ??= this.#begin(inspect)',
-    to: 'this.#running = this.#begin(inspect)',
+    from: 'this.#told ??= this.#begin(inspect)',
+    to: 'this.#told = this.#begin(inspect)',
     test: [
       'credential/publisher',
       'who asks a sink on a disk that hangs is told so after two seconds, and it is not looked at twice at once',
