@@ -379,14 +379,17 @@ test('who asks a sink on a disk that hangs is told so after two seconds, and it 
     await clock.advance(2_000);
     return (await status).holding;
   };
-  const holding = await ask();
-  assert.ok(holding.state === 'lacks');
-  assert.equal(holding.problem.message, `${sink.name} does not answer`);
-  assert.match(holding.problem.remedy, /its volume hangs/);
-  const before = looks;
-  assert.equal((await ask()).state, 'lacks');
-  assert.equal(looks, before);
-  disk.resolve();
+  try {
+    const holding = await ask();
+    assert.ok(holding.state === 'lacks');
+    assert.equal(holding.problem.message, `${sink.name} does not answer`);
+    assert.match(holding.problem.remedy, /its volume hangs/);
+    const before = looks;
+    assert.equal((await ask()).state, 'lacks');
+    assert.equal(looks, before);
+  } finally {
+    disk.resolve(); // also for the publisher, which would wait with it
+  }
   await clock.idle();
   assert.deepEqual((await publisher.status(t)).holding, { state: 'holds', credential });
 });
