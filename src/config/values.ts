@@ -81,13 +81,14 @@ export function integer(from: number, to: number) {
 /** Not `z.int()`, which aborts on a fraction. */
 function within(from: number, to: number, allowed: string, isAllowed: (value: number) => boolean) {
   const isWithin = (value: number): boolean => isAllowed(value) && value >= from && value <= to;
+  const wrong = allow(allowed);
   const quoted = allow(`${allowed}; leave out the quotes: between them YAML takes it for text`);
   // As templates write numbers. Digits of the environment have become a number before (see layers.ts).
   const isQuoted = (value: unknown): boolean =>
     typeof value === 'string' && /^[0-9.]{1,5}$/.test(value) && isWithin(Number(value));
   return z
-    .number({ error: (issue) => (isQuoted(issue.input) ? quoted : allow(allowed)).error(issue) })
-    .check(z.minimum(from, allow(allowed)), z.maximum(to, allow(allowed)), z.refine(isAllowed, allow(allowed)));
+    .number({ error: (issue) => (isQuoted(issue.input) ? quoted : wrong).error(issue) })
+    .check(z.minimum(from, wrong), z.maximum(to, wrong), z.refine(isAllowed, wrong));
 }
 
 /** A string in the file, milliseconds afterwards. */
