@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
-import type { ActiveAlert, Prometheus } from '../../support/prometheus.ts';
+import type { ActiveAlert, ActiveTarget, Prometheus } from '../../support/prometheus.ts';
 import { eventually } from '../../support/sidecar-wait.ts';
 import { certificate, privateKey } from '../certificates.ts';
 import { whyNotOwn, whyNoTrustedPods } from '../cluster.ts';
@@ -43,11 +43,14 @@ describe('injected pods, watched by Prometheus through the PodMonitor of the cha
   chapter('are found, each with its namespace and its name', {}, async () => {
     const pods = (await stage.namespace.pods(APP)).map(({ metadata }) => metadata.name);
     assert.equal(pods.length, 2);
-    await eventually('both are up', async () => {
+    let known: readonly ActiveTarget[] = [];
+    const areUp = async () => {
+      known = await prometheus.targets();
       const up = await prometheus.query(`up{namespace="${stage.namespace.name}", container="${SIDECAR}"} == 1`);
       const found = new Set(up.map(({ metric }) => metric['pod']));
       return found.size === pods.length && pods.every((pod) => found.has(pod));
-    });
+    };
+    await eventually('both are up', areUp, { onTimeout: () => JSON.stringify(known) });
     const valid = await prometheus.query(`lakebase_credential_valid{namespace="${stage.namespace.name}"}`);
     assert.deepEqual(
       valid.map(({ value }) => value[1]),

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { execa } from 'execa';
 import { freePort, runPrometheus, type Prometheus } from '../../support/prometheus.ts';
 import { eventually, temporaryDirectory, undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
@@ -12,6 +13,10 @@ import { readObject } from '../support/read-api.ts';
 const HOME = '/etc/prometheus';
 const DEFINITIONS = ['prometheuses', 'podmonitors', 'prometheusrules', 'servicemonitors', 'probes'];
 const NAME = 'main';
+/** In the Secret that the operator makes for Prometheus. */
+const CONFIG = 'prometheus.yaml.gz';
+/** What the operator calls a job of a PodMonitor. */
+const MONITOR_JOB = 'job_name: podMonitor/';
 /** Enters a mount namespace, where the folder that comes first stands in place of HOME. */
 const WITH_HOME = ['sh', '-c', `mount --bind "$0" ${HOME} && exec "$@"`];
 
@@ -132,13 +137,20 @@ export class Operator {
     return await this.#run(pod);
   }
 
-  /** What kubelet would run, once the operator has taken up the monitors and the rules. */
+  /** What kubelet would run, once the operator has taken up the monitors and the rules: it may see them after the rest. */
   async #finished(): Promise<PodSpec | undefined> {
     const path = `/apis/apps/v1/namespaces/${this.#namespace}/statefulsets`;
     const list = await readObject<{ items: { spec: { template: { spec: PodSpec } } }[] }>(this.#api.kubeconfig, path);
     const [set] = list!.items;
-    const rules = set?.spec.template.spec.volumes.some(({ configMap }) => configMap !== undefined);
-    return rules === true ? set!.spec.template.spec : undefined;
+    if (set === undefined) return undefined;
+    const { volumes } = set.spec.template.spec;
+    const contents = await Promise.all(volumes.map((volume) => this.#contentOf(volume)));
+    const config = contents.find((content) => CONFIG in content)?.[CONFIG];
+    const scrapes = config !== undefined && gunzipSync(config).includes(MONITOR_JOB);
+    const hasRules = volumes.some(
+      ({ configMap }, i) => configMap !== undefined && Object.keys(contents[i]!).length > 0,
+    );
+    return scrapes && hasRules ? set.spec.template.spec : undefined;
   }
 
   /** As kubelet would: volumes, then the init container, then the program; only its port and its data are of this machine. */
@@ -183,18 +195,14 @@ export class Operator {
   }
 
   async #contentOf({ configMap, secret }: Source): Promise<Record<string, string | Buffer>> {
-    if (configMap !== undefined) return (await this.#get('configmap', configMap.name)).data ?? {};
+    if (configMap !== undefined) return await this.#dataOf('configmaps', configMap.name);
     if (secret === undefined) return {};
-    const { data = {} } = await this.#get('secret', secret.secretName ?? secret.name!);
+    const data = await this.#dataOf('secrets', secret.secretName ?? secret.name!);
     return Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64')]));
   }
 
-  async #get(kind: string, name: string): Promise<{ readonly data?: Record<string, string> }> {
-    const text = await this.#api.kubectl([...this.#in, 'get', kind, name, '-o', 'json']);
-    return JSON.parse(text) as { data?: Record<string, string> };
-  }
-
-  get #in(): string[] {
-    return ['--namespace', this.#namespace];
+  async #dataOf(kind: string, name: string): Promise<Record<string, string>> {
+    const path = `/api/v1/namespaces/${this.#namespace}/${kind}/${name}`;
+    return (await readObject<{ data?: Record<string, string> }>(this.#api.kubeconfig, path))?.data ?? {};
   }
 }
