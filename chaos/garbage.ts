@@ -19,17 +19,26 @@ export class GarbageCollector {
     return new GarbageCollector(socket);
   }
 
-  /** What is there afterwards is held. */
-  async collect(): Promise<void> {
-    const answered = once(this.#socket, 'message', { signal: AbortSignal.timeout(ANSWERS_WITHIN_MS) });
-    this.#socket.send(JSON.stringify({ id: 1, method: 'HeapProfiler.collectGarbage' }));
-    const [{ data }] = (await answered) as [{ readonly data: string }];
-    if (!('result' in (JSON.parse(data) as object))) throw new Error(`the garbage was not collected: ${data}`);
+  /** What is there afterwards is held. @returns bytes of it, in the heap of JavaScript */
+  async collect(): Promise<number> {
+    await this.#ask('HeapProfiler.collectGarbage');
+    const { usedSize } = (await this.#ask('Runtime.getHeapUsage')) as { readonly usedSize: number };
+    return usedSize;
   }
 
   /** The other one does not end before that. */
   close(): void {
     this.#socket.close();
+  }
+
+  /** One question at a time. */
+  async #ask(method: string): Promise<unknown> {
+    const answered = once(this.#socket, 'message', { signal: AbortSignal.timeout(ANSWERS_WITHIN_MS) });
+    this.#socket.send(JSON.stringify({ id: 1, method }));
+    const [{ data }] = (await answered) as [{ readonly data: string }];
+    const answer = JSON.parse(data) as { readonly result?: unknown };
+    if (answer.result === undefined) throw new Error(`${method} failed: ${data}`);
+    return answer.result;
   }
 }
 

@@ -38,6 +38,7 @@ const MEASURED = {
   RSS: 'KiB',
   PSS: 'KiB',
   'anonymous memory': 'KiB',
+  'JavaScript heap': 'KiB',
   'file descriptors': '',
   threads: '',
   'inotify watches': '',
@@ -104,14 +105,15 @@ async function collect(
 ): Promise<Sample[]> {
   const url = `http://127.0.0.1:${await port}`;
   const samples: Sample[] = [];
+  let heldBytes = 0;
   for (;;) {
     await delay(SAMPLE_EVERY_MS, undefined, { signal });
     // As somebody who monitors it does.
     for (const path of ['/metrics', '/readyz', '/status']) await (await fetch(`${url}${path}`)).text();
     // Nobody knows when it would be collected: what grew would not be what is held.
-    if (samples.length % SAMPLES_TOGETHER === 0) await garbage.collect();
+    if (samples.length % SAMPLES_TOGETHER === 0) heldBytes = await garbage.collect();
     const count = lines.filter(({ msg }) => msg.startsWith('minted')).length - CREDENTIALS;
-    samples.push({ rotations: count, values: measure(pid, directories) });
+    samples.push({ rotations: count, values: measure(pid, directories, heldBytes) });
     if (count >= rotations) return samples;
     if (samples.length % SAMPLES_PER_TELLING !== 0) continue;
     say(`${count} rotations`);
@@ -119,7 +121,7 @@ async function collect(
   }
 }
 
-function measure(pid: number, directories: readonly string[]): Sample['values'] {
+function measure(pid: number, directories: readonly string[], heldBytes: number): Sample['values'] {
   const { rss, pss, anonymous } = readMemory(pid);
   const { descriptors, threads, watches } = usageOf(pid)!;
   const sizes = directories.flatMap(filesIn).map(sizeOf);
@@ -127,6 +129,7 @@ function measure(pid: number, directories: readonly string[]): Sample['values'] 
     RSS: rss / 1_024,
     PSS: pss / 1_024,
     'anonymous memory': anonymous / 1_024,
+    'JavaScript heap': heldBytes / 1_024,
     'file descriptors': descriptors,
     threads: threads,
     'inotify watches': watches,
