@@ -52,6 +52,8 @@ class Operation {
   /** What it listens with, until a restart. */
   readonly #http: Config['http'];
   #config: Config;
+  /** Why the present configuration file is not in force. */
+  #refusal: AppError | undefined;
   #cliMayDiffer = Promise.withResolvers<void>();
 
   constructor(app: App, config: Config, reload: () => Promise<Config>, log: Logger, metrics: Metrics) {
@@ -69,7 +71,9 @@ class Operation {
     if (configFile !== undefined) {
       const isOutdated = async (): Promise<boolean> => await this.#isOutdated();
       watched.push(async (options) => {
-        await watchContent(configFile, async () => await this.#reconfigure(options), { ...options, clock, isOutdated });
+        const onChange = async (): Promise<void> => await this.#reconfigure(options);
+        const onSame = async (): Promise<void> => await this.#reconfigureIfRefused(options);
+        await watchContent(configFile, onChange, { ...options, clock, isOutdated, onSame });
       });
     }
     const watchSecret = (path: string): void => {
@@ -146,8 +150,14 @@ class Operation {
     return JSON.stringify(present) !== JSON.stringify(this.#config);
   }
 
-  /** A configuration in which anything is wrong changes nothing. */
-  async #reconfigure(options: Cancellable): Promise<void> {
+  /** A CLI that is missing, or a directory that cannot be written, may be put right without a change of the file. */
+  async #reconfigureIfRefused(options: Cancellable): Promise<void> {
+    const refusal = this.#refusal;
+    if (refusal !== undefined && refusal.code !== 'config') await this.#reconfigure(options, refusal);
+  }
+
+  /** A configuration in which anything is wrong changes nothing. What was `told` already is not said again. */
+  async #reconfigure(options: Cancellable, told?: AppError): Promise<void> {
     try {
       const config = await this.#reload();
       findCommand(config.minter.cli.command, config.childEnvironment);
@@ -165,11 +175,14 @@ class Operation {
       this.#log.level = config.log.level;
       this.#metrics.track(this.#app.sinkNames);
       this.#metrics.configReloaded(true);
+      this.#refusal = undefined;
       if (changed.length > 0) this.#cliMayDiffer.resolve();
       this.#log.info({ changed }, 'configuration reloaded');
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       this.#metrics.configReloaded(false);
+      this.#refusal = error;
+      if (error.message === told?.message) return;
       this.#log.warn({ err: error }, 'configuration not reloaded, the old one stays in force');
     }
   }

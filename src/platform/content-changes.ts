@@ -7,6 +7,7 @@ import { watchFile } from './watch-file.ts';
 const QUIET_MS = 100;
 /** Watches can be missing (limits of the kernel, network file systems); a change is then seen this late. */
 const LOOK_MS = 5_000;
+const AGAIN_MS = 10_000;
 /** More than any file that is of use here has. Who reads the others says what is wrong with them. */
 const MAX_BYTES = 2 * 1024 * 1024;
 
@@ -14,6 +15,8 @@ export interface WatchOptions extends Cancellable {
   readonly clock: Clock;
   /** Whether the file says something else by now than what was read of it before. */
   readonly isOutdated?: () => Promise<boolean>;
+  /** Called from time to time while the file stays as it is: what it says may have become possible meanwhile. */
+  readonly onSame?: () => Promise<void>;
 }
 
 /**
@@ -24,10 +27,11 @@ export interface WatchOptions extends Cancellable {
 export async function watchContent(
   path: string,
   onChange: () => Promise<void>,
-  { signal, clock, isOutdated }: WatchOptions,
+  { signal, clock, isOutdated, onSame }: WatchOptions,
 ): Promise<void> {
   if (isStreamAt(path)) return;
   let seen = digest(path);
+  let calledAt = clock.monotonic();
   let touched = Promise.withResolvers<void>();
   const watching = watchFile(path, () => touched.resolve(), { signal });
   if ((await isOutdated?.()) === true) await onChange();
@@ -44,9 +48,11 @@ export async function watchContent(
     const now = digest(path);
     awayAt = now === undefined ? Math.min(awayAt, clock.monotonic()) : Infinity;
     const isBeingReplaced = now === undefined && clock.monotonic() - awayAt < LOOK_MS;
-    if (signal.aborted || now === seen || isBeingReplaced) continue;
+    const isSame = now === seen;
+    if (signal.aborted || isBeingReplaced || (isSame && clock.monotonic() - calledAt < AGAIN_MS)) continue;
     seen = now;
-    await onChange();
+    await (isSame ? onSame?.() : onChange());
+    calledAt = clock.monotonic();
   }
   await watching;
 }

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { clis } from '../support/clis.ts';
 import { kubeconfigOf } from '../support/api-client.ts';
 import { configText, credential } from '../support/sidecar-setup.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
@@ -108,6 +109,35 @@ test(
     await sidecar.logged('configuration reloaded');
     assert.equal((await sidecar.metrics()).get('config_last_reload_successful'), 1);
     assert.equal(workspace.minted.length, 1);
+  },
+);
+
+test(
+  'a configuration that was refused for something outside of the file is in force once that is put right, and said once',
+  { timeout: 60_000 },
+  async (t) => {
+    const sidecar = await (await startSidecar(t, { workspace: await workspaceFor(t) })).ready();
+    const { configFile, directory } = sidecar;
+    const refusal = 'configuration not reloaded, the old one stays in force';
+    const cli = join(directory, 'databricks');
+    const obstacle = join(directory, 'elsewhere');
+    await writeFile(obstacle, '');
+    const sinks = [{ file: { path: `${obstacle}/token`, format: 'token' } }];
+    await writeFile(configFile, configText(directory, cli, { credentials: [credential(directory, { sinks })] }));
+    await sidecar.logged(refusal);
+    await symlink(clis[0]!.path, cli);
+    await eventually(
+      'the next problem is told',
+      () => sidecar.lines.filter(({ msg }) => msg === refusal).length === 2,
+      {
+        withinMs: 20_000,
+      },
+    );
+    await rm(obstacle);
+    await sidecar.logged('configuration reloaded', { withinMs: 20_000 });
+    assert.equal((await sidecar.metrics()).get('config_last_reload_successful'), 1);
+    assert.equal(sidecar.lines.filter(({ msg }) => msg === refusal).length, 2);
+    await sidecar.ready();
   },
 );
 

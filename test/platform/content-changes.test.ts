@@ -22,7 +22,11 @@ function directoryFor(t: TestContext): string {
 const withoutLooks: Clock = { ...clock, sleep: (ms, options) => clock.sleep(ms > 1_000 ? 60_000 : ms, options) };
 
 /** Tells of changes until the test ends; `next` settles at the next one. */
-function follow(t: TestContext, path: string, more: Partial<Pick<WatchOptions, 'clock' | 'isOutdated'>> = {}) {
+function follow(
+  t: TestContext,
+  path: string,
+  more: Partial<Pick<WatchOptions, 'clock' | 'isOutdated' | 'onSame'>> = {},
+) {
   const stop = new AbortController();
   let count = 0;
   let changed = Promise.withResolvers<void>();
@@ -149,6 +153,27 @@ test(
     rmSync(path);
     await time.advance(4_900);
     assert.equal(count(), 2, 'it may be about to be replaced again');
+  },
+);
+
+test(
+  'while a file stays as it is, that is told about every ten seconds, and is no change',
+  { timeout: 30_000 },
+  async (t) => {
+    const path = join(directoryFor(t), 'config.yaml');
+    writeFileSync(path, 'one');
+    const time = new FakeClock();
+    let same = 0;
+    const onSame = async (): Promise<void> => {
+      same += 1;
+      await Promise.resolve();
+    };
+    const { count } = follow(t, path, { clock: time, onSame });
+    await time.advance(9_900);
+    assert.equal(same, 0);
+    await time.advance(60_000);
+    assert.ok(same >= 3 && same <= 6, `${same} times`);
+    assert.equal(count(), 0);
   },
 );
 
