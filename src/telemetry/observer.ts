@@ -66,9 +66,10 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
     sinkWritten(credential, sink, written, { isRepair, failuresBefore }) {
       metrics.sinkWritten(credential, sink, isRepair);
       const fields = { sink, fingerprint: shortFingerprint(written.fingerprint) };
-      if (isRepair) logOf(credential).info(fields, 'sink repaired after somebody else changed it');
-      else if (failuresBefore === 0) logOf(credential).debug(fields, 'sink written');
-      else logOf(credential).info({ ...fields, failuresBefore }, 'sink written after failures');
+      // First: whoever was told of the failures waits for this line, also where somebody else had caused them.
+      if (failuresBefore > 0) logOf(credential).info({ ...fields, failuresBefore }, 'sink written after failures');
+      else if (isRepair) logOf(credential).info(fields, 'sink repaired after somebody else changed it');
+      else logOf(credential).debug(fields, 'sink written');
     },
 
     sinkFailed(credential, sink, error, retryAt) {

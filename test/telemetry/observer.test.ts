@@ -145,6 +145,14 @@ const rows: {
     sample: new RegExp(`^lakebase_credential_sink_repairs_total\\{credential="backstage",sink="${SINK}"\\} 1$`, 'm'),
   },
   {
+    event: 'a repair of a sink after failures',
+    fire: (observer) => observer.sinkWritten('backstage', SINK, current, { isRepair: true, failuresBefore: 2 }),
+    level: 'info',
+    msg: 'sink written after failures',
+    fields: { sink: SINK, fingerprint, failuresBefore: 2 },
+    sample: new RegExp(`^lakebase_credential_sink_repairs_total\\{credential="backstage",sink="${SINK}"\\} 1$`, 'm'),
+  },
+  {
     event: 'a sink that cannot be written',
     fire: (observer) => observer.sinkFailed('backstage', SINK, new SinkError('no_space', 'the volume\nis full'), NOW),
     level: 'warn',
