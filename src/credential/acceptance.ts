@@ -6,6 +6,9 @@ import { expiresLater, lifetimeMs, remainingMs } from './schedule.ts';
 /** A credential may seem to be issued so far in the future: across a restart clocks are not more exact. */
 const FUTURE_TOLERANCE_MS = 5_000;
 
+const SHORTER_THAN_ASKED =
+  'find out why the service gives less than it was asked for, as with a ttl above its limit; the present token stays until a new one outlives it';
+
 export interface Demands {
   /** Lifetime that was asked for. */
   readonly requestedMs: number;
@@ -48,6 +51,7 @@ export function requireBetter(
     throw new MintError(
       'short_lived',
       `the new token lives ${wholeSeconds(lifetimeMs(fresh))} s, less than half of the ${wholeSeconds(requestedMs)} s asked for, and expires before the present one`,
+      { remedy: saysWhenIssued(fresh) ? SHORTER_THAN_ASKED : undefined },
     );
   }
   if (isShared && !seemsExpired && !outlives) {
@@ -55,6 +59,11 @@ export function requireBetter(
       remedy: 'nothing where the ttl has just been made shorter; else find out who writes the Secret with a longer one',
     });
   }
+}
+
+/** If it does not, this machine's clock stands for the service's, and may be why its life seems short. */
+function saysWhenIssued(credential: Credential): boolean {
+  return skewOf(credential) !== 0;
 }
 
 /** The service's clock minus this machine's, in milliseconds, when this token was minted. */

@@ -63,6 +63,15 @@ test('which of two tokens outlives the other is for the service to say: this mac
   assert.equal(refusal(seenBy(1), present, HOUR_MS), undefined);
 });
 
+test('the clock of this machine is named only where it may be why a token seems to live too short', () => {
+  const present = withLeft(50 * MINUTE_MS, HOUR_MS);
+  const silent = withLeft(MINUTE_MS);
+  const { issuedAt, expiresAt } = silent.service;
+  const telling = { ...silent, service: { issuedAt: issuedAt - 400, expiresAt: expiresAt - 400 } };
+  assert.match(refusal(silent, present, HOUR_MS)?.remedy ?? 'accepted', /check the clock of this machine/);
+  assert.match(refusal(telling, present, HOUR_MS)?.remedy ?? 'accepted', /gives less than it was asked for/);
+});
+
 test('half is half of what was asked for', () => {
   const fresh = withLeft(5 * MINUTE_MS);
   const present = withLeft(6 * MINUTE_MS, 10 * MINUTE_MS);

@@ -31,7 +31,7 @@ const FAULTS: Readonly<Record<Exclude<MintFailure, 'spawn'>, readonly [Route, Fa
   ],
   network: ['credential', 'truncated', /check DATABRICKS_HOST/],
   bad_response: ['credential', 'broken-json', /names the workspace itself/],
-  short_lived: ['credential', hardlyLiving, /check the clock of this machine/],
+  short_lived: ['credential', hardlyLiving, /gives less than it was asked for/],
   unknown: [
     'credential',
     { status: 500, body: { message: 'boom' } },
