@@ -74,6 +74,18 @@ test('the page about failing refreshes has each reason, with what to do', () => 
   );
 });
 
+test('the page about a sidecar that is down has each exit code with which that can end, and where it tells of its start', () => {
+  const { text } = runbooks().find(({ name }) => name === 'LakebaseCredentialSidecarDown')!;
+  const cli = readFileSync(join(ROOT, 'src/cli.ts'), 'utf8');
+  const [, table = ''] = /EXIT_CODES = \{(.*?)\}/.exec(cli) ?? [];
+  const codes = new Set([...`${table} ${/EXIT_BUG = \d+/.exec(cli)?.[0]}`.matchAll(/\d+/g)].map(([code]) => code));
+  assert.ok(codes.size > 4, [...codes].join(', '));
+  // By a signal it ends with 0, or the kubelet with 137.
+  for (const code of [...codes, '0', '137']) assert.match(text, new RegExp(`^\\| exit code ${code}\\b`, 'm'));
+  // A port-forward comes from within the pod, where it answers also if it listens at the wrong address.
+  for (const field of ['host', 'port']) assert.match(text, new RegExp(`\`${field}\` in the log line \`started\``));
+});
+
 test('docs/metrics.md has each alert with its severity, and each recorded series', () => {
   const page = readFileSync(join(ROOT, 'docs/metrics.md'), 'utf8');
   assert.deepEqual(
