@@ -30,8 +30,9 @@ export interface Exposition {
 }
 
 const DEADLINE_MS = 5_000;
-/** A client that sends its request byte by byte holds a connection no longer than this. */
+/** A client that sends its request byte by byte holds a connection no longer than these two together. */
 const REQUEST_TIMEOUT_MS = 10_000;
+const LOOK_FOR_SLOW_MS = 5_000;
 /** Longer than the usual scrape interval, so that Prometheus need not connect each time. */
 const KEEP_ALIVE_MS = 75_000;
 /** Who sends many requests without waiting for an answer is stopped here. */
@@ -56,7 +57,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
     maxRequestsPerSocket: MAX_REQUESTS_PER_CONNECTION,
-    http: { connectionsCheckingInterval: REQUEST_TIMEOUT_MS / 2 },
+    http: { connectionsCheckingInterval: LOOK_FOR_SLOW_MS },
     clientErrorHandler: refuseConnection,
     frameworkErrors: (_error, _request, reply) => {
       void answer(reply, 400, 'the URL is malformed\n');
