@@ -11,7 +11,7 @@ import { type Impersonation, type ImpersonationHeaders, impersonationHeaders } f
 import { startLogin } from './login-program.ts';
 import { serverNameOptions } from './server-name.ts';
 
-/** How to reach the API server for one request, read afresh: certificates and tokens are rotated on disk. */
+/** How to reach the API server for one request. Certificates and tokens are rotated on disk: those are read each time, these once a minute. */
 export interface Access {
   readonly server: string;
   /** TLS and headers. */
