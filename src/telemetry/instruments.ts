@@ -62,7 +62,11 @@ export function createInstruments(registry: Registry) {
       ),
     ),
     adoptions: new Counter(
-      describe('adoptions_total', 'Credentials taken over from a file or a Secret instead of minted.', CREDENTIAL),
+      describe(
+        'adoptions_total',
+        'Credentials taken over from a file, a Secret or the configuration before, instead of minted.',
+        CREDENTIAL,
+      ),
     ),
     refreshDuration: new Histogram({
       ...describe('refresh_duration_seconds', 'How long mints took, those that failed included.', CREDENTIAL),
