@@ -167,7 +167,7 @@ const CONTENTS: Readonly<Record<Format, string>> = {
   uri: '`postgresql://user:token@host:port/database?sslmode=…`, percent-encoded',
 };
 
-const ENVIRONMENT = `An empty variable counts as unset. Variables that are not listed here are ignored, but \`check\` and the log name those that begin with \`LAKEBASE_\`, because they may be misspelled. What Kubernetes injects for a Service is ignored without a word, also a \`LAKEBASE_CREDENTIAL_HTTP_PORT\` of the form \`tcp://…\`.`;
+const ENVIRONMENT = `An empty variable counts as unset. Variables that are not listed here are ignored, but \`check\` and the log name those that begin with \`LAKEBASE_\`, because they may be misspelled. What Kubernetes injects for a Service is ignored without a word, also a \`LAKEBASE_CREDENTIAL_HTTP_PORT\` of the form \`tcp://…\`. In a pod the address of the API server comes from \`KUBERNETES_SERVICE_HOST\` and \`KUBERNETES_SERVICE_PORT\`, and Node.js has variables of its own, such as \`UV_THREADPOOL_SIZE\`: without it the number of threads goes by the number of files.`;
 
 const WITHOUT_FILE = `Without a file, \`LAKEBASE_ENDPOINT\` or \`LAKEBASE_INSTANCE\` describes the one credential. With a file, a \`LAKEBASE_…\` variable of this table is a problem, and \`PG*\` variables are ignored.`;
 

@@ -44,6 +44,12 @@ const DECLARED = [
     group: 'setting',
     meaning: 'One kubeconfig file, for Secret sinks only. Default: the service account of the pod.',
   },
+  {
+    name: 'TMPDIR',
+    group: 'setting',
+    default: '/tmp',
+    meaning: 'Where the private home and cache of the CLI are made.',
+  },
 
   {
     name: 'LAKEBASE_ENDPOINT',
@@ -156,7 +162,7 @@ type Declared = (typeof DECLARED)[number];
 export type VariableName = Declared['name'];
 export type FlagName = Extract<Declared, { flag: string }>['flag'];
 
-/** Every variable that counts; no other one is read. The reference is generated from this table. */
+/** Every variable that counts, but for those of Node.js itself. The reference is generated from this table. */
 export const VARIABLES: readonly (Variable & { readonly name: VariableName; readonly flag?: FlagName })[] = DECLARED;
 
 /** As `parseArgs` of node:util gives them. */
