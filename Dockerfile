@@ -38,7 +38,7 @@ COPY --from=bytecode /src/dist /app/
 # Distroless' user nonroot, by number: of a name the kubelet cannot know that it is not root.
 USER 65532:65532
 WORKDIR /
-# glibc otherwise keeps memory apart for each of the ten threads of Node.js, of which nearly all wait: half a MB.
+# glibc otherwise keeps memory apart for each thread of Node.js, of which nearly all wait: half a MB.
 ENV MALLOC_ARENA_MAX=1
 EXPOSE 9467
 STOPSIGNAL SIGTERM
