@@ -241,6 +241,8 @@ describe('the chart', () => {
     const { appVersion, version: own } = parse(read('Chart.yaml')) as ChartFile;
     assert.deepEqual([appVersion, own], [version, version]);
     assert.match(readFileSync(join(root, 'CHANGELOG.md'), 'utf8'), new RegExp(`^## \\[${version}\\]`, 'm'));
+    const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as Lock;
+    assert.deepEqual([lock.version, lock.packages[''].version], [version, version]);
   });
 
   test('has every annotation in the documentation, with values there that the schema accepts', () => {
@@ -264,6 +266,11 @@ describe('the chart', () => {
     }
   });
 });
+
+interface Lock {
+  readonly version: string;
+  readonly packages: { readonly '': { readonly version: string } };
+}
 
 interface ChartFile {
   readonly version: string;
