@@ -25,6 +25,7 @@ export function configurationReference(): string {
         flag === undefined ? [] : [[code(`--${flag}`), meaning, option === undefined ? '' : code(option)]],
       ),
     ),
+    'The command `once` also has `--timeout`, how long it may take: `60s` without it. `--help` (or `-h`) and `--version` do what the commands `help` and `version` do.',
     '## Environment',
     ENVIRONMENT,
     '### Settings',
