@@ -31,7 +31,7 @@ Keeps a short-lived Lakebase (Databricks Postgres) credential fresh beside an ap
 Commands:
   run       keep every credential fresh until SIGTERM or SIGINT (the default)
   once      mint and write every credential once
-  check     try everything, write nothing, and say what to do about what fails
+  check     try everything but the port, keep nothing, and say what to do about what fails
   schema    print the JSON Schema of the configuration
   version   print the versions of this program, Node.js and the Databricks CLI
   help      print this

@@ -36,7 +36,7 @@ interface Finding {
   readonly detail?: string | undefined;
 }
 
-/** Tries everything and keeps nothing: one line a check, and under each failure what to do. Tells whether all is well. */
+/** Tries everything but the port, which a running sidecar has, and keeps nothing: one line a check, and under each failure what to do. Tells whether all is well. */
 export async function check({ load, stdout, signal }: CheckOptions): Promise<boolean> {
   const report = new Report(stdout);
   const config = await load().catch((error: unknown) => {
