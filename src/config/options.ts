@@ -198,7 +198,7 @@ const backoff = object({
     '1s',
     '1h',
     '1m',
-    'The longest delay; at least `initial`. A delay is never longer than a quarter of the remaining life, or 15 s without a valid credential.',
+    'The longest delay; at least `initial`. A delay is never longer than a quarter of the remaining life, or 15 s without a valid credential, unless the API server asks for more time.',
   ),
 });
 
