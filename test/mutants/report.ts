@@ -48,7 +48,7 @@ ${MUTANTS.map(rowOf).join('\n')}
 
 ## Fuzz
 
-\`npm test\` tries each property of \`test/fuzz\` with a few hundred cases, with another seed each time. A failing case is printed in its smallest form, with the seed that
+\`npm test\` tries each property of \`test/fuzz\` with up to a thousand cases, and those that take long with a few, with another seed each time. A failing case is printed in its smallest form, with the seed that
 repeats it (\`FUZZ_SEED=… node --test test/fuzz/NAME.test.ts\`). \`node scripts/fuzz.ts [CASES] [SEED]\` tries many more. The last big run, on ${fuzz.date} with Node
 ${fuzz.node} and the seed ${fuzz.seed}, tried ${cases.toLocaleString('en')} cases and found nothing:
 
