@@ -12,13 +12,20 @@ import { injectAlone, injectionOf, Release } from './release.ts';
 
 /** Rotations all the time, and what has started early is not done for. */
 const LIFETIME_MS = 24_000;
-const LOGS_IN = `trap 'exit 0' TERM
-while :; do ${PSQL} -c 'select count(*) from orders.migrated' >/dev/null && echo in || echo refused; sleep 0.5; done`;
-const MIGRATES = `${PSQL} -c 'create schema if not exists orders' -c 'create table if not exists orders.migrated ()'`;
 const ONCE = `${PSQL} -c 'select 6 * 7'`;
 const POLICIES = ['mutatingadmissionpolicybinding', 'validatingadmissionpolicybinding'] as const;
 
 const skip = (await whyNoTrustedPods()) ?? (await whyNoHelm());
+
+/** Each has a schema of its own: where two make one at the same moment, PostgreSQL refuses one of them in spite of `if not exists`. */
+function migrates(name: string): string {
+  return `${PSQL} -c 'create schema if not exists ${name}' -c 'create table if not exists ${name}.migrated ()'`;
+}
+
+function logsIn(name: string): string {
+  return `trap 'exit 0' TERM
+while :; do ${PSQL} -c 'select count(*) from ${name}.migrated' >/dev/null && echo in || echo refused; sleep 0.5; done`;
+}
 
 /** Warnings of each pod in this cluster, whoever made it. */
 const EXPECTED = [
@@ -47,8 +54,8 @@ describe('workloads with one label, in a restricted namespace', { skip }, () => 
 
   chapter('log in with their first login, and so does a migration in an init container', {}, async (t) => {
     await apply(
-      deploymentOf(stage, { name: 'orders', script: LOGS_IN, migration: MIGRATES }),
-      statefulSetOf(stage, { name: 'ledger', script: LOGS_IN, migration: MIGRATES }),
+      deploymentOf(stage, { name: 'orders', script: logsIn('orders'), migration: migrates('orders') }),
+      statefulSetOf(stage, { name: 'ledger', script: logsIn('ledger'), migration: migrates('ledger') }),
       jobOf(stage, { name: 'report', script: ONCE }),
       cronJobOf(stage, { name: 'nightly', script: ONCE }),
     );
