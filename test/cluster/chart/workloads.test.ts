@@ -6,7 +6,7 @@ import { whyNoTrustedPods } from '../cluster.ts';
 import { whyNoHelm } from '../programs.ts';
 import { setStage, type Stage } from '../support/pods-stage.ts';
 import { SharedCleanup, story } from '../support/pods-story.ts';
-import { BY_KUBECTL, SIDECAR, statusOf } from '../support/pods.ts';
+import { BY_KUBECTL, SIDECAR, START_MS, statusOf } from '../support/pods.ts';
 import { authorityOf, cronJobOf, deploymentOf, jobOf, PSQL, statefulSetOf, templateOf } from './apps.ts';
 import { injectAlone, injectionOf, Release } from './release.ts';
 
@@ -114,6 +114,7 @@ describe('workloads with one label, in a restricted namespace', { skip }, () => 
     await remove(POLICIES[0]);
     await eventually('a pod is refused', async () => (await attempt()).includes('denied request'), BY_KUBECTL);
     await stage.namespace.kubectl(['scale', 'deployment/orders', '--replicas=2']);
+    const scaledAt = performance.now();
     await refusedWith(/nothing has added the sidecar: see whether the MutatingAdmissionPolicy lakebase-.* are there/);
     const tokens = tokensOf('orders');
     await eventually('a rotation', () => tokensOf('orders') > tokens, { withinMs: 2 * LIFETIME_MS });
@@ -122,7 +123,10 @@ describe('workloads with one label, in a restricted namespace', { skip }, () => 
       [uid],
     );
     await release.upgrade(injectionOf(stage));
-    await stage.namespace.kubectl(['rollout', 'status', 'deployment/orders', '--timeout=90s']);
+    await injects(true);
+    // The controller doubles its pauses: the one that it is in ends no later than after as long as all of them took so far.
+    const withinMs = performance.now() - scaledAt + START_MS;
+    await stage.namespace.kubectl(['rollout', 'status', 'deployment/orders', `--timeout=${Math.ceil(withinMs)}ms`]);
     for (const pod of await stage.namespace.pods('app=orders')) assert.ok(statusOf(pod, SIDECAR)?.started);
     assert.deepEqual(refused(), []);
   });

@@ -35,7 +35,7 @@ export const IDLE = ['sh', '-c', "trap 'exit 0' TERM; while :; do sleep 1; done"
 export const SIDECAR = 'lakebase-credential';
 
 /** Until pods run: images of hundreds of megabytes are read, and the machine may have other things to do. */
-const START_MS = 120_000;
+export const START_MS = 120_000;
 
 /** For looks that each run kubectl: more of them would keep a CPU busy that the pods need. */
 export const BY_KUBECTL = { withinMs: 60_000, everyMs: 500 } as const;
