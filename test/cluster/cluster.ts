@@ -29,6 +29,9 @@ const hostOfExisting = process.env['TEST_CLUSTER_HOST'];
 /** The command that gives the nodes of such a cluster the image in an archive, which is its last argument. */
 const loaderOfExisting = process.env['TEST_CLUSTER_LOAD'];
 
+/** Whoever runs many files has started the cluster for all of them, and has loaded the images. */
+export const isPrepared = process.env['TEST_CLUSTER_LOADED'] !== undefined;
+
 /** Why tests that need a cluster are skipped, with what to do about it. */
 export async function whyNoCluster(): Promise<string | undefined> {
   if (existingKubeconfig === undefined) return (await whatIsMissing()) ?? whyNotBuilt();
@@ -62,7 +65,8 @@ export const whyNotOwn =
 /** The cluster of KUBECONFIG, or one that is started, and stopped after the test if it was not up before. */
 export async function useCluster(t: Cleanup, options: UpOptions = {}): Promise<Cluster> {
   if (existingKubeconfig !== undefined) return existingCluster(existingKubeconfig);
-  if ((await status()) !== 'up') {
+  // Then it is not asked whether it is up: an answer that takes too long would have it stopped after this test, for all others, too.
+  if (!isPrepared && (await status()) !== 'up') {
     t.after(() => down());
     await up(options);
   }

@@ -5,15 +5,13 @@ import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { exists } from '../../support/exists.ts';
 import { standInRuntime } from '../base-images.ts';
-import type { Cluster } from '../cluster.ts';
+import { isPrepared, type Cluster } from '../cluster.ts';
 import { buildImage, imageName } from '../image.ts';
 import { appsDirectory } from '../layout.ts';
 import { workspaceCertificate } from './pods-certificate.ts';
 
 const NODE = join(import.meta.dirname, '../../../node_modules/.bin/node');
 const BACKSTAGE = join(import.meta.dirname, '../apps/backstage');
-/** Whoever runs many files has loaded the images for all of them. */
-const isLoaded = process.env['TEST_CLUSTER_LOADED'] !== undefined;
 
 /** For those who run many files. */
 export async function loadImagesForAll(cluster: Cluster): Promise<NodeJS.ProcessEnv> {
@@ -25,7 +23,7 @@ export async function loadImagesForAll(cluster: Cluster): Promise<NodeJS.Process
 export async function loadSidecar(cluster: Cluster): Promise<string> {
   const given = process.env['TEST_CLUSTER_IMAGE'];
   if (given !== undefined) return given;
-  if (isLoaded) return imageName;
+  if (isPrepared) return imageName;
   const directory = await mkdtemp(join(tmpdir(), 'sidecar-image-'));
   try {
     const output = join(directory, 'image.tar');
@@ -80,7 +78,7 @@ async function load(
   config: ImageConfig,
   fill: (root: string) => Promise<void>,
 ): Promise<void> {
-  if (isLoaded) return;
+  if (isPrepared) return;
   const archive = join(appsDirectory, `${name.replaceAll(/[^\w.-]/g, '-')}.tar`);
   // Made aside and renamed: two who make it at the same time do not meet.
   if (!(await exists(archive))) {
