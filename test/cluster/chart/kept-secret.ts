@@ -132,11 +132,13 @@ export class KeptSecret {
     await this.#world.api.kubectl(['delete', 'secret', SECRET, '--namespace', this.apps]);
   }
 
-  /** Everything that the key holds from now on, change by change. */
-  watch(t: Cleanup): readonly string[] {
+  /** Everything that the key holds from now on, change by change: first what is there. */
+  async watch(t: Cleanup): Promise<readonly string[]> {
     const seen: string[] = [];
     const flags = [`--field-selector=metadata.name=${SECRET}`, '--watch', '-o', 'jsonpath={.data}{"\\n"}'];
     this.#world.api.follow(t, ['get', 'secrets', '--namespace', this.apps, ...flags], (line) => seen.push(line));
+    // Else kubectl might begin to look when what is to be seen is over.
+    await eventually('it is watched', () => seen.length > 0);
     return seen;
   }
 

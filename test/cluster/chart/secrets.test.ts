@@ -37,7 +37,7 @@ describe('Secrets of the chart, and the program that writes them', { skip }, () 
       await (await kept.start(t, 'one')).ready();
       const token = lastToken();
       await kept.holds(token);
-      const seen = kept.watch(t);
+      const seen = await kept.watch(t);
       await kept.upgrade('one', kept.values([SECRET], { keepSecrets: true }));
       await kept.rollback('one', 1);
       await kept.upgrade('one', kept.values());
@@ -81,7 +81,7 @@ describe('Secrets of the chart, and the program that writes them', { skip }, () 
       await kept.install('one', values);
       const sidecar = await (await kept.start(t, 'one')).ready();
       const token = lastToken();
-      const seen = kept.watch(t);
+      const seen = await kept.watch(t);
       await sidecar.stop();
       await kept.uninstall('one');
       await kept.install('two', values);
@@ -102,7 +102,7 @@ describe('Secrets of the chart, and the program that writes them', { skip }, () 
       await kept.install('one', values(), PREVIOUS);
       await (await kept.start(t, 'one')).ready();
       const token = lastToken();
-      const seen = kept.watch(t);
+      const seen = await kept.watch(t);
       await kept.upgrade('one', values([SECRET, 'reports-lakebase']));
       assert.equal((await kept.secret('reports-lakebase'))!.data, undefined);
       await kept.upgrade('one', values());
