@@ -17,6 +17,7 @@ import { CHART, ChartWorld, DEFAULTS, podOf, secretSyncInto, sidecarOf, type Pod
 const ROOT = join(import.meta.dirname, '../../..');
 const JOB = 'lakebase-credential-sidecar';
 const NAMESPACE = 'monitoring';
+const RELOAD_FAILED = 'LakebaseCredentialConfigReloadFailed';
 /** An address of this machine alone, for pods: the port that the chart gives them is free there. */
 const POD_IP = `127.${randomInt(1, 255)}.${randomInt(1, 255)}.${randomInt(1, 255)}`;
 const VALUES = {
@@ -111,13 +112,13 @@ describe('the Prometheus operator, with the chart installed by Helm', { skip }, 
   test('lets an alert become pending for each pod that has the fault, and no longer than it has it', async () => {
     const good = await readFile(sidecar.configFile, 'utf8');
     await writeFile(sidecar.configFile, 'credentials: []');
+    // A scrape that a busy machine does not answer within a second has an alert of its own, which is of no concern here.
     const pending = await eventually('three alerts', async () => {
-      const all = await prometheus.alerts();
+      const all = (await prometheus.alerts()).filter(({ labels }) => labels['alertname'] === RELOAD_FAILED);
       return all.length === 3 && all;
     });
     for (const { annotations, labels, state } of pending) {
       assert.equal(state, 'pending');
-      assert.equal(labels['alertname'], 'LakebaseCredentialConfigReloadFailed');
       assert.match(annotations['description']!, new RegExp(`in ${labels['namespace']}/${labels['pod']} goes on`));
     }
     await writeFile(sidecar.configFile, good);
