@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
-import type { ActiveAlert, ActiveTarget, Prometheus } from '../../support/prometheus.ts';
+import type { ActiveAlert, ActiveTarget, Prometheus, Series } from '../../support/prometheus.ts';
 import { eventually } from '../../support/sidecar-wait.ts';
 import { certificate, privateKey } from '../certificates.ts';
 import { whyNotOwn, whyNoTrustedPods } from '../cluster.ts';
@@ -51,11 +51,13 @@ describe('injected pods, watched by Prometheus through the PodMonitor of the cha
       return found.size === pods.length && pods.every((pod) => found.has(pod));
     };
     await eventually('both are up', areUp, { onTimeout: () => JSON.stringify(known) });
-    const valid = await prometheus.query(`lakebase_credential_valid{namespace="${stage.namespace.name}"}`);
-    assert.deepEqual(
-      valid.map(({ value }) => value[1]),
-      ['1', '1'],
-    );
+    // A scrape that is too late takes away what the one before it has told.
+    let valid: readonly Series[] = [];
+    const areValid = async () => {
+      valid = await prometheus.query(`lakebase_credential_valid{namespace="${stage.namespace.name}"}`);
+      return valid.length === pods.length && valid.every(({ value }) => value[1] === '1');
+    };
+    await eventually('both have a valid token', areValid, { onTimeout: () => JSON.stringify(valid) });
   });
 
   chapter('have alerts while the workspace is away, and none when it is back', {}, async () => {
