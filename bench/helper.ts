@@ -5,7 +5,7 @@ import { execa } from 'execa';
 import { programsDirectory } from '../test/cluster/layout.ts';
 import { findProgram } from '../test/cluster/requirements.ts';
 import { exists } from '../test/support/exists.ts';
-import { freePort } from '../test/support/prometheus.ts';
+import { unwantedPorts } from '../test/support/ports.ts';
 import { eventually } from '../test/support/sidecar-wait.ts';
 import { readCpuMs, readMemory, type Memory } from './proc.ts';
 import { BUNDLE, credential, NODE, type Scene } from './scene.ts';
@@ -111,7 +111,7 @@ async function idle(all: readonly Measured[]): Promise<void> {
 
 /** With a token that nobody takes, and told to ask for nothing before the first connection, which never comes. */
 async function startHelper(scene: Scene, program: string): Promise<Helper> {
-  const [http, postgres] = [await freePort(), await freePort()];
+  const [http, postgres] = await unwantedPorts(2);
   const startedAt = performance.now();
   const flags = {
     token: 'of-nobody',

@@ -5,7 +5,7 @@ import { readCpuMs, readMemory } from '../bench/proc.ts';
 import { credential, NOBODY, Scene, type Running } from '../bench/scene.ts';
 import type { Report } from '../bench/report.ts';
 import { say } from '../bench/table.ts';
-import { freePort } from '../test/support/prometheus.ts';
+import { unwantedPort } from '../test/support/ports.ts';
 import { GarbageCollector } from './garbage.ts';
 import { usageOf } from './processes.ts';
 import { middle, slope } from './slope.ts';
@@ -61,7 +61,7 @@ export async function soak(rotations: number, signal: AbortSignal): Promise<bool
     const names = Array.from({ length: CREDENTIALS }, (_, i) => `soak-${i}`);
     const secrets = await openSecrets(scene, names.slice(0, WITH_SECRET));
     if (secrets === undefined) scene.report.skip('Secrets', NO_SECRETS);
-    const inspector = await freePort();
+    const inspector = await unwantedPort();
     const sidecar = await scene.startSidecar(
       { ...NOBODY, NODE_OPTIONS: inspectedAt(inspector), KUBECONFIG: secrets?.kubeconfig },
       {

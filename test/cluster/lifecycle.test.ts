@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { execa } from 'execa';
+import { unwantedPort } from '../support/ports.ts';
 import { eventually } from '../support/sidecar-wait.ts';
 import { startWorkspace, type Workspace } from '../support/workspace.ts';
 import { existingKubeconfig, ownCluster, whyNoCluster, whyNotOwn, type Cluster } from './cluster.ts';
@@ -12,7 +13,6 @@ import { buildImage, whyNoImage } from './image.ts';
 import { files, state } from './layout.ts';
 import { down, status, up } from './lifecycle.ts';
 import { podProcesses } from './leftovers.ts';
-import { freePorts } from './ports.ts';
 import { locatePrograms } from './programs.ts';
 import { NAMESPACE, namespace, sidecarPod } from './sidecar-pod.ts';
 import { childrenOf, traces } from './traces.ts';
@@ -55,7 +55,7 @@ describe('a cluster of its own', { skip, concurrency: false }, () => {
     await buildImage({ output: archive, cli: process.env['DATABRICKS_CLI'] });
     // Not sooner: where buildah runs for the first time, it makes /etc/cni and /var/lib/containers, and keeps them.
     untouched = await traces();
-    const [port] = await freePorts(1);
+    const port = await unwantedPort();
     const { exitCode, stdout, stderr } = await run('up', '--audit', '--host-port', `${port}`);
     assert.equal(exitCode, 0, stderr);
     assert.equal(stdout, files.kubeconfig);

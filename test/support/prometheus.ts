@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rename, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { ruleFile } from './monitoring.ts';
+import { unwantedPort } from './ports.ts';
 import { eventually, temporaryDirectory, undoAfter, type Cleanup } from './sidecar-wait.ts';
 
 export interface Series {
@@ -78,7 +78,7 @@ export async function startPrometheus(
     await rename(join(directory, 'targets.new'), join(directory, 'targets.json'));
   };
   await discover(targets);
-  const address = `127.0.0.1:${await freePort()}`;
+  const address = `127.0.0.1:${await unwantedPort()}`;
   const flags = [
     `--config.file=${join(directory, 'prometheus.yaml')}`,
     `--storage.tsdb.path=${join(directory, 'data')}`,
@@ -175,13 +175,4 @@ export class Prometheus {
     if (status !== 'success') throw new Error(`${path}: ${error ?? response.status}`);
     return data;
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

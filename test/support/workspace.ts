@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import type { JSONWebKeySet } from 'jose';
+import { unwantedPort } from './ports.ts';
 import { createSigner } from './tokens.ts';
 import { trust } from './workspace-oidc.ts';
 import { Workspace, type WorkspaceOptions } from './workspace-server.ts';
@@ -9,7 +10,8 @@ export type { Workspace };
 
 export async function startWorkspace(options: WorkspaceOptions = {}): Promise<Workspace> {
   const [signer, subjectSigner] = await Promise.all([createSigner(), createSigner()]);
-  const workspace = new Workspace(options, signer, subjectSigner);
+  // After an outage it listens there again.
+  const workspace = new Workspace({ ...options, port: options.port ?? (await unwantedPort()) }, signer, subjectSigner);
   await workspace.listen();
   return workspace;
 }

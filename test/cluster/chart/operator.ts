@@ -4,7 +4,8 @@ import { mkdir, open, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { execa } from 'execa';
-import { freePort, runPrometheus, type Prometheus } from '../../support/prometheus.ts';
+import { unwantedPort } from '../../support/ports.ts';
+import { runPrometheus, type Prometheus } from '../../support/prometheus.ts';
 import { eventually, temporaryDirectory, undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
 import { buildOperator, type Programs } from '../programs.ts';
 import { readObject } from '../support/read-api.ts';
@@ -170,7 +171,7 @@ export class Operator {
     const args = [...namespace, ...WITH_HOME, home];
     const env = Object.fromEntries((init.env ?? []).map(({ name, value }) => [name, value ?? `prometheus-${NAME}-0`]));
     await execa(command, [...args, this.#programs['prometheus-config-reloader']!, ...init.args], { env });
-    const address = `127.0.0.1:${await freePort()}`;
+    const address = `127.0.0.1:${await unwantedPort()}`;
     const own = [`--web.listen-address=${address}`, `--storage.tsdb.path=${join(home, 'data')}`];
     const nameOf = (flag: string): string => flag.replace(/=.*/, '');
     const names = new Set(own.map(nameOf));

@@ -1,8 +1,7 @@
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import type { JSONWebKeySet } from 'jose';
 import { generate } from 'selfsigned';
 import { Lakebase } from '../../support/lakebase.ts';
+import { unwantedPort } from '../../support/ports.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import { undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
 import { trust, type VerifySubjectToken } from '../../support/workspace-oidc.ts';
@@ -82,24 +81,6 @@ export async function trustServiceAccount(
     audience: 'databricks',
     ...(name === undefined ? {} : { subject: `system:serviceaccount:${namespace}:${name}` }),
   });
-}
-
-/**
- * None that a system gives to those who want just any: during an outage nobody else may come by it. All are of one
- * range, which somebody's relay may have to know (docs/images.md).
- */
-async function unwantedPort(): Promise<number> {
-  for (;;) {
-    const port = 10_000 + Math.floor(Math.random() * 20_000);
-    const server = createServer().listen(port, '127.0.0.1');
-    const isFree = await once(server, 'listening').then(
-      () => true,
-      () => false,
-    );
-    if (!isFree) continue;
-    await once(server.close(), 'close');
-    return port;
-  }
 }
 
 async function certificateFor(host: string): Promise<{ key: string; cert: string }> {
