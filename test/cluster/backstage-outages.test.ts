@@ -9,7 +9,7 @@ import type { MintedToken } from '../support/workspace-server.ts';
 import { eventually } from '../support/sidecar-wait.ts';
 import { useCluster, whyNoPods } from './cluster.ts';
 import { withLockInTurn } from './lock.ts';
-import { BackstagePod } from './support/pods-backstage.ts';
+import { BackstagePod, type Healing } from './support/pods-backstage.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
 import { SharedCleanup } from './support/pods-story.ts';
 
@@ -40,9 +40,9 @@ describe('an outage of the workspace that begins when a refresh is due', { skip,
     await eventually('/readyz says so', () => said.test(backstage.readiness.at(-1)!.body));
     assert.ok(backstage.refused().every(({ at, reason }) => at >= token.expiresAt && reason === 'expired'));
     assert.equal((await fetch(`${backstage.sidecarUrl}/healthz`)).status, 200);
-    const { healedAt } = await endOutage(outage, 0);
+    const { healing } = await endOutage(outage, 0);
     await eventually('/readyz is green', () => backstage.readiness.at(-1)!.isReady);
-    await tellReadiness(outage, healedAt);
+    await tellReadiness(outage, healing);
     // What was refused at the same time may be logged still.
     await eventually('Backstage logs in again', () => logins.slice(-6).every(({ ok }) => ok));
     const [lines, rows] = [backstage.log.lines.length, logins.length];
@@ -56,7 +56,8 @@ describe('an outage of the workspace that begins when a refresh is due', { skip,
 
   test('of 0.15 of five minutes costs no login, and /readyz stays green', async (t) => {
     const outage = await beginOutage(t, 'brief');
-    const { token, backstage, healedAt } = await endOutage(outage, 0.15 * LIFETIME_MS);
+    const { token, backstage, healing } = await endOutage(outage, 0.15 * LIFETIME_MS);
+    const { healedAt } = healing;
     assert.ok(healedAt < token.expiresAt - MARGIN_MS, `only ${token.expiresAt - healedAt} ms before the expiry`);
     assert.deepEqual(backstage.refused(), []);
     assert.deepEqual(backstage.errors(), []);
@@ -68,10 +69,10 @@ describe('an outage of the workspace that begins when a refresh is due', { skip,
 
   test('of 0.3 of five minutes costs no login, and /readyz tells when little life is left', async (t) => {
     const outage = await beginOutage(t, 'longer');
-    const { backstage, healedAt } = await endOutage(outage, 0.3 * LIFETIME_MS);
+    const { backstage, healing } = await endOutage(outage, 0.3 * LIFETIME_MS);
     assert.deepEqual(backstage.refused(), []);
     assert.deepEqual(backstage.errors(), []);
-    await tellReadiness(outage, healedAt);
+    await tellReadiness(outage, healing);
   });
 });
 
@@ -139,7 +140,7 @@ async function endOutage({ t, stage, backstage, token, beganAt }: Outage, durati
   );
   const failed = (await failuresOf(backstage)) - failures;
   assert.ok(lost <= failed, `${lost} tokens that nobody has, and ${failed} attempts failed`);
-  const { issuedAt: healedAt } = healing;
+  const { healedAt } = healing;
   const rows = logins.length;
   await eventually('logins go on', () => logins.length > rows + 5);
   const meanwhile = logins.filter(({ at }) => at > beganAt && at < healedAt).length;
@@ -149,17 +150,19 @@ async function endOutage({ t, stage, backstage, token, beganAt }: Outage, durati
     `${seconds(token.expiresAt - healedAt)} of life were left, ${backstage.refused().length} logins refused`,
   );
   t.diagnostic(`${lost} tokens were minted by a CLI whose time was up before it had printed them`);
-  return { stage, backstage, token, healedAt };
+  return { stage, backstage, token, healing };
 }
 
 /** An attempt's deadline may come between the workspace's answer and the CLI's end: that token is lost. */
 function firstUsed(
   minted: readonly MintedToken[],
   logins: readonly Login[],
-): { readonly healing: MintedToken; readonly lost: number } | undefined {
-  const used = new Set(logins.map(({ tokenFingerprint }) => tokenFingerprint));
-  const lost = minted.findIndex(({ token }) => used.has(fingerprintOf(token)));
-  return lost === -1 ? undefined : { healing: minted[lost]!, lost };
+): { readonly healing: Healing; readonly lost: number } | undefined {
+  for (const [lost, { token, issuedAt }] of minted.entries()) {
+    const login = logins.find(({ tokenFingerprint }) => tokenFingerprint === fingerprintOf(token));
+    if (login !== undefined) return { healing: { healedAt: issuedAt, usedAt: login.at }, lost };
+  }
+  return undefined;
 }
 
 async function failuresOf(backstage: BackstagePod): Promise<number> {
@@ -167,9 +170,9 @@ async function failuresOf(backstage: BackstagePod): Promise<number> {
 }
 
 /** Counted from when the refresh was due: for the sidecar, a token's life begins before the service has signed it. */
-async function tellReadiness({ t, backstage, dueAt }: Outage, healedAt: number): Promise<void> {
+async function tellReadiness({ t, backstage, dueAt }: Outage, healing: Healing): Promise<void> {
   const redAt = dueAt - DUE_MS + LIFETIME_MS - MARGIN_MS;
-  const { green, red } = await backstage.assertReadinessIsTrue(redAt, healedAt);
+  const { green, red } = await backstage.assertReadinessIsTrue(redAt, healing);
   t.diagnostic(`/readyz: ${green} times green, ${red} times red, never otherwise than it was`);
 }
 

@@ -11,8 +11,6 @@ export const SELECTOR = 'app.kubernetes.io/name=backstage';
 const LOOK_MS = 200;
 /** Backstage starts slowly where other tests want the processor, too. */
 const LINE_MS = 300_000;
-/** Between the answer of the workspace and a file that a reader sees. */
-const PUBLISHED_MS = 2_000;
 /** Answers that were on their way while the truth changed are not judged. */
 const BLUR_MS = 500;
 /** All of its connections are new ones: none is kept for a second. */
@@ -32,6 +30,12 @@ interface Readiness {
   readonly at: number;
   readonly isReady: boolean;
   readonly body: string;
+}
+
+/** When the token was issued that ended an outage, and when somebody first logged in with it. */
+export interface Healing {
+  readonly healedAt: number;
+  readonly usedAt: number;
 }
 
 /** Of Backstage's own backend, which logs in all the time. */
@@ -121,18 +125,19 @@ export class BackstagePod {
   }
 
   /**
-   * Holds what /readyz has said against what was so: red from an instant on, if ever, until the token that was issued
-   * at another one had been written. Returns how often it was asked.
+   * Holds what /readyz has said against what was so: red from an instant on, if ever, and green again once somebody has
+   * logged in with the token that was issued after it. How long that takes is up to the machine: in between nothing is judged.
+   * Returns how often it was asked.
    */
   async assertReadinessIsTrue(
     redAt: number,
-    healedAt: number,
+    { healedAt, usedAt }: Healing,
   ): Promise<{ readonly green: number; readonly red: number }> {
     const answers = this.readiness;
-    await eventually('an answer afterwards', () => answers.some(({ askedAt }) => askedAt > healedAt + PUBLISHED_MS));
+    await eventually('an answer afterwards', () => answers.some(({ askedAt }) => askedAt > usedAt + BLUR_MS));
     const isRed = redAt < healedAt;
     const green = answers.filter(({ askedAt, at }) =>
-      isRed ? at < redAt - BLUR_MS || askedAt > healedAt + PUBLISHED_MS : true,
+      isRed ? at < redAt - BLUR_MS || askedAt > usedAt + BLUR_MS : true,
     );
     const red = answers.filter(({ askedAt, at }) => isRed && askedAt > redAt + BLUR_MS && at < healedAt);
     const lies = [...green.filter(({ isReady }) => !isReady), ...red.filter(({ isReady }) => isReady)];
