@@ -126,8 +126,9 @@ async function metricsOf(backstage: BackstagePod): Promise<MetricSamples> {
   return new MetricSamples(await answer.text());
 }
 
-async function endOutage({ t, stage, backstage, token, beganAt }: Outage, durationMs: number) {
-  await delay(Math.max(0, beganAt + durationMs - Date.now()));
+/** @param durationMs from when the refresh was due: a CLI that starts late must not take from the life that is left. */
+async function endOutage({ t, stage, backstage, token, dueAt, beganAt }: Outage, durationMs: number) {
+  await delay(Math.max(0, dueAt + durationMs - Date.now()));
   const { workspace, lakebase } = stage.service;
   const { logins } = lakebase;
   const [earlier, failures] = [workspace.minted.length, await failuresOf(backstage)];
