@@ -148,7 +148,7 @@ export class TestApiServer {
     const text = await readFile(auditLog(this.root), 'utf8');
     return text
       .split('\n')
-      .filter((line) => line !== '')
+      .slice(0, -1) // what has no line break yet is being written
       .map((line) => JSON.parse(line) as AuditEvent)
       .filter(({ stage, user }) => stage !== 'RequestReceived' && user.username?.startsWith(username));
   }
