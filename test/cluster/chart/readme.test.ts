@@ -7,7 +7,7 @@ import { execa } from 'execa';
 import { eventually, undoAfter } from '../../support/sidecar-wait.ts';
 import { whyNoTrustedPods } from '../cluster.ts';
 import { whyNoHelm } from '../programs.ts';
-import { BackstagePod, SELECTOR } from '../support/pods-backstage.ts';
+import { BACKSTAGE_START_MS, BackstagePod, SELECTOR } from '../support/pods-backstage.ts';
 import { CLIENT_ID, LAKEBASE_HOST } from '../support/pods-service.ts';
 import { setStage, type Stage } from '../support/pods-stage.ts';
 import { SharedCleanup, story } from '../support/pods-story.ts';
@@ -76,7 +76,7 @@ describe('the commands of the README, as they stand', { skip }, () => {
     const before = await namespace.running(SELECTOR, 'backstage');
     assert.equal(before.status.initContainerStatuses, undefined);
     const { logins } = stage.service.lakebase;
-    await eventually('each plugin is refused', () => logins.length === PLUGINS, { withinMs: 60_000 });
+    await eventually('each plugin is refused', () => logins.length === PLUGINS, { withinMs: BACKSTAGE_START_MS });
     assert.match(await run(label), /deployment "backstage" successfully rolled out/);
     await namespace.kubectl(['wait', `pod/${before.metadata.name}`, '--for=delete', '--timeout=60s']);
     backstage = await BackstagePod.running(shared, stage);

@@ -10,7 +10,7 @@ import { SIDECAR, statusOf, type Following, type Namespace, type Pod } from './p
 export const SELECTOR = 'app.kubernetes.io/name=backstage';
 const LOOK_MS = 200;
 /** Backstage starts slowly where other tests want the processor, too. */
-const LINE_MS = 300_000;
+export const BACKSTAGE_START_MS = 300_000;
 /** Answers that were on their way while the truth changed are not judged. */
 const BLUR_MS = 500;
 /** All of its connections are new ones: none is kept for a second. */
@@ -107,7 +107,7 @@ export class BackstagePod {
 
   async logged(text: string): Promise<void> {
     await eventually(`the line "${text}"`, () => this.log.lines.some((line) => line.text.includes(text)), {
-      withinMs: LINE_MS,
+      withinMs: BACKSTAGE_START_MS,
     });
   }
 
