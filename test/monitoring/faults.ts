@@ -101,10 +101,14 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   },
 };
 
-/** With tokens of five minutes, and ready, or only up. */
+/** With tokens of five minutes, refreshed as without any settings; and ready, or only up. */
 async function start(t: Cleanup, { config, ...options }: SetupOptions, until = 'ready'): Promise<Sidecar> {
   const directory = options.directory ?? (await temporaryDirectory(t));
   const credentials = [credential(directory, { ttl: '5m' })];
-  const sidecar = await startSidecar(t, { ...options, directory, config: { credentials, ...(config as object) } });
+  const sidecar = await startSidecar(t, {
+    ...options,
+    directory,
+    config: { credentials, refresh: undefined, ...(config as object) },
+  });
   return until === 'ready' ? await sidecar.ready() : sidecar;
 }

@@ -7,6 +7,11 @@ import type { Workspace } from './workspace.ts';
 /** Without it each start would strip the types anew, which is nearly half of what the tests of the program take. */
 const COMPILED = join(import.meta.dirname, '../../node_modules/.cache/sidecar');
 export const ENDPOINT = 'projects/backstage/branches/production/endpoints/primary';
+/**
+ * The first refresh is due at any time after the floor. Longer than any test takes that counts mints, and no more than a
+ * ttl of five minutes allows.
+ */
+const CALM = { floor: '3m' };
 
 export interface SetupOptions {
   /** Who mints, and where; without one the identity is up to `env`. */
@@ -59,6 +64,7 @@ export function configText(
     credentials: [credential(directory)],
     minter: { cli: { command: typeof cli === 'string' ? cli : cli.path } },
     http: { host: '127.0.0.1', port: 0 },
+    refresh: CALM,
     ...differences,
   });
 }
