@@ -41,7 +41,8 @@ testWithEachCli(
   '/readyz answers 503 until every file is written and 200 from then on, /healthz 200 all the time',
   async (t, cli) => {
     const workspace = await workspaceFor(t);
-    workspace.latencyMs = 500;
+    const { promise: mayAnswer, resolve: answer } = Promise.withResolvers<void>();
+    workspace.fail('credential', async ({ answer: minted }) => await mayAnswer.then(() => minted));
     const sidecar = await startSidecar(t, { workspace, cli });
     const before = await sidecar.get('/readyz?verbose');
     assert.equal(before.status, 503);
@@ -52,6 +53,7 @@ testWithEachCli(
     const [pending] = (await sidecar.status()).credentials;
     assert.equal(pending?.state, 'pending');
     assert.equal(pending.isMinting, true);
+    answer();
     await sidecar.ready();
     assert.equal((await sidecar.get('/readyz?sinks=file')).status, 200);
     assert.equal((await sidecar.get('/readyz?sinks=secret')).status, 503, 'there are no Secret sinks to be ready');
