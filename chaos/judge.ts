@@ -223,13 +223,13 @@ export class Judge {
     else this.violate(`a login of ${client} failed with a good file: ${error}`, to);
   }
 
-  /** Whether the file could not be used at some time between the two; why is judged elsewhere. */
+  /** Whether what a client may have had from the file was of no use, or of none any more at the end; why is judged elsewhere. */
   #wasBad(path: string, from: number, to: number): boolean {
     const { readings } = this.#files.get(path)!;
     return readings.some(({ at, reading }, index) => {
       const until = readings[index + 1]?.at ?? Infinity;
       if (at > to + SIGHT_MS || until < from) return false; // what the client has read may be seen by the watcher later
-      return reading.state !== 'whole' || reading.token!.expiresAt <= Math.min(to, until);
+      return reading.state !== 'whole' || reading.token!.expiresAt <= to;
     });
   }
 }

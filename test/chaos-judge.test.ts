@@ -181,6 +181,20 @@ describe('the judge of a run', () => {
     assert.deepEqual(verdicts, []);
   });
 
+  test('knows that a client may still be on its way with a token that was replaced just before it expired', () => {
+    const { clock, judge, read, token, pass, verdicts } = court();
+    read(token('a'));
+    clock.now += LIFETIME_MS - 50;
+    const from = clock.now;
+    clock.now += 20;
+    read(token('b'));
+    clock.now += 80;
+    judge.hear({ kind: 'failed', client: 'psql', path: PATH, from, to: clock.now, error: 'refused: expired' });
+    pass(2_500);
+    assert.equal(judge.explained.expiry, 1);
+    assert.deepEqual(verdicts, []);
+  });
+
   test('forgives health a moment where it is too careful, and none where it is too bold', () => {
     const { clock, judge, verdicts } = court();
     const lie = (forMs: number, isReadyLie: boolean): void =>
