@@ -5,21 +5,23 @@ import type { SecretReader } from './secret-reader.ts';
 
 /** Whether what the sidecar says of the Secret is what its readers find. */
 export class SecretWatcher {
-  readonly #reader: SecretReader;
+  readonly #reader: Pick<SecretReader, 'read'>;
   readonly #report: (what: Report) => void;
   #last: Reading | undefined;
+  /** When that was asked for. */
+  #askedAt = 0;
   /** Since when it says something else. */
   #lying: { readonly since: number; readonly about: string } | undefined;
 
-  constructor(reader: SecretReader, report: (what: Report) => void) {
+  constructor(reader: Pick<SecretReader, 'read'>, report: (what: Report) => void) {
     this.#reader = reader;
     this.#report = report;
   }
 
   /** Undefined where nobody answers: what was read before counts then. */
-  async look(): Promise<Reading | undefined> {
+  async look(now = Date.now()): Promise<Reading | undefined> {
     const reading = await this.#reader.read();
-    this.#last = reading ?? this.#last;
+    if (reading !== undefined) [this.#last, this.#askedAt] = [reading, now];
     return reading;
   }
 
@@ -36,6 +38,8 @@ export class SecretWatcher {
     const about = [isReadyLie, state, token?.id].join(' ');
     if (this.#lying?.about !== about) this.#lying = { since: at, about };
     const what = `/readyz says "${line}" while ${describe({ path: SECRET_PLACE, reading: this.#last })}`;
-    this.#report({ kind: 'lie', of: 'Secret', at, what, forMs: at - this.#lying.since, isReadyLie });
+    // Since it was last asked for it may be what the sidecar says: an API server can take its time to answer.
+    const forMs = Math.max(0, this.#askedAt - this.#lying.since);
+    this.#report({ kind: 'lie', of: 'Secret', at, what, forMs, isReadyLie });
   }
 }
