@@ -20,6 +20,7 @@ export interface JudgeOptions {
   readonly onViolation: (violation: Violation) => void;
   /** When the process that runs now was started. */
   readonly startedAt: () => number;
+  readonly now?: () => number;
 }
 
 type FailedLogin = Extract<ClientReport, { kind: 'failed' }>;
@@ -45,7 +46,7 @@ export class Judge {
   reads = 0;
   answers = 0;
   rotations = 0;
-  readonly lags = new Lags();
+  readonly lags: Lags;
   readonly #options: JudgeOptions;
   readonly #files = new Map<string, FileHistory>();
   readonly #observed: { readonly at: number; readonly text: string }[] = [];
@@ -55,6 +56,7 @@ export class Judge {
 
   constructor(options: JudgeOptions) {
     this.#options = options;
+    this.lags = new Lags(options.now);
     for (const path of PLACES) {
       this.#files.set(path, { readings: [], best: undefined, badSince: undefined, isTold: false });
     }
@@ -168,7 +170,8 @@ export class Judge {
     history.readings.push({ at, reading });
     while (history.readings.length > 2 && history.readings[1]!.at < at - KEPT_MS) history.readings.shift();
     const { timeline } = this.#options;
-    const wasDamaged = timeline.wasDamaged(path, at - SIGHT_MS, at);
+    // Who was held up looks late.
+    const wasDamaged = timeline.wasDamaged(path, at - SIGHT_MS - this.lags.since(at - SIGHT_MS), at);
     if (state === 'whole') {
       history.badSince = undefined;
       this.#compare(history, path, token!, at);

@@ -4,9 +4,14 @@ const KEPT_MS = 60_000;
 export class Lags {
   worstMs = 0;
   #noted: { readonly at: number; readonly ms: number }[] = [];
+  readonly #now: () => number;
+
+  constructor(now: () => number = Date.now) {
+    this.#now = now;
+  }
 
   note(ms: number): void {
-    const now = Date.now();
+    const now = this.#now();
     this.worstMs = Math.max(this.worstMs, ms);
     this.#noted = this.#noted.filter(({ at }) => at > now - KEPT_MS);
     this.#noted.push({ at: now, ms });

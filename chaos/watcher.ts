@@ -36,7 +36,7 @@ class Watcher {
   constructor({ volume, reader, secret }: WatchOrder) {
     this.#volume = volume;
     this.#reader = new FileReader(reader);
-    this.#secret = secret && new SecretWatcher(new SecretReader(secret, this.#reader), report);
+    this.#secret = secret && new SecretWatcher(new SecretReader(secret, this.#reader), (what) => this.#report(what));
   }
 
   set offsetMs(ms: number) {
@@ -82,7 +82,7 @@ class Watcher {
     const summary = reading.state + (reading.token?.id ?? '');
     if (this.#last.get(path) === summary) return;
     this.#last.set(path, summary);
-    report({ kind: 'read', at: Date.now(), path, reading });
+    this.#report({ kind: 'read', at: Date.now(), path, reading });
   }
 
   async #askReadiness(): Promise<void> {
@@ -101,7 +101,7 @@ class Watcher {
       const bad = isSame ? before.filter(({ reading }) => !isUsable(reading, askedAt - GRAIN_MS)) : [];
       if (bad.length === 0) return;
       const what = `/readyz says 200 while ${bad.map(describe).join(', ')}`;
-      report({ kind: 'lie', of: 'files', at: answeredAt, what, forMs: 0, isReadyLie: true });
+      this.#report({ kind: 'lie', of: 'files', at: answeredAt, what, forMs: 0, isReadyLie: true });
       return;
     }
     // A file that only one of the configurations has is not among those that are watched.
@@ -116,7 +116,7 @@ class Watcher {
     if (this.#lying?.files !== files) this.#lying = { since: answeredAt, files };
     const what = `/readyz says ${answer.status} while every file is good: ${answer.body.trim().replaceAll('\n', '; ')}`;
     const forMs = answeredAt - this.#lying.since;
-    report({ kind: 'lie', of: 'files', at: answeredAt, what, forMs, isReadyLie: false });
+    this.#report({ kind: 'lie', of: 'files', at: answeredAt, what, forMs, isReadyLie: false });
   }
 
   /** By the token, and by what the sidecar recorded of it, read with the sidecar's clock. */
@@ -148,7 +148,7 @@ class Watcher {
     if (answer?.status === 200) return;
     const said =
       answer === undefined ? 'does not answer' : `says ${answer.status}: ${answer.body.trim().replaceAll('\n', '; ')}`;
-    report({ kind: 'unwell', at: askedAt, what: `/healthz ${said}` });
+    this.#report({ kind: 'unwell', at: askedAt, what: `/healthz ${said}` });
   }
 
   /** Everything that it says about itself, for whoever looks for secrets in it. */
@@ -183,7 +183,7 @@ class Watcher {
             ? `expiry_timestamp_seconds is ${told} instead of ${expiry}`
             : undefined;
       if (lie === undefined) continue;
-      report({
+      this.#report({
         kind: 'lie',
         of: 'files',
         at: now,
@@ -192,6 +192,12 @@ class Watcher {
         isReadyLie: true,
       });
     }
+  }
+
+  /** Behind the delays with which it was seen: whoever judges it must know them. */
+  #report(what: Report): void {
+    this.#count();
+    report(what);
   }
 
   #count(): void {

@@ -5,6 +5,7 @@ import { Judge } from '../chaos/judge.ts';
 import { LIFETIME_MS, SECRET_PLACE } from '../chaos/layout.ts';
 import { FORWARD } from '../chaos/memory.ts';
 import type { Reading } from '../chaos/reading.ts';
+import type { Report } from '../chaos/reports.ts';
 import { isGoodEnd } from '../chaos/sidecar.ts';
 import { Timeline } from '../chaos/timeline.ts';
 
@@ -17,7 +18,7 @@ function court({ startedAt = START - 60_000 } = {}) {
   const timeline = new Timeline(() => clock.now);
   const verdicts: string[] = [];
   const onViolation = ({ what }: { what: string }): void => void verdicts.push(what);
-  const judge = new Judge({ timeline, onViolation, startedAt: () => startedAt });
+  const judge = new Judge({ timeline, onViolation, startedAt: () => startedAt, now: () => clock.now });
   const read = (reading: Reading, path = PATH): void => judge.hear({ kind: 'read', at: clock.now, path, reading });
   const token = (id: string, lifetimeMs = LIFETIME_MS): Reading => ({
     state: 'whole',
@@ -84,6 +85,20 @@ describe('the judge of a run', () => {
     read(token('b'));
     read({ state: 'empty' });
     assert.match(verdicts.join('\n'), /^promise 1, backstage\/pgpass: it is empty, and nobody has touched it/);
+  });
+
+  test('asks who has touched a file since the last look at it, where the watcher was held up', () => {
+    const seenAfterSleep = (...reports: readonly Report[]): string[] => {
+      const { clock, timeline, judge, read, token, verdicts } = court();
+      read(token('a'));
+      timeline.begin('a file is removed', { paths: [PATH] })();
+      clock.now += 3_000;
+      for (const report of reports) judge.hear(report);
+      read({ state: 'missing' });
+      return verdicts;
+    };
+    assert.deepEqual(seenAfterSleep({ kind: 'count', reads: 1, answers: 0, lagMs: 2_900 }), []);
+    assert.match(seenAfterSleep().join('\n'), /^promise 1, .*nobody has touched it/);
   });
 
   test('wants a damaged file back from memory during an outage, unless a new configuration found it expired by the clock', () => {
