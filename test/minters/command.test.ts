@@ -125,13 +125,13 @@ test('the token in use is redacted from what the CLI says, also where another pr
 });
 
 test('a CLI that is not there, one that does not end, and one that prints without end, are told apart', async (t) => {
-  for (const [command, failure, message] of [
-    ['/nonexistent/databricks', 'spawn', /"\/nonexistent\/databricks" is not there/],
-    [await scriptedCli(t, 'exec sleep 60'), 'timeout', /did not finish within 1 s/],
-    [await scriptedCli(t, 'exec yes'), 'bad_response', /printed far more than an answer/],
+  for (const [command, failure, message, timeoutMs] of [
+    ['/nonexistent/databricks', 'spawn', /"\/nonexistent\/databricks" is not there/, 30_000],
+    [await scriptedCli(t, 'exec sleep 60'), 'timeout', /did not finish within 1 s/, 1_000],
+    [await scriptedCli(t, 'exec yes'), 'bad_response', /printed far more than an answer/, 30_000],
   ] as const) {
     const minter = minterOf(t, command, { value: new Secret('hidden') });
-    await assert.rejects(minter.mint({ signal: t.signal, slot: 0, timeoutMs: 1_000 }), { failure, message });
+    await assert.rejects(minter.mint({ signal: t.signal, slot: 0, timeoutMs }), { failure, message });
   }
 });
 
