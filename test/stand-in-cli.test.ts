@@ -119,10 +119,7 @@ async function replay(t: TestContext, cliPath: string, transcript: Transcript): 
   const env: NodeJS.ProcessEnv = { PATH: defaults['PATH'], HOME: defaults['HOME'] };
   for (const [name, value] of Object.entries(transcript.env)) if (value !== '(unset)') env[name] = insert(value);
   if (transcript.name === 'HOME cannot be written') env['HOME'] = join(directory, 'cfg', 'below-a-file');
-  const endAfterMs = endOf(transcript);
-  const signal = endAfterMs > 0 ? AbortSignal.timeout(endAfterMs) : undefined;
-
-  const outcome = await run(cliPath, transcript.argv, env, signal);
+  const outcome = await run(cliPath, transcript.argv, env, endingOf(transcript, workspace));
   const isVersion = transcript.argv[0] === 'version';
   assert.deepEqual(
     {
@@ -140,6 +137,24 @@ async function replay(t: TestContext, cliPath: string, transcript: Transcript): 
       requests: transcript.requests.map(normaliseRecorded),
     },
   );
+}
+
+/**
+ * When the recorded one was ended, told by its requests: a busy machine may be slow to start this one. The next would
+ * come three seconds after the last, or never.
+ */
+function endingOf(transcript: Transcript, workspace: Workspace): AbortSignal | undefined {
+  const endAfterMs = endOf(transcript);
+  if (endAfterMs === 0) return undefined;
+  const count = transcript.requests.length;
+  if (count === 0) return AbortSignal.timeout(endAfterMs);
+  const ending = new AbortController();
+  const endAfterTheLast = async (): Promise<void> => {
+    while (workspace.requests.length < count) await workspace.nextRequest();
+    setTimeout(() => ending.abort(), 1_500);
+  };
+  void endAfterTheLast();
+  return ending.signal;
 }
 
 function endOf({ name }: Transcript): number {
