@@ -13,7 +13,7 @@ import { current, listener, old, problemOf, publishedSink } from '../fixtures/si
 
 const TAMPERINGS: Record<string, { tamper: (path: string) => Promise<unknown>; failure: SinkFailure }> = {
   'a change of the mode': { tamper: (path) => chmod(path, 0o644), failure: 'wrong_mode' },
-  'a deletion': { tamper: (path) => rm(path), failure: 'missing' },
+  'a deletion': { tamper: (path) => rm(path, { force: true }), failure: 'missing' },
   'an edit in place': { tamper: (path) => writeFile(path, 'x', { flag: 'a' }), failure: 'foreign_content' },
   'an edit in place that keeps size and time': { tamper: editUnseen, failure: 'foreign_content' },
   'a truncation': { tamper: (path) => writeFile(path, ''), failure: 'foreign_content' },
