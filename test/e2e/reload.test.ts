@@ -153,10 +153,10 @@ test('the swap of a ConfigMap volume is noticed, the second one too', { timeout:
     'config.yaml',
     configText(directory, undefined, { credentials: [credential(directory), reports(directory)] }),
   );
-  assert.deepEqual((await sidecar.logged('configuration reloaded', { withinMs: 5_000 }))['changed'], ['reports']);
+  assert.deepEqual((await sidecar.logged('configuration reloaded'))['changed'], ['reports']);
   const from = sidecar.lines.length;
   await swapVolume(volume, 'config.yaml', configText(directory));
-  assert.deepEqual((await sidecar.logged('configuration reloaded', { from, withinMs: 5_000 }))['changed'], ['reports']);
+  assert.deepEqual((await sidecar.logged('configuration reloaded', { from }))['changed'], ['reports']);
 });
 
 test('reloads leave nothing open behind', { timeout: 60_000 }, async (t) => {
@@ -226,8 +226,8 @@ testWithEachCli('a rotated client secret in its file heals a failing credential 
   const failed = await sidecar.logged('mint failed');
   assert.equal((failed['err'] as { failure: string }).failure, 'auth');
   await writeFile(file, `${workspace.clientSecret}\n`);
-  await sidecar.logged('minted again after failures', { withinMs: 5_000 });
-  assert.ok(Date.now() < Date.parse(failed['retryAt'] as string), 'it was due anyway');
+  const healed = await sidecar.logged('minted again after failures');
+  assert.ok(Date.parse(healed['time'] as string) < Date.parse(failed['retryAt'] as string), 'it was due anyway');
 });
 
 testWithEachCli('a new OIDC token, swapped in by the kubelet, heals a failing credential at once', async (t, cli) => {
@@ -240,8 +240,8 @@ testWithEachCli('a new OIDC token, swapped in by the kubelet, heals a failing cr
   const failed = await sidecar.logged('mint failed');
   assert.match(failed['remedy'] as string, /check who renews the file/);
   await swapVolume(volume, 'token', await workspace.serviceAccountToken());
-  await sidecar.logged('minted again after failures', { withinMs: 5_000 });
-  assert.ok(Date.now() < Date.parse(failed['retryAt'] as string), 'it was due anyway');
+  const healed = await sidecar.logged('minted again after failures');
+  assert.ok(Date.parse(healed['time'] as string) < Date.parse(failed['retryAt'] as string), 'it was due anyway');
 });
 
 test(
