@@ -10,9 +10,10 @@ import { startSidecar } from '../support/sidecar.ts';
 import type { Workspace } from '../support/workspace.ts';
 
 /** Publishes a credential and is killed. */
-async function killedSidecar(t: Cleanup, workspace: Workspace, cli?: Cli): Promise<string> {
+async function killedSidecar(t: Cleanup, workspace: Workspace, cli?: Cli, config = {}): Promise<string> {
   const directory = await temporaryDirectory(t);
-  const sidecar = await (await startSidecar(t, { workspace, directory, ...(cli && { cli }) })).ready();
+  const options = { workspace, directory, config, ...(cli && { cli }) };
+  const sidecar = await (await startSidecar(t, options)).ready();
   assert.equal((await sidecar.stop('SIGKILL')).signal, 'SIGKILL');
   return directory;
 }
@@ -136,8 +137,10 @@ testWithEachCli('a credential of another client id is not adopted', async (t, cl
 });
 
 testWithEachCli('an expired credential is not adopted', async (t, cli) => {
-  const workspace = await workspaceFor(t, { tokenLifetimeMs: 1_000 });
-  const directory = await killedSidecar(t, workspace, cli);
+  const workspace = await workspaceFor(t, { tokenLifetimeMs: 3_000 });
+  // Refreshed until it is seen to be ready: a busy machine may come to look when the first one has expired.
+  const refresh = { floor: '1s', at: 0.3, jitter: 0 };
+  const directory = await killedSidecar(t, workspace, cli, { refresh });
   const { expiresAt } = workspace.minted.at(-1)!;
   workspace.tokenLifetimeMs = undefined;
   await eventually('the token has expired', () => Date.now() > expiresAt + 100);
