@@ -155,6 +155,16 @@ export const BEYOND: readonly Mutant[] = [
     test: ['e2e/hanging-disk', 'a reload that waits for a write on a disk that hangs says so'],
   },
   {
+    bug: 'a configuration that was refused for something outside of its file is never tried again',
+    file: 'src/commands/operate.ts',
+    from: "refusal !== undefined && refusal.code !== 'config'",
+    to: "refusal?.code === 'config'",
+    test: [
+      'e2e/reload',
+      'a configuration that was refused for something outside of the file is in force once that is put right, and said once',
+    ],
+  },
+  {
     bug: 'a look at a disk that hangs is begun anew for each who asks',
     file: 'src/credential/patient-look.ts',
     from: 'this.#told ??= this.#begin(inspect)',
