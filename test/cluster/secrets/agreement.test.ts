@@ -27,10 +27,20 @@ describe('ten writers of one Secret, with tokens of five minutes', { skip }, () 
   });
   after(() => shared.undo());
 
+  /** What all mints together have taken so far. */
+  async function spent(): Promise<{ readonly seconds: number; readonly times: number }> {
+    const [seconds, times] = [
+      await writers.sum('refresh_duration_seconds_sum'),
+      await writers.sum('refresh_duration_seconds_count'),
+    ];
+    return { seconds, times };
+  }
+
   chapter('mint about once per published token', {}, async (t) => {
     const { publications, world } = writers;
     await writers.settled();
     const [minted, published] = [world.workspace.minted.length, publications.length];
+    const before = await spent();
     t.diagnostic(`the start: ${minted} mints, ${published} publications`);
     await eventually('seven more publications', () => publications.length >= published + PUBLICATIONS, {
       withinMs: (PUBLICATIONS + 1) * LIFETIME_MS,
@@ -44,7 +54,13 @@ describe('ten writers of one Secret, with tokens of five minutes', { skip }, () 
     t.diagnostic(
       `${mints} mints for ${count} publications; in all ${patches.length} patches, ${late.length} of them too late, and ${adoptions} adoptions`,
     );
-    assert.ok(mints <= 1.3 * count, `${mints} mints for ${count} publications`);
+    const after = await spent();
+    const meanMs = (1_000 * (after.seconds - before.seconds)) / (after.times - before.times);
+    // Whoever is due while another one mints does so, too: where the machine makes a mint take long, that is more often.
+    const byChance = (count * WRITERS * meanMs) / (REFRESH.jitter * LIFETIME_MS);
+    const most = count + Math.max(0.3 * count, byChance + 3 * Math.sqrt(byChance));
+    t.diagnostic(`a mint took ${meanMs.toFixed()} ms: at most ${most.toFixed(1)} mints are chance`);
+    assert.ok(mints <= most, `${mints} mints for ${count} publications`);
     assert.ok(adoptions >= (WRITERS - 2) * PUBLICATIONS, `${adoptions} adoptions`);
   });
 
