@@ -138,7 +138,7 @@ async function runInCluster(files: readonly string[], { signal }: Running): Prom
     if (together.length === 0 || signal.aborted) return code;
     const cluster = await useCluster(shared, { report });
     report('loading images');
-    const env = await loadImagesForAll(cluster);
+    const env = await loadImagesForAll(cluster, { signal });
     return Math.max(code, await runFiles(together, { env, signal }));
   } finally {
     report('cleaning up');

@@ -13,9 +13,15 @@ import { workspaceCertificate } from './pods-certificate.ts';
 const NODE = join(import.meta.dirname, '../../../node_modules/.bin/node');
 const BACKSTAGE = join(import.meta.dirname, '../apps/backstage');
 
-/** For those who run many files. */
-export async function loadImagesForAll(cluster: Cluster): Promise<NodeJS.ProcessEnv> {
-  for (const load of [loadSidecar, loadBackstage, loadPsql]) await load(cluster);
+/** For those who run many files. Whoever is interrupted waits for the image that is being loaded, and for no other. */
+export async function loadImagesForAll(
+  cluster: Cluster,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<NodeJS.ProcessEnv> {
+  for (const load of [loadSidecar, loadBackstage, loadPsql]) {
+    signal.throwIfAborted();
+    await load(cluster);
+  }
   return { TEST_CLUSTER_LOADED: 'true' };
 }
 
