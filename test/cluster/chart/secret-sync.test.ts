@@ -61,6 +61,9 @@ describe('secretSync as the chart installs it', { skip }, () => {
 
   chapter('keeps a Secret that logs in whoever starts with it, before and after rotations', {}, async (t) => {
     const { workspace, lakebase } = stage.service;
+    // What is in an environment is renewed by nobody: the pod is to have the whole life of a token to start and log in.
+    const { token: before } = await published();
+    await eventually('a new token', async () => (await published()).token !== before, BY_KUBECTL);
     await logsIn('early');
     const tokens = new Set<string>();
     await eventually(
