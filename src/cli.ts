@@ -11,6 +11,9 @@ const NAME = 'lakebase-credential-sidecar';
 const EXIT_CODES = { config: 78, usage: 64, mint: 69, sink: 73, sinks: 73, startup: 69 } as const;
 const EXIT_BUG = 1;
 
+/** More than the CLI has between SIGTERM and SIGKILL, which all else needs little of. */
+const STOP_MS = 850;
+
 const COMMANDS = ['run', 'once', 'check', 'schema', 'version', 'help'] as const;
 type Command = (typeof COMMANDS)[number];
 
@@ -67,12 +70,24 @@ interface Invocation {
 
 /** Runs one command and says how it ended: the exit code. */
 export async function runCli(terminal: Terminal & Cancellable): Promise<number> {
+  let command: Command | undefined;
   try {
     const invocation = readArguments(terminal.argv);
-    return await dispatch(invocation, terminal);
+    ({ command } = invocation);
+    return await Promise.race([dispatch(invocation, terminal), isOverdue(terminal)]);
   } catch (error) {
-    return error instanceof Stopped ? error.exitCode : lastWords(error, terminal.streams);
+    if (!(error instanceof Stopped)) return lastWords(error, terminal.streams);
+    return command === 'run' ? 0 : error.exitCode; // being stopped is how a sidecar ends well
   }
+}
+
+/** Rejects with the reason of the signal, some time after it: what has not stopped by then waits for a disk that hangs. */
+async function isOverdue({ signal }: Cancellable): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const wait = (): void => void setTimeout(reject, STOP_MS, signal.reason).unref();
+  signal.addEventListener('abort', wait, { once: true });
+  if (signal.aborted) wait();
+  return await promise;
 }
 
 /** Says why the process ends: to who started it, and to the kubelet; with the exit code that goes with it. */
@@ -116,7 +131,7 @@ async function dispatch({ command, values }: Invocation, terminal: Terminal & Ca
     }
     case 'run': {
       const { run } = await import('./commands/run.ts');
-      return await run({ config: await load(), reload: load, signal }).catch(zeroIfStopped);
+      return await run({ config: await load(), reload: load, signal });
     }
     default:
       return command satisfies never;
@@ -138,12 +153,6 @@ async function printTo<T>(
     throw new StartupError(`cannot write to standard output: ${problem.message}`);
   }
   return result;
-}
-
-/** Being stopped is how a sidecar ends well. */
-function zeroIfStopped(error: unknown): number {
-  if (error instanceof Stopped) return 0;
-  throw error;
 }
 
 function readArguments(argv: readonly string[]): Invocation {

@@ -13,6 +13,8 @@ import { createObserver } from '../telemetry/observer.ts';
 import { startLog } from './start-log.ts';
 
 const TIMEOUT = '60s';
+/** What has not stopped by then waits for a disk that hangs. */
+const STOP_MS = 850;
 
 /** The CLI's own time is not over, so nobody knows whether it hangs. */
 const NO_ANSWER_REMEDY = `${MINT_REMEDIES.timeout}; or give it longer with --timeout`;
@@ -41,12 +43,16 @@ export async function once({ load, timeout = TIMEOUT, signal }: OnceOptions): Pr
   // A token that is left over may be nearly dead, and what comes after this run wants a whole lifetime.
   const app = new App({ clock, observer, adopts: false });
   await app.configure(config, { signal });
+  const overdue = Promise.withResolvers<never>();
   const finish = async (options: Cancellable): Promise<never> => {
     const published = app.published().then(() => true);
-    if ((await within(timeoutMs, published, { ...options, clock })) === true) throw new Done();
-    throw whyUnfinished(await app.statuses(options), timeout) ?? new Done();
+    const isDone = (await within(timeoutMs, published, { ...options, clock })) === true;
+    const outcome = (isDone ? undefined : whyUnfinished(await app.statuses(options), timeout)) ?? new Done();
+    setTimeout(overdue.reject, STOP_MS, outcome).unref();
+    throw outcome;
   };
-  await runAll([(options) => app.run(options), finish], { signal }).catch((error: unknown) => {
+  const running = runAll([(options) => app.run(options), finish], { signal });
+  await Promise.race([running, overdue.promise]).catch((error: unknown) => {
     if (!(error instanceof Done)) throw error;
   });
 }

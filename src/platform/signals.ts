@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { leave } from './leave.ts';
 
 /** The reason of an aborted signal: names what stopped the process, for the log and the exit code. */
 export class Stopped extends Error {
@@ -20,8 +21,7 @@ export class Stopped extends Error {
 export function stopSignal(): AbortSignal {
   const stop = new AbortController();
   const onSignal = (name: NodeJS.Signals): void => {
-    // oxlint-disable-next-line unicorn/no-process-exit -- somebody insists: nothing is waited for any more
-    if (stop.signal.aborted) process.exit(new Stopped(name).exitCode);
+    if (stop.signal.aborted) leave(new Stopped(name).exitCode); // somebody insists: nothing is waited for any more
     stop.abort(new Stopped(name));
   };
   // Not `once`: execa ends a process at a signal for which nobody listens any more.

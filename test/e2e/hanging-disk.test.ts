@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { describe, test, type TestContext } from 'node:test';
 import { configText, ENDPOINT, credential } from '../support/sidecar-setup.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
-import { startSidecar } from '../support/sidecar.ts';
+import { runCommand, startSidecar } from '../support/sidecar.ts';
 
 /** A write does four things at once, and somebody asks what the file holds. */
 const CALLS_PER_FILE = 5;
@@ -127,3 +127,40 @@ test(
     assert.deepEqual(valid, [0, 1]);
   },
 );
+
+describe('a write on a disk that hangs, and holds a thread', { timeout: 60_000 }, () => {
+  async function setUp(t: TestContext) {
+    const workspace = await workspaceFor(t);
+    const directory = await temporaryDirectory(t);
+    const pipe = join(directory, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const hang = `const fs = process.getBuiltinModule('fs'); const { rename } = fs;
+      fs.rename = (from, to, end) => (to.includes('/disk/') ? fs.open('${pipe}', end) : rename(from, to, end));`;
+    const sinks = [{ file: { path: `${directory}/disk/token`, format: 'token' } }];
+    const config = { credentials: [credential(directory, { sinks })] };
+    return { workspace, directory, config, env: { NODE_OPTIONS: running(hang) } };
+  }
+
+  test('keeps no run from its end, with 0, at SIGTERM', async (t) => {
+    const sidecar = await startSidecar(t, await setUp(t));
+    await sidecar.logged('minted');
+    const { code, durationMs } = await sidecar.stop();
+    assert.equal(code, 0, sidecar.stderr);
+    assert.ok(durationMs < 2_000, `${durationMs} ms`);
+    assert.equal(sidecar.stderr, '');
+  });
+
+  test('keeps no second signal from ending it at once', async (t) => {
+    const sidecar = await startSidecar(t, await setUp(t));
+    await sidecar.logged('minted');
+    sidecar.kill('SIGTERM');
+    const { code } = await sidecar.stop('SIGINT');
+    assert.ok(code === 130 || code === 143, `${code}: whichever the system gives it last`);
+  });
+
+  test('keeps once from no more than what it is for: it ends with 69 when its time is over', async (t) => {
+    const { code, stderr } = await runCommand(t, 'once', { ...(await setUp(t)), flags: ['--timeout', '2s'] });
+    assert.equal(code, 69, stderr);
+    assert.match(stderr, /file:\S+\/disk\/token does not answer|\/disk\/token does not exist/);
+  });
+});

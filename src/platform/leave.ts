@@ -1,0 +1,19 @@
+/** What one of the threads of Node.js may be waiting for: a file, or a name that is looked up. */
+const ON_A_THREAD = new Set(['FSReqCallback', 'FSReqPromise', 'GetAddrInfoReqWrap']);
+
+/**
+ * Ends the process. `process.exit` waits for the threads of Node.js, and one that looks at a disk that hangs does not come
+ * back: then this process becomes another program, which ends at once and with the same code.
+ */
+export function leave(exitCode: number): never {
+  if (process.getActiveResourcesInfo().some((name) => ON_A_THREAD.has(name))) {
+    process.emit('exit', exitCode); // nothing else ends the commands that still run
+    try {
+      process.execve?.(process.execPath, [process.execPath, '-e', `process.exit(${exitCode})`], {});
+    } catch {
+      // Not on every system: there it ends once the disk is back, or is killed.
+    }
+  }
+  // oxlint-disable-next-line unicorn/no-process-exit -- a handle that something forgot must not hold up the end of a pod
+  process.exit(exitCode);
+}
