@@ -1,7 +1,9 @@
+import { once as event } from 'node:events';
 import { parseArgs } from 'node:util';
 import type { Config } from './config/load.ts';
 import { AppError, StartupError, UsageError } from './credential/errors.ts';
 import type { Cancellable } from './credential/ports.ts';
+import { stopHangs } from './platform/leave.ts';
 import { Stopped } from './platform/signals.ts';
 import { writeTerminationLog } from './platform/termination-log.ts';
 
@@ -10,9 +12,6 @@ const NAME = 'lakebase-credential-sidecar';
 /** Documented, and stable: platforms act on them. */
 const EXIT_CODES = { config: 78, usage: 64, mint: 69, sink: 73, sinks: 73, startup: 69 } as const;
 const EXIT_BUG = 1;
-
-/** More than the CLI has between SIGTERM and SIGKILL, which all else needs little of. */
-const STOP_MS = 850;
 
 const COMMANDS = ['run', 'once', 'check', 'schema', 'version', 'help'] as const;
 type Command = (typeof COMMANDS)[number];
@@ -74,20 +73,18 @@ export async function runCli(terminal: Terminal & Cancellable): Promise<number> 
   try {
     const invocation = readArguments(terminal.argv);
     ({ command } = invocation);
-    return await Promise.race([dispatch(invocation, terminal), isOverdue(terminal)]);
+    return await Promise.race([dispatch(invocation, terminal), stopIsOverdue(terminal)]);
   } catch (error) {
     if (!(error instanceof Stopped)) return lastWords(error, terminal.streams);
     return command === 'run' ? 0 : error.exitCode; // being stopped is how a sidecar ends well
   }
 }
 
-/** Rejects with the reason of the signal, some time after it: what has not stopped by then waits for a disk that hangs. */
-async function isOverdue({ signal }: Cancellable): Promise<never> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const wait = (): void => void setTimeout(reject, STOP_MS, signal.reason).unref();
-  signal.addEventListener('abort', wait, { once: true });
-  if (signal.aborted) wait();
-  return await promise;
+/** Rejects with the reason of the signal once a disk that hangs holds up what should have stopped. */
+async function stopIsOverdue({ signal }: Cancellable): Promise<never> {
+  if (!signal.aborted) await event(signal, 'abort');
+  await stopHangs();
+  throw signal.reason;
 }
 
 /** Says why the process ends: to who started it, and to the kubelet; with the exit code that goes with it. */

@@ -8,13 +8,12 @@ import type { CredentialStatus } from '../credential/status.ts';
 import { runAll, within } from '../credential/tasks.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { findCommand } from '../platform/find-command.ts';
+import { stopHangs } from '../platform/leave.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createObserver } from '../telemetry/observer.ts';
 import { startLog } from './start-log.ts';
 
 const TIMEOUT = '60s';
-/** What has not stopped by then waits for a disk that hangs. */
-const STOP_MS = 850;
 
 /** The CLI's own time is not over, so nobody knows whether it hangs. */
 const NO_ANSWER_REMEDY = `${MINT_REMEDIES.timeout}; or give it longer with --timeout`;
@@ -48,7 +47,7 @@ export async function once({ load, timeout = TIMEOUT, signal }: OnceOptions): Pr
     const published = app.published().then(() => true);
     const isDone = (await within(timeoutMs, published, { ...options, clock })) === true;
     const outcome = (isDone ? undefined : whyUnfinished(await app.statuses(options), timeout)) ?? new Done();
-    setTimeout(overdue.reject, STOP_MS, outcome).unref();
+    void stopHangs().then(() => overdue.reject(outcome));
     throw outcome;
   };
   const running = runAll([(options) => app.run(options), finish], { signal });

@@ -1,12 +1,27 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** More than a CLI has between SIGTERM and SIGKILL, which all else needs little of. */
+const STOP_MS = 850;
+const LOOK_MS = 50;
 /** What one of the threads of Node.js may be waiting for: a file, or a name that is looked up. */
 const ON_A_THREAD = new Set(['FSReqCallback', 'FSReqPromise', 'GetAddrInfoReqWrap']);
+
+function isOnAThread(): boolean {
+  return process.getActiveResourcesInfo().some((name) => ON_A_THREAD.has(name));
+}
+
+/** From a stop until it has taken too long, as it does for a disk that hangs. On a slow machine it may take longer. */
+export async function stopHangs(): Promise<void> {
+  await delay(STOP_MS, undefined, { ref: false });
+  while (!isOnAThread()) await delay(LOOK_MS, undefined, { ref: false });
+}
 
 /**
  * Ends the process. `process.exit` waits for the threads of Node.js, and one that looks at a disk that hangs does not come
  * back: then this process becomes another program, which ends at once and with the same code.
  */
 export function leave(exitCode: number): never {
-  if (process.getActiveResourcesInfo().some((name) => ON_A_THREAD.has(name))) {
+  if (isOnAThread()) {
     process.emit('exit', exitCode); // nothing else ends the commands that still run
     try {
       process.execve?.(process.execPath, [process.execPath, '-e', `process.exit(${exitCode})`], {});

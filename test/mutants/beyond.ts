@@ -165,6 +165,13 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'a stop waits for a disk that hangs',
+    file: 'src/platform/leave.ts',
+    from: 'if (isOnAThread()) {',
+    to: 'if (exitCode < 0) {',
+    test: ['e2e/hanging-disk', 'keeps no run from its end, with 0, at SIGTERM'],
+  },
+  {
     bug: 'a look at a disk that hangs is begun anew for each who asks',
     file: 'src/credential/patient-look.ts',
     from: 'this.#told ??= this.#begin(inspect)',
