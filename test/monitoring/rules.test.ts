@@ -74,6 +74,14 @@ test('the page about failing refreshes has each reason, with what to do', () => 
   );
 });
 
+test('the page about an expiry that comes near leads to each of its causes, also where the log says nothing', () => {
+  const { text } = runbooks().find(({ name }) => name === 'LakebaseCredentialExpiringSoon')!;
+  const [, todo = ''] = text.split('\n## Do\n');
+  for (const cause of ['RefreshFailing', 'SinkStale', 'RefreshOverdue'])
+    assert.ok(todo.includes(`(LakebaseCredential${cause}.md)`), cause);
+  assert.match(todo, /`log\.level`/);
+});
+
 test('the page about a sidecar that is down has each exit code with which that can end, and where it tells of its start', () => {
   const { text } = runbooks().find(({ name }) => name === 'LakebaseCredentialSidecarDown')!;
   const cli = readFileSync(join(ROOT, 'src/cli.ts'), 'utf8');
