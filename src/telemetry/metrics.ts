@@ -43,6 +43,8 @@ export class Metrics {
   readonly #instruments: Instruments;
   readonly #registry: Registry;
   readonly #openMetricsRegistry: Registry;
+  /** One that was minted here tells more exactly how far the clocks are apart than any that was adopted. */
+  #hasMinted = false;
   #tracked: ReadonlyMap<string, readonly string[]> = new Map();
 
   constructor(clock: Clock, instruments: Instruments, registry: Registry) {
@@ -89,6 +91,7 @@ export class Metrics {
   minted(credential: string, minted: Credential, durationMs: number): void {
     this.#instruments.refreshDuration.observe({ credential }, seconds(durationMs));
     this.#instruments.clockSkew.set(seconds(skewOf(minted)));
+    this.#hasMinted = true;
   }
 
   mintFailed(credential: string, reason: MintFailure, durationMs: number): void {
@@ -96,8 +99,11 @@ export class Metrics {
     this.#instruments.refreshFailures.inc({ credential, reason });
   }
 
-  adopted(credential: string): void {
+  adopted(credential: string, adopted: Credential): void {
     this.#instruments.adoptions.inc({ credential });
+    // The record of a file has what its mint told, and a clock is as wrong after a restart as before. 0: nothing is known.
+    const skewMs = skewOf(adopted);
+    if (!this.#hasMinted && skewMs !== 0) this.#instruments.clockSkew.set(seconds(skewMs));
   }
 
   sinkWritten(credential: string, sink: string, isRepair: boolean): void {

@@ -54,7 +54,7 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
     },
 
     adopted(credential, adopted, dueAt) {
-      metrics.adopted(credential);
+      metrics.adopted(credential, adopted);
       logOf(credential).info({ ...describe(adopted, clock), nextRefreshAt: rfc3339(dueAt) }, 'adopted');
     },
 

@@ -49,3 +49,29 @@ test(
     }
   },
 );
+
+test(
+  'by how much a clock is wrong is known after a restart, too, before the next mint',
+  { timeout: 30_000 },
+  async (t) => {
+    const [SLOW_S, workspace] = [600, await workspaceFor(t)];
+    const offset = join(await temporaryDirectory(t), 'offset');
+    await writeFile(offset, `${-SLOW_S * 1_000}`);
+    const options = {
+      workspace,
+      config: { refresh: { floor: '10m' } },
+      env: {
+        TEST_CLOCK_OFFSET: offset,
+        NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(SETTABLE_CLOCK)}`,
+      },
+    };
+    const first = await (await startSidecar(t, options)).ready();
+    await first.stop('SIGKILL');
+    const second = await (await startSidecar(t, { ...options, directory: first.directory })).ready();
+    await second.logged('adopted');
+    const metrics = await second.metrics();
+    const skew = metrics.get('clock_skew_seconds');
+    assert.ok(skew !== undefined && Math.abs(skew - SLOW_S) < 5, `${skew}`);
+    assert.equal(workspace.minted.length, 1);
+  },
+);

@@ -106,7 +106,7 @@ describe('what happens', () => {
     const metrics = tracked();
     metrics.minted('backstage', credentialWith(), 1_500);
     metrics.mintFailed('backstage', 'network', 500);
-    metrics.adopted('backstage');
+    metrics.adopted('backstage', credentialWith());
     metrics.sinkWritten('backstage', PGPASS, false);
     metrics.sinkWritten('backstage', PGPASS, true);
     metrics.sinkFailed('backstage', SECRET);
