@@ -8,7 +8,7 @@ export const MINT_REMEDIES = {
   auth: 'check the client id and the secret or the federation policy of the service principal',
   permission: 'give the service principal CAN USE on the Lakebase project or instance',
   not_found:
-    'check the name: `databricks postgres list-endpoints` lists endpoints, `databricks database list-database-instances` instances',
+    'check the name: `databricks postgres list-endpoints projects/PROJECT/branches/BRANCH` lists endpoints, `databricks database list-database-instances` instances',
   network: 'check DATABRICKS_HOST, name resolution, proxies and certificates from this network',
   bad_response: 'check that DATABRICKS_HOST names the workspace itself, and no proxy or login page answers for it',
   short_lived: 'check the clock of this machine against the time of the service',

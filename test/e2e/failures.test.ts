@@ -27,7 +27,7 @@ const FAULTS: Readonly<Record<Exclude<MintFailure, 'spawn'>, readonly [Route, Fa
   not_found: [
     'credential',
     { status: 404, body: { message: 'endpoint does not exist' } },
-    /list-endpoints.*list-database-instances/,
+    /list-endpoints projects\/PROJECT\/branches\/BRANCH.*list-database-instances/,
   ],
   network: ['credential', 'truncated', /check DATABRICKS_HOST/],
   bad_response: ['credential', 'broken-json', /names the workspace itself/],
