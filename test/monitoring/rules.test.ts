@@ -82,6 +82,14 @@ test('the page about an expiry that comes near leads to each of its causes, also
   assert.match(todo, /`log\.level`/);
 });
 
+test('the page about an overdue refresh says what it means if /healthz knows of none', () => {
+  const { text } = runbooks().find(({ name }) => name === 'LakebaseCredentialRefreshOverdue')!;
+  const [, todo = ''] = text.split('\n## Do\n');
+  const said = /_(next refresh in)_/.exec(todo)?.[1];
+  assert.ok(said !== undefined, 'by another clock than that of Prometheus it is not due yet');
+  assert.ok(readFileSync(join(ROOT, 'src/credential/status.ts'), 'utf8').includes(`\`${said} `));
+});
+
 test('the page about a sidecar that is down has each exit code with which that can end, and where it tells of its start', () => {
   const { text } = runbooks().find(({ name }) => name === 'LakebaseCredentialSidecarDown')!;
   const cli = readFileSync(join(ROOT, 'src/cli.ts'), 'utf8');
