@@ -15,7 +15,8 @@ export async function refuseUnfitTarget(path: string): Promise<void> {
     throw error;
   });
   if (stats === undefined) return;
-  if (stats.isDirectory()) throw refuse('is a directory', 'configure the path of a file in it');
+  if (stats.isDirectory())
+    throw refuse('is a directory', 'remove it if it is in the way of the file, or configure the path of a file in it');
   if (stats.isSymbolicLink()) {
     const remedy = 'configure the path that the link points to, or remove the link';
     throw refuse('is a symbolic link, which writing would replace', remedy);

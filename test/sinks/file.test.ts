@@ -46,7 +46,10 @@ test('a target that is no regular file is refused with what to do instead, and l
   await once(server, 'listening');
   t.after(() => server.close());
   const expected = {
-    directory: [/is a directory$/, /^configure the path of a file in it$/],
+    directory: [
+      /is a directory$/,
+      /^remove it if it is in the way of the file, or configure the path of a file in it$/,
+    ],
     link: [/is a symbolic link, which/, /^configure the path that the link points to, or remove the link$/],
     dangling: [/is a symbolic link, which/, /^configure the path that the link points to, or remove the link$/],
     pipe: [/is a pipe$/, /^configure the path of a regular file, or remove what is there$/],
