@@ -100,10 +100,11 @@ export class Metrics {
   }
 
   adopted(credential: string, adopted: Credential): void {
-    this.#instruments.adoptions.inc({ credential });
+    const { adoptions, clockSkew } = this.#instruments;
+    adoptions.inc({ credential });
     // The record of a file has what its mint told, and a clock is as wrong after a restart as before. 0: nothing is known.
     const skewMs = skewOf(adopted);
-    if (!this.#hasMinted && skewMs !== 0) this.#instruments.clockSkew.set(seconds(skewMs));
+    if (!this.#hasMinted && skewMs !== 0) clockSkew.set(seconds(skewMs));
   }
 
   sinkWritten(credential: string, sink: string, isRepair: boolean): void {
