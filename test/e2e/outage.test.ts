@@ -3,47 +3,52 @@ import { describe, type TestContext } from 'node:test';
 import type { Cli } from '../support/clis.ts';
 import { credential } from '../support/sidecar-setup.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { logInUntil, passwordFunction, startServer } from '../support/sidecar-logins.ts';
+import { type Attempts, logInUntil, passwordFunction, startServer } from '../support/sidecar-logins.ts';
 import { eventually, temporaryDirectory, throughout, undoAfter } from '../support/sidecar-wait.ts';
 import { startSidecar } from '../support/sidecar.ts';
 
-async function begin(t: TestContext, cli: Cli, tokenLifetimeMs: number) {
+async function begin(t: TestContext, cli: Cli, { tokenLifetimeMs, at }: { tokenLifetimeMs: number; at: number }) {
   const workspace = await workspaceFor(t, { tokenLifetimeMs });
   const server = await startServer(t, workspace);
   const directory = await temporaryDirectory(t);
   const config = {
     credentials: [credential(directory, { connection: server.connection })],
     minter: { cli: { command: cli.path, timeout: '2s' } },
-    refresh: { at: 0.3, jitter: 0, floor: '1s' },
+    refresh: { at, jitter: 0, floor: '1s' },
     backoff: { initial: '1s', max: '1s' },
   };
   const sidecar = await (await startSidecar(t, { workspace, cli, directory, config })).ready();
   const enough = new AbortController();
   undoAfter(t, () => enough.abort());
   const reader = { server, user: workspace.clientId, directory: sidecar.path('') };
-  const loggingIn = logInUntil(enough.signal, passwordFunction, reader);
+  const attempts: Attempts = { successes: 0, failures: [] };
+  const loggingIn = logInUntil(enough.signal, passwordFunction, reader, attempts);
+  const someLogIn = async (): Promise<void> => {
+    const { successes } = attempts;
+    await eventually('some log in', () => attempts.successes > successes + 5);
+  };
   const finish = async () => {
     enough.abort();
-    return await loggingIn;
+    return (await loggingIn).failures;
   };
-  return { workspace, sidecar, finish };
+  return { workspace, sidecar, someLogIn, finish };
 }
 
 describe('an outage of the workspace', { concurrency: 2 }, () => {
   testWithEachCli(
     'that is shorter than the life left costs nothing: no login fails and /readyz stays 200',
     async (t, cli) => {
-      const { workspace, sidecar, finish } = await begin(t, cli, 12_000);
+      // Far longer than the outage, however slow the machine.
+      const { workspace, sidecar, someLogIn, finish } = await begin(t, cli, { tokenLifetimeMs: 60_000, at: 0.05 });
       await workspace.outage();
       await sidecar.logged('mint failed');
       await throughout('/readyz answers 200', 1_500, async () => await sidecar.isReady());
+      await someLogIn();
       await workspace.recover();
       const from = workspace.minted.length;
       await eventually('it mints again', () => workspace.minted.length > from);
       await sidecar.logged('minted again after failures');
-      const { failures, successes } = await finish();
-      assert.deepEqual(failures, []);
-      assert.ok(successes > 20, `${successes} logins`);
+      assert.deepEqual(await finish(), []);
       assert.ok(!sidecar.lines.some(({ level }) => level === 'error'));
     },
   );
@@ -51,19 +56,28 @@ describe('an outage of the workspace', { concurrency: 2 }, () => {
   testWithEachCli(
     'that is longer than a lifetime fails logins after the expiry only, shows in /readyz and not in /healthz, and heals by itself',
     async (t, cli) => {
-      const { workspace, sidecar, finish } = await begin(t, cli, 6_000);
+      const { workspace, sidecar, someLogIn, finish } = await begin(t, cli, { tokenLifetimeMs: 6_000, at: 0.3 });
+      await someLogIn();
       await workspace.outage();
-      const { expiresAt } = workspace.minted.at(-1)!;
-      const unready = await eventually('/readyz answers 503', async () => {
-        const { status, body } = await sidecar.get('/readyz');
+      // It may have minted until then, and not have been answered.
+      await sidecar.logged('mint failed');
+      const token = await sidecar.read('token');
+      const { expiresAt } = workspace.minted.find((minted) => minted.token === token)!;
+      let readyAt = -Infinity;
+      const unreadyAt = await eventually('/readyz answers 503', async () => {
+        const askedAt = Date.now();
+        const { status } = await sidecar.get('/readyz');
+        const answeredAt = Date.now();
         assert.equal((await sidecar.get('/healthz')).status, 200);
-        return status === 503 && { at: Date.now(), body };
+        if (status !== 503) readyAt = askedAt;
+        return status === 503 && answeredAt;
       });
       // A reader needs some time to log in, so that it turns a tenth of a lifetime before the expiry; and for the sidecar
       // a life begins when it asks for the token.
       const { durationMs } = sidecar.lines.findLast(({ fingerprint, msg }) => msg.startsWith('minted') && fingerprint)!;
       const earliest = expiresAt - 600 - Number(durationMs);
-      assert.ok(unready.at > earliest - 100 && unready.at < expiresAt + 1_000, `${unready.at - expiresAt} ms`);
+      assert.ok(unreadyAt > earliest - 100, `${unreadyAt - expiresAt} ms`);
+      assert.ok(readyAt < expiresAt, `${readyAt - expiresAt} ms`);
       const { level } = await sidecar.logged('expired without a successor');
       assert.equal(level, 'error');
       await throughout('/readyz answers 503 and /healthz 200', 2_000, async () => {
@@ -74,27 +88,23 @@ describe('an outage of the workspace', { concurrency: 2 }, () => {
       assert.equal(metrics.get('valid'), 0);
       assert.equal(metrics.get('expiry_timestamp_seconds'), expiresAt / 1_000);
       assert.equal((await sidecar.status()).credentials[0]?.state, 'expired');
-      assert.equal(
-        await sidecar.read('token'),
-        workspace.minted.at(-1)?.token,
-        'even an expired file is not taken away',
-      );
+      assert.equal(await sidecar.read('token'), token, 'even an expired file is not taken away');
       await workspace.recover();
-      await sidecar.ready(8_000);
+      await sidecar.ready();
       const healedAt = Date.now();
       const from = workspace.minted.length;
       await eventually('it goes on', () => workspace.minted.length > from);
-      const { failures, successes } = await finish();
+      await someLogIn();
+      const failures = await finish();
       assert.ok(failures.length > 0, 'no login failed: the server takes expired tokens');
       assert.ok(
         failures.every(({ at }) => at >= expiresAt),
         'a login failed before the expiry',
       );
       assert.ok(
-        failures.every(({ at }) => at <= healedAt + 1_000),
+        failures.every(({ beganAt }) => beganAt <= healedAt),
         'a login failed after it had healed',
       );
-      assert.ok(successes > 20, `${successes} logins`);
     },
   );
 });

@@ -120,18 +120,23 @@ export const missing: Readonly<Record<'psql' | 'asyncpg', string | false>> = {
 
 export interface Attempts {
   successes: number;
-  readonly failures: { readonly at: number; readonly error: unknown }[];
+  readonly failures: { readonly beganAt: number; readonly at: number; readonly error: unknown }[];
 }
 
-/** Logs in again and again until the signal. */
-export async function logInUntil(signal: AbortSignal, logIn: LogIn, reader: Reader): Promise<Attempts> {
-  const attempts: Attempts = { successes: 0, failures: [] };
+/** Logs in again and again until the signal; `attempts` tells meanwhile. */
+export async function logInUntil(
+  signal: AbortSignal,
+  logIn: LogIn,
+  reader: Reader,
+  attempts: Attempts = { successes: 0, failures: [] },
+): Promise<Attempts> {
   while (!signal.aborted) {
+    const beganAt = Date.now();
     try {
       await logIn(reader);
       attempts.successes += 1;
     } catch (error) {
-      attempts.failures.push({ at: Date.now(), error });
+      attempts.failures.push({ beganAt, at: Date.now(), error });
     }
     await delay(PAUSE_MS);
   }
