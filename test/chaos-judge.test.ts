@@ -329,9 +329,10 @@ describe('the judge of a run, of the Secret,', () => {
 test('SIGTERM may meet a sidecar that has not begun and ends for what was done to it, and no other', () => {
   const { timeline } = court();
   const mayEnd = { 78: /configuration is broken/ };
-  const isGood = (code: number, hasBegun: boolean): boolean =>
+  const isGood = (code: number | null, hasBegun: boolean): boolean =>
     isGoodEnd(code, { startedAt: START, hasBegun }, { mayEnd, timeline });
   assert.deepEqual([isGood(0, true), isGood(78, false)], [true, false]);
+  assert.deepEqual([isGood(null, false), isGood(null, true)], [true, false]);
   timeline.begin('the configuration is broken');
   assert.deepEqual([isGood(78, false), isGood(78, true), isGood(1, false)], [true, false, false]);
 });
