@@ -58,7 +58,8 @@ export class Run {
     this.#sidecar = new SupervisedSidecar({
       ...stage.sidecar,
       timeline: this.#timeline,
-      mayEnd: { 69: /CLI is upgraded/, 73: /disk|directory|file/, 78: /configuration is broken/ },
+      // One that is changed in place is empty for a moment.
+      mayEnd: { 69: /CLI is upgraded/, 73: /disk|directory|file/, 78: /configuration is (?:broken|changed)/ },
       onSurprise: (what) => this.#judge.violate(what),
     });
     this.#rest = new Rest(stage, this.#sidecar, (what) => this.#judge.violate(what));
