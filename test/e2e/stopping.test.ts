@@ -46,7 +46,9 @@ test(
   async (t) => {
     const workspace = await workspaceFor(t);
     workspace.fail('any', 'hang');
+    const asked = workspace.nextRequest();
     const sidecar = await startSidecar(t, { workspace });
+    await asked;
     const { code, durationMs } = await sidecar.stop();
     assert.equal(code, 0);
     assert.ok(durationMs < 1_000, `${durationMs} ms`);
