@@ -1,5 +1,5 @@
 import { lastWords, runCli } from './cli.ts';
-import { leave } from './platform/leave.ts';
+import { leave, threadsAreIdle } from './platform/leave.ts';
 import { stopSignal } from './platform/signals.ts';
 
 const { argv, env } = process;
@@ -10,5 +10,6 @@ process.on('uncaughtException', (error) => {
 // No top-level await: the bundle's parts are CommonJS (see platform/parts.ts).
 void (async () => {
   const exitCode = await runCli({ argv: argv.slice(2), env, streams: process, signal: stopSignal() });
+  await threadsAreIdle();
   leave(exitCode);
 })();

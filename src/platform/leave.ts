@@ -1,8 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** More than a CLI has between SIGTERM and SIGKILL, which all else needs little of. */
-const STOP_MS = 850;
+const STOP_MS = 700;
 const LOOK_MS = 50;
+/** With STOP_MS less than the second in which `run` ends. */
+const IDLE_WITHIN_MS = 250;
+const IDLE_LOOK_MS = 2;
 /** What one of the threads of Node.js may be waiting for: a file, or a name that is looked up. */
 const ON_A_THREAD = new Set(['FSReqCallback', 'FSReqPromise', 'GetAddrInfoReqWrap']);
 
@@ -14,6 +17,12 @@ function isOnAThread(): boolean {
 export async function stopHangs(): Promise<void> {
   await delay(STOP_MS, undefined, { ref: false });
   while (!isOnAThread()) await delay(LOOK_MS, undefined, { ref: false });
+}
+
+/** Until nothing is under way any more, which is a matter of milliseconds, or hangs. */
+export async function threadsAreIdle(): Promise<void> {
+  const until = performance.now() + IDLE_WITHIN_MS;
+  while (isOnAThread() && performance.now() < until) await delay(IDLE_LOOK_MS);
 }
 
 /**
