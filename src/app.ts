@@ -16,6 +16,9 @@ import { readCliVersion } from './minters/version.ts';
 import { provideThreads } from './platform/threads.ts';
 import { type SinkBuilder, sinkBuilder } from './sinks.ts';
 
+/** More than a program that logs in to the cluster may take. */
+const PREPARE_MS = 12_000;
+
 export interface AppOptions {
   readonly clock: Clock;
   readonly observer: Observer;
@@ -34,6 +37,8 @@ export class App {
   readonly #fleet = new Fleet();
   readonly #homes = new PrivateHomes(tmpdir());
   readonly #slots = new Slots(0);
+  /** Sinks that are being tried, by name: one on a disk that hangs stays here, and holds threads, for as long. */
+  readonly #trying = new Set<string>();
 
   constructor(options: AppOptions) {
     this.#options = options;
@@ -52,7 +57,7 @@ export class App {
     const build = await sinkBuilder(config, clock);
     const plans = config.credentials.map((credential) => this.#plan(credential, config, cli, build));
     provideThreads(plans.flatMap(({ sinks }) => sinks.filter(({ kind }) => kind === 'file')).length);
-    await prepare(this.#fleet.newcomers(plans), { ...options, clock });
+    await this.#prepare(this.#fleet.newcomers(plans), { ...options, clock });
     this.#slots.resize(concurrency);
     return await this.#fleet.replace(plans);
   }
@@ -99,6 +104,27 @@ export class App {
     return await this.#slots.with(request, async () => await readCliVersion(installed, { signal }), { signal });
   }
 
+  /** All problems at once, and before anything is minted; but a disk that hangs holds up nobody else for longer than this. */
+  async #prepare(plans: readonly Plan[], options: Cancellable & { readonly clock: Clock }): Promise<void> {
+    // Not again while the last try hangs: a configuration that is refused is tried for ever, and threads are few.
+    const sinks = plans.flatMap((plan) => plan.sinks).filter(({ name }) => !this.#trying.has(name));
+    const preparing = sinks.map(async (sink) => await within(PREPARE_MS, this.#try(sink, options), options));
+    const outcomes = await Promise.allSettled(preparing);
+    const reasons = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as SinkError] : []));
+    const bug = reasons.find((reason) => reason.code !== 'sink');
+    if (bug !== undefined) throw bug;
+    if (reasons.length > 0) throw new SinksError(reasons);
+  }
+
+  async #try(sink: Sink, options: Cancellable): Promise<void> {
+    this.#trying.add(sink.name);
+    try {
+      await sink.prepare(options);
+    } finally {
+      this.#trying.delete(sink.name);
+    }
+  }
+
   #plan(credential: CredentialConfig, config: Config, cli: DatabricksCli, build: SinkBuilder): Plan {
     const { clock, adopts } = this.#options;
     const observer = build.observer(credential, this.#options.observer);
@@ -126,18 +152,4 @@ export class App {
     const key = JSON.stringify([credential, minter, refresh, backoff]);
     return { name, key, identityKey: JSON.stringify(identity), sinks, make };
   }
-}
-
-/** More than a program that logs in to the cluster may take. */
-const PREPARE_MS = 12_000;
-
-/** All problems at once, and before anything is minted; but a disk that hangs holds up nobody else for longer than this. */
-async function prepare(plans: readonly Plan[], options: Cancellable & { readonly clock: Clock }): Promise<void> {
-  const sinks = plans.flatMap((plan) => plan.sinks);
-  const preparing = sinks.map(async (sink) => await within(PREPARE_MS, sink.prepare(options), options));
-  const outcomes = await Promise.allSettled(preparing);
-  const reasons = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as SinkError] : []));
-  const bug = reasons.find((reason) => reason.code !== 'sink');
-  if (bug !== undefined) throw bug;
-  if (reasons.length > 0) throw new SinksError(reasons);
 }

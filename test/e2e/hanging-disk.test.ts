@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { exists } from '../support/exists.ts';
@@ -126,6 +126,39 @@ test(
     const metrics = await sidecar.metrics();
     const valid = ['away', 'backstage'].map((name) => metrics.get('valid', { credential: name }));
     assert.deepEqual(valid, [0, 1]);
+  },
+);
+
+test(
+  'a configuration that is refused, and has a file on a disk that hangs, holds no more threads each time that it is tried again',
+  { timeout: 90_000 },
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const directory = await temporaryDirectory(t);
+    const calls = join(directory, 'calls');
+    const hang = ['stat', 'lstat', 'open', 'mkdir'].map(
+      (name) => `const ${name} = fs.${name}; fs.${name} = (path, ...rest) => path.startsWith('${directory}/disk')
+        ? fs.appendFileSync('${calls}', '${name} ') : ${name}(path, ...rest);`,
+    );
+    const env = { NODE_OPTIONS: running(`const fs = process.getBuiltinModule('fs'); ${hang.join(' ')}`) };
+    const sidecar = await (await startSidecar(t, { workspace, directory, env })).ready();
+    const tried = join(directory, 'tried');
+    const obstacle = join(directory, 'obstacle');
+    await writeFile(obstacle, '');
+    const sinks = ['disk', 'tried', 'obstacle'].map((name) => ({
+      file: { path: `${directory}/${name}/token`, format: 'token' },
+    }));
+    await writeFile(
+      sidecar.configFile,
+      configText(directory, undefined, { credentials: [credential(directory, { sinks })] }),
+    );
+    await sidecar.logged('configuration not reloaded, the old one stays in force');
+    const before = await readFile(calls, 'utf8');
+    await rm(tried, { recursive: true });
+    await eventually('it is tried again', () => exists(tried));
+    assert.equal(await readFile(calls, 'utf8'), before);
+    await rm(obstacle);
+    await sidecar.logged('configuration reloaded');
   },
 );
 

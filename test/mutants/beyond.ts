@@ -165,6 +165,16 @@ export const BEYOND: readonly Mutant[] = [
     ],
   },
   {
+    bug: 'each try of a refused configuration holds more threads of a disk that hangs',
+    file: 'src/app.ts',
+    from: '.filter(({ name }) => !this.#trying.has(name))',
+    to: '',
+    test: [
+      'e2e/hanging-disk',
+      'a configuration that is refused, and has a file on a disk that hangs, holds no more threads each time that it is tried again',
+    ],
+  },
+  {
     bug: 'a stop waits for a disk that hangs',
     file: 'src/platform/leave.ts',
     from: 'if (isOnAThread()) {',
