@@ -5,10 +5,10 @@ import { SinksError, StartupError, UsageError, withRemedy } from '../credential/
 import { MINT_REMEDIES } from '../credential/failures.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import type { CredentialStatus } from '../credential/status.ts';
-import { runAll, within } from '../credential/tasks.ts';
+import { within } from '../credential/tasks.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { findCommand } from '../platform/find-command.ts';
-import { stopHangs } from '../platform/leave.ts';
+import { runAllUnlessHanging } from '../platform/leave.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createObserver } from '../telemetry/observer.ts';
 import { startLog } from './start-log.ts';
@@ -42,16 +42,12 @@ export async function once({ load, timeout = TIMEOUT, signal }: OnceOptions): Pr
   // A token that is left over may be nearly dead, and what comes after this run wants a whole lifetime.
   const app = new App({ clock, observer, adopts: false });
   await app.configure(config, { signal });
-  const overdue = Promise.withResolvers<never>();
   const finish = async (options: Cancellable): Promise<never> => {
     const published = app.published().then(() => true);
     const isDone = (await within(timeoutMs, published, { ...options, clock })) === true;
-    const outcome = (isDone ? undefined : whyUnfinished(await app.statuses(options), timeout)) ?? new Done();
-    void stopHangs().then(() => overdue.reject(outcome));
-    throw outcome;
+    throw (isDone ? undefined : whyUnfinished(await app.statuses(options), timeout)) ?? new Done();
   };
-  const running = runAll([(options) => app.run(options), finish], { signal });
-  await Promise.race([running, overdue.promise]).catch((error: unknown) => {
+  await runAllUnlessHanging([(options) => app.run(options), finish], { signal }).catch((error: unknown) => {
     if (!(error instanceof Done)) throw error;
   });
 }

@@ -1,9 +1,10 @@
 import { App } from '../app.ts';
 import type { Config } from '../config/load.ts';
 import type { Cancellable } from '../credential/ports.ts';
-import { runAll, within } from '../credential/tasks.ts';
+import { within } from '../credential/tasks.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { findCommand } from '../platform/find-command.ts';
+import { runAllUnlessHanging } from '../platform/leave.ts';
 import { LateObserver } from '../telemetry/late-observer.ts';
 
 /**
@@ -31,6 +32,6 @@ export async function run({ config, reload, signal }: RunOptions): Promise<never
     const { operate } = await import('./operate.ts');
     await operate({ app, config, reload, late }, options);
   };
-  await runAll([(options) => app.run(options), attend], { signal });
+  await runAllUnlessHanging([(options) => app.run(options), attend], { signal });
   throw signal.reason;
 }

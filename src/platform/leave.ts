@@ -1,4 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Cancellable } from '../credential/ports.ts';
+import { runAll, type Task } from '../credential/tasks.ts';
 
 /** More than a CLI has between SIGTERM and SIGKILL, which all else needs little of. */
 const STOP_MS = 700;
@@ -17,6 +19,20 @@ function isOnAThread(): boolean {
 export async function stopHangs(): Promise<void> {
   await delay(STOP_MS, undefined, { ref: false });
   while (!isOnAThread()) await delay(LOOK_MS, undefined, { ref: false });
+}
+
+/** As `runAll`, but once one has failed the others are not waited for while a disk hangs. */
+export async function runAllUnlessHanging(tasks: readonly Task[], { signal }: Cancellable): Promise<void> {
+  const overdue = Promise.withResolvers<never>();
+  const watched = tasks.map((task): Task => async (options) => {
+    try {
+      await task(options);
+    } catch (error) {
+      void stopHangs().then(() => overdue.reject(error));
+      throw error;
+    }
+  });
+  await Promise.race([runAll(watched, { signal }), overdue.promise]);
 }
 
 /** Until nothing is under way any more, which is a matter of milliseconds, or hangs. */

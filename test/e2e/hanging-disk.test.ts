@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { exists } from '../support/exists.ts';
@@ -162,17 +164,19 @@ test(
   },
 );
 
-describe('a write on a disk that hangs, and holds a thread', { timeout: 60_000 }, () => {
-  async function setUp(t: TestContext) {
+describe('a write on a disk that hangs, and holds a thread', { timeout: 120_000 }, () => {
+  /** `call` is what hangs, and `meanwhile` what the process does then. */
+  async function setUp(t: TestContext, { call = 'rename', meanwhile = '' } = {}) {
     const workspace = await workspaceFor(t);
     const directory = await temporaryDirectory(t);
     const pipe = join(directory, 'pipe');
     execFileSync('mkfifo', [pipe]);
-    const hang = `const fs = process.getBuiltinModule('fs'); const { rename } = fs;
-      fs.rename = (from, to, end) => {
-        if (!to.includes('/disk/')) return rename(from, to, end);
+    const hang = `const fs = process.getBuiltinModule('fs'); const { ${call} } = fs;
+      fs.${call} = (...args) => {
+        if (!args.at(-2).includes('/disk/')) return ${call}(...args);
         fs.writeFileSync('${directory}/hangs', '');
-        fs.open('${pipe}', end);
+        fs.open('${pipe}', args.at(-1));
+        ${meanwhile}
       };`;
     const sinks = [{ file: { path: `${directory}/disk/token`, format: 'token' } }];
     const config = { credentials: [credential(directory, { sinks })] };
@@ -198,6 +202,29 @@ describe('a write on a disk that hangs, and holds a thread', { timeout: 60_000 }
     sidecar.kill('SIGTERM');
     const { code } = await sidecar.stop('SIGINT');
     assert.ok(code === 130 || code === 143, `${code}: whichever the system gives it last`);
+  });
+
+  test('keeps no run from its end, with 69, where its port is taken', async (t) => {
+    const other = createServer().listen(0, '127.0.0.1');
+    t.after(() => other.close());
+    await once(other, 'listening');
+    const flags = ['--http-port', `${(other.address() as AddressInfo).port}`];
+    const setup = await setUp(t);
+    // It listens without waiting for the first write, which is to hang already.
+    const late = `const { Server } = process.getBuiltinModule('net'); const { listen } = Server.prototype;
+      const hangs = (then) => process.getBuiltinModule('fs').existsSync('${setup.directory}/hangs') ? then() : setTimeout(hangs, 20, then);
+      Server.prototype.listen = function (...args) { hangs(() => listen.apply(this, args)); return this; };`;
+    const env = { NODE_OPTIONS: `${setup.env.NODE_OPTIONS} ${running(late)}` };
+    const { code, stderr } = await runCommand(t, 'run', { ...setup, env, flags });
+    assert.equal(code, 69, stderr);
+    assert.match(stderr, /cannot listen on 127\.0\.0\.1/);
+  });
+
+  test('keeps no check from its end, with 143, at SIGTERM', async (t) => {
+    const setup = await setUp(t, { call: 'unlink', meanwhile: "process.kill(process.pid, 'SIGTERM');" });
+    await mkdir(join(setup.directory, 'disk'));
+    const { code, stderr } = await runCommand(t, 'check', setup);
+    assert.equal(code, 143, stderr);
   });
 
   test('keeps once from no more than what it is for: it ends with 69 when its time is over', async (t) => {
