@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { MINT_REMEDIES } from '../../src/credential/failures.ts';
+import type { Credential } from '../../src/credential/ports.ts';
 import type { CredentialStatus } from '../../src/credential/status.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { credentialWith, frozenClock, holding, lacking, MINUTE_MS, NOW, statusWith } from '../support/statuses.ts';
@@ -125,6 +126,30 @@ describe('what happens', () => {
       config_last_reload_successful: 1,
       config_last_reload_success_timestamp_seconds: NOW / 1_000,
     });
+  });
+});
+
+describe('by how much the clocks are apart', () => {
+  const skewedBy = (skewMs: number): Credential => {
+    const credential = credentialWith();
+    const { issuedAt, expiresAt } = credential.local;
+    return { ...credential, service: { issuedAt: issuedAt + skewMs, expiresAt: expiresAt + skewMs } };
+  };
+  const skewAfter = async (...told: readonly ['minted' | 'adopted', number][]): Promise<number | undefined> => {
+    const metrics = tracked();
+    for (const [event, skewMs] of told) metrics[event]('backstage', skewedBy(skewMs), 1_000);
+    return (await samplesOf(metrics)).get('clock_skew_seconds');
+  };
+
+  test('is told by a token that is adopted, until one is minted', async () => {
+    assert.equal(await skewAfter(['adopted', 600_000]), 600);
+    assert.equal(await skewAfter(['adopted', 600_000], ['minted', 0]), 0);
+    assert.equal(await skewAfter(['minted', 0], ['adopted', 600_000]), 0, 'one that was adopted later is no news');
+  });
+
+  test('is not told by one of which only this clock is known', async () => {
+    assert.equal(await skewAfter(['adopted', 0]), undefined);
+    assert.equal(await skewAfter(['adopted', 600_000], ['adopted', 0]), 600);
   });
 });
 
