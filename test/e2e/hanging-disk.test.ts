@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { exists } from '../support/exists.ts';
 import { configText, ENDPOINT, credential } from '../support/sidecar-setup.ts';
-import { workspaceFor } from '../support/sidecar-clis.ts';
+import { allGone, hangingCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
 import { runCommand, type Sidecar, startSidecar } from '../support/sidecar.ts';
 
@@ -202,6 +202,19 @@ describe('a write on a disk that hangs, and holds a thread', { timeout: 120_000 
     sidecar.kill('SIGTERM');
     const { code } = await sidecar.stop('SIGINT');
     assert.ok(code === 130 || code === 143, `${code}: whichever the system gives it last`);
+  });
+
+  test('keeps no command of the CLI running after a second signal', async (t) => {
+    const [workspace, directory, cli] = [await workspaceFor(t), await temporaryDirectory(t), await hangingCli(t)];
+    const pipe = join(directory, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const code = `process.getBuiltinModule('fs').open('${pipe}', () => {});
+      process.once('SIGTERM', () => process.kill(process.pid, 'SIGINT'));`;
+    const env = { NODE_OPTIONS: running(code) };
+    const sidecar = await startSidecar(t, { workspace, directory, cli: cli.path, env });
+    const pids = await cli.pids();
+    assert.equal((await sidecar.stop()).code, 130);
+    await allGone(pids);
   });
 
   test('keeps no run from its end, with 69, where its port is taken', async (t) => {
