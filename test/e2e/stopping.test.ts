@@ -111,6 +111,17 @@ test('SIGUSR1 opens no debugger, which would show every secret to whoever shares
   assert.equal(sidecar.stderr, '');
 });
 
+test('a stop that takes longer is waited for where no disk hangs', options, async (t) => {
+  const LONG_MS = 1_500;
+  const late = `const{prototype}=process.getBuiltinModule('net').Server;const{close}=prototype;
+    prototype.close=function(...args){setTimeout(()=>close.apply(this,args),${LONG_MS});return(this)}`;
+  const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(late)}` };
+  const sidecar = await (await startSidecar(t, { workspace: await workspaceFor(t), env })).ready();
+  const { code, durationMs } = await sidecar.stop();
+  assert.equal(code, 0);
+  assert.ok(durationMs >= LONG_MS, `${durationMs} ms`);
+});
+
 test('a signal that comes before anything is set up ends the sidecar as well', options, async (t) => {
   const workspace = await workspaceFor(t);
   const cli = await hangingCli(t);
