@@ -8,8 +8,10 @@ import type { Auth } from '../credential/auth.ts';
 import { readClaims } from '../credential/claims.ts';
 import { oneLine, wholeSeconds } from '../credential/display.ts';
 import { CliError, ConfigError, issueText, MintError, SinkError } from '../credential/errors.ts';
+import { noAnswerOf } from '../credential/patient-look.ts';
 import { type Cancellable, type Credential, LONGEST_LIFETIME_MS, type Sink } from '../credential/ports.ts';
 import { lifetimeMs } from '../credential/schedule.ts';
+import { within } from '../credential/tasks.ts';
 import { DatabricksCli } from '../minters/cli.ts';
 import { CommandMinter } from '../minters/command.ts';
 import { PrivateHomes } from '../minters/homes.ts';
@@ -20,6 +22,10 @@ import { findCommand } from '../platform/find-command.ts';
 import { sinkBuilder } from '../sinks.ts';
 import { placeOf } from '../sinks/directory.ts';
 import { isShortForVolumes } from './short-ttl.ts';
+
+/** As long as a start waits for a sink: more than a program that logs in to the cluster may take. */
+const EXAMINE_MS = 12_000;
+const PLACE_MS = 2_000;
 
 export interface CheckOptions extends Cancellable {
   /** @throws ConfigError */
@@ -62,7 +68,7 @@ export async function check({ load, stdout, signal }: CheckOptions): Promise<boo
     for (const sink of sinks(credential, identityOf(config.auth, credential.resource.name)))
       report.add(`${credential.name} ${sink.name}`, await checkSink(sink, { signal }));
   }
-  await checkPlaces(credentials, report);
+  await checkPlaces(credentials, report, { signal });
   return report.finish();
 }
 
@@ -176,7 +182,9 @@ function describeCredential(minted: Credential): string {
 
 async function checkSink(sink: Sink, options: Cancellable): Promise<Finding> {
   try {
-    return { isOk: true, text: await sink.examine(options) };
+    const text = await within(EXAMINE_MS, sink.examine(options), { ...options, clock });
+    if (text === undefined) throw noAnswerOf(sink.name);
+    return { isOk: true, text };
   } catch (error) {
     if (!(error instanceof SinkError)) throw error;
     return { isOk: false, text: error.message, remedy: error.remedy };
@@ -184,11 +192,21 @@ async function checkSink(sink: Sink, options: Cancellable): Promise<Finding> {
 }
 
 /** Two paths of one file are no mistake in the text of a configuration; but each would overwrite what the other has written. */
-async function checkPlaces(credentials: readonly CredentialConfig[], report: Report): Promise<void> {
+async function checkPlaces(
+  credentials: readonly CredentialConfig[],
+  report: Report,
+  options: Cancellable,
+): Promise<void> {
   const seen = new Map<string, string>();
   for (const { name, sinks } of credentials) {
     for (const { path } of sinks.filter((sink) => sink.kind === 'file')) {
-      const place = await placeOf(path).catch(() => path); // what cannot be reached has failed already
+      // What cannot be reached, or hangs, has failed already.
+      const place =
+        (await within(
+          PLACE_MS,
+          placeOf(path).catch(() => path),
+          { ...options, clock },
+        )) ?? path;
       const other = seen.get(place);
       seen.set(place, path);
       if (other === undefined) continue;

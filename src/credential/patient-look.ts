@@ -38,9 +38,13 @@ export class PatientLook {
 
   async #loseHope({ signal }: Cancellable): Promise<Holding> {
     for (let part = 0; part < PARTS; part++) await this.#clock.sleep(PART_MS, { signal });
-    const remedy = 'find out why its volume hangs; a network volume does so while its server is away';
-    return { state: 'lacks', problem: new SinkError('unreachable', `${this.#name} does not answer`, { remedy }) };
+    return { state: 'lacks', problem: noAnswerOf(this.#name) };
   }
+}
+
+export function noAnswerOf(sink: string): SinkError {
+  const remedy = 'find out why its volume hangs; a network volume does so while its server is away';
+  return new SinkError('unreachable', `${sink} does not answer`, { remedy });
 }
 
 function asHolding(held: Held): Holding {

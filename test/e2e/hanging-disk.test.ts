@@ -240,6 +240,17 @@ describe('a write on a disk that hangs, and holds a thread', { timeout: 120_000 
     assert.equal(code, 143, stderr);
   });
 
+  test('is told by check, which ends with 69', async (t) => {
+    const setup = await setUp(t, { call: 'unlink' });
+    await mkdir(join(setup.directory, 'disk'));
+    const { code, stdout } = await runCommand(t, 'check', setup);
+    assert.equal(code, 69);
+    assert.match(
+      stdout,
+      /✗ fail backstage file:\S+\/disk\/token: file:\S+ does not answer\n +→ find out why its volume hangs/,
+    );
+  });
+
   test('keeps once from no more than what it is for: it ends with 69 when its time is over', async (t) => {
     const { code, stderr } = await runCommand(t, 'once', { ...(await setUp(t)), flags: ['--timeout', '2s'] });
     assert.equal(code, 69, stderr);
