@@ -8,6 +8,7 @@ import type { Auth } from '../credential/auth.ts';
 import { readClaims } from '../credential/claims.ts';
 import { oneLine, wholeSeconds } from '../credential/display.ts';
 import { CliError, ConfigError, issueText, MintError, SinkError } from '../credential/errors.ts';
+import { labelOf } from '../credential/label.ts';
 import { noAnswerOf } from '../credential/patient-look.ts';
 import { type Cancellable, type Credential, LONGEST_LIFETIME_MS, type Sink } from '../credential/ports.ts';
 import { lifetimeMs } from '../credential/schedule.ts';
@@ -19,13 +20,13 @@ import { readFile } from '../minters/identity-files.ts';
 import { complaintAbout, readCliVersion } from '../minters/version.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { findCommand } from '../platform/find-command.ts';
+import { provideThreads } from '../platform/threads.ts';
 import { sinkBuilder } from '../sinks.ts';
 import { placeOf } from '../sinks/directory.ts';
 import { isShortForVolumes } from './short-ttl.ts';
 
-/** As long as a start waits for a sink: more than a program that logs in to the cluster may take. */
-const EXAMINE_MS = 12_000;
-const PLACE_MS = 2_000;
+/** Far longer than a network volume that is slow takes. */
+const EXAMINE_MS = 5_000;
 
 export interface CheckOptions extends Cancellable {
   /** @throws ConfigError */
@@ -51,6 +52,7 @@ export async function check({ load, stdout, signal }: CheckOptions): Promise<boo
   });
   if (config === undefined) return report.finish();
   const { configFile, credentials, unknownVariables } = config;
+  provideThreads(credentials.flatMap(({ sinks }) => sinks.filter(({ kind }) => kind === 'file')).length);
   const unknown = unknownVariables.length === 0 ? '' : `; not known, so ignored: ${unknownVariables.join(', ')}`;
   report.add('configuration', {
     isOk: true,
@@ -63,12 +65,16 @@ export async function check({ load, stdout, signal }: CheckOptions): Promise<boo
   const cli = await checkCli(config, { signal });
   report.add('cli', cli);
   const { sinks } = await sinkBuilder(config, clock);
+  const fit = new Set<string>();
   for (const credential of credentials) {
     if (cli.isOk) report.add(`${credential.name} mint`, await checkMint(credential, config, { signal }));
-    for (const sink of sinks(credential, identityOf(config.auth, credential.resource.name)))
-      report.add(`${credential.name} ${sink.name}`, await checkSink(sink, { signal }));
+    for (const sink of sinks(credential, identityOf(config.auth, credential.resource.name))) {
+      const finding = await checkSink(sink, { signal });
+      report.add(`${credential.name} ${sink.name}`, finding);
+      if (finding.isOk) fit.add(sink.name);
+    }
   }
-  await checkPlaces(credentials, report, { signal });
+  await checkPlaces(credentials, fit, report);
   return report.finish();
 }
 
@@ -182,7 +188,9 @@ function describeCredential(minted: Credential): string {
 
 async function checkSink(sink: Sink, options: Cancellable): Promise<Finding> {
   try {
-    const text = await within(EXAMINE_MS, sink.examine(options), { ...options, clock });
+    const examining = sink.examine(options);
+    // Who asks an API server has deadlines of his own.
+    const text = sink.kind === 'file' ? await within(EXAMINE_MS, examining, { ...options, clock }) : await examining;
     if (text === undefined) throw noAnswerOf(sink.name);
     return { isOk: true, text };
   } catch (error) {
@@ -194,19 +202,14 @@ async function checkSink(sink: Sink, options: Cancellable): Promise<Finding> {
 /** Two paths of one file are no mistake in the text of a configuration; but each would overwrite what the other has written. */
 async function checkPlaces(
   credentials: readonly CredentialConfig[],
+  fit: ReadonlySet<string>,
   report: Report,
-  options: Cancellable,
 ): Promise<void> {
   const seen = new Map<string, string>();
   for (const { name, sinks } of credentials) {
     for (const { path } of sinks.filter((sink) => sink.kind === 'file')) {
-      // What cannot be reached, or hangs, has failed already.
-      const place =
-        (await within(
-          PLACE_MS,
-          placeOf(path).catch(() => path),
-          { ...options, clock },
-        )) ?? path;
+      if (!fit.has(labelOf({ kind: 'file', path }))) continue; // it may hang
+      const place = await placeOf(path).catch(() => path); // a directory may go meanwhile
       const other = seen.get(place);
       seen.set(place, path);
       if (other === undefined) continue;
