@@ -1,9 +1,7 @@
-import { once as event } from 'node:events';
 import { parseArgs } from 'node:util';
 import type { Config } from './config/load.ts';
 import { AppError, StartupError, UsageError } from './credential/errors.ts';
 import type { Cancellable } from './credential/ports.ts';
-import { stopHangs } from './platform/leave.ts';
 import { Stopped } from './platform/signals.ts';
 import { writeTerminationLog } from './platform/termination-log.ts';
 
@@ -69,22 +67,12 @@ interface Invocation {
 
 /** Runs one command and says how it ended: the exit code. */
 export async function runCli(terminal: Terminal & Cancellable): Promise<number> {
-  let command: Command | undefined;
   try {
     const invocation = readArguments(terminal.argv);
-    ({ command } = invocation);
-    return await Promise.race([dispatch(invocation, terminal), stopIsOverdue(terminal)]);
+    return await dispatch(invocation, terminal);
   } catch (error) {
-    if (!(error instanceof Stopped)) return lastWords(error, terminal.streams);
-    return command === 'run' ? 0 : error.exitCode; // being stopped is how a sidecar ends well
+    return error instanceof Stopped ? error.exitCode : lastWords(error, terminal.streams);
   }
-}
-
-/** Rejects with the reason of the signal once a disk that hangs holds up what should have stopped. */
-async function stopIsOverdue({ signal }: Cancellable): Promise<never> {
-  if (!signal.aborted) await event(signal, 'abort');
-  await stopHangs();
-  throw signal.reason;
 }
 
 /** Says why the process ends: to who started it, and to the kubelet; with the exit code that goes with it. */
@@ -128,7 +116,7 @@ async function dispatch({ command, values }: Invocation, terminal: Terminal & Ca
     }
     case 'run': {
       const { run } = await import('./commands/run.ts');
-      return await run({ config: await load(), reload: load, signal });
+      return await run({ config: await load(), reload: load, signal }).catch(zeroIfStopped);
     }
     default:
       return command satisfies never;
@@ -150,6 +138,12 @@ async function printTo<T>(
     throw new StartupError(`cannot write to standard output: ${problem.message}`);
   }
   return result;
+}
+
+/** Being stopped is how a sidecar ends well. */
+function zeroIfStopped(error: unknown): number {
+  if (error instanceof Stopped) return 0;
+  throw error;
 }
 
 function readArguments(argv: readonly string[]): Invocation {

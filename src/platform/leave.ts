@@ -16,7 +16,7 @@ function isOnAThread(): boolean {
 }
 
 /** From a stop until it has taken too long, as it does for a disk that hangs. On a slow machine it may take longer. */
-export async function stopHangs(): Promise<void> {
+async function stopHangs(): Promise<void> {
   await delay(STOP_MS, undefined, { ref: false });
   while (!isOnAThread()) await delay(LOOK_MS, undefined, { ref: false });
 }
