@@ -39,6 +39,7 @@ async function photograph(html: string, height: number, cleanup: SharedCleanup):
 
 const cleanup = new SharedCleanup();
 try {
+  await execa(process.execPath, [join(import.meta.dirname, 'build.ts')], { stderr: 'inherit' });
   const from = Math.floor(Date.now() / 1_000);
   const pods = await startPods(cleanup);
   const targets = Object.values(pods).map(({ target }) => target);
