@@ -250,7 +250,7 @@ testWithEachCli('a new OIDC token, swapped in by the kubelet, heals a failing cr
 
 test(
   'a change while the start waits for an API server that says nothing is not lost',
-  { timeout: 30_000 },
+  { timeout: 90_000 },
   async (t) => {
     const workspace = await workspaceFor(t);
     const directory = await temporaryDirectory(t);

@@ -13,7 +13,7 @@ interface Wire {
   readonly end: 'close' | 'reset';
 }
 
-const TIMEOUT_MS = 5_000;
+const TIMEOUT_MS = 30_000;
 
 let api: ApiServer;
 let wire: Wire;
