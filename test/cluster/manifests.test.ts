@@ -104,7 +104,7 @@ describe('the manifests', { skip }, () => {
       components: [join(manifests, 'components/client-secret')],
     });
     const text = await render(cluster, directory);
-    assert.match(text, /secret:\n +name: lakebase-client\n/);
+    assert.match(text, /secret:\n +items:\n +- key: client-secret\n +path: client-secret\n +name: lakebase-client\n/);
     assert.doesNotMatch(text, /OIDC_TOKEN|serviceAccountToken/);
     await cluster.kubectl(['apply', '--dry-run=server', '--warnings-as-errors', '--kustomize', directory]);
   });

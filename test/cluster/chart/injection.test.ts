@@ -147,7 +147,11 @@ describe('injection by policy', { skip }, () => {
       limits: { cpu: '500m', memory: '300Mi' },
     });
     const identity = pod.spec.volumes!.find(({ name }) => name === 'lakebase-identity')!;
-    assert.deepEqual((identity['projected'] as { sources: unknown }).sources, [{ secret: { name: 'orders-client' } }]);
+    // The one key, so that one of another name holds the pod up, and the kubelet says which is missing.
+    const items = [{ key: 'client-secret', path: 'client-secret' }];
+    assert.deepEqual((identity['projected'] as { sources: unknown }).sources, [
+      { secret: { name: 'orders-client', items } },
+    ]);
     assertReads(pod.spec.containers[0]!, '/credentials/lakebase');
     assertReads(pod.spec.initContainers![1]!, '/credentials/lakebase');
     assert.equal(variablesOf(pod.spec.containers[1]!)['PGPASSFILE'], undefined);

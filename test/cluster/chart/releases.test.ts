@@ -134,6 +134,23 @@ describe('releases of the chart', { skip }, () => {
     }
   });
 
+  test('without federation, its pods get one key of the Secret, which the notes say how to make', async () => {
+    const values = withSync({ identity: { ...secretSync.secretSync.identity, clientSecretName: 'client' } });
+    const items = [{ key: 'client-secret', path: 'client-secret' }];
+    for (const { kind, spec } of await render('helm4', values)) {
+      if (kind !== 'Deployment') continue;
+      const { volumes } = spec!.template.spec;
+      const identity = volumes!.find(({ name }) => name === 'identity')!;
+      assert.deepEqual(identity['projected'], { sources: [{ secret: { name: 'client', items } }] });
+    }
+    for (const helm of HELMS) {
+      const where = ['install', 'x', CHART, '--namespace', 'lakebase', '--dry-run=server'];
+      const notes = await world.helm(helm, where, values);
+      assert.match(notes, /kubectl --namespace lakebase create secret generic client --from-file=client-secret\n/);
+      assert.doesNotMatch(notes, /federation policy/);
+    }
+  });
+
   test('a label or annotation of theirs that its pods have already stands once: that of the chart', async () => {
     const podLabels = { 'app.kubernetes.io/instance': 'other', team: 'shop' };
     const all = await render('helm4', withSync({ podLabels, podAnnotations: { 'checksum/http': 'other', a: 'b' } }));

@@ -79,7 +79,9 @@
   projected:
     sources:
       {{- if index $settings "client-secret-name" }}
-      - secret: { name: {{ index $settings "client-secret-name" | quote }} }
+      - secret:
+          name: {{ index $settings "client-secret-name" | quote }}
+          items: [{ key: client-secret, path: client-secret }]
       {{- else }}
       - serviceAccountToken:
           audience: {{ $settings.audience | quote }}

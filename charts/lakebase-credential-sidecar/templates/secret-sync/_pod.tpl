@@ -23,7 +23,9 @@ volumes:
     projected:
       sources:
         {{- if (.identity).clientSecretName }}
-        - secret: { name: {{ (.identity).clientSecretName | quote }} }
+        - secret:
+            name: {{ (.identity).clientSecretName | quote }}
+            items: [{ key: client-secret, path: client-secret }]
         {{- else }}
         - serviceAccountToken:
             audience: {{ (.identity).audience | quote }}
