@@ -192,14 +192,19 @@ describe('injection by policy', { skip }, () => {
     assert.equal(sidecarOf(unknown)!.securityContext!['runAsUser'], PAYMENTS['run-as-user']);
   });
 
-  test('leaves alone what has the sidecar already, has no label, or is in a namespace that is opted out', async () => {
+  test('leaves alone what has the sidecar already, has no label or "false", or is in a namespace that is opted out', async () => {
     const placed = podOf({}, { initContainers: [containerOf('lakebase-credential', { restartPolicy: 'Always' })] });
     const ordinary = podOf({}, { containers: [containerOf('orders'), containerOf('lakebase-credential')] });
     const unlabelled = { ...podOf(), metadata: { name: 'orders' } };
+    const without = {
+      ...podOf(),
+      metadata: { name: 'orders', labels: { 'lakebase-credential-sidecar/inject': 'false' } },
+    };
     for (const [pod, namespace] of [
       [placed, 'apps'],
       [ordinary, 'apps'],
       [unlabelled, 'apps'],
+      [without, 'apps'],
       [podOf(), 'opted-out'],
     ] as const) {
       const { spec } = await world.create(pod, namespace);

@@ -206,6 +206,19 @@ describe('what injection refuses', { skip }, () => {
     });
   }
 
+  test('a label that is neither "true" nor "false": the refusal says what to write', async () => {
+    for (const value of ['True', 'yes', 'enabled', '']) {
+      const { metadata, spec } = podOf();
+      const labels = { 'lakebase-credential-sidecar/inject': value };
+      assert.match(
+        await world.refusal({ metadata: { ...metadata, labels }, spec }),
+        new RegExp(
+          `^the label lakebase-credential-sidecar/inject is ${value === '' ? 'empty' : value}: write "true", or "false" for a pod`,
+        ),
+      );
+    }
+  });
+
   test('what is known and meant is not refused', async () => {
     const allowed = { ...good, 'allow-pgpassword': 'true' };
     await world.create(podOf(allowed, {}, withVariable('PGPASSWORD', '')));

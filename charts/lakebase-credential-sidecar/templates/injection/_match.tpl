@@ -1,10 +1,7 @@
 {{/* Nothing but pods with the label is ever shown to a policy, so nothing else can fail by one. */}}
-{{- define "lakebase.matchConstraints" -}}
-resourceRules:
-  # In a list, so even what the API server would add is written: Argo CD would compare the two for ever.
-  - { apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods], scope: '*' }
-objectSelector:
-  matchLabels: { lakebase-credential-sidecar/inject: 'true' }
+{{- define "lakebase.resourceRules" -}}
+# In a list, so even what the API server would add is written: Argo CD would compare the two for ever.
+- { apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods], scope: '*' }
 {{- end -}}
 
 {{- define "lakebase.binding" -}}
