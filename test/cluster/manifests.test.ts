@@ -39,13 +39,17 @@ interface ConfigMap {
   readonly data: Readonly<Record<string, string>>;
 }
 
+interface JobSpec {
+  readonly template: { readonly spec: { readonly containers: Container[]; readonly initContainers: Container[] } };
+}
+
 interface Workload {
   readonly kind: string;
   readonly metadata: { readonly name: string };
-  readonly spec: {
-    readonly template: { readonly spec: { readonly containers: Container[]; readonly initContainers: Container[] } };
-  };
+  readonly spec: JobSpec & { readonly jobTemplate?: { readonly spec: JobSpec } };
 }
+
+const KINDS = ['Deployment', 'StatefulSet', 'DaemonSet', 'Job', 'CronJob'];
 
 const skip = await whyNoCluster();
 
@@ -74,8 +78,8 @@ describe('the manifests', { skip }, () => {
     });
   }
 
-  test('add the sidecar to any Deployment, StatefulSet and Job, and the password file to all other containers', async (t) => {
-    const workloads = ['Deployment', 'StatefulSet', 'Job'].flatMap((kind) => [
+  test('add the sidecar to any workload, and the password file to all other containers', async (t) => {
+    const workloads = KINDS.flatMap((kind) => [
       workload(kind, 'bare', {}),
       workload(kind, 'full', {
         initContainers: [{ name: 'migrate', image: 'registry.example.com/app:1', env: [{ name: 'A', value: 'b' }] }],
@@ -84,7 +88,7 @@ describe('the manifests', { skip }, () => {
     const rendered = await renderWorkloads(t, cluster, workloads);
     assert.equal(rendered.length, workloads.length);
     for (const { kind, metadata, spec } of rendered) {
-      const { containers, initContainers } = spec.template.spec;
+      const { containers, initContainers } = (spec.jobTemplate?.spec ?? spec).template.spec;
       assert.equal(initContainers[0]?.name, SIDECAR, `${kind} ${metadata.name}: the sidecar comes first`);
       assert.deepEqual(mountOf(initContainers[0]), { name: SIDECAR, mountPath: '/run/lakebase', readOnly: false });
       assert.equal(passwordFileOf(initContainers[0]), undefined);
@@ -94,6 +98,16 @@ describe('the manifests', { skip }, () => {
         assert.deepEqual(mountOf(reader), { name: SIDECAR, mountPath: '/run/lakebase', readOnly: true });
         assert.equal(passwordFileOf(reader), '/run/lakebase/pgpass');
       }
+    }
+  });
+
+  test('give a CronJob the same pods as a Job, with every component', async (t) => {
+    for (const more of [[], ['client-secret'], ['secret-sink']]) {
+      const kinds = ['CronJob', 'Job'];
+      const workloads = kinds.map((kind) => workload(kind, 'report', {}));
+      const rendered = await renderWorkloads(t, cluster, workloads, more);
+      const [cronJob, job] = kinds.map((one) => rendered.find(({ kind }) => kind === one)!);
+      assert.deepEqual(cronJob!.spec, { jobTemplate: { spec: job!.spec } }, more.join());
     }
   });
 
@@ -195,18 +209,24 @@ function passwordFileOf(container: Container | undefined): string | undefined {
 
 function workload(kind: string, name: string, spec: object): object {
   const containers = ['app', 'second'].map((container) => ({ name: container, image: 'registry.example.com/app:1' }));
+  const podSpec = { template: { spec: { containers, ...spec } } };
   return {
-    apiVersion: kind === 'Job' ? 'batch/v1' : 'apps/v1',
+    apiVersion: kind.endsWith('Job') ? 'batch/v1' : 'apps/v1',
     kind,
     metadata: { name },
-    spec: { template: { spec: { containers, ...spec } } },
+    spec: kind === 'CronJob' ? { jobTemplate: { spec: podSpec } } : podSpec,
   };
 }
 
-async function renderWorkloads(t: TestContext, cluster: Cluster, workloads: readonly object[]): Promise<Workload[]> {
+async function renderWorkloads(
+  t: TestContext,
+  cluster: Cluster,
+  workloads: readonly object[],
+  more: readonly string[] = [],
+): Promise<Workload[]> {
   const directory = await kustomization(t, {
     resources: [join(manifests, 'base'), 'workloads.json'],
-    components: [join(manifests, 'components/sidecar')],
+    components: ['sidecar', ...more].map((component) => join(manifests, 'components', component)),
   });
   await writeFile(
     join(directory, 'workloads.json'),
@@ -217,7 +237,7 @@ async function renderWorkloads(t: TestContext, cluster: Cluster, workloads: read
 
 function workloadsIn(text: string): Workload[] {
   const objects = parseAllDocuments(text).map((document) => document.toJS() as Workload);
-  return objects.filter(({ kind }) => ['Deployment', 'StatefulSet', 'Job'].includes(kind));
+  return objects.filter(({ kind }) => KINDS.includes(kind));
 }
 
 async function kustomization(t: Cleanup, content: Readonly<Record<string, unknown>>): Promise<string> {
