@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { MintError, SinkError } from '../../src/credential/errors.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { credentialAt, HOUR_MS, MemorySink, MINUTE_MS } from '../support/fakes.ts';
-import { startKeeper } from '../support/keeping.ts';
+import { credentialAt, HOUR_MS, MemorySink, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
+import { startKeeper, World } from '../support/keeping.ts';
 
 /** When the minter was called, from the first call on. */
 function callsOf({ calls }: { calls: readonly { at: number }[] }): number[] {
@@ -142,4 +142,16 @@ test('a credential counts as published once each of its sinks has held it, and n
   full.failure = undefined;
   await clock.advance(MINUTE_MS);
   assert.deepEqual([full.content, isPublished], ['token-1', true]);
+});
+
+test('a keeper counts as stopping once it is told to stop, and not before', async () => {
+  const world = new World();
+  const keeper = world.add(new ScriptedMinter(world.clock));
+  const stop = new AbortController();
+  const running = keeper.run(stop);
+  await world.clock.idle();
+  assert.equal(keeper.vitals().isStopping, false);
+  stop.abort(new Error('stopped'));
+  assert.equal(keeper.vitals().isStopping, true);
+  await assert.rejects(running, stop.signal.reason as Error);
 });
