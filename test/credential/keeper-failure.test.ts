@@ -134,6 +134,15 @@ test('a new secret changes nothing while the last attempt succeeded, or is the f
   assert.ok(keeper.vitals().wakeAt > clock.now() + 20 * MINUTE_MS);
 });
 
+test('nor once an attempt has succeeded after others that had failed', async (t) => {
+  const { clock, keeper, minter } = await startKeeper(t, { dice: 0.999, script: [FAILURE, {}] });
+  await clock.advance(MINUTE_MS);
+  assert.equal(minter.calls.length, 2);
+  keeper.retryNow();
+  await clock.advance(MINUTE_MS);
+  assert.equal(minter.calls.length, 2);
+});
+
 test('a secret that comes while the old one is being refused is tried at once', async (t) => {
   const { clock, keeper, minter } = await startKeeper(t, { dice: 0.999, script: [FAILURE] });
   await clock.advance(5 * MINUTE_MS);
