@@ -123,7 +123,7 @@ test('a broken record is as good as none, and the next one replaces it', async (
   const directory = await temporaryDirectory(t);
   const { path } = stateFileIn(directory);
   const { local, service, fingerprint: sha256 } = credentialOf(1);
-  const long = 'x'.repeat(65_100); // with another entry the record would be too long to be read again
+  const long = 'f'.repeat(65_100); // with another entry the record would be too long to be read again
   const broken: readonly unknown[] = [
     null,
     [],
