@@ -141,6 +141,15 @@ describe('the chart', () => {
       assert.equal(problemsOf(defaults({ 'workspace-host': `https://w.example.com:${port}` })), '', `${port}`);
   });
 
+  test('takes the number of a workspace that shares its host with others', () => {
+    for (const address of ['https://company.example.com/?o=1234567890', 'https://company.example.com:443?w=a-1_B']) {
+      assert.equal(problemsOf(defaults({ 'workspace-host': address })), '', address);
+      assert.equal(problemsOf({ secretSync: { identity: { workspaceHost: address } } }), '', address);
+    }
+    for (const rest of ['/?o=', '/?x=1', '/path?o=1', '/?o=1&a=2'])
+      assert.match(problemsOf(defaults({ 'workspace-host': `https://company.example.com${rest}` })), /pattern/, rest);
+  });
+
   test('takes the value by which a chart that has it as a dependency leaves it in', () => {
     assert.equal(problemsOf({ enabled: true }), '');
   });

@@ -117,6 +117,12 @@ const DECLARED = [
       'The workspace: an https URL or a bare host name. With a profile it takes precedence over the host of the profile.',
   },
   {
+    name: 'DATABRICKS_WORKSPACE_ID',
+    group: 'identity',
+    meaning:
+      'Its number, where its host serves several workspaces; or end `DATABRICKS_HOST` with `/?o=` and the number.',
+  },
+  {
     name: 'DATABRICKS_AUTH_TYPE',
     group: 'identity',
     meaning: 'Chooses among several identities: `file-oidc`, `oauth-m2m` or `pat`. Not used with a profile.',

@@ -20,6 +20,8 @@ const KINDS = {
 const WHITE_OR_CONTROL = new RegExp(String.raw`[\s${CONTROL}]`);
 /** The parser of URLs drops tabs and line breaks, and makes `/` of a backslash. */
 const IN_NO_ORIGIN = new RegExp(String.raw`[\s${CONTROL}\\@?#]`);
+/** The number of one workspace of several, as the address of its page has it. The CLI takes it by either name, too. */
+const NUMBERED = /\/?\?[ow]=([\w-]{1,64})$/;
 
 const AUTH_TYPES: readonly Kind[] = ['file-oidc', 'oauth-m2m', 'pat'];
 
@@ -141,16 +143,26 @@ class IdentityReader {
   #host(): string {
     const given = read(this.#env, 'DATABRICKS_HOST');
     const host = given === undefined ? undefined : parseHost(given);
-    if (host === undefined) {
-      const allowed = 'https://my.cloud.databricks.com, without user, path and query';
-      this.#report(
-        'DATABRICKS_HOST',
-        given === undefined
-          ? 'is missing: every identity but a profile needs it'
-          : `must be an https URL or a host name, such as ${allowed}`,
-      );
-    }
-    return host ?? '';
+    if (host !== undefined) return this.#numbered(host);
+    const allowed =
+      'https://my.cloud.databricks.com, without user, path and query; only /?o= and the number of the workspace may follow';
+    this.#report(
+      'DATABRICKS_HOST',
+      given === undefined
+        ? 'is missing: every identity but a profile needs it'
+        : `must be an https URL or a host name, such as ${allowed}`,
+    );
+    return '';
+  }
+
+  #numbered(host: string): string {
+    const id = read(this.#env, 'DATABRICKS_WORKSPACE_ID');
+    if (id === undefined) return host;
+    const numbered = `${new URL(host).origin}/?o=${id}`;
+    if (!NUMBERED.test(numbered)) this.#report('DATABRICKS_WORKSPACE_ID', 'must be the number of a workspace');
+    else if (NUMBERED.test(host) && host !== numbered)
+      this.#report('DATABRICKS_WORKSPACE_ID', 'is of another workspace than DATABRICKS_HOST: keep one of them');
+    return numbered;
   }
 
   #path(name: VariableName, kind: Kind): string {
@@ -184,10 +196,15 @@ class IdentityReader {
   }
 }
 
-/** `https://` is added as the CLI does; `http://` stays only as it was given. Undefined if it is more than an origin. */
+/**
+ * `https://` is added as the CLI does; `http://` stays only as it was given. Undefined if it is more than an origin and, where
+ * that serves several workspaces, the number of one.
+ */
 function parseHost(given: string): string | undefined {
-  const hasScheme = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(given);
-  const url = IN_NO_ORIGIN.test(given) ? null : URL.parse(hasScheme ? given : `https://${given}`);
+  const [numbered, id] = NUMBERED.exec(given) ?? [''];
+  const rest = given.slice(0, given.length - numbered.length);
+  const hasScheme = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(rest);
+  const url = IN_NO_ORIGIN.test(rest) ? null : URL.parse(hasScheme ? rest : `https://${rest}`);
   if (url === null || !['https:', 'http:'].includes(url.protocol) || url.pathname !== '/') return undefined;
-  return url.origin;
+  return id === undefined ? url.origin : `${url.origin}/?o=${id}`;
 }

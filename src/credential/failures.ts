@@ -10,7 +10,8 @@ export const MINT_REMEDIES = {
   not_found:
     'check the name: `databricks postgres list-endpoints projects/PROJECT/branches/BRANCH` lists endpoints, `databricks database list-database-instances` instances',
   network: 'check DATABRICKS_HOST, name resolution, proxies and certificates from this network',
-  bad_response: 'check that DATABRICKS_HOST names the workspace itself, and no proxy or login page answers for it',
+  bad_response:
+    'check that DATABRICKS_HOST names the workspace itself, with /?o= and its number if others share the host, and no proxy or login page answers for it',
   short_lived: 'check the clock of this machine against the time of the service',
   unknown: 'read the words of the CLI, which `check` shows and the log has as `detail`',
 } as const;

@@ -55,7 +55,7 @@ export class DatabricksCli {
       case 'file-oidc':
         return {
           variables: {
-            DATABRICKS_HOST: auth.host,
+            ...workspaceVariables(auth.host),
             DATABRICKS_AUTH_TYPE: auth.kind,
             DATABRICKS_CLIENT_ID: auth.clientId,
             DATABRICKS_OIDC_TOKEN_FILEPATH: auth.tokenFile,
@@ -66,7 +66,7 @@ export class DatabricksCli {
         const secret = 'value' in auth.secret ? auth.secret.value : readSecret(auth.secret.file);
         return {
           variables: {
-            DATABRICKS_HOST: auth.host,
+            ...workspaceVariables(auth.host),
             DATABRICKS_AUTH_TYPE: auth.kind,
             DATABRICKS_CLIENT_ID: auth.clientId,
             DATABRICKS_CLIENT_SECRET: secret.reveal(),
@@ -77,7 +77,7 @@ export class DatabricksCli {
       case 'profile':
         return {
           variables: {
-            ...(auth.host === undefined ? {} : { DATABRICKS_HOST: auth.host }),
+            ...(auth.host === undefined ? {} : workspaceVariables(auth.host)),
             DATABRICKS_CONFIG_FILE: auth.configFile,
             DATABRICKS_CONFIG_PROFILE: auth.profile,
           },
@@ -86,7 +86,7 @@ export class DatabricksCli {
       case 'pat':
         return {
           variables: {
-            DATABRICKS_HOST: auth.host,
+            ...workspaceVariables(auth.host),
             DATABRICKS_AUTH_TYPE: auth.kind,
             DATABRICKS_TOKEN: auth.token.reveal(),
           },
@@ -96,4 +96,10 @@ export class DatabricksCli {
         return auth satisfies never;
     }
   }
+}
+
+/** Older ones leave out what follows the host, so the number of the workspace has a variable of its own. */
+function workspaceVariables(address: string): Record<string, string> {
+  const [host = '', id] = address.split('/?o=');
+  return { DATABRICKS_HOST: host, ...(id !== undefined && { DATABRICKS_WORKSPACE_ID: id }) };
 }

@@ -175,8 +175,11 @@ test('a host is an origin, https unless http is written out', () => {
     assert.equal(identityOf(resolved({ ...OIDC, DATABRICKS_HOST: given }), 'e').workspace, host, given);
   const wrong = [
     'https://h/path',
-    'https://h/?o=1',
-    'h?o=1',
+    'https://h/path?o=1',
+    'https://h/?o=',
+    'https://h/?o=1&a=2',
+    'https://h/?x=1',
+    'https://h/?o=1#x',
     'https://h#x',
     'https://me:pw@h',
     'me@h',
@@ -194,6 +197,29 @@ test('a host is an origin, https unless http is written out', () => {
       /^DATABRICKS_HOST: must be an https URL or a host name/,
       given,
     );
+});
+
+test('a host that serves several workspaces is followed by the number of one, or a variable has it', () => {
+  const cases: [string, string | undefined, string][] = [
+    ['https://company.example/?o=123', undefined, 'https://company.example/?o=123'],
+    ['company.example?o=123', undefined, 'https://company.example/?o=123'],
+    ['https://company.example:8443?w=my-1_A', undefined, 'https://company.example:8443/?o=my-1_A'],
+    ['https://company.example', '123', 'https://company.example/?o=123'],
+    ['https://company.example/?o=123', '123', 'https://company.example/?o=123'],
+  ];
+  for (const [host, id, workspace] of cases) {
+    const env = { DATABRICKS_HOST: host, DATABRICKS_WORKSPACE_ID: id };
+    assert.equal(identityOf(resolved({ ...OIDC, ...env }), 'e').workspace, workspace, `${host} ${id}`);
+    const profile = resolved({ ...PROFILE, ...env });
+    assert.equal(profile.host, workspace);
+    assert.equal(isSentInClear(profile), false);
+  }
+  assert.equal(resolved({ ...PROFILE, DATABRICKS_WORKSPACE_ID: '123' }).host, undefined);
+  assert.match(refused({ ...OIDC, DATABRICKS_WORKSPACE_ID: '1 2' }), /^DATABRICKS_WORKSPACE_ID: must be the number/);
+  assert.match(
+    refused({ ...OIDC, DATABRICKS_HOST: 'https://company.example/?o=1', DATABRICKS_WORKSPACE_ID: '2' }),
+    /^DATABRICKS_WORKSPACE_ID: .*another workspace than DATABRICKS_HOST/,
+  );
 });
 
 test('a credential belongs to a workspace and a principal', () => {

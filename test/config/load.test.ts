@@ -257,7 +257,7 @@ test('the line ends of an environment from Windows are pointed at, also where th
     LAKEBASE_CREDENTIAL_CONFIG: `${config}\r`,
   };
   assert.deepEqual(await problems(loadConfig({ env })), [
-    'DATABRICKS_HOST: must be an https URL or a host name, such as https://my.cloud.databricks.com, without user, path and query; it begins or ends with white space, such as a line break',
+    'DATABRICKS_HOST: must be an https URL or a host name, such as https://my.cloud.databricks.com, without user, path and query; only /?o= and the number of the workspace may follow; it begins or ends with white space, such as a line break',
     `${config}: cannot be read: no such file or directory; its name begins or ends with white space, such as a line break`,
   ]);
 });

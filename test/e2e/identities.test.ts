@@ -63,6 +63,25 @@ testWithEachCli('a profile is read by the CLI, and needs nothing else in the env
   assert.equal(await sidecar.read('pgpass'), `localhost:*:*:${clientId}:${workspace.minted[0]?.token}\n`);
 });
 
+testWithEachCli('at a host that serves several workspaces, the one that is named mints', async (t, cli) => {
+  const workspace = await workspaceFor(t, { number: '4711' });
+  const tokenFile = join(await temporaryDirectory(t), 'token');
+  await writeFile(tokenFile, await workspace.serviceAccountToken());
+  const oidc = { DATABRICKS_CLIENT_SECRET: undefined, DATABRICKS_OIDC_TOKEN_FILEPATH: tokenFile };
+  for (const env of [
+    { DATABRICKS_HOST: `${workspace.url}/?o=4711` },
+    { DATABRICKS_HOST: `${workspace.url}?w=4711`, ...oidc },
+    { DATABRICKS_WORKSPACE_ID: '4711' },
+  ]) {
+    const from = workspace.minted.length;
+    await (await startSidecar(t, { workspace, cli, env })).ready();
+    assert.equal(workspace.minted.length, from + 1);
+  }
+  const lost = await startSidecar(t, { workspace, cli });
+  const { err } = await lost.logged('mint failed');
+  assert.match(JSON.stringify(err), /"failure":"bad_response"/);
+});
+
 testWithEachCli('a personal access token is used only where it is asked for by name', async (t, cli) => {
   const workspace = await workspaceFor(t, { personalAccessToken: 'dapi0123456789abcdef' });
   const lying = { DATABRICKS_TOKEN: 'dapi0123456789abcdef' };

@@ -131,13 +131,13 @@ function isJwt(token: string): boolean {
   }
 }
 
-export function describeHost(url: string) {
+export function describeHost(url: string, isAlone: boolean) {
   return {
     oidc_endpoint: `${url}/oidc`,
     account_id: 'acc',
-    workspace_id: '12345',
+    ...(isAlone ? { workspace_id: '12345' } : {}),
     cloud: 'AWS',
-    host_type: 'WORKSPACE_HOST',
+    host_type: isAlone ? 'WORKSPACE_HOST' : 'unified',
   };
 }
 

@@ -35,6 +35,8 @@ export interface WorkspaceOptions {
   /** Trusts `serviceAccountToken()` when left out. */
   readonly verifySubjectToken?: VerifySubjectToken | undefined;
   readonly tokenLifetimeMs?: number | undefined;
+  /** That of one workspace among several at its host: whoever does not name it gets a page to log in. */
+  readonly number?: string | undefined;
   /** In PEM; with one it speaks TLS. */
   readonly certificate?: { readonly key: string; readonly cert: string } | undefined;
 }
@@ -193,7 +195,8 @@ export class Workspace {
         message: `No API found for '${method} ${path}'`,
       });
     }
-    const fault = this.#faults.take(route);
+    const isLost = route === 'credential' && ![undefined, workspaceId].includes(this.#options.number);
+    const fault = isLost ? 'html' : this.#faults.take(route);
     if (this.latencyMs > 0) await delay(this.latencyMs);
     if (misbehave(response, fault)) return;
     try {
@@ -205,7 +208,7 @@ export class Workspace {
   }
 
   async #answer(route: Route, request: RecordedRequest, fault: Fault | undefined): Promise<unknown> {
-    if (route === 'metadata') return describeHost(this.url);
+    if (route === 'metadata') return describeHost(this.url, this.#options.number === undefined);
     if (route === 'discovery') return describeIssuer(this.url);
     const { body, contentType } = request;
     if (route === 'token') {
