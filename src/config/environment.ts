@@ -14,6 +14,8 @@ interface Variable {
   readonly flag?: string;
   /** Relative paths in it are made absolute, because the CLI runs in another directory. */
   readonly holds?: 'a path' | 'paths';
+  /** Of several settings in it, separated by commas, those that begin like this; the others may print secrets. */
+  readonly only?: string;
 }
 
 const DECLARED = [
@@ -162,6 +164,13 @@ const DECLARED = [
   { name: 'no_proxy', group: 'child', meaning: 'The same.' },
   { name: 'SSL_CERT_FILE', group: 'child', holds: 'a path', meaning: 'File of certificate authorities.' },
   { name: 'SSL_CERT_DIR', group: 'child', holds: 'paths', meaning: 'Directories of certificate authorities.' },
+  {
+    name: 'GODEBUG',
+    group: 'child',
+    only: 'fips140=',
+    meaning:
+      'Of its settings `fips140` only. With `fips140=off` the CLI, from 1.13.0 on, takes TLS that FIPS 140-3 does not approve.',
+  },
 ] as const satisfies readonly Variable[];
 
 type Declared = (typeof DECLARED)[number];
@@ -198,9 +207,11 @@ export function readOrDefault(env: Environment, name: VariableName): string | un
 /** All that a child process gets to see of our environment; whoever starts it adds the identity. */
 export function childEnvironment(env: Environment): Record<string, string> {
   const passed: Record<string, string> = {};
-  for (const { name, group, holds } of VARIABLES) {
-    const value = read(env, name);
-    if (group !== 'child' || value === undefined) continue;
+  for (const { name, group, holds, only = '' } of VARIABLES) {
+    if (group !== 'child') continue;
+    const settings = read(env, name)?.split(',') ?? [];
+    const value = settings.filter((setting) => setting.startsWith(only)).join(',');
+    if (value === '') continue;
     passed[name] =
       holds === undefined ? value : holds === 'a path' ? fromHere(value) : value.split(':').map(fromHere).join(':');
   }

@@ -67,6 +67,14 @@ const RULES: readonly Rule[] = [
     remedy: 'check DATABRICKS_HOST; begin the address in HTTPS_PROXY with http://, unless the proxy itself takes TLS',
   },
   {
+    pattern:
+      /remote error: tls: (?:handshake failure|insufficient security|protocol version)|unsupported protocol version|no FIPS compatible/,
+    failure: 'network',
+    message: 'the CLI and what answers at the address of the workspace, or of a proxy, have no TLS in common',
+    remedy:
+      'let the proxy, or what else stands before the workspace, offer TLS 1.2 or newer as FIPS 140-3 approves it, which the CLI wants from 1.13.0 on; or set GODEBUG=fips140=off',
+  },
+  {
     pattern: /x509:|tls: /,
     failure: 'network',
     message: 'the certificate of the workspace was not accepted',

@@ -135,10 +135,12 @@ test('only what is on the list reaches a child process', async () => {
     no_proxy: 'f',
     SSL_CERT_FILE: '/g',
     SSL_CERT_DIR: '/h',
+    GODEBUG: 'fips140=off',
   };
   const env = {
     ...ENVIRONMENT,
     ...passed,
+    GODEBUG: 'http2debug=2,fips140=off,x509sha1=1',
     HOME: '/root',
     DATABRICKS_TOKEN: 'x',
     DATABRICKS_DEBUG_HEADERS: 'true',
@@ -146,6 +148,8 @@ test('only what is on the list reaches a child process', async () => {
     LD_PRELOAD: 'x',
   };
   assert.deepEqual((await loadConfig({ env })).childEnvironment, passed);
+  const traced = { ...ENVIRONMENT, GODEBUG: 'http2debug=2' };
+  assert.deepEqual((await loadConfig({ env: traced })).childEnvironment, {});
 });
 
 test('a relative path that the CLI gets counts from where this process was started, and not from where the CLI runs', async () => {

@@ -84,6 +84,12 @@ for (const [stderr, failure, message] of [
     'network',
     /not valid at the time of this machine/,
   ],
+  ...[
+    'Get "https://h/oidc": remote error: tls: handshake failure',
+    'Get "https://h/oidc": proxyconnect tcp: remote error: tls: protocol version not supported',
+    'Get "https://h/oidc": tls: server selected unsupported protocol version 302',
+    'Get "https://h/oidc": tls: failed to verify certificate: tls: no FIPS compatible certificate chains found',
+  ].map((words) => [`Error: ${words}`, 'network', /no TLS in common/] as const),
   [
     'Error: Get "https://h/oidc": proxyconnect tcp: tls: first record does not look like a TLS handshake',
     'network',
