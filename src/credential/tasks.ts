@@ -25,12 +25,12 @@ export async function runAll(tasks: readonly Task[], { signal }: Cancellable): P
 
 /** What comes of `promise`, or the signal's reason if that fires first. */
 export async function unlessAborted<T>(promise: Promise<T>, { signal }: Cancellable): Promise<T> {
-  signal.throwIfAborted();
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const abort = (): void => reject(signal.reason as Error);
   signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) reject(signal.reason as Error);
   try {
-    return await Promise.race([promise, aborted]);
+    return await Promise.race([aborted, promise]);
   } finally {
     signal.removeEventListener('abort', abort);
   }
@@ -43,9 +43,9 @@ export async function within<T>(
   { signal, clock }: Cancellable & { readonly clock: Clock },
 ): Promise<T | undefined> {
   const settled = new AbortController();
-  const late = clock.sleep(ms, { signal: AbortSignal.any([signal, settled.signal]) }).then(() => undefined);
+  const late = clock.sleep(ms, settled).then(() => undefined);
   try {
-    return await Promise.race([promise, late]);
+    return await unlessAborted(Promise.race([promise, late]), { signal });
   } finally {
     settled.abort();
   }

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats, statSync } from 'node:fs';
 import type { Cancellable, Clock } from '../credential/ports.ts';
+import { within } from '../credential/tasks.ts';
 import { watchFile } from './watch-file.ts';
 
 /** A volume swaps several links in a row, and an editor writes in pieces. */
@@ -37,12 +38,7 @@ export async function watchContent(
   if ((await isOutdated?.()) === true) await onChange();
   let awayAt = Infinity;
   while (!signal.aborted) {
-    const look = new AbortController();
-    const stop = (): void => look.abort();
-    signal.addEventListener('abort', stop, { once: true });
-    await Promise.race([touched.promise, clock.sleep(LOOK_MS, look).catch(() => {})]);
-    signal.removeEventListener('abort', stop);
-    look.abort();
+    await within(LOOK_MS, touched.promise, { signal, clock }).catch(() => {}); // aborted
     touched = Promise.withResolvers<void>();
     await clock.sleep(QUIET_MS, { signal }).catch(() => {});
     const now = digest(path);

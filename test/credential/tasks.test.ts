@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events';
 import test from 'node:test';
 import type { Cancellable } from '../../src/credential/ports.ts';
 import { Slots } from '../../src/credential/slots.ts';
-import { runAll, unlessAborted } from '../../src/credential/tasks.ts';
+import { runAll, unlessAborted, within } from '../../src/credential/tasks.ts';
 import { Alarm, Ticker } from '../../src/credential/ticker.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
@@ -80,6 +80,7 @@ test('a wait that is over leaves nothing on the signal, which lives as long as t
   alarm.ring();
   await rung;
   await unlessAborted(done(), { signal });
+  await within(1_000, done(), { signal, clock });
   await runAll([done], { signal });
   await new Slots(1).with({ wantedAt: 0, isTroubled: false }, done, { signal });
   assert.deepEqual(getEventListeners(signal, 'abort'), []);
