@@ -13,7 +13,6 @@ import { DatabricksCli } from './minters/cli.ts';
 import { CommandMinter } from './minters/command.ts';
 import { PrivateHomes } from './minters/homes.ts';
 import { readCliVersion } from './minters/version.ts';
-import { provideThreads } from './platform/threads.ts';
 import { type SinkBuilder, sinkBuilder } from './sinks.ts';
 
 /** More than a program that logs in to the cluster may take. */
@@ -56,7 +55,6 @@ export class App {
     const cli = new DatabricksCli({ command, auth, childEnvironment, homes: this.#homes, clock });
     const build = await sinkBuilder(config, clock);
     const plans = config.credentials.map((credential) => this.#plan(credential, config, cli, build));
-    provideThreads(plans.flatMap(({ sinks }) => sinks.filter(({ kind }) => kind === 'file')).length);
     await this.#prepare(this.#fleet.newcomers(plans), { ...options, clock });
     this.#slots.resize(concurrency);
     return await this.#fleet.replace(plans);

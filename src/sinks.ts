@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import type { Config, CredentialConfig } from './config/load.ts';
 import type { Clock, Identity, Observer, Sink } from './credential/ports.ts';
 import { bootId } from './platform/boot.ts';
+import { provideThreads } from './platform/threads.ts';
 import { watchFile } from './platform/watch-file.ts';
 import { FileSink } from './sinks/file.ts';
 import { StateFile } from './sinks/state-file.ts';
@@ -14,9 +15,11 @@ export interface SinkBuilder {
 
 /** What Secret sinks need is loaded only if there are any: a sidecar that writes files has no use for it. */
 export async function sinkBuilder({ credentials, kubeconfig }: Config, clock: Clock): Promise<SinkBuilder> {
+  const configured = credentials.flatMap(({ sinks }) => sinks);
+  provideThreads(configured.filter(({ kind }) => kind === 'file').length);
   const machine = { clock, boot: bootId() };
   const files: SinkBuilder['sinks'] = (credential, identity) => fileSinks(credential, identity, machine);
-  const hasSecrets = credentials.some(({ sinks }) => sinks.some(({ kind }) => kind === 'secret'));
+  const hasSecrets = configured.some(({ kind }) => kind === 'secret');
   if (!hasSecrets) return { sinks: files, observer: (_, observer) => observer };
   const { secretSinks } = await import('./kubernetes.ts');
   const secrets = secretSinks(kubeconfig, clock);

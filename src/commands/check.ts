@@ -20,7 +20,6 @@ import { readFile } from '../minters/identity-files.ts';
 import { complaintAbout, readCliVersion } from '../minters/version.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { findCommand } from '../platform/find-command.ts';
-import { provideThreads } from '../platform/threads.ts';
 import { sinkBuilder } from '../sinks.ts';
 import { placeOf } from '../sinks/directory.ts';
 import { isShortForVolumes } from './short-ttl.ts';
@@ -52,7 +51,7 @@ export async function check({ load, stdout, signal }: CheckOptions): Promise<boo
   });
   if (config === undefined) return report.finish();
   const { configFile, credentials, unknownVariables } = config;
-  provideThreads(credentials.flatMap(({ sinks }) => sinks.filter(({ kind }) => kind === 'file')).length);
+  const { sinks } = await sinkBuilder(config, clock);
   const unknown = unknownVariables.length === 0 ? '' : `; not known, so ignored: ${unknownVariables.join(', ')}`;
   report.add('configuration', {
     isOk: true,
@@ -64,7 +63,6 @@ export async function check({ load, stdout, signal }: CheckOptions): Promise<boo
   report.add('identity', { isOk: true, text: `${describeIdentity(config.auth)}${inClear}` });
   const cli = await checkCli(config, { signal });
   report.add('cli', cli);
-  const { sinks } = await sinkBuilder(config, clock);
   const fit = new Set<string>();
   for (const credential of credentials) {
     if (cli.isOk) report.add(`${credential.name} mint`, await checkMint(credential, config, { signal }));
