@@ -25,10 +25,6 @@ export interface AppOptions {
   readonly adopts: boolean;
 }
 
-interface Plan extends KeeperPlan {
-  readonly sinks: readonly Sink[];
-}
-
 /** Puts the parts together for a configuration, and again for the next one. */
 export class App {
   readonly #options: AppOptions;
@@ -103,7 +99,7 @@ export class App {
   }
 
   /** All problems at once, and before anything is minted; but a disk that hangs holds up nobody else for longer than this. */
-  async #prepare(plans: readonly Plan[], options: Cancellable & { readonly clock: Clock }): Promise<void> {
+  async #prepare(plans: readonly KeeperPlan[], options: Cancellable & { readonly clock: Clock }): Promise<void> {
     // Not again while the last try hangs: a configuration that is refused is tried for ever, and threads are few.
     const sinks = plans.flatMap((plan) => plan.sinks).filter(({ name }) => !this.#trying.has(name));
     const preparing = sinks.map(async (sink) => await within(PREPARE_MS, this.#try(sink, options), options));
@@ -123,7 +119,7 @@ export class App {
     }
   }
 
-  #plan(credential: CredentialConfig, config: Config, cli: DatabricksCli, build: SinkBuilder): Plan {
+  #plan(credential: CredentialConfig, config: Config, cli: DatabricksCli, build: SinkBuilder): KeeperPlan {
     const { clock, adopts } = this.#options;
     const observer = build.observer(credential, this.#options.observer);
     const { auth, refresh, backoff, minter } = config;

@@ -9,7 +9,7 @@ export interface KeeperPlan {
   readonly key: string;
   /** Equal identities: a new keeper may go on with the credential of the old one. */
   readonly identityKey: string;
-  readonly sinks: readonly Pick<Sink, 'name'>[];
+  readonly sinks: readonly Sink[];
   readonly make: (inherited: Credential | undefined) => Keeper;
 }
 
@@ -50,7 +50,7 @@ export class Fleet {
   }
 
   /** Of these plans, the ones that no running keeper follows. */
-  newcomers<Plan extends KeeperPlan>(plans: readonly Plan[]): Plan[] {
+  newcomers(plans: readonly KeeperPlan[]): KeeperPlan[] {
     return plans.filter(({ name, key }) => this.#members.get(name)?.plan.key !== key);
   }
 

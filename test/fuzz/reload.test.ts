@@ -125,12 +125,11 @@ class Reloaded {
     const slots = this.#slots;
     const { name, endpoint, paths } = configured;
     const minter = new ScriptedMinter(this.world.clock, [this.#answer(endpoint)]);
+    const sinks = paths.map((path) => this.#sink(configured, path));
     const make: KeeperPlan['make'] = (inherited) => {
-      const sinks = paths.map((path) => this.#sink(configured, path));
       const own = { name, resource: `${endpoint}`, ttlMs: TTL_MS, slots, sinks, inherited, random: this.#random };
       return new Keeper(this.world.options(minter, own));
     };
-    const sinks = paths.map((path) => ({ name: path }));
     return { name, key: JSON.stringify([configured, concurrency]), identityKey: `${endpoint}`, sinks, make };
   }
 
