@@ -198,24 +198,22 @@ export class SecretSink implements Sink {
 
   async #get(limits: Limits): Promise<void> {
     const before = this.#known.news;
-    const answer = await this.#endpoint.get(limits).catch((error: unknown) => {
-      throw this.#stillUnknown(error);
-    });
-    if (answer.status !== 200 && !isNotFound(answer)) throw this.#stillUnknown(this.#explain(answer, 'get'));
-    if (this.#known.news !== before) return;
-    if (answer.status === 200) this.#learn(answer);
-    else this.#known.absent();
-  }
-
-  /** Why, for whoever asks what the Secret holds before that is known. */
-  #stillUnknown(error: unknown): unknown {
-    if (error instanceof SinkError) this.#known.stillUnknown(error);
-    return error;
+    try {
+      const answer = await this.#endpoint.get(limits);
+      if (answer.status !== 200 && !isNotFound(answer)) throw this.#explain(answer, 'get');
+      if (this.#known.news !== before) return;
+      if (answer.status === 200) this.#learn(answer);
+      else this.#known.absent();
+    } catch (error) {
+      // Whoever asks what the Secret holds before that is known gets this as the reason.
+      if (error instanceof SinkError) this.#known.stillUnknown(error);
+      throw error;
+    }
   }
 
   #learn(answer: ApiAnswer): SecretObject {
     const object = asSecret(answer.body, this.#options.name);
-    if (object === undefined) throw this.#stillUnknown(strangeAnswer(answer, 'Secrets'));
+    if (object === undefined) throw strangeAnswer(answer, 'Secrets');
     this.#known.present(object);
     this.#learnSince();
     return object;
