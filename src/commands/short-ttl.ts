@@ -1,4 +1,6 @@
-import type { CredentialConfig } from '../config/load.ts';
+import type { Logger } from 'pino';
+import { formatDuration } from '../config/duration.ts';
+import type { Config, CredentialConfig } from '../config/load.ts';
 
 /** The kubelet renews a Secret volume when it gets round to it. */
 const SHORT_MS = 900_000;
@@ -9,4 +11,11 @@ export function isShortForVolumes(
 ): credential is CredentialConfig & { readonly ttl: number } {
   const { sinks, ttl = Infinity } = credential;
   return ttl < SHORT_MS && sinks.some(({ kind }) => kind === 'secret');
+}
+
+export function warnOfShortLives({ credentials }: Config, log: Logger): void {
+  for (const { name, ttl } of credentials.filter(isShortForVolumes)) {
+    const fields = { credential: name, ttl: formatDuration(ttl) };
+    log.warn(fields, 'a Secret volume may lag behind by more than a minute: a ttl of 15m or more is safer');
+  }
 }

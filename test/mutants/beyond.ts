@@ -149,14 +149,14 @@ export const BEYOND: readonly Mutant[] = [
   },
   {
     bug: 'a reload that waits for a disk that hangs says nothing',
-    file: 'src/commands/operate.ts',
+    file: 'src/commands/reload.ts',
     from: 'const RELOAD_MS = 20_000',
     to: 'const RELOAD_MS = 20_000_000',
     test: ['e2e/hanging-disk', 'a reload that waits for a write on a disk that hangs says so'],
   },
   {
     bug: 'a configuration that was refused for something outside of its file is never tried again',
-    file: 'src/commands/operate.ts',
+    file: 'src/commands/reload.ts',
     from: "refusal !== undefined && refusal.code !== 'config'",
     to: "refusal?.code === 'config'",
     test: [
