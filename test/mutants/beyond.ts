@@ -750,7 +750,7 @@ export const BEYOND: readonly Mutant[] = [
   },
   {
     bug: 'of a token and a file with one the token counts, which nobody renews',
-    file: 'src/kubernetes/connection.ts',
+    file: 'src/kubernetes/kubeconfig.ts',
     from: '    delete (user as Writable<User>).token;',
     to: '   ',
     test: [
