@@ -77,10 +77,6 @@ export class Publisher {
     return this.sink.look !== undefined;
   }
 
-  get #isSettled(): boolean {
-    return this.#settledFor?.fingerprint === this.#wanted?.fingerprint;
-  }
-
   /** Settles once the sink has held what it should for the first time. */
   get firstWrite(): Promise<void> {
     return this.#firstWrite.promise;
@@ -129,6 +125,10 @@ export class Publisher {
     const { name, kind } = this.sink;
     const holding = await this.#look.look(() => this.#inspect({ signal }));
     return { name, kind, holding, lastWriteAt: this.#lastWriteAt, failure: this.#retries.failure };
+  }
+
+  get #isSettled(): boolean {
+    return this.#settledFor?.fingerprint === this.#wanted?.fingerprint;
   }
 
   async #watch({ signal }: Cancellable): Promise<void> {

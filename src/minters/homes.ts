@@ -40,15 +40,6 @@ export class PrivateHomes {
     }
   }
 
-  /** Then the next command makes a new one. If other commands run in it, it stays until the end. */
-  #removeIfEmpty(): void {
-    try {
-      if (this.#root !== undefined) rmdirSync(this.#root);
-    } catch {
-      // It is not empty, or cannot be removed: then the next command tries it again.
-    }
-  }
-
   /**
    * Removes what killed processes of this user have left, which would fill it up. In a container the next process has the number
    * of the last one. One of another container may seem to be gone, and makes itself another home.
@@ -64,6 +55,15 @@ export class PrivateHomes {
 
   remove(): void {
     if (this.#root !== undefined) remove(this.#root);
+  }
+
+  /** Then the next command makes a new one. If other commands run in it, it stays until the end. */
+  #removeIfEmpty(): void {
+    try {
+      if (this.#root !== undefined) rmdirSync(this.#root);
+    } catch {
+      // It is not empty, or cannot be removed: then the next command tries it again.
+    }
   }
 }
 

@@ -11,16 +11,6 @@ const IDLE_LOOK_MS = 2;
 /** What one of the threads of Node.js may be waiting for: a file, or a name that is looked up. */
 const ON_A_THREAD = new Set(['FSReqCallback', 'FSReqPromise', 'GetAddrInfoReqWrap']);
 
-function isOnAThread(): boolean {
-  return process.getActiveResourcesInfo().some((name) => ON_A_THREAD.has(name));
-}
-
-/** From a stop until it has taken too long, as it does for a disk that hangs. On a slow machine it may take longer. */
-async function stopHangs(): Promise<void> {
-  await delay(STOP_MS, undefined, { ref: false });
-  while (!isOnAThread()) await delay(LOOK_MS, undefined, { ref: false });
-}
-
 /** As `runAll`, but once one has failed the others are not waited for while a disk hangs. */
 export async function runAllUnlessHanging(tasks: readonly Task[], { signal }: Cancellable): Promise<void> {
   const overdue = Promise.withResolvers<never>();
@@ -56,4 +46,14 @@ export function leave(exitCode: number): never {
   }
   // oxlint-disable-next-line unicorn/no-process-exit -- a handle that something forgot must not hold up the end of a pod
   process.exit(exitCode);
+}
+
+/** From a stop until it has taken too long, as it does for a disk that hangs. On a slow machine it may take longer. */
+async function stopHangs(): Promise<void> {
+  await delay(STOP_MS, undefined, { ref: false });
+  while (!isOnAThread()) await delay(LOOK_MS, undefined, { ref: false });
+}
+
+function isOnAThread(): boolean {
+  return process.getActiveResourcesInfo().some((name) => ON_A_THREAD.has(name));
 }
