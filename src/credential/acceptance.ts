@@ -3,7 +3,7 @@ import { MintError } from './errors.ts';
 import { type Clock, type Credential, LONGEST_LIFETIME_MS, type Recovered } from './ports.ts';
 import { expiresLater, lifetimeMs, remainingMs } from './schedule.ts';
 
-/** A credential may seem to be issued so far in the future: across a restart clocks are not more exact. */
+/** How far in the future a credential may seem to be issued: across a restart clocks are no more exact. */
 const FUTURE_TOLERANCE_MS = 5_000;
 
 const SHORTER_THAN_ASKED =

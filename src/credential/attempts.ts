@@ -9,12 +9,12 @@ export class Attempts {
   #lastAttemptAt: number | undefined;
   #lastSuccessAt: number | undefined;
 
-  /** Since the last one that succeeded, or since there is nothing to try again. */
+  /** Failures in a row, since the last success or since another writer's credential came into use. */
   get failures(): number {
     return this.#failures;
   }
 
-  /** The last one did, whatever came after it. */
+  /** Whether the last attempt failed, also where another writer's credential has come into use since. */
   get hasFailed(): boolean {
     return this.#hasFailed;
   }

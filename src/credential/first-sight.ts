@@ -2,15 +2,15 @@ import { localise, presentSkewMs } from './acceptance.ts';
 import type { Clock, Credential, Recovered } from './ports.ts';
 
 /**
- * How old what stands in a sink is. The monotonic reading of the first look is kept, so that looking again makes a
- * credential no younger. But each mint tells the service's time anew, and a reading from before it may be a wrong guess:
- * this clock may have been set forward meanwhile, which nothing else tells from a machine that was suspended.
+ * Works out how old the credential in a sink is. The monotonic reading of the first look is kept, so that looking again does
+ * not make it younger. But each mint tells the service's time anew, and a reading from before that may be a wrong guess: this
+ * clock may have been set forward meanwhile, which only a mint can tell from a machine that was suspended.
  */
 export class FirstSight {
   readonly #clock: Clock;
   readonly #minted: () => Credential | undefined;
   #seen: Credential | undefined;
-  /** The mint that had told the time then. */
+  /** The last mint at that time. */
   #toldBy: Credential | undefined;
 
   /** `minted`: the last one that was minted here. */

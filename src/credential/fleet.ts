@@ -29,7 +29,7 @@ export class Fleet {
 
   constructor() {
     this.#broken.promise.catch(() => {
-      // A keeper may throw before `run` looks; it is told all the same.
+      // Handled here, because a keeper may throw before `run` waits for this; `run` gets the error all the same.
     });
   }
 
@@ -43,7 +43,7 @@ export class Fleet {
       await unlessAborted(this.#broken.promise, { signal });
     } finally {
       this.#hasEnded = true;
-      // Here, because a reload may still wait for a write, which takes as long as its disk hangs.
+      // Not left to `replace`, which takes its turn behind a reload that may wait for a disk that hangs.
       for (const { stop } of this.#members.values()) stop.abort();
       await this.replace([]);
     }

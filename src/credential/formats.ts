@@ -2,5 +2,5 @@
 export const FORMATS = ['pgpass', 'token', 'json', 'env', 'uri'] as const;
 export type Format = (typeof FORMATS)[number];
 
-/** In which the token of a Secret is found again: one key must hold one of them. */
+/** The formats from which the token of a Secret is read back: one of its keys must hold one of them. */
 export const BEARING: readonly Format[] = ['token', 'json', 'pgpass'];

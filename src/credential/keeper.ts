@@ -147,8 +147,8 @@ export class Keeper {
     const { observer, random, refresh } = this.#options;
     this.#attempts.superseded();
     this.#hold(adopted);
-    // Counted from its age, which a clock that was set back does not lessen. Where it should have been refreshed long ago,
-    // it is due now and not in the past, which /healthz would take for a keeper that hangs.
+    // Counted from its age, which does not shrink when the clock is set back. A refresh that is long overdue is due now, not
+    // in the past: /healthz would take that for a keeper that hangs.
     const dueAgeMs = refreshAt(adopted, refresh, random) - adopted.local.issuedAt;
     this.#wakeAt = this.#clock.now() + Math.max(0, dueAgeMs - ageMs(adopted, this.#clock));
     observer.adopted(this.name, adopted, this.#wakeAt);
@@ -159,7 +159,7 @@ export class Keeper {
     const { slots } = this.#options;
     const request = {
       wantedAt: this.#clock.monotonic() + turnWithinMs(this.#leftMs()),
-      // One that was adopted has been minted before: it must not wait behind those that never were.
+      // A keeper that holds an adopted credential must not wait behind those that have never minted.
       isTroubled: this.#attempts.hasFailed || this.#current === undefined,
     };
     const held = this.#current;

@@ -4,7 +4,7 @@ import type { Cancellable, Clock, Holding, Inspection } from './ports.ts';
 /** An inspection where what other writers have put there is known, too. */
 export type Held = Exclude<Inspection, { readonly state: 'shared' }>;
 
-/** A process that was stopped for a while finds one of these over, with the answer a moment away, but not all four. */
+/** A process that was paused finds one part over when it goes on, not all four, and still waits for an answer that is near. */
 const PARTS = 4;
 /** Two seconds together: the probes of the chart wait for three. */
 const PART_MS = 500;
@@ -13,7 +13,7 @@ const PART_MS = 500;
 export class PatientLook {
   readonly #name: string;
   readonly #clock: Clock;
-  /** Of the look that runs, for all who ask meanwhile: a second one would hold one more of few threads. */
+  /** The outcome of the look that runs, for all who ask meanwhile: a second look would hold one more of few threads. */
   #told: Promise<Holding> | undefined;
 
   constructor(name: string, clock: Clock) {

@@ -26,13 +26,13 @@ export interface Credential {
   readonly fingerprint: string;
   /** Who it is for, where the token says so. */
   readonly subject?: string | undefined;
-  /** The monotonic reading that goes with `local.issuedAt`; where nobody knows it, as if the clock had not been set since. */
+  /** What the monotonic clock read at `local.issuedAt`; where unknown, as if the wall clock had not been set since. */
   readonly monotonicAt: number;
 }
 
 /**
- * A credential that another process minted. The local times are missing where that was on another machine, the monotonic
- * reading also where the machine was started anew since.
+ * A credential that another process minted: without local times if that was on another machine, and without the monotonic
+ * reading also if this machine has been restarted since.
  */
 export type Recovered = Omit<Credential, 'monotonicAt' | 'local'> & Partial<Pick<Credential, 'monotonicAt' | 'local'>>;
 
@@ -94,7 +94,7 @@ export interface Sink {
   prepare(options: Cancellable): Promise<void>;
   /** Whether it could be written now, without changing anything: says what it found. @throws SinkError */
   examine(options: Cancellable): Promise<string>;
-  /** Sweeps what an earlier process left here, but for what this identity may go on using: that it returns. */
+  /** Removes what an earlier process left half-written, and returns the credential there that this identity may go on using. */
   recover(options: Cancellable): Promise<Recovered | undefined>;
   /**
    * Only for sinks that several processes write, each with mints of its own: asks for what is there now, so that
@@ -131,9 +131,9 @@ export interface Observer {
   sinkFailed(credential: string, sink: string, error: SinkError, retryAt: number): void;
   /** `problem`: why readers do not get the token meanwhile; undefined where they do. */
   sinkRepairsLimited(credential: string, sink: string, resumeAt: number, problem: SinkError | undefined): void;
-  /** Changes by others are not seen at once, or, where there is no problem any more, are seen again. */
+  /** Changes by others are no longer seen at once; without a problem: they are again. */
   sinkWatchChanged(credential: string, sink: string, problem: SinkError | undefined): void;
-  /** Nobody will see what happens to the credential in the events of the cluster. */
+  /** The cluster takes no events, so nobody sees there what happens to the credential. */
   eventsRefused(credential: string, problem: SinkError): void;
   clockJumped(byMs: number): void;
 }

@@ -21,7 +21,7 @@ export interface PublisherOptions {
   readonly backoff: BackoffPolicy;
   readonly random: Random;
   readonly observer: Observer;
-  /** When what another writer has put into a shared sink is due. */
+  /** Tells when another writer's credential in a shared sink is due for a refresh. */
   readonly refresh: RefreshPolicy;
   /** The last one that was minted here: it tells the service's time. */
   readonly minted: () => Credential | undefined;
@@ -47,14 +47,14 @@ export class Publisher {
   #wanted: Credential | undefined;
   /** The last that was written or found there. */
   #held: Credential | undefined;
-  /** The last that a write was begun with: readers may have it long before that has ended, where a disk is slow. */
+  /** The last one whose write was begun: on a slow disk readers may have it long before the write ends. */
   #tried: Credential | undefined;
   #isNew = false;
   /** `#wanted`, once the sink has held it or something as good. */
   #settledFor: Credential | undefined;
-  /** Fingerprint of what a shared sink held at the last look, or was last written here. */
+  /** Fingerprint of what a shared sink held at the last `look`, or of what was written here since. */
   #heldAtLook: string | undefined;
-  /** The same at the look before the mint of `#wanted`: not at that before a mint which has yet to end, or has failed. */
+  /** `#heldAtLook` as it was for the mint of `#wanted`; a look for a later mint, which may fail, does not change it. */
   #heldBefore: string | undefined;
   #hasChanged = false;
   #lastWriteAt: number | undefined;
@@ -177,12 +177,12 @@ export class Publisher {
     const held = inspected.state === 'lacks' ? undefined : inspected.credential;
     const left = held === undefined && this.isShared ? await this.sink.recover({ signal }) : undefined;
     const before = this.#wanted;
-    // Of what somebody has edited a part, the rest may still be another writer's, and better than ours. Of ours more is
-    // known than what stands there: its age, whatever this clock says.
+    // Where somebody has edited a part, the rest may still be another writer's credential, and better than ours. If it is our
+    // own, nothing new can be learned from it: we know its age, whatever this clock says.
     const found = held ?? (left && left.fingerprint !== before?.fingerprint ? this.#sight.localise(left) : undefined);
     if (found !== undefined && this.isShared) this.#options.onFound(found);
     const wanted = this.#wanted;
-    // What was adopted just now was not compared with what is configured: for that publish() has rung for another look.
+    // `onFound` may have adopted it, and with that called publish(), which has rung for another look: that one compares.
     if (wanted === undefined || wanted !== before) return;
     const isHeld = held?.fingerprint === wanted.fingerprint;
     if (held !== undefined && (isHeld ? inspected.state === 'holds' : this.#mayStay(held, wanted))) {

@@ -14,9 +14,9 @@ export interface Confidential {
 }
 
 /**
- * The beginning of the text without the values, without what is left of them where they were torn, and without what has
- * one of the shapes. All of it is looked for in the text as it was: a token that shares pieces with one of the values, as
- * two of one workspace do, would not look like a token any more without these.
+ * The beginning of the text, without the values, torn pieces of them, and whatever has one of the shapes. All of these are
+ * looked for in the original text: two tokens of one workspace share pieces, and a token without the pieces that it shares with
+ * one of the values would no longer look like a token.
  */
 export function redact(text: string, { values, shapes }: Confidential, replacement: string): string {
   const scanned = text.slice(0, MAX_SCANNED);

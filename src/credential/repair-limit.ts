@@ -33,9 +33,10 @@ export class RepairLimit {
   }
 
   /**
-   * How long the next write has to wait, or not above 0. To be asked at each look, because it remembers since when a problem
-   * is there. `problem`: why readers do not get the token, where they do not. Then only repairs of what they lacked count.
-   * A new credential (`isRepair` false) waits for no limit, and at the start for nothing: nobody has taken anything away.
+   * How long the next write has to wait; 0 or less: not at all. To be asked at each look, because it remembers how long a
+   * problem has lasted. `problem` says why readers do not get the token, if they do not; then only those earlier repairs count
+   * that gave it back to them. A new credential (`isRepair` false) is not limited, and at the start waits for nothing: nobody
+   * has taken anything away yet.
    */
   waitMs(problem: SinkError | undefined, { isRepair }: { readonly isRepair: boolean }): number {
     if (!isRepair) return problem !== undefined && this.#wasGood ? this.#pauseMs(problem) : 0;

@@ -34,7 +34,7 @@ export function mayStay(
   clock: Clock,
 ): boolean {
   if (isForSomebodyElse(held, wanted)) return false;
-  // What expires with ours is no forgery that gains anything; it may have been read by a clock that was set back since.
+  // A forgery that expires when ours does gains nothing; it may only seem to be of the future, to a clock that was set back.
   if (!expiresLater(wanted, held)) return !isTimeKnown || !isFromFuture(held, clock) || !expiresLater(held, wanted);
   return isPlausible(held, clock) && held.fingerprint !== heldBefore && clock.now() < latestRefreshAt(held, refresh);
 }

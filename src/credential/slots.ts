@@ -1,7 +1,7 @@
 import type { Cancellable } from './ports.ts';
 
 export interface SlotRequest {
-  /** By when it should run, by the monotonic clock: who asks later gets a later instant, so that nobody waits for ever. */
+  /** By when it should run, on the monotonic clock: later requests have later instants, so that nobody waits for ever. */
   readonly wantedAt: number;
   /** The last attempt failed, or there is no credential yet: it may hang. */
   readonly isTroubled: boolean;

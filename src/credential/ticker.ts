@@ -38,7 +38,7 @@ export class Ticker {
       offsetMs += jumpMs;
       if (Math.abs(jumpMs) > JUMP_MS) {
         this.#onJump(jumpMs);
-        // Set back, the clock would keep every instant away; whoever waits for one looks at the clock again.
+        // If the clock was set back, every instant has moved away: whoever waits for one has to look at the clock again.
         for (const alarm of this.#alarms) alarm.ring();
       }
       await this.#sleepUntilNext(now);

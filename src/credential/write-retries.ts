@@ -18,7 +18,7 @@ export class WriteRetries {
   #failure: SinkStatus['failure'];
   #retryAt = 0;
   #triedAt = -Infinity;
-  /** Before this a server has asked not to be tried; no change and no new credential ends that. */
+  /** A server has asked not to be tried before this. Neither a change nor a new credential shortens that wait. */
   #notBefore = -Infinity;
 
   constructor(clock: Clock, backoff: BackoffPolicy, random: Random) {
@@ -57,7 +57,7 @@ export class WriteRetries {
     this.#retryAt = this.#triedAt + LEAST_MS;
   }
 
-  /** After failures: it is due, and still not to be done. Not before the next look, or nothing would be done but looking. */
+  /** A retry that is due may have to wait for the limit on repairs: put off to the next look, or the loop would only look. */
   postpone(): void {
     if (this.#failures > 0) this.#retryAt = Math.max(this.#retryAt, this.#clock.monotonic() + LEAST_MS);
   }
