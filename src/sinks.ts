@@ -9,7 +9,7 @@ import { StateFile } from './sinks/state-file.ts';
 
 export interface SinkBuilder {
   readonly sinks: (credential: CredentialConfig, identity: Identity) => Sink[];
-  /** Tells the cluster, too, where one is written to. */
+  /** Passes everything on, and also tells the cluster what becomes of its Secrets. */
   readonly observer: (credential: CredentialConfig, observer: Observer) => Observer;
 }
 

@@ -129,7 +129,7 @@ export class ApiServer {
     const refused = this.#connect;
     const first = await this.#send(request);
     if (first.statusCode !== 401) return first;
-    // A stranger may never end it, and for a watch that is begun after it there is no deadline any more.
+    // Not read: what is no API server might never end its answer, and for a watch that has begun there is no deadline any more.
     first.destroy();
     // Another request may have read it again meanwhile.
     if (refused === undefined || this.#connect === refused) this.#connect = undefined;
@@ -180,7 +180,7 @@ export class ApiServer {
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
     const isPlain = url.protocol === 'http:';
     this.#address = ` ${url.hostname}:${url.port || (isPlain ? 80 : 443)}`;
-    // As bytes: together with a text Node.js would encode the headers once more, in which a name may be in UTF-8.
+    // As bytes: before a text Node.js would encode the headers, too, and those that are UTF-8 already a second time.
     const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const all: RequestOptions = {
       ...options,

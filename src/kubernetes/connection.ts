@@ -14,7 +14,7 @@ export interface Access {
   readonly options: RequestOptions;
 }
 
-/** Of the library: what runs a program has `execFn` and keeps what that printed, what reads a file keeps a `token`. */
+/** Of the library: the one that runs a program has `execFn` and caches what that printed, the one that reads a file a `token`. */
 interface Authenticator {
   execFn?: unknown;
   tokenCache?: object;
@@ -36,17 +36,17 @@ export async function openConnection(kubeconfig: string | undefined): Promise<Co
   const impersonation = kubeconfig === undefined ? {} : loadKubeconfig(config, kubeconfig);
   const connect = async (): Promise<Access> => {
     const options: RequestOptions = {};
-    // It keeps what it has read for a minute, which would be without a login where the file was about to be written.
+    // The library caches what it has read for a minute: an empty file, just about to be written, would be no login for as long.
     for (const one of authenticators) if (one.token?.trim() === '') one.token = null;
     try {
       await config.applyToHTTPSOptions(options);
       if (config.getCurrentUser()?.exec && !hasLogin(options)) throw new TypeError('neither a token nor a certificate');
     } catch (error) {
-      // It keeps also what is no login, and until when it is one stands in what is missing: that would be for ever.
+      // The library also caches what is no login, until the instant that a login would name: without one, for ever.
       for (const one of authenticators) if (one.tokenCache !== undefined) one.tokenCache = {};
       throw inWords(error);
     }
-    // The line break at the end of a token's file may stand in no header.
+    // The file of a token may end with a line break, which no header may contain.
     const headers = Object.entries(options.headers ?? {}).map(([name, value]) => [name, String(value).trim()]);
     return {
       server: config.getCurrentCluster()?.server ?? '',
@@ -63,7 +63,7 @@ export async function openConnection(kubeconfig: string | undefined): Promise<Co
   return async () => await (running ??= connect().finally(() => (running = undefined)));
 }
 
-/** Tells a kubeconfig from what it was before; undefined where there is none, or none any more. */
+/** Differs when the kubeconfig was replaced or written; undefined where there is none, or none any more. */
 export function stateOf(path: string | undefined): string | undefined {
   if (path === undefined) return undefined;
   try {
@@ -74,7 +74,7 @@ export function stateOf(path: string | undefined): string | undefined {
   }
 }
 
-/** Without one the API server takes us for nobody, and says that this nobody may not do it (403). */
+/** Without one the API server takes the request for anonymous, and its 403 would only speak of missing permissions. */
 function hasLogin({ cert, headers = {} }: RequestOptions): boolean {
   return cert !== undefined || 'Authorization' in headers;
 }

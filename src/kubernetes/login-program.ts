@@ -29,7 +29,7 @@ export function startLogin(
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });
-  // Where no file can be opened any more Node.js makes none, which the library takes for granted: nobody would hear why.
+  // Where no more files can be opened, Node.js makes no pipes. The library takes them for granted, and would not say why.
   const pipes = [(child.stdout ??= new PassThrough()), (child.stderr ??= new PassThrough())];
   const deadline = AbortSignal.timeout(deadlineMs);
   const giveUp = (what: string): void => {

@@ -100,7 +100,7 @@ function mintArguments({ resource: { kind, name }, ttlMs }: MintRequest): string
   return ['postgres', 'generate-database-credential', name, '-o', 'json', ...ttl];
 }
 
-/** Where another CLI would be started as little as this one. */
+/** For errors that keep any other program from being started as well. */
 const REMEDY_BY_ERRNO: Readonly<Record<string, string>> = {
   EAGAIN: 'raise the limit on processes, of the pod (podPidsLimit of the kubelet) or of the user (ulimit -u)',
   ...OPEN_FILES_REMEDIES,

@@ -41,8 +41,8 @@ export class PrivateHomes {
   }
 
   /**
-   * Removes what killed processes of this user have left, which would fill it up. In a container the next process has the number
-   * of the last one. One of another container may seem to be gone, and makes itself another home.
+   * Removes what killed processes of this user have left, before it fills the directory. In a container each process has the
+   * number of the one before it. A process of another container may seem to be gone: it makes itself another home.
    */
   async sweep(): Promise<void> {
     const names = await promisify(readdir)(this.#temporaryDirectory).catch(() => []);
@@ -57,7 +57,7 @@ export class PrivateHomes {
     if (this.#root !== undefined) remove(this.#root);
   }
 
-  /** Then the next command makes a new one. If other commands run in it, it stays until the end. */
+  /** So that the next command makes a new one. While other commands run in it, it is not empty, and stays. */
   #removeIfEmpty(): void {
     try {
       if (this.#root !== undefined) rmdirSync(this.#root);

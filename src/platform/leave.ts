@@ -2,10 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Cancellable } from '../credential/ports.ts';
 import { runAll, type Task } from '../credential/tasks.ts';
 
-/** More than a CLI has between SIGTERM and SIGKILL, which all else needs little of. */
+/** More than a CLI has between SIGTERM and SIGKILL; nothing else takes nearly as long to stop. */
 const STOP_MS = 700;
 const LOOK_MS = 50;
-/** With STOP_MS less than the second in which `run` ends. */
+/** Together with STOP_MS less than the second in which `run` ends. */
 const IDLE_WITHIN_MS = 250;
 const IDLE_LOOK_MS = 2;
 /** What one of the threads of Node.js may be waiting for: a file, or a name that is looked up. */
@@ -48,7 +48,7 @@ export function leave(exitCode: number): never {
   process.exit(exitCode);
 }
 
-/** From a stop until it has taken too long, as it does for a disk that hangs. On a slow machine it may take longer. */
+/** Settles when a stop takes too long because a disk hangs. A machine that is only slow may take its time. */
 async function stopHangs(): Promise<void> {
   await delay(STOP_MS, undefined, { ref: false });
   while (!isOnAThread()) await delay(LOOK_MS, undefined, { ref: false });

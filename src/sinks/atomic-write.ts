@@ -58,7 +58,7 @@ export async function replaceFile(
   }
 }
 
-/** Tokens must not lie about. But that comes after the rename: first the file that readers read. */
+/** No token may be left lying about. Done after the rename, because the file that readers read comes first. */
 async function removeAbandoned(directory: string): Promise<void> {
   for (const temporary of abandoned) {
     if (dirname(temporary) !== directory) continue;

@@ -4,12 +4,12 @@ import type { KnownSecret } from './known-secret.ts';
 import { compare, isAsApplied, isOfIdentity, recognise, type SecretSpec, sinceOf } from './secret-object.ts';
 
 /**
- * Who deletes a Secret may be about to take away the rights to it, too, as Helm does one after the other with what is
- * configured no longer. What is made again in between would stay behind, and nobody would keep it fresh.
+ * Whoever deletes a Secret may be about to take away the rights to it, too: Helm removes one after the other what is no longer
+ * configured. A Secret made again in between would stay behind, with nobody to keep it fresh.
  * Less than the second between two looks, so that the next look makes it.
  */
 const DELETED_MS = 900;
-/** In a roll-out that changes the identity the old pods end when the new ones are ready, which they must be left to become. */
+/** In a roll-out that changes the identity the old pods end when the new ones are ready: those must have the Secret until then. */
 const SUCCEEDED_MS = 60_000;
 const SUCCEEDED_REMEDY =
   'nothing while a roll-out changes the workspace or the client: the pods of before leave the Secret to the new ones, until they end; else find out who writes it as somebody else';

@@ -45,7 +45,7 @@ export interface SecretSinkOptions extends SecretSpec {
 const LOOK_MS = 2_000;
 /** A write that a webhook alters wakes the other writers, whose tries would wake this one: without a pause, for ever. */
 const ALTERED_RETRY_MS = 10_000;
-/** No clock is taken to be behind the service's by more. */
+/** This machine's clock is taken to be no further behind the service's. */
 const MOST_AHEAD_MS = 3_600_000;
 
 /** One Kubernetes Secret, which other writers of the same credential may write, too. */
@@ -134,7 +134,7 @@ export class SecretSink implements Sink {
     await watchForEver(api, this.#endpoint.collection, { catchUp, take, explain, onTrouble }, { signal, clock });
   }
 
-  /** The answer, where the keys belong to other managers. */
+  /** Returns the answer only where it says that keys belong to other managers. */
   async #apply(credential: Credential, force: boolean, { signal }: Cancellable): Promise<ApiAnswer | undefined> {
     const present = this.#known.object;
     const body = renderSecret(credential, this.#options, present, this.#since);
@@ -152,11 +152,11 @@ export class SecretSink implements Sink {
     throw this.#explain(answer);
   }
 
-  /** Other writers of our identity tell, also of a later beginning: after a roll-back. */
+  /** From other writers of our identity; after a roll-back theirs is a later beginning. */
   #learnSince(): void {
     const { object } = this.#known;
     const since = object && isOfIdentity(object, this.#options) ? sinceOf(object, this.#options) : undefined;
-    // Of the future is only a forgery. Remembered, it would have every later identity seem to be the older one.
+    // One in the future is forged. If it were remembered, every later identity would seem to be older than ours.
     if (since === undefined || since > this.#options.clock.now() + MOST_AHEAD_MS) return;
     this.#since = Math.max(since, this.#since ?? since);
   }
