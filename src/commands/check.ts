@@ -3,7 +3,7 @@ import { styleText } from 'node:util';
 import { formatDuration } from '../config/duration.ts';
 import { identityOf, isSentInClear } from '../config/identity.ts';
 import type { Config, CredentialConfig } from '../config/load.ts';
-import { requireBetter, skewOf } from '../credential/acceptance.ts';
+import { requireBetter } from '../credential/acceptance.ts';
 import type { Auth } from '../credential/auth.ts';
 import { readClaims } from '../credential/claims.ts';
 import { oneLine, wholeSeconds } from '../credential/display.ts';
@@ -11,7 +11,7 @@ import { CliError, ConfigError, issueText, MintError, SinkError } from '../crede
 import { labelOf } from '../credential/label.ts';
 import { noAnswerOf } from '../credential/patient-look.ts';
 import { type Cancellable, type Credential, LONGEST_LIFETIME_MS, type Sink } from '../credential/ports.ts';
-import { lifetimeMs } from '../credential/schedule.ts';
+import { lifetimeMs, skewOf } from '../credential/schedule.ts';
 import { within } from '../credential/tasks.ts';
 import { DatabricksCli } from '../minters/cli.ts';
 import { CommandMinter } from '../minters/command.ts';

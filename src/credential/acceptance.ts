@@ -1,10 +1,7 @@
 import { wholeSeconds } from './display.ts';
 import { MintError } from './errors.ts';
-import { type Clock, type Credential, LONGEST_LIFETIME_MS, type Recovered } from './ports.ts';
-import { expiresLater, lifetimeMs, remainingMs } from './schedule.ts';
-
-/** How far in the future a credential may seem to be issued: across a restart clocks are no more exact. */
-const FUTURE_TOLERANCE_MS = 5_000;
+import type { Clock, Credential } from './ports.ts';
+import { expiresLater, lifetimeMs, remainingMs, skewOf } from './schedule.ts';
 
 const SHORTER_THAN_ASKED =
   'find out why the service gives less than it was asked for, as with a ttl above its limit; the present token stays until a new one outlives it';
@@ -61,73 +58,12 @@ export function requireBetter(
   }
 }
 
-/** If it does not, this machine's clock stands for the service's, and may be why its life seems short. */
-function saysWhenIssued(credential: Credential): boolean {
-  return skewOf(credential) !== 0;
-}
-
-/** The service's clock minus this machine's, in milliseconds, when this token was minted. */
-export function skewOf({ local, service }: Credential): number {
-  return service.issuedAt - local.issuedAt;
-}
-
-/**
- * The skew as it is now: larger, if this machine's clock was set back since the mint. A clock that went forward changes nothing,
- * because a machine that was suspended looks the same.
- */
-export function presentSkewMs(minted: Credential, clock: Clock): number {
-  const aheadMs = minted.local.issuedAt - minted.monotonicAt;
-  return skewOf(minted) + Math.max(0, aheadMs - (clock.now() - clock.monotonic()));
-}
-
-/** Adds the local times that it has on this machine, whose clock is `skewMs` behind the service's. */
-export function localise(
-  { local, monotonicAt: readAt = Infinity, ...found }: Recovered,
-  skewMs: number,
-  clock: Clock,
-): Credential {
-  const seemsAt = local?.issuedAt ?? found.service.issuedAt - skewMs;
-  // The monotonic clock tells of a wall clock that was set back since, also while no process ran.
-  const issuedAt = Math.min(seemsAt, Math.floor(clock.now() - (clock.monotonic() - readAt)));
-  const lifetimeMs = Math.min(found.service.expiresAt - found.service.issuedAt, LONGEST_LIFETIME_MS);
-  // Local times from a state file are capped, too: whoever can write the file could make a token live for ever.
-  const lastsMs = local === undefined ? lifetimeMs : Math.min(lifetimeMs, local.expiresAt - local.issuedAt);
-  const lifespan = { issuedAt, expiresAt: issuedAt + lastsMs };
-  // Dated back to when it was issued, so that a clock that is set back later does not make it younger than it is now.
-  const monotonicAt = clock.monotonic() - Math.max(0, clock.now() - issuedAt);
-  return { ...found, local: lifespan, monotonicAt };
-}
-
-/** Without the local times, which are to be worked out anew. */
-export function asFound({ token, service, fingerprint, subject }: Credential): Recovered {
-  return { token, service, fingerprint, subject };
-}
-
-/** Whether it is alive, and was issued before now, as far as this machine's clock can tell. */
-export function isPlausible(credential: Credential, clock: Clock): boolean {
-  return !isFromFuture(credential, clock) && remainingMs(credential, clock) > 0;
-}
-
-/**
- * One issued in the future is not to be trusted: this clock was set back since, or nobody knows yet how far it is off,
- * or somebody wrote what is not true.
- */
-export function isFromFuture({ local }: Credential, clock: Clock): boolean {
-  return local.issuedAt > clock.now() + FUTURE_TOLERANCE_MS;
-}
-
-/** The latest-expiring of what earlier processes and other writers left that is still valid. */
-export function chooseRecovered(found: readonly (Credential | undefined)[], clock: Clock): Credential | undefined {
-  return found
-    .filter((credential) => credential !== undefined)
-    .filter((credential) => isPlausible(credential, clock))
-    .reduce<Credential | undefined>(
-      (best, credential) => (best === undefined || expiresLater(credential, best) ? credential : best),
-      undefined,
-    );
-}
-
 /** Tokens that do not say who they are for are taken on trust. */
 export function isForSomebodyElse(fresh: Credential, present: Credential): boolean {
   return present.subject !== undefined && fresh.subject !== undefined && fresh.subject !== present.subject;
+}
+
+/** If it does not, this machine's clock stands for the service's, and may be why its life seems short. */
+function saysWhenIssued(credential: Credential): boolean {
+  return skewOf(credential) !== 0;
 }

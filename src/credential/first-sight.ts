@@ -1,5 +1,5 @@
-import { localise, presentSkewMs } from './acceptance.ts';
 import type { Clock, Credential, Recovered } from './ports.ts';
+import { localise, presentSkewMs } from './recovered.ts';
 
 /**
  * Works out how old the credential in a sink is. The monotonic reading of the first look is kept, so that looking again does

@@ -1,4 +1,4 @@
-import { requireBetter, skewOf } from './acceptance.ts';
+import { requireBetter } from './acceptance.ts';
 import { Attempts } from './attempts.ts';
 import { MintError } from './errors.ts';
 import { Expiry } from './expiry.ts';
@@ -14,6 +14,7 @@ import {
   refreshAt,
   remainingMs,
   retryDelayMs,
+  skewOf,
   turnWithinMs,
 } from './schedule.ts';
 import { isBetter } from './sharing.ts';

@@ -1,8 +1,8 @@
-import { asFound, isPlausible } from './acceptance.ts';
 import { SinkError } from './errors.ts';
 import { FirstSight } from './first-sight.ts';
 import { type Held, PatientLook } from './patient-look.ts';
 import type { Cancellable, Clock, Credential, Observer, Sink } from './ports.ts';
+import { asFound, isPlausible } from './recovered.ts';
 import { RepairLimit } from './repair-limit.ts';
 import type { BackoffPolicy, Random, RefreshPolicy } from './schedule.ts';
 import { mayStay } from './sharing.ts';

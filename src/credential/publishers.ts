@@ -1,6 +1,6 @@
-import { asFound, chooseRecovered, localise } from './acceptance.ts';
 import type { Cancellable, Clock, Credential, Sink } from './ports.ts';
 import { Publisher, type PublisherOptions } from './publisher.ts';
+import { asFound, chooseRecovered, localise } from './recovered.ts';
 import type { SinkStatus } from './status.ts';
 import { type Task, within } from './tasks.ts';
 

@@ -30,6 +30,11 @@ export function lifetimeMs({ local }: Credential): number {
   return local.expiresAt - local.issuedAt;
 }
 
+/** The service's clock minus this machine's, in milliseconds, when this token was minted. */
+export function skewOf({ local, service }: Credential): number {
+  return service.issuedAt - local.issuedAt;
+}
+
 /** Takes the greater of both clocks: a wall clock that was set back, or a suspended machine, keeps nothing alive. */
 export function ageMs(credential: Credential, clock: Clock): number {
   return Math.max(clock.now() - credential.local.issuedAt, clock.monotonic() - credential.monotonicAt);

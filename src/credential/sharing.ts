@@ -1,5 +1,6 @@
-import { isForSomebodyElse, isFromFuture, isPlausible } from './acceptance.ts';
+import { isForSomebodyElse } from './acceptance.ts';
 import type { Clock, Credential } from './ports.ts';
+import { isFromFuture, isPlausible } from './recovered.ts';
 import { expiresLater, latestRefreshAt, type RefreshPolicy, remainingMs } from './schedule.ts';
 
 // What several writers of one sink agree on, each by itself: what is there is all that they know of each other.

@@ -1,8 +1,7 @@
 import { collectDefaultMetrics, type Metric, Registry, type RegistryContentType } from 'prom-client';
-import { skewOf } from '../credential/acceptance.ts';
 import { MINT_REMEDIES, type MintFailure } from '../credential/failures.ts';
 import type { Clock, Credential } from '../credential/ports.ts';
-import { ageMs, latestRefreshAt } from '../credential/schedule.ts';
+import { ageMs, latestRefreshAt, skewOf } from '../credential/schedule.ts';
 import { type CredentialStatus, isValid, weakest } from '../credential/status.ts';
 import { createInstruments, type Instruments } from './instruments.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { asFound } from '../../src/credential/acceptance.ts';
+import { asFound } from '../../src/credential/recovered.ts';
 import { FirstSight } from '../../src/credential/first-sight.ts';
 import { ageMs } from '../../src/credential/schedule.ts';
 import { FakeClock } from '../support/fake-clock.ts';

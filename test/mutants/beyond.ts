@@ -438,21 +438,21 @@ export const BEYOND: readonly Mutant[] = [
   },
   {
     bug: 'a credential from the future is adopted',
-    file: 'src/credential/acceptance.ts',
+    file: 'src/credential/recovered.ts',
     from: '!isFromFuture(credential, clock) && ',
     to: '',
     test: [
-      'credential/acceptance',
+      'credential/recovered',
       'a credential issued in the future is not adopted, but for what two readings of a clock may differ',
     ],
   },
   {
     bug: 'a clock that was set back while no process ran makes what is adopted younger',
-    file: 'src/credential/acceptance.ts',
+    file: 'src/credential/recovered.ts',
     from: 'Math.min(seemsAt, Math.floor(clock.now() - (clock.monotonic() - readAt)))',
     to: 'seemsAt',
     test: [
-      'credential/acceptance',
+      'credential/recovered',
       'a monotonic reading makes a credential older than the wall clock says, never younger',
     ],
   },
@@ -478,21 +478,21 @@ export const BEYOND: readonly Mutant[] = [
   },
   {
     bug: 'whoever writes a Secret decides how long its token lives',
-    file: 'src/credential/acceptance.ts',
+    file: 'src/credential/recovered.ts',
     from: 'Math.min(found.service.expiresAt - found.service.issuedAt, LONGEST_LIFETIME_MS)',
     to: 'found.service.expiresAt - found.service.issuedAt',
     test: [
-      'credential/acceptance',
+      'credential/recovered',
       'no credential from elsewhere is believed to live longer than the service lets any live',
     ],
   },
   {
     bug: 'the earliest-expiring of what was left is adopted',
-    file: 'src/credential/acceptance.ts',
+    file: 'src/credential/recovered.ts',
     from: 'expiresLater(credential, best) ? credential : best',
     to: 'expiresLater(best, credential) ? credential : best',
     test: [
-      'credential/acceptance',
+      'credential/recovered',
       'of what earlier processes left, the latest-expiring that is still valid is adopted',
     ],
   },
@@ -891,7 +891,7 @@ export const BEYOND: readonly Mutant[] = [
   },
   {
     bug: 'a clock that was set back since the last mint is not allowed for',
-    file: 'src/credential/acceptance.ts',
+    file: 'src/credential/recovered.ts',
     from: 'Math.max(0, aheadMs - (clock.now() - clock.monotonic()))',
     to: 'Math.min(0, aheadMs)',
     test: [

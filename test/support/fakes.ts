@@ -38,6 +38,14 @@ export function credentialAt(
   };
 }
 
+/** A credential of which so much is left now. */
+export function credentialWithLeft(clock: FakeClock, leftMs: number, lifetimeMs = leftMs): Credential {
+  const { local, monotonicAt, ...rest } = credentialAt(clock, `${leftMs}/${lifetimeMs}`, { lifetimeMs });
+  const agedMs = lifetimeMs - leftMs;
+  const lifespan = { issuedAt: local.issuedAt - agedMs, expiresAt: local.expiresAt - agedMs };
+  return { ...rest, local: lifespan, service: lifespan, monotonicAt: monotonicAt - agedMs };
+}
+
 export type Answer = Minted | MintError | 'hang' | ((options: MintOptions) => Promise<Credential>);
 
 /** Answers as its script says, then goes on with the last answer. */
