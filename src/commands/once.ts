@@ -9,7 +9,6 @@ import { within } from '../credential/tasks.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { findCommand } from '../platform/find-command.ts';
 import { runAllUnlessHanging } from '../platform/leave.ts';
-import { createMetrics } from '../telemetry/metrics.ts';
 import { createObserver } from '../telemetry/observer.ts';
 import { startLog } from './start-log.ts';
 
@@ -33,12 +32,7 @@ export async function once({ load, timeout = TIMEOUT, signal }: OnceOptions): Pr
   if (timeoutMs === 0) throw new UsageError(`--timeout "${timeout}" leaves no time to mint`);
   const config = await load();
   findCommand(config.minter.cli.command, config.childEnvironment);
-  const observer = createObserver({
-    log: startLog(config),
-    metrics: createMetrics(clock),
-    clock,
-    refreshes: false,
-  });
+  const observer = createObserver({ log: startLog(config), clock, refreshes: false });
   // A token that is left over may be nearly dead, and what comes after this run wants a whole lifetime.
   const app = new App({ clock, observer, adopts: false });
   await app.configure(config, { signal });

@@ -7,7 +7,8 @@ import type { Metrics } from './metrics.ts';
 
 export interface ObserverOptions {
   readonly log: Logger;
-  readonly metrics: Metrics;
+  /** None where nobody can ask for them. */
+  readonly metrics?: Metrics;
   readonly clock: Clock;
   /** Told of each problem in one line that a person can act on. */
   readonly onProblem?: ((text: string) => void) | undefined;
@@ -22,12 +23,12 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
 
   return {
     mintStarted(credential) {
-      metrics.mintStarted(credential);
+      metrics?.mintStarted(credential);
       logOf(credential).debug('mint started');
     },
 
     minted(credential, minted, { dueAt, durationMs, failuresBefore, isOvertaken }) {
-      metrics.minted(credential, minted, durationMs);
+      metrics?.minted(credential, minted, durationMs);
       const fields = {
         ...describe(minted, clock),
         nextRefreshAt: refreshes ? rfc3339(dueAt) : undefined,
@@ -39,7 +40,7 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
     },
 
     mintFailed(credential, error, { consecutiveFailures, durationMs, remainingMs, retryAt }) {
-      metrics.mintFailed(credential, error.failure, durationMs);
+      metrics?.mintFailed(credential, error.failure, durationMs);
       const fields = {
         err: error,
         remedy: error.remedy,
@@ -54,7 +55,7 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
     },
 
     adopted(credential, adopted, dueAt) {
-      metrics.adopted(credential, adopted);
+      metrics?.adopted(credential, adopted);
       logOf(credential).info({ ...describe(adopted, clock), nextRefreshAt: rfc3339(dueAt) }, 'adopted');
     },
 
@@ -64,7 +65,7 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
     },
 
     sinkWritten(credential, sink, written, { isRepair, failuresBefore }) {
-      metrics.sinkWritten(credential, sink, isRepair);
+      metrics?.sinkWritten(credential, sink, isRepair);
       const fields = { sink, fingerprint: shortFingerprint(written.fingerprint) };
       // First: whoever was told of the failures waits for this line, also where somebody else had caused them.
       if (failuresBefore > 0) logOf(credential).info({ ...fields, failuresBefore }, 'sink written after failures');
@@ -73,7 +74,7 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
     },
 
     sinkFailed(credential, sink, error, retryAt) {
-      metrics.sinkFailed(credential, sink);
+      metrics?.sinkFailed(credential, sink);
       const fields = { sink, err: error, remedy: error.remedy, retryAt: rfc3339(retryAt) };
       logOf(credential).warn(fields, 'sink not written');
       report(credential, sink, error.message, error.remedy);
@@ -99,7 +100,7 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
     },
 
     clockJumped(byMs) {
-      metrics.clockJumped();
+      metrics?.clockJumped();
       log.warn({ bySeconds: wholeSeconds(byMs) }, 'clock jumped; every credential is due');
     },
   };
