@@ -42,7 +42,10 @@ interface Finding {
   readonly detail?: string | undefined;
 }
 
-/** Tries everything but the port, which a running sidecar has, and keeps nothing: one line a check, and under each failure what to do. Tells whether all is well. */
+/**
+ * Tries everything but the port, which a running sidecar has, and keeps nothing. Prints one line for each check, and under each
+ * failure what to do. Tells whether all is well.
+ */
 export async function check({ load, stdout, signal }: CheckOptions): Promise<boolean> {
   const report = new Report(stdout);
   const config = await load().catch((error: unknown) => {
@@ -50,23 +53,16 @@ export async function check({ load, stdout, signal }: CheckOptions): Promise<boo
     for (const issue of error.issues) report.add('configuration', { isOk: false, text: issueText(issue) });
   });
   if (config === undefined) return report.finish();
-  const { configFile, credentials, unknownVariables } = config;
+  const { auth, credentials } = config;
   const { sinks } = await sinkBuilder(config, clock);
-  const unknown = unknownVariables.length === 0 ? '' : `; not known, so ignored: ${unknownVariables.join(', ')}`;
-  report.add('configuration', {
-    isOk: true,
-    text: `${configFile ?? 'from the environment'}: ${credentials.map(({ name }) => name).join(', ')}${unknown}`,
-  });
-  const inClear = isSentInClear(config.auth)
-    ? '; without TLS: write https://, unless something on the way adds it'
-    : '';
-  report.add('identity', { isOk: true, text: `${describeIdentity(config.auth)}${inClear}` });
+  report.add('configuration', { isOk: true, text: describeConfiguration(config) });
+  report.add('identity', { isOk: true, text: describeIdentity(auth) });
   const cli = await checkCli(config, { signal });
   report.add('cli', cli);
   const fit = new Set<string>();
   for (const credential of credentials) {
     if (cli.isOk) report.add(`${credential.name} mint`, await checkMint(credential, config, { signal }));
-    for (const sink of sinks(credential, identityOf(config.auth, credential.resource.name))) {
+    for (const sink of sinks(credential, identityOf(auth, credential.resource.name))) {
       const finding = await checkSink(sink, { signal });
       report.add(`${credential.name} ${sink.name}`, finding);
       if (finding.isOk) fit.add(sink.name);
@@ -107,7 +103,18 @@ class Report {
   }
 }
 
+function describeConfiguration({ configFile, credentials, unknownVariables }: Config): string {
+  const names = credentials.map(({ name }) => name).join(', ');
+  const unknown = unknownVariables.length === 0 ? '' : `; not known, so ignored: ${unknownVariables.join(', ')}`;
+  return `${configFile ?? 'from the environment'}: ${names}${unknown}`;
+}
+
 function describeIdentity(auth: Auth): string {
+  const inClear = isSentInClear(auth) ? '; without TLS: write https://, unless something on the way adds it' : '';
+  return `${describePrincipal(auth)}${inClear}`;
+}
+
+function describePrincipal(auth: Auth): string {
   switch (auth.kind) {
     case 'file-oidc':
       return `workload identity of client ${auth.clientId} with the token in ${auth.tokenFile}${describeToken(auth.tokenFile)}, at ${auth.host}`;
