@@ -24,7 +24,7 @@ export interface ReloaderOptions {
   readonly metrics: Metrics;
 }
 
-/** Puts a configuration file that has changed in force. */
+/** Puts the configuration file into force again whenever it has changed. */
 export class Reloader {
   readonly #options: ReloaderOptions;
   #config: Config;

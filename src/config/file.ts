@@ -40,7 +40,7 @@ function parse(path: string, text: string): unknown[] {
   }
 }
 
-/** Ends also for an alias that stands for a node around itself. */
+/** Also comes to an end where an alias stands for a node that it is itself a part of. */
 function isLarge(value: unknown): boolean {
   const open = [value];
   for (let count = 0; open.length > 0; count++) {

@@ -151,8 +151,8 @@ function problems(issues: readonly ConfigIssue[], env: Environment): ConfigError
 }
 
 /**
- * White space that `echo`, a file or Windows has added cannot be seen in a manifest, and a line break moves the cursor. And
- * in an `--env-file` of Docker nobody takes quotes for a part of the value but Docker.
+ * White space that `echo`, a file or Windows has added cannot be seen in a manifest, and a line break moves the cursor. Quotes
+ * in an `--env-file` are a part of the value for Docker, and for nobody who writes one.
  */
 function pointAtEnds({ path, message }: ConfigIssue, env: Environment): ConfigIssue {
   const isVariable = Object.hasOwn(env, path);
@@ -179,7 +179,7 @@ function dotted(path: readonly PropertyKey[]): string {
     .replace(/^\./, '');
 }
 
-/** A key may be anything, even a secret that slipped out of its place. With a dot in it, as in `tls.crt`, it is one of a Secret. */
+/** A key may be anything, even a secret that slipped out of its place. Dots are for the keys of a Secret, such as `tls.crt`. */
 function printable(key: string): string {
   return /^[\w$.-]{1,30}$/.test(key) ? key : '(key)';
 }

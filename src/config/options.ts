@@ -150,7 +150,7 @@ const credential = object({
   ),
 }).register(z.globalRegistry, {
   anyOf: [{ required: ['endpoint'] }, { required: ['instance'] }],
-  // Of `oneOf` Helm says only how many schemas have matched; a constant it quotes. No instance and no ttl can be like these.
+  // Of `oneOf` Helm says only how many schemas have matched, but it quotes a constant. No instance and no ttl can be like these.
   allOf: [
     {
       if: { not: { required: ['endpoint', 'instance'] } },

@@ -59,7 +59,7 @@ export function text(pattern: RegExp, allowed: string) {
     .check(z.regex(pattern, allow(allowed)));
 }
 
-/** Half a surrogate pair, which YAML and JSON can escape, has no bytes in UTF-8: it would be another name in a file, or of one. */
+/** Half a surrogate pair, which YAML and JSON can escape, cannot be written in UTF-8: the name in a file, or of one, would differ. */
 export const wholeCharacters = z.refine<string>((value) => value.isWellFormed(), {
   error: 'must consist of whole characters: half a surrogate pair is escaped in it',
 });

@@ -26,7 +26,7 @@ export function readClaims(token: string): Claims {
   };
 }
 
-/** Half of what PostgreSQL takes as a password, and however it is escaped still a file that is read whole. */
+/** Half of what PostgreSQL takes as a password; however it is escaped, the file is still small enough to be read back. */
 const MAX_TOKEN_LENGTH = 32_768;
 
 /** Printable ASCII without blanks: anything else would break a line of a password file. */
@@ -34,7 +34,7 @@ export function isToken(text: string): boolean {
   return text.length <= MAX_TOKEN_LENGTH && /^[!-~]+$/.test(text);
 }
 
-/** Of a list only its texts: to join what else may be in it can throw, and whoever forges a token chooses that. */
+/** Of a list only its texts: joining anything else may throw, and whoever forges a token decides what is in it. */
 function audienceOf(value: unknown): string | undefined {
   if (!Array.isArray(value)) return textOf(value);
   const texts = value.filter((one) => typeof one === 'string');

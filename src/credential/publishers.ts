@@ -49,7 +49,7 @@ export class Publishers {
     for (const publisher of this.#all) publisher.publish(credential, options);
   }
 
-  /** The best of what an earlier process, or another writer, has left, as far as that is known soon. */
+  /** The best of what an earlier process, or another writer, has left, as far as it can be told within seconds. */
   async recover({ signal }: Cancellable): Promise<Credential | undefined> {
     const options = { signal, clock: this.#clock };
     const recover = async (publisher: Publisher): Promise<Credential | undefined> =>

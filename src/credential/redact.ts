@@ -9,7 +9,7 @@ type Span = readonly [from: number, to: number];
 
 export interface Confidential {
   readonly values: readonly string[];
-  /** What looks like a secret, whoever it belongs to. Of what matches only the group, at its beginning, stays. */
+  /** What looks like a secret, whoever it belongs to. Of a match only the group at its beginning stays. */
   readonly shapes: readonly RegExp[];
 }
 

@@ -3,14 +3,14 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 
 /**
- * Whoever opens connections without end must not use up the file descriptors that writing a credential needs. More than may wait
- * to be accepted (511, and they are accepted all at once): else those would throw each other out before they are heard.
+ * Whoever opens connections without end must not use up the file descriptors that writing a credential needs. More than the 511
+ * that may wait to be accepted: these are accepted all at once, and would close each other before they are heard.
  */
 const MAX_CONNECTIONS = 600;
 
 /**
- * One connection too many closes the oldest, whatever that does: a probe that asks now is answered, however many others sit
- * there. A client that sends more requests than `maxRequestsPerSocket` without waiting for answers loses its connection.
+ * Beyond the limit a new connection closes the oldest one, whatever that is doing, so that a probe is answered however many
+ * others are open. A client that sends more requests than `maxRequestsPerSocket` without waiting for answers loses its connection.
  */
 export function limitConnections(server: Server): void {
   server.on('dropRequest', (_request, socket: Socket) => socket.destroy());
@@ -26,8 +26,8 @@ export function limitConnections(server: Server): void {
 }
 
 /**
- * Some answers end their connection. The last one that it may have says so anyway, and Node.js would wait for the client to
- * end it. Bodies nobody reads, but Node.js takes them in, and has no time limit for what goes on after the answer.
+ * Some answers end their connection: the last one that it may carry, because Node.js would wait for the client to close it; and
+ * that to a request with a body, which nobody reads, but Node.js would go on taking in after the answer, without a time limit.
  */
 export function endConnections(server: Server): void {
   const counts = new WeakMap<Socket, number>();

@@ -149,7 +149,7 @@ export function isNotFound(answer: ApiAnswer): boolean {
   return answer.status === 404 && !isStranger(answer);
 }
 
-/** An API server never redirects, and denies in its own way that something is there or allowed: something else has answered. */
+/** Whether something else has answered: an API server never redirects, and sends a `Status` with its 403 and 404. */
 export function isStranger({ status, body }: ApiAnswer): boolean {
   const isRedirection = status >= 300 && status < 400;
   return isRedirection || ([403, 404].includes(status) && recordOf(body)['kind'] !== 'Status');

@@ -2,9 +2,9 @@ import { lstatSync, mkdirSync, mkdtempSync, readdir, rmdirSync, rmSync } from 'n
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
-/** No directory, so that nothing can be made in it: a path that is only free root could make, and the CLI would. */
+/** Not a directory, so that nothing can be made in it. A path that merely does not exist would be made by a CLI that runs as root. */
 const NO_HOME = '/dev/null';
-/** A path that no file stands at. Not below the home: where the CLI may not even look for its file, it fails. */
+/** A path without a file. Not below the home, because the CLI fails where it cannot even look for its file. */
 const NO_CONFIG = '/nonexistent/no-config';
 const PREFIX = 'lakebase-credential-';
 /** With the number of the process that has made it. */
@@ -26,7 +26,7 @@ export class PrivateHomes {
   /** What the CLI of that slot gets. Its configuration file does not exist: what lies about must not choose the identity. */
   variables(slot: number): Record<string, string> {
     try {
-      // Where somebody has tidied up, a name that others have seen may be theirs by now.
+      // If somebody has tidied up here, the name, which others could see, may be theirs by now.
       if (this.#root === undefined || !isOurs(this.#root)) {
         this.#root = mkdtempSync(join(this.#temporaryDirectory, `${PREFIX}${process.pid}-`)); // 0700
       }
@@ -71,7 +71,7 @@ function remove(path: string): void {
   try {
     rmSync(path, { recursive: true });
   } catch {
-    // Read-only by now, or somebody whom the CLI has left behind writes there: no reason to end otherwise than well.
+    // It is read-only by now, or something that the CLI has left running still writes there: no reason to fail.
   }
 }
 

@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs
 import { MintError } from '../credential/errors.ts';
 import { Secret } from '../credential/secret.ts';
 
-/** In no secret; a variable of the environment cannot even hold the last of them. */
+/** Characters that no secret has; an environment variable cannot even hold the last of them. */
 const FOREIGN = ['\n', '\r', '\0'];
 
 /** More than any token or secret. */

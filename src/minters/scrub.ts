@@ -6,7 +6,7 @@ const REDACTED = '[secret]';
 /** A few words of the command say what went wrong; the rest is usage text or a dump of the exchange. */
 const MAX_LENGTH = 400;
 
-/** What looks like a secret, whoever it belongs to. Of what matches only the group, at its beginning, stays. */
+/** What looks like a secret, whoever it belongs to. Of a match only the group at its beginning stays. */
 const SHAPES: readonly RegExp[] = [
   /eyJ[\w-]*(?:\.[\w-]*)*/g, // JSON Web Token, also a torn one
   /(?:bearer|basic)\s+(?!(?:auth\w*|tokens?|credentials?)\b)[^\s"',]+/gi,
@@ -20,7 +20,7 @@ const SHAPES: readonly RegExp[] = [
   /((?:authorization|secret|token|password|assertion)\s*:(?:\s+(?![a-z]+(?:[\s.,:;]|$)|\d{3}\b))?)[^\s"',&{}]+/gi,
   /(?=[\w+-]*[a-z])(?=[\w+-]*[A-Z])(?=[\w+-]*\d)[\w+-]{32,}=*/g,
 ];
-/** The last of them with `=` in between, too, which is looked for in what is left: `NAME=` before a secret is none. */
+/** The last of the shapes, also with `=` inside. Looked for afterwards, in what is left, so that `NAME=` before a secret stays. */
 const LONG = /(?=[\w+=-]*[a-z])(?=[\w+=-]*[A-Z])(?=[\w+=-]*\d)[\w+=-]{32,}/g;
 
 /** The command's words, fit for a log: without secrets, by shape and by value, on one line, and short. */

@@ -27,7 +27,7 @@ export function stopSignal(): AbortSignal {
   // Not `once`: execa ends a process at a signal for which nobody listens any more.
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
-  // Node.js would open its debugger, which asks nobody who he is, to each container of the pod.
+  // Otherwise Node.js opens its debugger, without any authentication, to each container of the pod.
   process.on('SIGUSR1', () => {});
   return stop.signal;
 }

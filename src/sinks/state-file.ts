@@ -23,7 +23,7 @@ const STATE_MODE = 0o600;
 const MAX_STATE_BYTES = 64 * 1024;
 /** More than the new and the previous: a process that dies, or a sink that fails, several times in a row keeps its place. */
 const MAX_ENTRIES = 8;
-/** An id of Linux has 36. Any length would be taken over, and make the next record too long to be read. */
+/** An id of Linux has 36. Without a limit a long one would be taken over, and make the next record too long to be read. */
 const MAX_BOOT_LENGTH = 64;
 
 interface Entry {

@@ -3,7 +3,7 @@ import { type DestinationStream, pino } from 'pino';
 
 /** What could not be written, as on a full disk, waits for the next line up to this length. */
 const MAX_UNWRITTEN = 256 * 1024;
-/** Of a tenth of a second each: so long everything waits for a reader that is only slow. */
+/** Of a tenth of a second each: how long the whole process waits for a reader that is only slow. */
 const WAITS = 3;
 
 /** A log that cannot be written, or that nobody reads, is no reason to let a credential expire. */
