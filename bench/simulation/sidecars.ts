@@ -106,6 +106,7 @@ const SILENT: Observer = {
   sinkFailed: nothing,
   sinkRepairsLimited: nothing,
   sinkWatchChanged: nothing,
+  sinkHangs: nothing,
   eventsRefused: nothing,
   clockJumped: nothing,
 };

@@ -133,6 +133,8 @@ export interface Observer {
   sinkRepairsLimited(credential: string, sink: string, resumeAt: number, problem: SinkError | undefined): void;
   /** Changes by others are no longer seen at once; without a problem: they are again. */
   sinkWatchChanged(credential: string, sink: string, problem: SinkError | undefined): void;
+  /** Neither a write nor a look ends; or, where there is no problem any more, they do again. */
+  sinkHangs(credential: string, sink: string, problem: SinkError | undefined): void;
   /** The cluster takes no events, so nobody sees there what happens to the credential. */
   eventsRefused(credential: string, problem: SinkError): void;
   clockJumped(byMs: number): void;

@@ -1,33 +1,19 @@
 import { SinkError } from './errors.ts';
 import { FirstSight } from './first-sight.ts';
+import { HangWatch } from './hang-watch.ts';
 import { type Held, PatientLook } from './patient-look.ts';
-import type { Cancellable, Clock, Credential, Observer, Sink } from './ports.ts';
+import type { Cancellable, Clock, Credential, Sink } from './ports.ts';
+import type { PublisherOptions } from './publisher-options.ts';
 import { asFound, isPlausible } from './recovered.ts';
 import { RepairLimit } from './repair-limit.ts';
-import type { BackoffPolicy, Random, RefreshPolicy } from './schedule.ts';
 import { mayStay } from './sharing.ts';
 import type { SinkStatus } from './status.ts';
-import { runAll, unlessAborted } from './tasks.ts';
-import { Alarm, type Ticker } from './ticker.ts';
+import { runAll, type Task, unlessAborted } from './tasks.ts';
+import { Alarm } from './ticker.ts';
 import { WriteRetries } from './write-retries.ts';
 
 /** Others' changes are looked for this often, whether or not the watch tells of them. */
 const INSPECTION_MS = 1_000;
-
-export interface PublisherOptions {
-  readonly credentialName: string;
-  readonly sink: Sink;
-  readonly ticker: Ticker;
-  readonly backoff: BackoffPolicy;
-  readonly random: Random;
-  readonly observer: Observer;
-  /** Tells when another writer's credential in a shared sink is due for a refresh. */
-  readonly refresh: RefreshPolicy;
-  /** The last one that was minted here: it tells the service's time. */
-  readonly minted: () => Credential | undefined;
-  /** Told of what stands in a shared sink, which may be another writer's and better. */
-  readonly onFound: (found: Credential) => void;
-}
 
 /** Keeps one sink at the credential it was last given: writes, retries, repairs. Never mints. */
 export class Publisher {
@@ -43,6 +29,7 @@ export class Publisher {
   readonly #retries: WriteRetries;
   readonly #sight: FirstSight;
   readonly #look: PatientLook;
+  readonly #hangs: HangWatch;
   /** What the sink should hold. */
   #wanted: Credential | undefined;
   /** The last that was written or found there. */
@@ -67,6 +54,7 @@ export class Publisher {
     this.#retries = new WriteRetries(this.#clock, options.backoff, options.random);
     this.#sight = new FirstSight(this.#clock, options.minted);
     this.#look = new PatientLook(this.sink.name, this.#clock);
+    this.#hangs = new HangWatch(options);
   }
 
   get sink(): Sink {
@@ -117,7 +105,8 @@ export class Publisher {
   }
 
   async run({ signal }: Cancellable): Promise<void> {
-    await runAll([(options) => this.#watch(options), (options) => this.#keep(options)], { signal });
+    const own: Task[] = [(options) => this.#watch(options), (options) => this.#keep(options)];
+    await runAll([...own, (options) => this.#hangs.run(options)], { signal });
   }
 
   /** What a reader would get now. */
@@ -148,6 +137,7 @@ export class Publisher {
     // Nothing is written where nobody has looked: what is there may be what is wanted, or better.
     await unlessAborted(this.#recovered.promise, { signal });
     for (;;) {
+      this.#hangs.turned();
       await this.#alarm.until(this.#clock.now() + Math.min(INSPECTION_MS, this.#retries.waitMs), { signal });
       // Before the first credential there is nothing to look for in a file; a Secret may hold one that is better.
       if (this.#wanted === undefined && !this.isShared) continue;

@@ -1,5 +1,6 @@
 import type { Cancellable, Clock, Credential, Sink } from './ports.ts';
-import { Publisher, type PublisherOptions } from './publisher.ts';
+import { Publisher } from './publisher.ts';
+import type { PublisherOptions } from './publisher-options.ts';
 import { asFound, chooseRecovered, localise } from './recovered.ts';
 import type { SinkStatus } from './status.ts';
 import { type Task, within } from './tasks.ts';

@@ -19,6 +19,7 @@ export class LateObserver {
     sinkFailed: (...args) => this.#tell((observer) => observer.sinkFailed(...args)),
     sinkRepairsLimited: (...args) => this.#tell((observer) => observer.sinkRepairsLimited(...args)),
     sinkWatchChanged: (...args) => this.#tell((observer) => observer.sinkWatchChanged(...args)),
+    sinkHangs: (...args) => this.#tell((observer) => observer.sinkHangs(...args)),
     eventsRefused: (...args) => this.#tell((observer) => observer.eventsRefused(...args)),
     clockJumped: (...args) => this.#tell((observer) => observer.clockJumped(...args)),
   };

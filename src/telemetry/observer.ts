@@ -92,6 +92,12 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
       else logOf(credential).warn({ sink, err: problem, remedy: problem.remedy }, 'sink not watched');
     },
 
+    sinkHangs(credential, sink, problem) {
+      if (problem === undefined) return logOf(credential).info({ sink }, 'sink answers again');
+      logOf(credential).warn({ sink, err: problem, remedy: problem.remedy }, 'sink does not answer');
+      report(credential, problem.message, problem.remedy);
+    },
+
     eventsRefused(credential, problem) {
       logOf(credential).warn(
         { err: problem, remedy: problem.remedy },

@@ -6,6 +6,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { exists } from '../support/exists.ts';
+import { hang, nodeWithMounts, whyNoHang } from '../support/hanging-mount.ts';
 import { configText, ENDPOINT, credential } from '../support/sidecar-setup.ts';
 import { allGone, hangingCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
@@ -74,6 +75,46 @@ test(
     for (const name of ['token', 'near']) {
       await eventually(`${name} is written`, async () => await sidecar.read(name).catch(() => undefined));
     }
+  },
+);
+
+test(
+  'a file system that does not answer is told in the log and by /readyz, gets the newest token once it does, and keeps nothing from its end',
+  { timeout: 150_000, skip: whyNoHang() },
+  async (t) => {
+    const workspace = await workspaceFor(t, { tokenLifetimeMs: 12_000 });
+    const directory = await temporaryDirectory(t);
+    const [disk, near] = [join(directory, 'disk'), join(directory, 'near')];
+    const sinks = [disk, near].map((folder) => ({ file: { path: `${folder}/token`, format: 'token' } }));
+    const config = {
+      credentials: [credential(directory, { sinks })],
+      refresh: { at: 0.1, jitter: 0, floor: '1s' },
+    };
+    const node = await nodeWithMounts(directory);
+    const sidecar = await (await startSidecar(t, { workspace, directory, config, node })).ready();
+    const isNewest = async (folder: string): Promise<boolean> =>
+      (await readFile(join(folder, 'token'), 'utf8')) === workspace.minted.at(-1)?.token;
+
+    const answerAgain = await hang(t, sidecar.pid, disk);
+    const told = await sidecar.logged('sink does not answer');
+    assert.equal(told['sink'], `file:${disk}/token`);
+    assert.match(String(told['remedy']), /find out why its volume hangs/);
+    const { status, body } = await sidecar.get('/readyz?verbose');
+    assert.equal(status, 503);
+    assert.match(body, new RegExp(`^\\[-\\]backstage file:${disk}/token failed: \\S+ does not answer$`, 'm'));
+    assert.ok(!(await isNewest(disk)));
+    await eventually('the other file has the newest token', async () => await isNewest(near));
+
+    await answerAgain();
+    await sidecar.logged('sink answers again');
+    await eventually('both have the newest token', async () => (await isNewest(disk)) && (await isNewest(near)));
+    await eventually('it is ready', async () => await sidecar.isReady());
+
+    const minted = workspace.minted.length;
+    await hang(t, sidecar.pid, disk);
+    await eventually('there is a token to be written', () => workspace.minted.length > minted);
+    const { code } = await sidecar.stop();
+    assert.equal(code, 0, sidecar.stderr);
   },
 );
 

@@ -148,6 +148,23 @@ export const BEYOND: readonly Mutant[] = [
     test: ['e2e/hanging-disk', 'a disk that hangs, with two files on it, keeps no other file from its next token'],
   },
   {
+    bug: 'of a disk that hangs nothing is told, because whoever writes to it gets no error',
+    file: 'src/credential/hang-watch.ts',
+    from: 'this.#looks += 1;',
+    to: '',
+    test: [
+      'e2e/hanging-disk',
+      'a file system that does not answer is told in the log and by /readyz, gets the newest token once it does, and keeps nothing from its end',
+    ],
+  },
+  {
+    bug: 'a disk that was slow counts as one that hangs ever after',
+    file: 'src/credential/hang-watch.ts',
+    from: 'this.#looks = 0;\n  }',
+    to: '}',
+    test: ['credential/hang-watch', 'a disk that was slow, and a machine that was suspended, are no disk that hangs'],
+  },
+  {
     bug: 'a reload that waits for a disk that hangs says nothing',
     file: 'src/commands/reload.ts',
     from: 'const RELOAD_MS = 20_000',

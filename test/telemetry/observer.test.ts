@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { MintError, SinkError } from '../../src/credential/errors.ts';
 import { SINK_REMEDIES } from '../../src/credential/failures.ts';
+import { noAnswerOf } from '../../src/credential/patient-look.ts';
 import type { Observer } from '../../src/credential/ports.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
@@ -182,6 +183,25 @@ const rows: {
     fire: (observer) => observer.sinkWatchChanged('backstage', SINK, undefined),
     level: 'info',
     msg: 'sink is watched again',
+    fields: { sink: SINK },
+  },
+  {
+    event: 'a sink on a disk that hangs',
+    fire: (observer) => observer.sinkHangs('backstage', SINK, noAnswerOf(SINK)),
+    level: 'warn',
+    msg: 'sink does not answer',
+    fields: {
+      sink: SINK,
+      err: { name: 'SinkError', code: 'sink', failure: 'unreachable', message: `${SINK} does not answer` },
+      remedy: noAnswerOf(SINK).remedy,
+    },
+    problem: `backstage: ${SINK} does not answer: ${noAnswerOf(SINK).remedy}`,
+  },
+  {
+    event: 'a sink on a disk that answers again',
+    fire: (observer) => observer.sinkHangs('backstage', SINK, undefined),
+    level: 'info',
+    msg: 'sink answers again',
     fields: { sink: SINK },
   },
   {

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { startPublisher } from '../support/publishing.ts';
+
+const MINUTE_MS = 60_000;
+
+for (const step of ['write', 'inspect'] as const) {
+  test(`a disk that hangs in its ${step} is told within 15 seconds, each minute while it lasts, and at its end`, async (t) => {
+    const { clock, publish, recorder, sink } = await startPublisher(t);
+    await publish('one');
+    const hanging = Promise.withResolvers<void>();
+    const before = sink[step].bind(sink) as (...args: unknown[]) => Promise<never>;
+    sink[step] = async (...args: unknown[]): Promise<never> => {
+      await hanging.promise;
+      return await before(...args);
+    };
+    await publish('two');
+    await clock.advance(9_000);
+    assert.deepEqual(recorder.of('sinkHangs'), []);
+    await clock.advance(6_000);
+    const [told] = recorder.of('sinkHangs');
+    assert.deepEqual(told?.slice(0, 2), ['backstage', sink.name]);
+    assert.equal(told?.[2]?.failure, 'unreachable');
+    await clock.advance(2 * MINUTE_MS);
+    assert.equal(recorder.of('sinkHangs').length, 3);
+    hanging.resolve();
+    await clock.advance(MINUTE_MS);
+    assert.deepEqual(recorder.of('sinkHangs').slice(3), [['backstage', sink.name, undefined]]);
+  });
+}
+
+test('a disk that was slow, and a machine that was suspended, are no disk that hangs', async (t) => {
+  const { clock, publish, recorder, sink } = await startPublisher(t);
+  const hanging = Promise.withResolvers<void>();
+  const write = sink.write.bind(sink);
+  sink.write = async (credential) => {
+    await hanging.promise;
+    await write(credential);
+  };
+  await publish('one');
+  await clock.advance(8_000);
+  clock.setWallClock(MINUTE_MS);
+  hanging.resolve();
+  await clock.advance(MINUTE_MS);
+  assert.deepEqual(recorder.of('sinkHangs'), []);
+});

@@ -1,0 +1,53 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, writeFile } from 'node:fs/promises';
+import { constants, accessSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { NODE } from './sidecar.ts';
+import { type Cleanup, undoAfter } from './sidecar-wait.ts';
+
+/** Why no file system can be made to hang here; false where one can. */
+export function whyNoHang(): string | false {
+  if (process.getuid?.() !== 0) return 'a file system that hangs is mounted by root: `sudo npm test`';
+  try {
+    accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
+    return false;
+  } catch {
+    return 'a file system that hangs needs /dev/fuse: `modprobe fuse && npm test`';
+  }
+}
+
+/** A Node.js that runs with mounts of its own. */
+export async function nodeWithMounts(directory: string): Promise<string> {
+  const path = join(directory, 'node');
+  await writeFile(path, `#!/bin/sh\nexec unshare --mount "${NODE}" "$@"\n`);
+  await chmod(path, 0o755);
+  return path;
+}
+
+/**
+ * For that process, from now on, whatever is done with the directory waits, as for a network volume whose server is away: a FUSE
+ * file system is mounted over it whose server never answers. Returns what ends that; what waited then has failed.
+ */
+export async function hang(t: Cleanup, pid: number, directory: string): Promise<() => Promise<void>> {
+  const inside = ['--target', String(pid), '--mount'];
+  const options = 'fd=3,rootmode=40000,user_id=0,group_id=0,allow_other';
+  // The kernel gives up on the server once nobody has its file descriptor: when the standard input of `cat` ends.
+  const serve = `exec 3<>/dev/fuse && mount -i -t fuse -o ${options} none "$1" && echo mounted && exec cat`;
+  const server = spawn('nsenter', [...inside, 'sh', '-c', serve, 'sh', directory], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const gone = once(server, 'close');
+  const giveUp = async (): Promise<void> => {
+    server.stdin.end();
+    await gone;
+  };
+  undoAfter(t, giveUp);
+  const mounted = await Promise.race([once(server.stdout, 'data'), gone.then(() => undefined)]);
+  if (mounted === undefined) throw new Error(`nothing could be mounted over ${directory}`);
+  return async () => {
+    await giveUp();
+    await execa('nsenter', [...inside, 'umount', directory]);
+  };
+}
