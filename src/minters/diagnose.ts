@@ -176,6 +176,12 @@ const RULES: readonly Rule[] = [
     failure: 'auth',
     message: 'the workspace did not accept this identity',
   },
+  {
+    pattern: /Credential was not sent|requires a workspace_id|no workspace_id set|missing workspace_id/,
+    failure: 'auth',
+    message: 'DATABRICKS_HOST is the address of an account, which was not told which of its workspaces is meant',
+    remedy: 'end DATABRICKS_HOST with /?o= and the number of the workspace, or put workspace_id into the profile',
+  },
   // A 403, as a lack of permissions is, at which the CLI goes on about these.
   { pattern: /Invalid access token|JWT has expired|access to Org\b/i, ...TOKEN_REFUSED },
   {

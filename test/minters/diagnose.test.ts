@@ -85,6 +85,11 @@ for (const [stderr, failure, message] of [
     /not valid at the time of this machine/,
   ],
   ...[
+    `Credential was not sent or was of an unsupported type for this API.\n${ADVICE_AT_403}`,
+    'personal access token (PAT) auth on this host requires a workspace_id; PATs are workspace-scoped, but no workspace_id is set.',
+    'profile "sp" has no workspace_id set (account-only); this command requires a workspace.',
+  ].map((words) => [`Error: ${words}`, 'auth', /which of its workspaces/] as const),
+  ...[
     'Get "https://h/oidc": remote error: tls: handshake failure',
     'Get "https://h/oidc": proxyconnect tcp: remote error: tls: protocol version not supported',
     'Get "https://h/oidc": tls: server selected unsupported protocol version 302',
