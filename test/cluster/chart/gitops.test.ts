@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
-import { temporaryDirectory } from '../../support/sidecar-wait.ts';
+import { temporaryDirectory, undoAfter } from '../../support/sidecar-wait.ts';
 import { whyNoHelm } from '../programs.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
 import { injection, secretSync } from './ci-values.ts';
@@ -86,8 +86,9 @@ describe('the chart as platforms use it', { skip }, () => {
     });
   }
 
-  test('what is in lists is written as the API server has it, which else Argo CD would call a difference for ever', async () => {
+  test('what is in lists is written as the API server has it, which else Argo CD would call a difference for ever', async (t) => {
     await world.helm('helm4', ['install', 'same', CHART, '--namespace', 'lakebase'], injection);
+    undoAfter(t, () => world.helm('helm4', ['uninstall', 'same', '--namespace', 'lakebase']));
     const policies = (await render('helm4', CHART, injection)).filter(({ kind }) => kind.endsWith('Policy'));
     assert.equal(policies.length, 2);
     for (const { kind, spec } of policies) {
@@ -97,8 +98,23 @@ describe('the chart as platforms use it', { skip }, () => {
     }
   });
 
-  async function render(helm: Helm, chart: string, values: object): Promise<Manifest[]> {
-    const args = ['template', 'same', chart, '--namespace', 'lakebase', '--kube-version', '1.36.1'];
+  test('what is rendered without a cluster and applied shows no difference, whatever the program has written since', async () => {
+    const values = { image: IMAGE, injection: { enabled: true }, secretSync: secretSyncInto('apps') };
+    const items = await render('helm4', CHART, values, ['--skip-tests']);
+    const manifests = { apiVersion: 'v1', kind: 'List', items };
+    await world.api.kubectl(['apply', '--server-side', '-f', '-'], manifests);
+    const written = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'orders' }, stringData: { password: 'x' } };
+    const manager = ['--field-manager=lakebase-credential-sidecar.orders', '--namespace', 'apps'];
+    await world.api.kubectl(['apply', '--server-side', ...manager, '-f', '-'], written);
+    for (const flags of [['--server-side'], []]) {
+      // Fails where there is any.
+      assert.equal(await world.api.kubectl(['diff', ...flags, '-f', '-'], manifests), '', flags.join());
+    }
+    await world.api.kubectl(['delete', '-f', '-'], manifests);
+  });
+
+  async function render(helm: Helm, chart: string, values: object, flags: readonly string[] = []): Promise<Manifest[]> {
+    const args = ['template', 'same', chart, '--namespace', 'lakebase', '--kube-version', '1.36.1', ...flags];
     return parseAllDocuments(await world.helm(helm, args, values))
       .map((document) => document.toJS() as Manifest | null)
       .filter((one) => one !== null);
