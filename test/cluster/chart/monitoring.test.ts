@@ -54,15 +54,19 @@ test('the PrometheusRule has the rules of the file and nothing else', { skip }, 
 
 test('alerts lead to their pages where it is said where those are, and can be left out', { skip }, () => {
   const exclude = ['LakebaseCredentialSidecarAbsent'];
-  const monitoring = { prometheusRule: { runbookBaseUrl: 'https://runbooks.example/', exclude } };
-  const rule = render({ monitoring }, OPERATOR).find(({ kind }) => kind === 'PrometheusRule')!;
-  const [group] = rule.spec.groups as { rules: { alert?: string; annotations?: Record<string, string> }[] }[];
-  assert.deepEqual(
-    group?.rules.flatMap(({ alert, annotations }) => (alert === undefined ? [] : [annotations?.['runbook_url']])),
-    alerts()
-      .filter(({ alert }) => !exclude.includes(alert))
-      .map(({ alert }) => `https://runbooks.example/docs/runbooks/${alert}.md`),
-  );
+  const pages = alerts()
+    .filter(({ alert }) => !exclude.includes(alert))
+    .map(({ alert }) => `https://runbooks.example/docs/runbooks/${alert}.md`);
+  for (const path of ['', '/', '/docs/runbooks', '/docs/runbooks/']) {
+    const monitoring = { prometheusRule: { runbookBaseUrl: `https://runbooks.example${path}`, exclude } };
+    const rule = render({ monitoring }, OPERATOR).find(({ kind }) => kind === 'PrometheusRule')!;
+    const [group] = rule.spec.groups as { rules: { alert?: string; annotations?: Record<string, string> }[] }[];
+    assert.deepEqual(
+      group?.rules.flatMap(({ alert, annotations }) => (alert === undefined ? [] : [annotations?.['runbook_url']])),
+      pages,
+      path,
+    );
+  }
 });
 
 test('the dashboard comes unchanged, with the label that the loader looks for', { skip }, () => {
