@@ -123,6 +123,24 @@ describe('the manifests', { skip }, () => {
     await cluster.kubectl(['apply', '--dry-run=server', '--warnings-as-errors', '--kustomize', directory]);
   });
 
+  test('and so does the standalone Deployment with its own', async (t) => {
+    const directory = await kustomization(t, {
+      resources: [join(manifests, 'standalone')],
+      components: [join(manifests, 'standalone/client-secret')],
+    });
+    const text = await render(cluster, directory);
+    assert.match(text, /secret:\n +items:\n +- key: client-secret\n +path: client-secret\n +name: lakebase-client\n/);
+    assert.match(
+      text,
+      /name: DATABRICKS_CLIENT_SECRET_FILE\n +value: \/var\/run\/secrets\/databricks\/client-secret\n/,
+    );
+    assert.doesNotMatch(text, /OIDC_TOKEN|serviceAccountToken/);
+    const [deployment] = workloadsIn(text);
+    await cluster.kubectl(['create', '--dry-run=server', '-f', '-'], {
+      input: { ...deployment, metadata: { name: 'standalone', namespace } },
+    });
+  });
+
   test('pass all settings on beside a configuration file with the component secret-sink, but what describes a credential', async (t) => {
     const settings = { HTTPS_PROXY: 'http://proxy.example:3128', NO_PROXY: '.example', SSL_CERT_FILE: '/etc/ca.pem' };
     const literals = Object.entries({ ...DESCRIPTION, ...settings, LAKEBASE_CREDENTIAL_LOG_LEVEL: 'debug' });
