@@ -9,6 +9,8 @@ const NOBODY = 65_534;
 
 // Put in its place before that is loaded, which takes the functions as they are then.
 let afterSync: ((file: number) => void) | undefined;
+/** What is said to whoever syncs a directory. */
+let directorySync: NodeJS.ErrnoException | null = null;
 /** What was not yet written when the last fsync began. */
 let unwritten = 0;
 let writing = 0;
@@ -29,7 +31,7 @@ fs.fsync = ((file, done) => {
   unwritten = writing;
   fsync(file, (error) => {
     afterSync?.(file);
-    done(error);
+    done(fstatSync(file).isDirectory() ? directorySync : error);
   });
 }) as typeof fsync;
 fs.writeFile = ((file: number, content: string, done: (error: unknown) => void) => {
@@ -101,11 +103,11 @@ test('a failed replacement rejects with what the system said and leaves no tempo
 });
 
 test('a temporary in a directory that was closed meanwhile goes with the next replacement', async (t) => {
-  const directory = await temporaryDirectory(t);
+  const [directory, elsewhere] = [await temporaryDirectory(t), await temporaryDirectory(t)];
   const path = join(directory, 'token');
   if (process.geteuid!() === 0) {
     // Root may write anywhere, so it tries as nobody.
-    await chown(directory, NOBODY, NOBODY);
+    for (const one of [directory, elsewhere]) await chown(one, NOBODY, NOBODY);
     process.seteuid!(NOBODY);
     undoAfter(t, () => process.seteuid!(0));
   }
@@ -116,6 +118,8 @@ test('a temporary in a directory that was closed meanwhile goes with the next re
   assert.equal((await readdir(directory)).length, 2);
 
   await chmod(directory, 0o700);
+  await replaceFile(join(elsewhere, 'token'), 'text', 0o600, t);
+  assert.equal((await readdir(directory)).length, 2, 'a disk that hangs would hold up the others');
   await replaceFile(path, 'new', 0o600, t);
   assert.deepEqual(await readdir(directory), ['token']);
   assert.equal(await readFile(path, 'utf8'), 'new');
@@ -179,6 +183,18 @@ test('a file and its directory are on the disk, in this order, before the end is
   });
   await replaceFile(path, 'new', 0o600, t);
   assert.deepEqual(synced, ['a file while readers get the old one', 'the directory while readers get the new one']);
+});
+
+test('a file system that knows no fsync of a directory takes a file all the same, and one that fails at it is not believed', async (t) => {
+  const path = join(await temporaryDirectory(t), 'token');
+  t.after(() => (directorySync = null));
+  for (const code of ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP']) {
+    directorySync = Object.assign(new Error(code), { code, errno: -1 });
+    await replaceFile(path, code, 0o600, t);
+    assert.equal(await readFile(path, 'utf8'), code);
+  }
+  directorySync = Object.assign(new Error('EIO'), { code: 'EIO', errno: -1 });
+  await assert.rejects(replaceFile(path, 'new', 0o600, t), directorySync);
 });
 
 test('no file and no directory is left open, whatever becomes of a replacement', async (t) => {
