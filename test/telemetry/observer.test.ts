@@ -104,6 +104,26 @@ const rows: {
     sample: /^lakebase_credential_refresh_failures_total\{credential="backstage",reason="auth"\} 1$/m,
   },
   {
+    event: 'a mint that failed before there ever was a credential',
+    fire: (observer) =>
+      observer.mintFailed('backstage', new MintError('network', 'no way out', { remedy: 'find one' }), {
+        durationMs: 900,
+        retryAt: NOW + 1_000,
+        consecutiveFailures: 1,
+        remainingMs: undefined,
+      }),
+    level: 'warn',
+    msg: 'mint failed',
+    fields: {
+      err: { name: 'MintError', code: 'mint', failure: 'network', message: 'no way out' },
+      remedy: 'find one',
+      consecutiveFailures: 1,
+      retryAt: '2026-11-23T12:00:01.000Z',
+      durationMs: 900,
+    },
+    problem: 'backstage: no way out: find one',
+  },
+  {
     event: 'an adoption',
     fire: (observer) => observer.adopted('backstage', current, NOW),
     level: 'info',
@@ -132,10 +152,10 @@ const rows: {
   },
   {
     event: 'a write of a sink after failures',
-    fire: (observer) => observer.sinkWritten('backstage', SINK, current, { ...WRITTEN, failuresBefore: 2 }),
+    fire: (observer) => observer.sinkWritten('backstage', SINK, current, { ...WRITTEN, failuresBefore: 1 }),
     level: 'info',
     msg: 'sink written after failures',
-    fields: { sink: SINK, fingerprint, failuresBefore: 2 },
+    fields: { sink: SINK, fingerprint, failuresBefore: 1 },
   },
   {
     event: 'a repair of a sink',
