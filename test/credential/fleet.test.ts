@@ -186,6 +186,25 @@ test('the old keeper has stopped before the new one of the same name starts', as
   assert.equal(after.sink.content, 'token-1');
 });
 
+test('so it has where the new one writes other files, for both may write one record', async (t) => {
+  const { clock, fleet, plan, start } = setUp(t);
+  const write = Promise.withResolvers<void>();
+  t.after(() => write.resolve());
+  void start();
+  const before = plan('a', 'old');
+  before.sink.write = () => write.promise;
+  await fleet.replace([before]);
+  await clock.idle();
+  const sinks = [new MemorySink('file:/another')];
+  const replaced = fleet.replace([{ ...plan('a', 'new', '', { sinks }), sinks }]);
+  await clock.idle();
+  assert.equal(sinks[0]?.content, undefined);
+  write.resolve();
+  await replaced;
+  await clock.idle();
+  assert.equal(sinks[0]?.content, 'token-1');
+});
+
 test('a reload while a write hangs changes all others at once, and nobody is restarted for it', async (t) => {
   const { clock, fleet, plan, start, ticker } = setUp(t);
   const write = Promise.withResolvers<void>();
@@ -241,6 +260,38 @@ test('whoever gets the file of another one waits until that one has stopped, and
     taken.map(({ content }) => content),
     ['token-1', 'token-1'],
   );
+});
+
+test('of two whose files another one gets neither is gone before both have stopped', async (t) => {
+  const { clock, fleet, plan, start } = setUp(t);
+  const write = Promise.withResolvers<void>();
+  t.after(() => write.resolve());
+  void start();
+  const [swift, slow] = [plan('swift'), plan('slow')];
+  slow.sink.write = () => write.promise;
+  await fleet.replace([swift, slow]);
+  await clock.idle();
+  const sinks = [swift, slow].map(({ sink }) => new MemorySink(sink.name));
+  const replaced = fleet.replace([{ ...plan('heir', '', '', { sinks }), sinks }]);
+  await clock.idle();
+  assert.deepEqual(namesOf(fleet), ['swift', 'slow']);
+  write.resolve();
+  await replaced;
+  assert.deepEqual(namesOf(fleet), ['heir']);
+});
+
+test('a reload that fails is told to who asked for it, and keeps no later one from its turn', async (t) => {
+  const { clock, fleet, plan, start } = setUp(t);
+  void start();
+  const bug = new Error('a bug');
+  const make = (): never => {
+    throw bug;
+  };
+  await assert.rejects(fleet.replace([{ ...plan('a'), make }]), bug);
+  const a = plan('a');
+  assert.deepEqual(await fleet.replace([a]), ['a']);
+  await clock.idle();
+  assert.equal(a.sink.content, 'token-1');
 });
 
 test('of two reloads at once the later one counts', async (t) => {
