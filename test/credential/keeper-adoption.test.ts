@@ -247,6 +247,17 @@ test('what a predecessor held is not said to be written again where the shared s
   assert.deepEqual(world.recorder.of('sinkWritten'), []);
 });
 
+test('what a predecessor held is as old in a shared sink as is known of it, also where this clock is far from the right time', async (t) => {
+  const world = new World();
+  const place = new SharedPlace();
+  const inherited = credentialAt(world.clock, 'inherited', { skewMs: -50 * MINUTE_MS });
+  place.put(inherited);
+  const keeper = world.add(new ScriptedMinter(world.clock), { sinks: [place.sink()], inherited });
+  world.run(t);
+  await world.clock.advance(15 * MINUTE_MS);
+  assert.deepEqual(await readinessOf(keeper, world.clock), [true]);
+});
+
 test('what a predecessor held, and had left out because of another writer, is not written over that one', async (t) => {
   const world = new World();
   const place = new SharedPlace();
@@ -280,11 +291,12 @@ test('a file that cannot be written does not bring back what it holds, though th
   const sink = sinkWith(credentialAt(clock, 'left-behind'), 'full');
   sink.failure = new SinkError('no_space', 'no space left');
   const script = [{ lifetimeMs: 31 * MINUTE_MS }];
-  const { keeper, minter } = await startKeeper(t, { clock, sink, script, dice: 0.999 });
+  const { keeper, minter, recorder } = await startKeeper(t, { clock, sink, script, dice: 0.999 });
   await clock.advance(0.41 * HOUR_MS);
   assert.equal(sink.content, 'left-behind');
   assert.equal(keeper.current?.token.reveal(), 'token-1');
   assert.equal(minter.calls.length, 1);
+  assert.equal(recorder.of('adopted').length, 1, 'at the start');
 });
 
 test('what a predecessor held is not gone on with once expired', async (t) => {
