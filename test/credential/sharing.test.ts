@@ -380,6 +380,41 @@ test('what is left of the own token in an edited Secret makes it no younger than
   assert.ok(remainingMs(keeper.current!, clock) < 0);
 });
 
+test("what is left of another writer's later token in an edited Secret is used, and put back", async (t) => {
+  const place = new SharedPlace();
+  const sink = place.sink();
+  const { clock, keeper, minter } = await startKeeper(t, { sinks: [sink], refresh: REFRESH });
+  await clock.advance(MINUTE_MS);
+  const [inspect, write] = [sink.inspect.bind(sink), sink.write.bind(sink)];
+  sink.inspect = async () =>
+    await Promise.resolve({ state: 'lacks', problem: new SinkError('foreign_content', 'a key was edited') });
+  sink.write = async (credential, options) => {
+    sink.inspect = inspect;
+    await write(credential, options);
+  };
+  const theirs = credentialAt(clock, 'theirs');
+  place.put(theirs);
+  await clock.advance(1_000);
+  assert.deepEqual(
+    place.history.map(({ token }) => token.reveal()),
+    ['token-1', 'theirs', 'theirs'],
+  );
+  assert.equal(keeper.current?.fingerprint, theirs.fingerprint);
+  assert.equal(minter.calls.length, 1);
+});
+
+test('a token that expires no later than the one in a Secret is refused, whatever other sinks there are', async (t) => {
+  const sinks = [new MemorySink(), new SharedPlace().sink()];
+  const script = [{}, { lifetimeMs: 31 * MINUTE_MS }];
+  const { clock, keeper, recorder } = await startKeeper(t, { dice: 0, sinks, script });
+  await clock.advance(10_000);
+  assert.deepEqual(
+    recorder.of('mintFailed').map(([, { failure }]) => failure),
+    ['short_lived'],
+  );
+  assert.equal(keeper.current?.token.reveal(), 'token-1');
+});
+
 test('a new secret is tried at once by who failed to mint, also where another writer was faster', async (t) => {
   const place = new SharedPlace();
   const script = [new MintError('permission', 'no')];
