@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { getEventListeners } from 'node:events';
 import { copyFile, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { test, type TestContext } from 'node:test';
@@ -222,6 +223,13 @@ test('a pipe or a device in the place of the client secret file is refused, and 
       remedy: /name a regular file/,
     });
   }
+});
+
+test('a mint that is over leaves nothing on the signal, which lives as long as the process', async (t) => {
+  const minter = minterOf(t, await scriptedCli(t, 'exit 1'), { value: new Secret('hidden') });
+  const { signal } = new AbortController();
+  await assert.rejects(minter.mint({ signal, slot: 0, timeoutMs: 10_000 }), MintError);
+  assert.deepEqual(getEventListeners(signal, 'abort'), []);
 });
 
 test('who has left the group of the CLI, and holds its output open, holds up neither the answer nor the stop', async (t) => {
