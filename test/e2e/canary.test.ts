@@ -40,7 +40,7 @@ const LEAKS = [
   {
     leak: 'a part of the token in a line of the log',
     file: 'src/telemetry/observer.ts',
-    before: 'metrics.minted(credential, minted, durationMs);',
+    before: 'metrics?.minted(credential, minted, durationMs);',
     after: "log.trace({ part: minted.token.reveal().split('.')[2] });",
     place: 'output of a long run',
   },
