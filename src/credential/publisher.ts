@@ -70,10 +70,7 @@ export class Publisher {
     return this.#firstWrite.promise;
   }
 
-  /**
-   * Ends a back-off, but not a wait that a server has asked for. With `isNew` a file is written without a look at it: it
-   * cannot hold yet what was minted just now.
-   */
+  /** Ends a back-off, but no wait that a server asked for. If it `isNew`, a file cannot hold it yet, and is written without a look. */
   publish(credential: Credential, { isNew }: { readonly isNew: boolean }): void {
     this.#wanted = credential;
     this.#heldBefore = this.#heldAtLook;
@@ -165,15 +162,9 @@ export class Publisher {
     if (this.#isNew && !this.isShared) return await this.#write(this.#wanted!, this.#held, { signal });
     const inspected = await this.#inspect({ signal });
     const held = inspected.state === 'lacks' ? undefined : inspected.credential;
-    const left = held === undefined && this.isShared ? await this.sink.recover({ signal }) : undefined;
-    const before = this.#wanted;
-    // Where somebody has edited a part, the rest may still be another writer's credential, and better than ours. If it is our
-    // own, nothing new can be learned from it: we know its age, whatever this clock says.
-    const found = held ?? (left && left.fingerprint !== before?.fingerprint ? this.#sight.localise(left) : undefined);
-    if (found !== undefined && this.isShared) this.#options.onFound(found);
+    if (this.isShared && (await this.#isTaken(held, { signal }))) return;
     const wanted = this.#wanted;
-    // `onFound` may have adopted it, and with that called publish(), which has rung for another look: that one compares.
-    if (wanted === undefined || wanted !== before) return;
+    if (wanted === undefined) return;
     const isHeld = held?.fingerprint === wanted.fingerprint;
     if (held !== undefined && (isHeld ? inspected.state === 'holds' : this.#mayStay(held, wanted))) {
       return this.#settled(wanted, held);
@@ -181,6 +172,16 @@ export class Publisher {
     if (this.#mustWait(inspected)) return this.#retries.postpone();
     if (this.#retries.isTooSoon(this.#hasChanged)) return;
     await this.#write(wanted, held, { signal });
+  }
+
+  /** Whether what a shared sink holds is taken instead of ours. Then publish() has rung for another look, which compares. */
+  async #isTaken(held: Credential | undefined, { signal }: Cancellable): Promise<boolean> {
+    const left = held === undefined ? await this.sink.recover({ signal }) : undefined;
+    const before = this.#wanted;
+    // Where somebody has edited a part, the rest may still be better than ours. Our own tells nothing new: we know its age.
+    const found = held ?? (left && left.fingerprint !== before?.fingerprint ? this.#sight.localise(left) : undefined);
+    if (found !== undefined) this.#options.onFound(found);
+    return this.#wanted !== before;
   }
 
   #mayStay(held: Credential, wanted: Credential): boolean {

@@ -718,7 +718,7 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'a running writer goes by another one’s token only if every key of the Secret has it',
     file: 'src/credential/publisher.ts',
-    from: 'held === undefined && this.isShared ? await this.sink.recover({ signal }) : undefined;',
+    from: 'held === undefined ? await this.sink.recover({ signal }) : undefined;',
     to: "undefined as Awaited<ReturnType<Sink['recover']>>;",
     test: [
       'sinks/secret-roll-out',
