@@ -13,6 +13,7 @@ import { DatabricksCli } from './minters/cli.ts';
 import { CommandMinter } from './minters/command.ts';
 import { PrivateHomes } from './minters/homes.ts';
 import { readCliVersion } from './minters/version.ts';
+import { findCommand } from './platform/find-command.ts';
 import { type SinkBuilder, sinkBuilder } from './sinks.ts';
 
 /** More than a program that logs in to the cluster may take. */
@@ -43,11 +44,12 @@ export class App {
     });
   }
 
-  /** Starts, restarts and stops keepers; names those that it touched. @throws SinksError, with everything as it was */
+  /** Starts, restarts and stops keepers; names those that it touched. @throws CliError or SinksError, with everything as it was */
   async configure(config: Config, options: Cancellable): Promise<string[]> {
     const { clock } = this.#options;
     const { command, concurrency } = config.minter.cli;
     const { auth, childEnvironment } = config;
+    findCommand(command, childEnvironment); // a CLI that is missing is refused before anything else is tried
     const cli = new DatabricksCli({ command, auth, childEnvironment, homes: this.#homes, clock });
     const build = await sinkBuilder(config, clock);
     const plans = config.credentials.map((credential) => this.#plan(credential, config, cli, build));

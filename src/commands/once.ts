@@ -7,7 +7,6 @@ import type { Cancellable } from '../credential/ports.ts';
 import type { CredentialStatus } from '../credential/status.ts';
 import { within } from '../credential/tasks.ts';
 import { systemClock as clock } from '../platform/clock.ts';
-import { findCommand } from '../platform/find-command.ts';
 import { runAllUnlessHanging } from '../platform/leave.ts';
 import { createObserver } from '../telemetry/observer.ts';
 import { startLog } from './start-log.ts';
@@ -31,7 +30,6 @@ export async function once({ load, timeout = TIMEOUT, signal }: OnceOptions): Pr
   if (timeoutMs === undefined) throw new UsageError(`--timeout "${timeout}" is no duration such as 90s, 15m or 1h`);
   if (timeoutMs === 0) throw new UsageError(`--timeout "${timeout}" leaves no time to mint`);
   const config = await load();
-  findCommand(config.minter.cli.command, config.childEnvironment);
   const observer = createObserver({ log: startLog(config), clock, refreshes: false });
   // A token that is left over may be nearly dead, and what comes after this run wants a whole lifetime.
   const app = new App({ clock, observer, adopts: false });

@@ -7,7 +7,6 @@ import type { Cancellable } from '../credential/ports.ts';
 import { within } from '../credential/tasks.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { watchContent } from '../platform/content-changes.ts';
-import { findCommand } from '../platform/find-command.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { warnOfShortLives } from './short-ttl.ts';
 
@@ -74,7 +73,6 @@ export class Reloader {
     const { load, log, metrics } = this.#options;
     try {
       const config = await load();
-      findCommand(config.minter.cli.command, config.childEnvironment);
       const changed = await this.#configure(config, options);
       this.#warnOfRest(config);
       warnOfShortLives(config, log);

@@ -3,7 +3,6 @@ import type { Config } from '../config/load.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import { within } from '../credential/tasks.ts';
 import { systemClock as clock } from '../platform/clock.ts';
-import { findCommand } from '../platform/find-command.ts';
 import { runAllUnlessHanging } from '../platform/leave.ts';
 import { LateObserver } from '../telemetry/late-observer.ts';
 
@@ -21,7 +20,6 @@ export interface RunOptions extends Cancellable {
 
 /** Keeps every credential fresh until the signal; rejects with its reason, or with why it could not start. */
 export async function run({ config, reload, signal }: RunOptions): Promise<never> {
-  findCommand(config.minter.cli.command, config.childEnvironment);
   const late = new LateObserver();
   const app = new App({ clock, observer: late.observer, adopts: true });
   await app.configure(config, { signal });
