@@ -44,12 +44,7 @@ const CLIENT_ERRORS: Readonly<Record<string, number>> = { ERR_HTTP_REQUEST_TIMEO
 
 /** Everything it says is computed at the request. Nothing of a request is ever echoed. */
 export function createServer(options: ServerOptions): FastifyInstance {
-  const { clock, liveness, renderMetrics, version, deadlineMs = DEADLINE_MS } = options;
-  const statuses = singleFlight(options.statuses);
-  // What many ask for at once is rendered once: with hundreds of credentials that takes a while, and nothing else gets a turn.
-  const expose = (format: 'text' | 'openmetrics') =>
-    singleFlight(async (each) => await renderMetrics(format, await statuses(each)));
-  const expositions = { text: expose('text'), openmetrics: expose('openmetrics') };
+  const { log, deadlineMs = DEADLINE_MS } = options;
   const server = Fastify({
     logger: false,
     forceCloseConnections: true,
@@ -68,6 +63,37 @@ export function createServer(options: ServerOptions): FastifyInstance {
   answerInTurn(server);
   // Bodies are nobody's concern here: none is read, so none can be malformed.
   server.removeAllContentTypeParsers();
+  addRoutes(server, options);
+
+  server.setNotFoundHandler((request, reply) => {
+    const [path = ''] = request.url.split('?');
+    if (!PATHS.includes(path)) return answer(reply, 404, `not found; the paths are ${PATHS.join(', ')}\n`);
+    return answer(reply.header('allow', METHODS), 405, `method not allowed; allowed here: ${METHODS}\n`);
+  });
+
+  server.setErrorHandler<FastifyError>((error, request, reply) => {
+    if (error.code === 'FST_ERR_HANDLER_TIMEOUT') {
+      return answer(reply, 503, `timed out: the sinks could not be looked at within ${deadlineMs / 1_000} s\n`);
+    }
+    const status = error.statusCode ?? 500;
+    if (status >= 400 && status < 500) return answer(reply, status, `${reason(status)}\n`);
+    // Who hung up does not read the answer, and whatever the abort made of it is no news.
+    if (!request.signal.aborted) {
+      log.error({ err: error, path: request.routeOptions.url }, 'http request failed');
+    }
+    return answer(reply, 500, 'internal error; the log of the sidecar has more\n');
+  });
+
+  return server;
+}
+
+function addRoutes(server: FastifyInstance, options: ServerOptions): void {
+  const { clock, liveness, renderMetrics, version } = options;
+  const statuses = singleFlight(options.statuses);
+  // What many ask for at once is rendered once: with hundreds of credentials that takes a while, and nothing else gets a turn.
+  const expose = (format: 'text' | 'openmetrics') =>
+    singleFlight(async (each) => await renderMetrics(format, await statuses(each)));
+  const expositions = { text: expose('text'), openmetrics: expose('openmetrics') };
 
   server.get('/healthz', (request, reply) => {
     const query = parseProbeQuery(request.query, ['verbose']);
@@ -100,27 +126,6 @@ export function createServer(options: ServerOptions): FastifyInstance {
     const { PAGE_HEADERS, renderStatusPage } = await import('./status-page.ts');
     return answer(reply.headers(PAGE_HEADERS), 200, renderStatusPage(report), 'text/html; charset=utf-8');
   });
-
-  server.setNotFoundHandler((request, reply) => {
-    const [path = ''] = request.url.split('?');
-    if (!PATHS.includes(path)) return answer(reply, 404, `not found; the paths are ${PATHS.join(', ')}\n`);
-    return answer(reply.header('allow', METHODS), 405, `method not allowed; allowed here: ${METHODS}\n`);
-  });
-
-  server.setErrorHandler<FastifyError>((error, request, reply) => {
-    if (error.code === 'FST_ERR_HANDLER_TIMEOUT') {
-      return answer(reply, 503, `timed out: the sinks could not be looked at within ${deadlineMs / 1_000} s\n`);
-    }
-    const status = error.statusCode ?? 500;
-    if (status >= 400 && status < 500) return answer(reply, status, `${reason(status)}\n`);
-    // Who hung up does not read the answer, and whatever the abort made of it is no news.
-    if (!request.signal.aborted) {
-      options.log.error({ err: error, path: request.routeOptions.url }, 'http request failed');
-    }
-    return answer(reply, 500, 'internal error; the log of the sidecar has more\n');
-  });
-
-  return server;
 }
 
 function answer(
