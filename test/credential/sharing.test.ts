@@ -136,6 +136,19 @@ test('what is deleted is made again after a second, in which whoever deletes it 
   }
 });
 
+test('a token that is minted within that second does not bring back sooner what was deleted', async (t) => {
+  const { world, place, minters } = await startWriters(t, 1);
+  await world.clock.advance(MINUTE_MS);
+  place.content = undefined;
+  place.tell();
+  world.keepers[0]!.refreshSoon();
+  await world.clock.advance(899);
+  assert.equal(minters[0]!.calls.length, 2);
+  assert.equal(place.content, undefined);
+  await world.clock.advance(1_000);
+  assert.equal(place.history.at(-1)?.token.reveal(), '0token-2');
+});
+
 test('each deletion has its own second, also where another writer was faster to make it again', async (t) => {
   const { world, place } = await startWriters(t, 1);
   const written = place.content!;
