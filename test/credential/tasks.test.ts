@@ -71,6 +71,27 @@ test('what is waited for is given up when the signal fires, or has fired', async
   assert.equal(await unlessAborted(Promise.resolve('something'), new AbortController()), 'something');
 });
 
+test(
+  'what may take too long is waited for until then, or until the signal fires, and no timer is left',
+  { timeout: 10_000 },
+  async () => {
+    const clock = new FakeClock();
+    const never = Promise.withResolvers<string>().promise;
+    const stop = new AbortController();
+    const options = { signal: stop.signal, clock };
+    assert.equal(await within(1_000, Promise.resolve('in time'), options), 'in time');
+    await clock.idle();
+    assert.equal(clock.sleepers, 0);
+    const late = within(1_000, never, options);
+    await clock.advance(1_000);
+    assert.equal(await late, undefined);
+    const stopped = within(1_000, never, options);
+    const reason = new Error('stopped');
+    stop.abort(reason);
+    await assert.rejects(stopped, reason);
+  },
+);
+
 test('a wait that is over leaves nothing on the signal, which lives as long as the process', async () => {
   const { signal } = new AbortController();
   const done = async () => await Promise.resolve();
