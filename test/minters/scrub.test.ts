@@ -81,6 +81,12 @@ test('a secret that is known does not get through, whatever it looks like, nor d
   }
 });
 
+test('a secret that is known is redacted whole, however short it is, and the words around it stay', () => {
+  for (const secret of ['4711', 'correct horse battery staple']) {
+    assert.equal(scrub(`said ${secret} and more`, [new Secret(secret)]), 'said [secret] and more');
+  }
+});
+
 test('a token that nobody knows does not get through because pieces of it are known: of another one of the workspace', () => {
   const [header, payload = '', signature = ''] = JWT.split('.');
   for (let from = 0; from < payload.length; from += 4) {
