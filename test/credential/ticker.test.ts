@@ -8,6 +8,7 @@ const { signal: never } = new AbortController();
 
 async function startTicker(t: TestContext) {
   const clock = new FakeClock();
+  await clock.advance(HOUR_MS); // the machine was started long before
   const jumps: number[] = [];
   const ticker = new Ticker(clock, (byMs) => jumps.push(byMs));
   const stop = new AbortController();
