@@ -69,10 +69,8 @@ test('a target that is no regular file is refused with what to do instead, and l
     assert.equal(await sink.recover({ signal: t.signal }), undefined);
     const held = await sink.inspect([current], { signal: t.signal });
     assert.ok(held.state === 'lacks' && held.problem.failure === 'not_a_file');
-    assert.match(
-      held.problem.message,
-      / is (?:a directory|a symbolic link|a pipe|a socket|a device), not a regular file$/,
-    );
+    const [what = 'is something'] = /is a [a-z ]+/.exec(error.message) ?? [];
+    assert.ok(held.problem.message.endsWith(` ${what}, not a regular file`), held.problem.message);
   }
   assert.deepEqual((await readdir(directory)).toSorted(), before);
 });
