@@ -20,6 +20,7 @@ const KINDS = {
 const WHITE_OR_CONTROL = new RegExp(String.raw`[\s${CONTROL}]`);
 /** The parser of URLs drops tabs and line breaks, and makes `/` of a backslash. */
 const IN_NO_ORIGIN = new RegExp(String.raw`[\s${CONTROL}\\@?#]`);
+const WORKSPACE_ID = /^[\w-]{1,64}$/;
 /** The number of one workspace of several, as the address of its page has it. The CLI takes it by either name, too. */
 const NUMBERED = /\/?\?[ow]=([\w-]{1,64})$/;
 
@@ -159,7 +160,7 @@ class IdentityReader {
     const id = read(this.#env, 'DATABRICKS_WORKSPACE_ID');
     if (id === undefined) return host;
     const numbered = `${new URL(host).origin}/?o=${id}`;
-    if (!NUMBERED.test(numbered)) this.#report('DATABRICKS_WORKSPACE_ID', 'must be the number of a workspace');
+    if (!WORKSPACE_ID.test(id)) this.#report('DATABRICKS_WORKSPACE_ID', 'must be the number of a workspace');
     else if (NUMBERED.test(host) && host !== numbered)
       this.#report('DATABRICKS_WORKSPACE_ID', 'is of another workspace than DATABRICKS_HOST: keep one of them');
     return numbered;

@@ -215,7 +215,8 @@ test('a host that serves several workspaces is followed by the number of one, or
     assert.equal(isSentInClear(profile), false);
   }
   assert.equal(resolved({ ...PROFILE, DATABRICKS_WORKSPACE_ID: '123' }).host, undefined);
-  assert.match(refused({ ...OIDC, DATABRICKS_WORKSPACE_ID: '1 2' }), /^DATABRICKS_WORKSPACE_ID: must be the number/);
+  for (const id of ['1 2', '1 2/?o=3', '1?o=3', '/?o=3'])
+    assert.match(refused({ ...OIDC, DATABRICKS_WORKSPACE_ID: id }), /^DATABRICKS_WORKSPACE_ID: must be the number/, id);
   assert.match(
     refused({ ...OIDC, DATABRICKS_HOST: 'https://company.example/?o=1', DATABRICKS_WORKSPACE_ID: '2' }),
     /^DATABRICKS_WORKSPACE_ID: .*another workspace than DATABRICKS_HOST/,
