@@ -176,7 +176,7 @@ const IDENTITY = `The sidecar mints as one of these identities, which are given 
 
 - **workload identity**, preferred because nothing static is stored: \`DATABRICKS_HOST\`, \`DATABRICKS_CLIENT_ID\` and \`DATABRICKS_OIDC_TOKEN_FILEPATH\`;
 - **a client secret**: \`DATABRICKS_HOST\`, \`DATABRICKS_CLIENT_ID\` and either \`DATABRICKS_CLIENT_SECRET\` or \`DATABRICKS_CLIENT_SECRET_FILE\`;
-- **a profile**: \`DATABRICKS_CONFIG_PROFILE\`, and \`DATABRICKS_CONFIG_FILE\` if it is not in the home directory. Of the other variables only \`DATABRICKS_HOST\` counts; it takes precedence over the profile's host, as in the CLI. The profile itself holds the client id and the secret of a service principal, or a token: the login of a person by \`databricks auth login\` does not reach the sidecar;
+- **a profile**: \`DATABRICKS_CONFIG_PROFILE\`, and \`DATABRICKS_CONFIG_FILE\` if it is not in the home directory. Of the other variables only \`DATABRICKS_HOST\` and \`DATABRICKS_WORKSPACE_ID\` count; they take precedence over what the profile says, as in the CLI. The profile itself holds the client id and the secret of a service principal, or a token: the login of a person by \`databricks auth login\` does not reach the sidecar;
 - **a personal access token**, only with \`DATABRICKS_AUTH_TYPE=pat\`: \`DATABRICKS_HOST\` and \`DATABRICKS_TOKEN\`.
 
 More than one of the first three is a problem, unless \`DATABRICKS_AUTH_TYPE\` chooses one. Paths are absolute, because the CLI runs in \`/\`. White space around secrets and tokens is removed, except in the file of the OIDC token: the CLI reads that one itself and would send a trailing line break, which the service refuses.`;

@@ -120,8 +120,10 @@ function describePrincipal(auth: Auth): string {
       return `workload identity of client ${auth.clientId} with the token in ${auth.tokenFile}${describeToken(auth.tokenFile)}, at ${auth.host}`;
     case 'oauth-m2m':
       return `client ${auth.clientId} with a secret ${'file' in auth.secret ? `in ${auth.secret.file}` : 'by variable'}, at ${auth.host}`;
-    case 'profile':
-      return `profile ${auth.profile} of ${auth.configFile}${auth.host === undefined ? '' : `, at ${auth.host}`}`;
+    case 'profile': {
+      const place = auth.host ?? (auth.workspaceId && `the workspace ${auth.workspaceId}`);
+      return `profile ${auth.profile} of ${auth.configFile}${place === undefined ? '' : `, at ${place}`}`;
+    }
     case 'pat':
       return `a personal access token, at ${auth.host}`;
     default:

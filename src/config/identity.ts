@@ -51,7 +51,9 @@ function principalOf(auth: Auth): string {
 
 /** A profile's own host is known to the CLI only; there the file stands for it. */
 function workspaceOf(auth: Auth): string {
-  return auth.kind === 'profile' ? (auth.host ?? auth.configFile) : auth.host;
+  if (auth.kind !== 'profile') return auth.host;
+  const { configFile, host, workspaceId } = auth;
+  return host ?? (workspaceId === undefined ? configFile : `${configFile}?o=${workspaceId}`);
 }
 
 /** Nothing else tells two people apart. Loaded here, because no other identity needs it. */
@@ -78,7 +80,9 @@ class IdentityReader {
     const kind = this.#choose();
     if (kind === 'profile') {
       const host = this.#has('DATABRICKS_HOST') ? this.#host() : undefined;
-      return { kind, host, configFile: this.#configFile(), profile: this.#word('DATABRICKS_CONFIG_PROFILE', kind) };
+      const workspaceId = host === undefined ? this.#workspaceId() : undefined;
+      const [configFile, profile] = [this.#configFile(), this.#word('DATABRICKS_CONFIG_PROFILE', kind)];
+      return { kind, host, workspaceId, configFile, profile };
     }
     const host = this.#host();
     if (kind === undefined) return undefined;
@@ -157,13 +161,19 @@ class IdentityReader {
   }
 
   #numbered(host: string): string {
-    const id = read(this.#env, 'DATABRICKS_WORKSPACE_ID');
+    const id = this.#workspaceId();
     if (id === undefined) return host;
     const numbered = `${new URL(host).origin}/?o=${id}`;
-    if (!WORKSPACE_ID.test(id)) this.#report('DATABRICKS_WORKSPACE_ID', 'must be the number of a workspace');
-    else if (NUMBERED.test(host) && host !== numbered)
+    if (NUMBERED.test(host) && host !== numbered)
       this.#report('DATABRICKS_WORKSPACE_ID', 'is of another workspace than DATABRICKS_HOST: keep one of them');
     return numbered;
+  }
+
+  #workspaceId(): string | undefined {
+    const id = read(this.#env, 'DATABRICKS_WORKSPACE_ID');
+    if (id === undefined || WORKSPACE_ID.test(id)) return id;
+    this.#report('DATABRICKS_WORKSPACE_ID', 'must be the number of a workspace');
+    return undefined;
   }
 
   #path(name: VariableName, kind: Kind): string {

@@ -10,6 +10,8 @@ export type Auth =
   | {
       readonly kind: 'profile';
       readonly host: string | undefined;
+      /** Where there is no host for it to follow. */
+      readonly workspaceId: string | undefined;
       readonly configFile: string;
       readonly profile: string;
     }

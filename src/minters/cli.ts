@@ -77,7 +77,8 @@ export class DatabricksCli {
       case 'profile':
         return {
           variables: {
-            ...(auth.host === undefined ? {} : workspaceVariables(auth.host)),
+            ...(auth.host !== undefined && workspaceVariables(auth.host)),
+            ...(auth.workspaceId !== undefined && { DATABRICKS_WORKSPACE_ID: auth.workspaceId }),
             DATABRICKS_CONFIG_FILE: auth.configFile,
             DATABRICKS_CONFIG_PROFILE: auth.profile,
           },

@@ -48,7 +48,8 @@ test('the client secret can stand in a file', () => {
 });
 
 test('a profile needs no host, and takes one that is given', () => {
-  const expected = { kind: 'profile', host: undefined, configFile: '/etc/databrickscfg', profile: 'sp' };
+  const files = { configFile: '/etc/databrickscfg', profile: 'sp' };
+  const expected = { kind: 'profile', host: undefined, workspaceId: undefined, ...files };
   assert.deepEqual(resolved(PROFILE), expected);
   assert.deepEqual(resolved({ ...PROFILE, ...HOST }), { ...expected, host: 'https://workspace.example' });
 });
@@ -214,13 +215,25 @@ test('a host that serves several workspaces is followed by the number of one, or
     assert.equal(profile.host, workspace);
     assert.equal(isSentInClear(profile), false);
   }
-  assert.equal(resolved({ ...PROFILE, DATABRICKS_WORKSPACE_ID: '123' }).host, undefined);
   for (const id of ['1 2', '1 2/?o=3', '1?o=3', '/?o=3'])
     assert.match(refused({ ...OIDC, DATABRICKS_WORKSPACE_ID: id }), /^DATABRICKS_WORKSPACE_ID: must be the number/, id);
   assert.match(
     refused({ ...OIDC, DATABRICKS_HOST: 'https://company.example/?o=1', DATABRICKS_WORKSPACE_ID: '2' }),
     /^DATABRICKS_WORKSPACE_ID: .*another workspace than DATABRICKS_HOST/,
   );
+});
+
+test('a profile that has the host goes on at the workspace that the variable names', () => {
+  const auth = resolved({ ...PROFILE, DATABRICKS_WORKSPACE_ID: '123' });
+  assert.deepEqual(auth, {
+    kind: 'profile',
+    host: undefined,
+    workspaceId: '123',
+    configFile: '/etc/databrickscfg',
+    profile: 'sp',
+  });
+  assert.notEqual(identityOf(auth, 'e').workspace, identityOf(resolved(PROFILE), 'e').workspace);
+  assert.match(refused({ ...PROFILE, DATABRICKS_WORKSPACE_ID: '1 2' }), /^DATABRICKS_WORKSPACE_ID: must be the number/);
 });
 
 test('a credential belongs to a workspace and a principal', () => {

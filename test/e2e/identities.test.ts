@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
+import { credential } from '../support/sidecar-setup.ts';
 import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
 import { startSidecar } from '../support/sidecar.ts';
 import type { Workspace } from '../support/workspace.ts';
@@ -80,6 +81,25 @@ testWithEachCli('at a host that serves several workspaces, the one that is named
   const lost = await startSidecar(t, { workspace, cli });
   const { err } = await lost.logged('mint failed');
   assert.match(JSON.stringify(err), /"failure":"bad_response"/);
+});
+
+testWithEachCli('of a profile another workspace of its host is taken, if that is named', async (t, cli) => {
+  const workspace = await workspaceFor(t, { number: '4711' });
+  const directory = await temporaryDirectory(t);
+  const configFile = join(directory, 'databrickscfg');
+  const { url, clientId, clientSecret } = workspace;
+  const profile = { host: url, client_id: clientId, client_secret: clientSecret, workspace_id: '1' };
+  const lines = Object.entries(profile).map(([key, value]) => `${key} = ${value}\n`);
+  await writeFile(configFile, ['[sp]\n', ...lines].join(''));
+  const sinks = [{ file: { path: `${directory}/run/token`, format: 'token' } }];
+  const config = { credentials: [credential(directory, { sinks })] };
+  const env = {
+    DATABRICKS_CONFIG_FILE: configFile,
+    DATABRICKS_CONFIG_PROFILE: 'sp',
+    DATABRICKS_WORKSPACE_ID: '4711',
+  };
+  await (await startSidecar(t, { cli, directory, config, env })).ready();
+  assert.equal(workspace.minted.length, 1);
 });
 
 testWithEachCli('a personal access token is used only where it is asked for by name', async (t, cli) => {
