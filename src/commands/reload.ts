@@ -76,7 +76,7 @@ export class Reloader {
       const changed = await this.#configure(config, options);
       this.#warnOfRest(config);
       warnOfShortLives(config, log);
-      this.#inForce(config, changed);
+      this.#putIntoForce(config, changed);
       log.info({ changed }, 'configuration reloaded');
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
@@ -97,7 +97,7 @@ export class Reloader {
     return await configuring;
   }
 
-  #inForce(config: Config, changed: readonly string[]): void {
+  #putIntoForce(config: Config, changed: readonly string[]): void {
     const { app, log, metrics } = this.#options;
     this.#config = config;
     this.#refusal = undefined;
