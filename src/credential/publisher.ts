@@ -162,7 +162,7 @@ export class Publisher {
     if (this.#isNew && !this.isShared) return await this.#write(this.#wanted!, this.#held, { signal });
     const inspected = await this.#inspect({ signal });
     const held = inspected.state === 'lacks' ? undefined : inspected.credential;
-    if (this.isShared && (await this.#isTaken(held, { signal }))) return;
+    if (this.isShared && (await this.#offer(held, { signal }))) return;
     const wanted = this.#wanted;
     if (wanted === undefined) return;
     const isHeld = held?.fingerprint === wanted.fingerprint;
@@ -174,8 +174,8 @@ export class Publisher {
     await this.#write(wanted, held, { signal });
   }
 
-  /** Whether what a shared sink holds is taken instead of ours. Then publish() has rung for another look, which compares. */
-  async #isTaken(held: Credential | undefined, { signal }: Cancellable): Promise<boolean> {
+  /** Offers what a shared sink holds to the keeper. True if it is taken: then publish() has rung for another look, which compares. */
+  async #offer(held: Credential | undefined, { signal }: Cancellable): Promise<boolean> {
     const left = held === undefined ? await this.sink.recover({ signal }) : undefined;
     const before = this.#wanted;
     // Where somebody has edited a part, the rest may still be better than ours. Our own tells nothing new: we know its age.
