@@ -12,7 +12,7 @@ instance:
   write: the name of a Lakebase Provisioned instance, letters, digits, - and _
 workspace-host:
   pattern: '^https://[A-Za-z0-9][A-Za-z0-9.-]*(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?([?][ow]=[A-Za-z0-9_-]{1,64})?$'
-  write: https:// and the host of the workspace
+  write: https:// and the host of the workspace, with /?o=NUMBER where it serves several
 client-id:
   pattern: '^[A-Za-z0-9-]{1,64}$'
   write: the application id of the service principal
