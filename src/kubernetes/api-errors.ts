@@ -85,6 +85,11 @@ export function toSinkError(
   });
 }
 
+/** Nothing says where an API server is, or how to log in to it. */
+export function noApiServer(reason: string, remedy: string, cause?: unknown): SinkError {
+  return new SinkError('refused', `the API server cannot be found: ${reason}`, { remedy, cause });
+}
+
 /** No answer came at all; `reason` is given where the error itself does not tell it. */
 export function unreachable(address: string, error: NodeJS.ErrnoException, reason?: string): SinkError {
   const { code, message } = error;

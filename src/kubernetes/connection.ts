@@ -1,8 +1,8 @@
 import { statSync } from 'node:fs';
 import type { RequestOptions } from 'node:https';
 import type { KubeConfig } from '@kubernetes/client-node/dist/config.js';
-import { SinkError } from '../credential/errors.ts';
-import { quotable } from './api-errors.ts';
+import type { SinkError } from '../credential/errors.ts';
+import { noApiServer, quotable } from './api-errors.ts';
 import { loadKubeconfig, refuseKubeconfig } from './kubeconfig.ts';
 import { startLogin } from './login-program.ts';
 import { serverNameOptions } from './server-name.ts';
@@ -103,7 +103,7 @@ async function tryOut(connect: Connect, kubeconfig: string | undefined): Promise
 function refusePod(reason: string, cause?: unknown): SinkError {
   const remedy =
     'let the pod mount the token of its service account (automountServiceAccountToken: true), or set KUBECONFIG';
-  return new SinkError('refused', `the API server cannot be found: ${reason}`, { remedy, cause });
+  return noApiServer(reason, remedy, cause);
 }
 
 /**

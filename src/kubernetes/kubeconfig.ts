@@ -3,7 +3,8 @@ import { dirname, resolve } from 'node:path';
 import type { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import type { Cluster, User } from '@kubernetes/client-node/dist/config_types.js';
 import { load } from 'js-yaml';
-import { SinkError } from '../credential/errors.ts';
+import type { SinkError } from '../credential/errors.ts';
+import { noApiServer } from './api-errors.ts';
 import { completeExec, type Exec } from './exec-info.ts';
 import { type Impersonation, type ImpersonationHeaders, impersonationHeaders } from './impersonation.ts';
 
@@ -67,10 +68,8 @@ export function loadKubeconfig(config: KubeConfig, path: string): ImpersonationH
 
 /** With a kubeconfig the service account of the pod is never used, so each remedy names that way out. */
 export function refuseKubeconfig(path: string, problem: string, remedy: string, cause?: unknown): SinkError {
-  return new SinkError('refused', `the API server cannot be found: the kubeconfig ${path} ${problem}`, {
-    remedy: `${remedy}; or unset KUBECONFIG to use the service account of the pod`,
-    cause,
-  });
+  const all = `${remedy}; or unset KUBECONFIG to use the service account of the pod`;
+  return noApiServer(`the kubeconfig ${path} ${problem}`, all, cause);
 }
 
 function readFile(path: string): string {
