@@ -42,9 +42,9 @@ export class DatabricksCli {
   }
 
   async run(args: readonly string[], { slot, timeoutMs, signal }: CliRun): Promise<CliResult> {
-    const { clock, command, homes, childEnvironment } = this.#options;
+    const { auth, clock, command, homes, childEnvironment } = this.#options;
     const { variables, secrets } = this.#identity();
-    const env = { ...childEnvironment, ...homes.variables(slot), ...variables };
+    const env = { ...childEnvironment, ...homes.variables(slot), ...workspaceVariables(auth), ...variables };
     return { ...(await runCommand({ file: command, args, env }, { signal, timeoutMs, clock })), secrets };
   }
 
@@ -55,7 +55,6 @@ export class DatabricksCli {
       case 'file-oidc':
         return {
           variables: {
-            ...workspaceVariables(auth.host),
             DATABRICKS_AUTH_TYPE: auth.kind,
             DATABRICKS_CLIENT_ID: auth.clientId,
             DATABRICKS_OIDC_TOKEN_FILEPATH: auth.tokenFile,
@@ -66,7 +65,6 @@ export class DatabricksCli {
         const secret = 'value' in auth.secret ? auth.secret.value : readSecret(auth.secret.file);
         return {
           variables: {
-            ...workspaceVariables(auth.host),
             DATABRICKS_AUTH_TYPE: auth.kind,
             DATABRICKS_CLIENT_ID: auth.clientId,
             DATABRICKS_CLIENT_SECRET: secret.reveal(),
@@ -77,8 +75,6 @@ export class DatabricksCli {
       case 'profile':
         return {
           variables: {
-            ...(auth.host !== undefined && workspaceVariables(auth.host)),
-            ...(auth.workspaceId !== undefined && { DATABRICKS_WORKSPACE_ID: auth.workspaceId }),
             DATABRICKS_CONFIG_FILE: auth.configFile,
             DATABRICKS_CONFIG_PROFILE: auth.profile,
           },
@@ -87,7 +83,6 @@ export class DatabricksCli {
       case 'pat':
         return {
           variables: {
-            ...workspaceVariables(auth.host),
             DATABRICKS_AUTH_TYPE: auth.kind,
             DATABRICKS_TOKEN: auth.token.reveal(),
           },
@@ -99,8 +94,12 @@ export class DatabricksCli {
   }
 }
 
-/** Older ones leave out what follows the host, so the number of the workspace has a variable of its own. */
-function workspaceVariables(address: string): Record<string, string> {
-  const [host = '', id] = address.split('/?o=');
-  return { DATABRICKS_HOST: host, ...(id !== undefined && { DATABRICKS_WORKSPACE_ID: id }) };
+/** Older CLIs leave out what follows the host, so the number of the workspace has a variable of its own. */
+function workspaceVariables(auth: Auth): Record<string, string> {
+  const [host, follows] = auth.host?.split('/?o=') ?? [];
+  const id = auth.kind === 'profile' ? (auth.workspaceId ?? follows) : follows;
+  return {
+    ...(host !== undefined && { DATABRICKS_HOST: host }),
+    ...(id !== undefined && { DATABRICKS_WORKSPACE_ID: id }),
+  };
 }
