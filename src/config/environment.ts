@@ -207,15 +207,22 @@ export function readOrDefault(env: Environment, name: VariableName): string | un
 /** All that a child process gets to see of our environment; whoever starts it adds the identity. */
 export function childEnvironment(env: Environment): Record<string, string> {
   const passed: Record<string, string> = {};
-  for (const { name, group, holds, only = '' } of VARIABLES) {
-    if (group !== 'child') continue;
-    const settings = read(env, name)?.split(',') ?? [];
-    const value = settings.filter((setting) => setting.startsWith(only)).join(',');
-    if (value === '') continue;
-    passed[name] =
-      holds === undefined ? value : holds === 'a path' ? fromHere(value) : value.split(':').map(fromHere).join(':');
+  for (const variable of VARIABLES) {
+    const given = read(env, variable.name);
+    if (variable.group !== 'child' || given === undefined) continue;
+    const value = asPassedOn(given, variable);
+    if (value !== '') passed[variable.name] = value;
   }
   return passed;
+}
+
+function asPassedOn(value: string, { holds, only }: Variable): string {
+  if (only !== undefined) {
+    const settings = value.split(',').filter((setting) => setting.startsWith(only));
+    return settings.join(',');
+  }
+  if (holds === 'a path') return fromHere(value);
+  return holds === 'paths' ? value.split(':').map(fromHere).join(':') : value;
 }
 
 /**
