@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import type { Logger } from 'pino';
 import type { App } from '../app.ts';
 import type { Config } from '../config/load.ts';
 import type { Auth } from '../credential/auth.ts';
@@ -13,10 +12,10 @@ import { systemClock as clock } from '../platform/clock.ts';
 import { watchContent } from '../platform/content-changes.ts';
 import { writeTerminationLog } from '../platform/termination-log.ts';
 import type { LateObserver } from '../telemetry/late-observer.ts';
-import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
+import { createMetrics } from '../telemetry/metrics.ts';
 import { createObserver } from '../telemetry/observer.ts';
 import { version } from '../version.ts';
-import { Reloader } from './reload.ts';
+import { Reloader, type ReloaderOptions } from './reload.ts';
 import { warnOfShortLives } from './short-ttl.ts';
 import { startLog } from './start-log.ts';
 
@@ -31,11 +30,7 @@ export interface OperateOptions {
 }
 
 /** The keepers, and what tells of them. */
-interface Operation {
-  readonly app: App;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-}
+type Operation = Pick<ReloaderOptions, 'app' | 'log' | 'metrics'>;
 
 /** What people and platforms see and do while the keepers run: logs, metrics, probes, and reloads. */
 export async function operate({ app, config, reload, late }: OperateOptions, { signal }: Cancellable): Promise<void> {
