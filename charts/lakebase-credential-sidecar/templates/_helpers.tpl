@@ -71,6 +71,20 @@ true
 {{- join "\n" $entries -}}
 {{- end -}}
 
+{{/* What the program logs in with, for the `sources` of a volume: a Secret of that name, or else a token for that audience. */}}
+{{- define "lakebase.identitySources" -}}
+{{- with index . 0 -}}
+- secret:
+    name: {{ . | quote }}
+    items: [{ key: client-secret, path: client-secret }]
+{{- else -}}
+- serviceAccountToken:
+    audience: {{ index . 1 | quote }}
+    expirationSeconds: 3600
+    path: token
+{{- end -}}
+{{- end -}}
+
 {{/* Whose setting it is and how it is called there, and the host. */}}
 {{- define "lakebase.refuseHost" -}}
 {{- $host := index . 2 -}}

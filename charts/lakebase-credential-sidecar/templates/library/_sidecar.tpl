@@ -78,16 +78,7 @@
 - name: lakebase-identity
   projected:
     sources:
-      {{- if index $settings "client-secret-name" }}
-      - secret:
-          name: {{ index $settings "client-secret-name" | quote }}
-          items: [{ key: client-secret, path: client-secret }]
-      {{- else }}
-      - serviceAccountToken:
-          audience: {{ $settings.audience | quote }}
-          expirationSeconds: 3600
-          path: token
-      {{- end }}
+      {{- include "lakebase.identitySources" (list (index $settings "client-secret-name") $settings.audience) | nindent 6 }}
 {{- end -}}
 
 {{/* Entries of the `volumeMounts` of each container that reads the files. */}}

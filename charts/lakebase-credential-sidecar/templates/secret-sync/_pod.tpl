@@ -22,16 +22,7 @@ volumes:
   - name: identity
     projected:
       sources:
-        {{- if (.identity).clientSecretName }}
-        - secret:
-            name: {{ (.identity).clientSecretName | quote }}
-            items: [{ key: client-secret, path: client-secret }]
-        {{- else }}
-        - serviceAccountToken:
-            audience: {{ (.identity).audience | quote }}
-            expirationSeconds: 3600
-            path: token
-        {{- end }}
+        {{- include "lakebase.identitySources" (list (.identity).clientSecretName (.identity).audience) | nindent 8 }}
 {{- with .nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
