@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { startPublisher } from '../support/publishing.ts';
+import { holdUp, startPublisher } from '../support/publishing.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -8,12 +8,7 @@ for (const step of ['write', 'inspect'] as const) {
   test(`a disk that hangs in its ${step} is told within 15 seconds, each minute while it lasts, and at its end`, async (t) => {
     const { clock, publish, recorder, sink } = await startPublisher(t);
     await publish('one');
-    const hanging = Promise.withResolvers<void>();
-    const before = sink[step].bind(sink) as (...args: unknown[]) => Promise<never>;
-    sink[step] = async (...args: unknown[]): Promise<never> => {
-      await hanging.promise;
-      return await before(...args);
-    };
+    const release = holdUp(sink, step);
     await publish('two');
     await clock.advance(9_000);
     assert.deepEqual(recorder.of('sinkHangs'), []);
@@ -23,7 +18,7 @@ for (const step of ['write', 'inspect'] as const) {
     assert.equal(told?.[2]?.failure, 'unreachable');
     await clock.advance(2 * MINUTE_MS);
     assert.equal(recorder.of('sinkHangs').length, 3);
-    hanging.resolve();
+    release();
     await clock.advance(MINUTE_MS);
     assert.deepEqual(recorder.of('sinkHangs').slice(3), [['backstage', sink.name, undefined]]);
   });
@@ -31,16 +26,11 @@ for (const step of ['write', 'inspect'] as const) {
 
 test('a disk that was slow, and a machine that was suspended, are no disk that hangs', async (t) => {
   const { clock, publish, recorder, sink } = await startPublisher(t);
-  const hanging = Promise.withResolvers<void>();
-  const write = sink.write.bind(sink);
-  sink.write = async (credential) => {
-    await hanging.promise;
-    await write(credential);
-  };
+  const release = holdUp(sink, 'write');
   await publish('one');
   await clock.advance(8_000);
   clock.setWallClock(MINUTE_MS);
-  hanging.resolve();
+  release();
   await clock.advance(MINUTE_MS);
   assert.deepEqual(recorder.of('sinkHangs'), []);
 });

@@ -3,7 +3,7 @@ import test, { type TestContext } from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
 import type { SinkListener } from '../../src/credential/ports.ts';
 import { HOUR_MS, MINUTE_MS } from '../support/fakes.ts';
-import { startPublisher } from '../support/publishing.ts';
+import { holdUp, startPublisher } from '../support/publishing.ts';
 
 const FULL = new SinkError('no_space', 'no space left');
 
@@ -309,15 +309,10 @@ test('the first write settles once the sink holds the credential, not before', a
 
 test('a refresh during a slow write of the one before is written after it', async (t) => {
   const { clock, publish, sink } = await startPublisher(t);
-  const slow = Promise.withResolvers<void>();
-  const write = sink.write.bind(sink);
-  sink.write = async (credential) => {
-    await slow.promise;
-    await write(credential);
-  };
+  const release = holdUp(sink, 'write');
   await publish('one');
   await publish('two');
-  slow.resolve();
+  release();
   await clock.idle();
   assert.deepEqual(
     sink.written.map(({ token }) => token.reveal()),
@@ -344,15 +339,10 @@ test('what readers have of a write that a slow disk keeps from ending is ours, a
 test('a refresh that comes during a look is written once, and what is repaired after it counts as repaired', async (t) => {
   const { clock, meddle, publish, recorder, sink, tries } = await startPublisher(t);
   await publish('one');
-  const look = Promise.withResolvers<void>();
-  const inspect = sink.inspect.bind(sink);
-  sink.inspect = async (known) => {
-    await look.promise;
-    return await inspect(known);
-  };
+  const release = holdUp(sink, 'inspect');
   await clock.advance(1_000);
   await publish('two');
-  look.resolve();
+  release();
   await clock.idle();
   assert.equal(sink.content, 'two');
   assert.equal(tries.length, 2);

@@ -3,6 +3,17 @@ import { Publisher } from '../../src/credential/publisher.ts';
 import { credentialAt, type Minted, MemorySink } from './fakes.ts';
 import { World } from './keeping.ts';
 
+/** From now on it waits there, as on a disk that hangs, until what this returns is called. */
+export function holdUp(sink: MemorySink, step: 'write' | 'inspect'): () => void {
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+  const go = sink[step].bind(sink) as (...args: unknown[]) => Promise<never>;
+  sink[step] = async (...args: unknown[]) => {
+    await held;
+    return await go(...args);
+  };
+  return release;
+}
+
 /** A publisher that runs, with a sink that counts the attempts to write it. */
 export async function startPublisher(t: TestContext, { dice = 0 } = {}) {
   const world = new World();
