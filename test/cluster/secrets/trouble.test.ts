@@ -32,7 +32,8 @@ describe('a Secret and a file beside it', { skip }, () => {
   after(() => shared.undo());
 
   async function start(): Promise<Sidecar> {
-    return await (await world.start(shared, { account, withFile: true, config: { backoff: { max: '5s' } } })).ready();
+    const config = { refresh: { floor: '1s' }, backoff: { max: '5s' } };
+    return await (await world.start(shared, { account, withFile: true, config })).ready();
   }
 
   async function statusFor(token: string): Promise<number | undefined> {

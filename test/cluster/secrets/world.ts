@@ -81,7 +81,6 @@ export class SecretsWorld extends Namespace {
       entry: this.entry,
       config: {
         credentials: [credential(directory, { sinks: sinks(directory), ...changes })],
-        refresh: { floor: '1s' },
         ...config,
       },
       env: { KUBECONFIG: account.kubeconfig, ...env },
