@@ -21,11 +21,20 @@ const FAILURE_BY_ERRNO: Readonly<Record<string, SinkFailure>> = {
   EBUSY: 'refused',
   EXDEV: 'refused',
   EISDIR: 'refused',
+  // What a network volume says, or one that a program serves (FUSE), once its other end is gone.
+  ENOTCONN: 'unreachable',
+  ESTALE: 'unreachable',
+  ETIMEDOUT: 'unreachable',
+  EHOSTDOWN: 'unreachable',
 };
 
-/** Of a quota Node.js knows the number, but neither the name nor words for it. */
-const QUOTA_ERRNO = -constants.errno.EDQUOT;
+/** Of these Node.js knows the numbers, but neither names nor words for them. */
+const NAME_BY_ERRNO: Readonly<Record<number, string>> = {
+  [-constants.errno.EDQUOT]: 'EDQUOT',
+  [-constants.errno.ESTALE]: 'ESTALE',
+};
 
+const SERVER_AWAY = 'find out why the server that the volume comes from does not answer';
 const IN_THE_WAY = 'remove the file that stands where the directory should be, or configure another path';
 /** More exact than the remedy of the failure in general: here no permission would help. */
 const REMEDY_BY_ERRNO: Readonly<Record<string, string>> = {
@@ -36,6 +45,10 @@ const REMEDY_BY_ERRNO: Readonly<Record<string, string>> = {
   ENAMETOOLONG: 'configure a shorter path',
   ELOOP: 'configure a path whose symbolic links lead to a directory: these lead in a circle',
   ...OPEN_FILES_REMEDIES,
+  ENOTCONN: 'start the pod again, so that the volume is mounted anew: the program that served it has ended',
+  ESTALE: 'start the pod again, so that the volume is mounted anew: its server knows this directory no longer',
+  ETIMEDOUT: SERVER_AWAY,
+  EHOSTDOWN: SERVER_AWAY,
   EIO: 'look at the log of the kernel: the disk, or the server that the volume comes from, has failed',
 };
 
@@ -45,6 +58,7 @@ const REASON_BY_ERRNO: Readonly<Record<string, string>> = {
   ENOTDIR: NO_DIRECTORY,
   EEXIST: NO_DIRECTORY,
   EDQUOT: 'disk quota exceeded',
+  ESTALE: 'stale file handle',
 };
 
 /** An error of the operating system: its text holds paths, never content, so it may travel as a `cause`. */
@@ -58,7 +72,7 @@ export function hasErrno(error: unknown, ...codes: readonly string[]): boolean {
 export async function toSinkError(error: unknown, doing: 'read' | 'write', path: string): Promise<SinkError> {
   if (error instanceof SinkError) return error;
   if (!isSystemError(error)) throw error;
-  const code = error.errno === QUOTA_ERRNO ? 'EDQUOT' : error.code;
+  const code = NAME_BY_ERRNO[error.errno] ?? error.code;
   const failure = FAILURE_BY_ERRNO[code] ?? 'unknown';
   const reason = REASON_BY_ERRNO[code] ?? getSystemErrorMessage(error.errno);
   const where = failure === 'unwritable' ? `; ${await ownershipOf(doing === 'read' ? path : dirname(path))}` : '';
