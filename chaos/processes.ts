@@ -3,7 +3,7 @@ import { SIDECAR_UID } from './layout.ts';
 
 export interface Usage {
   /** Of the account of the sidecar, those that ended but were not asked after included. */
-  readonly processes: number;
+  readonly processes: readonly number[];
   readonly descriptors: number;
   readonly threads: number;
   readonly watches: number;
@@ -35,7 +35,7 @@ export function usageOf(pid: number): Usage | undefined {
       .filter((descriptor) => linkOr(`/proc/${pid}/fd/${descriptor}`) === 'anon_inode:inotify')
       .map((descriptor) => readOr(`/proc/${pid}/fdinfo/${descriptor}`, '').split('inotify wd').length - 1);
     return {
-      processes: processesOfSidecar().length,
+      processes: processesOfSidecar(),
       descriptors: descriptors.length,
       threads,
       watches: watches.reduce((total, count) => total + count, 0),
