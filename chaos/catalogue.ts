@@ -1,5 +1,7 @@
+import type { Directory } from './layout.ts';
+
 /** What cannot be expected while a fault lasts. */
-export type Impairment = 'mint' | 'write' | 'api' | 'process' | 'login';
+export type Impairment = 'mint' | 'write' | `write to ${Directory}` | 'api' | 'process' | 'login';
 
 /** Faults of one lane never overlap; those of different lanes do. */
 export type Lane =
@@ -8,6 +10,7 @@ export type Lane =
   | 'process'
   | 'clock'
   | 'volume'
+  | 'disk'
   | 'file'
   | 'config'
   | 'client secret'
@@ -65,6 +68,8 @@ export const FAULTS = {
   'the disk is read-only': { lane: 'volume', seconds: [2, 8], impairs: ['write'] },
   'the directory is closed': { lane: 'volume', seconds: [2, 8], impairs: ['write'] },
   'the directory is removed': { lane: 'volume', seconds: [0, 0], impairs: [] },
+  // Of one directory only, so that the other one must not suffer.
+  'the disk hangs': { lane: 'disk', seconds: [2, 12], impairs: [], lingersMs: 2_000 },
   'a file is edited': { lane: 'file', seconds: [0, 0], impairs: [] },
   'a file is truncated': { lane: 'file', seconds: [0, 0], impairs: [] },
   'a file is replaced': { lane: 'file', seconds: [0, 0], impairs: [] },

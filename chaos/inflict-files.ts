@@ -2,8 +2,10 @@ import {
   chmodSync,
   chownSync,
   closeSync,
+  existsSync,
   openSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   truncateSync,
@@ -12,8 +14,9 @@ import {
   writeSync,
 } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { mountHanging } from '../test/support/hanging-mount.ts';
 import { choose } from '../test/support/random.ts';
-import { type Inflict, nothing, type Undo } from './inflicting.ts';
+import { type Inflict, NotDone, nothing, type Undo } from './inflicting.ts';
 import { DIRECTORIES, FILES, SIDECAR_UID } from './layout.ts';
 import type { Stage } from './stage.ts';
 
@@ -58,6 +61,21 @@ export const ON_DISK = {
     rmSync(directory, { recursive: true, force: true });
     return nothing;
   }),
+  'the disk hangs': async ({ stage, sidecar }, { pick }) => {
+    const { pid } = sidecar;
+    if (pid === undefined || !hasOwnMounts(pid)) throw new NotDone('the sidecar does not run yet');
+    const directory = stage.path('volume', choose(DIRECTORIES, pick));
+    const mount = await mountHanging(pid, directory).catch((problem) => {
+      throw sidecar.pid === pid ? problem : new NotDone('the sidecar has ended');
+    });
+    return async () => {
+      await mount.giveUp();
+      // Its mounts have ended with a sidecar that did, and with a directory that was removed.
+      await mount.unmount().catch((problem) => {
+        if (isMounted(pid, directory)) throw problem;
+      });
+    };
+  },
   'a file is edited': onFile((path) => writeFileSync(path, `${readFileSync(path, 'utf8')}# edited\n`, { flag: 'r+' })),
   'a file is truncated': onFile((path, way) => truncateSync(path, way < 0.5 ? 0 : 100)),
   'a file is replaced': onFile((path, way, { workspace, strayToken }) => {
@@ -81,6 +99,16 @@ export const ON_DISK = {
     return nothing;
   },
 } as const satisfies Record<string, Inflict>;
+
+/** Whether what is mounted for that process is not mounted for this one, too. */
+function hasOwnMounts(pid: number): boolean {
+  return readlinkSync(`/proc/${pid}/ns/mnt`) !== readlinkSync('/proc/self/ns/mnt');
+}
+
+function isMounted(pid: number, directory: string): boolean {
+  const table = `/proc/${pid}/mountinfo`;
+  return existsSync(table) && readFileSync(table, 'utf8').includes(` ${directory} `);
+}
 
 function fill(path: string): void {
   const file = openSync(path, 'w');

@@ -1,4 +1,4 @@
-import { PLACES, REFRESH_AT, SECRET_PLACE } from './layout.ts';
+import { FILES, PLACES, REFRESH_AT, SECRET_PLACE } from './layout.ts';
 import type { ClientReport } from './clients.ts';
 import type { Impairment } from './catalogue.ts';
 import { Lags } from './lags.ts';
@@ -36,6 +36,12 @@ interface FileHistory {
 const ALIKE_MS = 10_000;
 const KEPT_MS = 60_000;
 const STORY_MS = 20_000;
+
+/** What is needed to write there. */
+function waysTo(path: string): readonly Impairment[] {
+  const file = FILES.find((one) => one.path === path);
+  return file === undefined ? ['api'] : ['write', `write to ${file.directory}`];
+}
 
 /** Decides whether what was observed is explained by what was done. */
 export class Judge {
@@ -137,7 +143,7 @@ export class Judge {
 
   /** What should have happened, from when on, and what could have been in its way. */
   #expectation(path: string, { state, token }: Reading, now: number) {
-    const writing: readonly Impairment[] = [path === SECRET_PLACE ? 'api' : 'write', 'process'];
+    const writing: readonly Impairment[] = [...waysTo(path), 'process'];
     if (state === 'whole' && token !== undefined) {
       const from = token.issuedAt + REFRESH_AT * (token.expiresAt - token.issuedAt);
       return { from, kinds: ['mint', ...writing] as const };

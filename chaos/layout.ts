@@ -3,17 +3,18 @@ import type { Format } from '../src/credential/formats.ts';
 /** What the sidecar under test keeps: paths are relative to the volume. */
 export interface WatchedFile {
   readonly path: string;
-  readonly directory: string;
+  readonly directory: Directory;
   readonly format: Format & ('pgpass' | 'token' | 'json');
   readonly mode: number;
 }
 
-function file(directory: string, name: string, format: WatchedFile['format'], mode = 0o600): WatchedFile {
+function file(directory: Directory, name: string, format: WatchedFile['format'], mode = 0o600): WatchedFile {
   return { path: `${directory}/${name}`, directory, format, mode };
 }
 
 /** Each credential has a directory of its name. */
 export const DIRECTORIES = ['backstage', 'reports'] as const;
+export type Directory = (typeof DIRECTORIES)[number];
 export const FILES: readonly WatchedFile[] = [
   file('backstage', 'pgpass', 'pgpass'),
   file('backstage', 'token', 'token', 0o640),

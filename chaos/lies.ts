@@ -5,6 +5,8 @@ import { CLOCK_MS, HEALTH_MS, RECOVERY_MS, SIGHT_MS } from './tolerances.ts';
 export type Lie = Extract<Report, { kind: 'lie' }>;
 
 const CLOCK = /clock is set/;
+/** What is there is of no use to a sidecar that cannot see it. */
+const UNSEEN = /the disk hangs/;
 /** After these the sidecar has to learn the service's time again, by a mint. */
 const FORGETS_TIME = /clock is set|sidecar is not up|configuration/;
 
@@ -18,7 +20,8 @@ export function isExcused({ of, at, forMs, isReadyLie }: Lie, timeline: Timeline
   const wasImpaired = (kind: 'process' | 'api'): boolean => timeline.isImpaired(kind, at - SIGHT_MS, at);
   if (of === 'files') {
     // The sidecar reads them before each answer.
-    return !isReadyLie && (forMs < HEALTH_MS || wasImpaired('process') || timeline.had(CLOCK, at - CLOCK_MS));
+    const isHandicapped = timeline.had(CLOCK, at - CLOCK_MS) || timeline.had(UNSEEN, at - SIGHT_MS);
+    return !isReadyLie && (forMs < HEALTH_MS || wasImpaired('process') || isHandicapped);
   }
   // What a Secret holds is told by the API server.
   if (forMs < HEALTH_MS || wasImpaired('process') || wasImpaired('api')) return true;

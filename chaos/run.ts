@@ -11,7 +11,7 @@ import { FORWARD } from './memory.ts';
 import { SIDECAR_UID } from './layout.ts';
 import { fingerprint } from './reading.ts';
 import { Rest, REST_MS } from './rest.ts';
-import { damagedBy, planRun, type PlannedFault, type Round } from './schedule.ts';
+import { damagedBy, impairedBy, planRun, type PlannedFault, type Round } from './schedule.ts';
 import { SupervisedSidecar } from './sidecar.ts';
 import type { Stage } from './stage.ts';
 import { tellStory } from './story.ts';
@@ -174,8 +174,8 @@ export class Run {
       this.#skipped.set(reason, (this.#skipped.get(reason) ?? 0) + 1);
       return;
     }
-    const { impairs, lingersMs = 0 } = kindOf(name);
-    const end = this.#timeline.begin(name, { impairs, paths: damagedBy(fault) });
+    const { lingersMs = 0 } = kindOf(name);
+    const end = this.#timeline.begin(name, { impairs: impairedBy(fault), paths: damagedBy(fault) });
     try {
       const hear = (text: string): void => void (this.#said += text);
       const undo = await INFLICT[name]({ stage: this.#stage, sidecar: this.#sidecar, setOffset, hear }, fault);

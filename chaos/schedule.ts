@@ -1,5 +1,5 @@
 import { choose, seeded } from '../test/support/random.ts';
-import { FAULTS, kindOf, type FaultName, type Lane } from './catalogue.ts';
+import { FAULTS, kindOf, type FaultName, type Impairment, type Lane } from './catalogue.ts';
 import { DIRECTORIES, FILES, SECRET_PLACE } from './layout.ts';
 
 export interface PlannedFault {
@@ -30,6 +30,7 @@ const PAUSES: Readonly<Record<Lane, readonly [number, number]>> = {
   process: [4, 25],
   clock: [5, 30],
   volume: [4, 20],
+  disk: [8, 40],
   file: [2, 8],
   config: [4, 20],
   'client secret': [6, 35],
@@ -97,6 +98,11 @@ export function damagedBy({ name, pick }: Pick<PlannedFault, 'name' | 'pick'>): 
   if (lane === 'Secret') return [SECRET_PLACE];
   const isTouch = lane === 'file' && name !== 'a state file is damaged';
   return isTouch ? [choose(FILES, pick).path] : [];
+}
+
+/** What cannot be expected while it lasts. */
+export function impairedBy({ name, pick }: Pick<PlannedFault, 'name' | 'pick'>): readonly Impairment[] {
+  return name === 'the disk hangs' ? [`write to ${choose(DIRECTORIES, pick)}`] : kindOf(name).impairs;
 }
 
 class Damages {

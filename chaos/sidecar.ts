@@ -29,6 +29,8 @@ const KEPT_LINES = 40;
 const ACCOUNT = [`--reuid=${SIDECAR_UID}`, `--regid=${SIDECAR_UID}`, '--clear-groups'];
 /** As in a container: the first process of its own process namespace, with which all others end. */
 const CONTAINER = ['unshare', '--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc'];
+/** With mounts of its own, as a container has them, too: what is mounted for the sidecar must not stop who observes it. */
+const BARE = ['unshare', '--mount'];
 
 /** Whether faults since its start explain that it ended with this code, by itself. */
 function isExplained(code: number | null, startedAt: number, { mayEnd, timeline }: Explanations): boolean {
@@ -171,7 +173,7 @@ export class SupervisedSidecar {
       this.starts += 1;
       this.#isExpectedToEnd = false;
       this.#hasBegun = false;
-      const child = launch(this.#options, (text) => this.#hear(text), this.isContainer ? CONTAINER : []);
+      const child = launch(this.#options, (text) => this.#hear(text), this.isContainer ? CONTAINER : BARE);
       this.#child = child;
       this.startedAt = Date.now();
       isUp(SETTLING_MS);

@@ -3,6 +3,7 @@ import { chmodSync, chownSync, cpSync, mkdirSync, readdirSync, renameSync, rmSyn
 import { join } from 'node:path';
 import type { StandInCliOptions } from '../test/support/clis.ts';
 import { FAKETIME, HAS_FAKETIME } from '../test/support/faketime.ts';
+import { whyNoHang } from '../test/support/hanging-mount.ts';
 import { startLakebase, type Lakebase } from '../test/support/lakebase.ts';
 import { startPostgres, type Postgres } from '../test/support/postgres.ts';
 import { startWorkspace, type Workspace } from '../test/support/workspace.ts';
@@ -90,6 +91,7 @@ export class Stage {
 
   /** Why no fault of this lane can be made, or undefined. */
   whyNot(lane: Lane): string | undefined {
+    if (lane === 'disk' && whyNoHang() !== false) return 'there is no /dev/fuse (modprobe fuse)';
     if (lane === 'clock' && !HAS_FAKETIME) return 'libfaketime is missing (apt-get install faketime)';
     const isOfCluster = lane === 'Kubernetes' || lane === 'Secret' || lane === 'pods';
     return isOfCluster && !this.hasSecret ? 'no Kubernetes is built (npm run cluster -- build)' : undefined;

@@ -6,6 +6,7 @@ import { LIFETIME_MS, SECRET_PLACE } from '../chaos/layout.ts';
 import { FORWARD } from '../chaos/memory.ts';
 import type { Reading } from '../chaos/reading.ts';
 import type { Report } from '../chaos/reports.ts';
+import { impairedBy } from '../chaos/schedule.ts';
 import { isGoodEnd } from '../chaos/sidecar.ts';
 import { Timeline } from '../chaos/timeline.ts';
 
@@ -221,6 +222,44 @@ describe('the judge of a run', () => {
     clock.now += 60_000;
     lie(0, true);
     assert.equal(verdicts.length, 2);
+  });
+});
+
+describe('the judge of a run, of a disk that hangs,', () => {
+  const hanging = { name: 'the disk hangs', pick: 0 } as const;
+
+  test('lets the files of its directory wait for it, and no others', () => {
+    const { timeline, read, token, pass, verdicts } = court();
+    const other = 'reports/pgpass';
+    for (const path of [PATH, other]) read(token('a'), path);
+    const end = timeline.begin(hanging.name, { impairs: impairedBy(hanging) });
+    pass(LIFETIME_MS + 5_000);
+    assert.equal(verdicts.length, 1);
+    assert.match(verdicts.join('\n'), /^promise 2, reports\/pgpass: it has been expired/);
+    read(token('b'), other);
+    end(2_000);
+    pass(8_000);
+    assert.match(verdicts.at(-1)!, /^promise 2, backstage\/pgpass: it has been expired/);
+  });
+
+  test('forgives health that it is too careful, until two seconds after it, and not that it is too bold', () => {
+    const { clock, judge, timeline, pass, verdicts } = court();
+    const lie = (isReadyLie: boolean): number => {
+      const forMs = isReadyLie ? 0 : 8_000;
+      judge.hear({ kind: 'lie', of: 'files', at: clock.now, what: '/readyz lies', forMs, isReadyLie });
+      return verdicts.length;
+    };
+    const end = timeline.begin(hanging.name);
+    pass(10_000);
+    assert.equal(lie(false), 0);
+    end();
+    pass(1_750);
+    assert.equal(lie(false), 0);
+    pass(500);
+    assert.equal(lie(false), 1);
+    pass(20_000);
+    timeline.begin(hanging.name);
+    assert.equal(lie(true), 2);
   });
 });
 

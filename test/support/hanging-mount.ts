@@ -26,11 +26,18 @@ export async function nodeWithMounts(directory: string): Promise<string> {
   return path;
 }
 
+export interface HangingMount {
+  /** The server is gone: what waits has failed, and so does what follows, until `unmount`. */
+  giveUp(): Promise<void>;
+  /** The directory is there again, for those of its processes that are left. */
+  unmount(): Promise<void>;
+}
+
 /**
  * For that process, from now on, whatever is done with the directory waits, as for a network volume whose server is away: a FUSE
- * file system is mounted over it whose server never answers. Returns what ends that; what waited then has failed.
+ * file system is mounted over it whose server never answers.
  */
-export async function hang(t: Cleanup, pid: number, directory: string): Promise<() => Promise<void>> {
+export async function mountHanging(pid: number, directory: string): Promise<HangingMount> {
   const inside = ['--target', String(pid), '--mount'];
   const options = 'fd=3,rootmode=40000,user_id=0,group_id=0,allow_other';
   // The kernel gives up on the server once nobody has its file descriptor: when the standard input of `cat` ends.
@@ -43,11 +50,21 @@ export async function hang(t: Cleanup, pid: number, directory: string): Promise<
     server.stdin.end();
     await gone;
   };
-  undoAfter(t, giveUp);
   const mounted = await Promise.race([once(server.stdout, 'data'), gone.then(() => undefined)]);
   if (mounted === undefined) throw new Error(`nothing could be mounted over ${directory}`);
+  const unmount = async (): Promise<void> => {
+    // It looks itself up in /proc, which may be that of another process namespace.
+    await execa('nsenter', [...inside, '--pid', 'umount', directory]);
+  };
+  return { giveUp, unmount };
+}
+
+/** The same until what it returns is called, or the test ends. */
+export async function hang(t: Cleanup, pid: number, directory: string): Promise<() => Promise<void>> {
+  const mount = await mountHanging(pid, directory);
+  undoAfter(t, () => mount.giveUp());
   return async () => {
-    await giveUp();
-    await execa('nsenter', [...inside, 'umount', directory]);
+    await mount.giveUp();
+    await mount.unmount();
   };
 }
