@@ -32,6 +32,9 @@ const TOKEN = /(?:eyJ|ZXlK)[\w+/=.-]{6,}/g;
 const DENIED =
   /^admission webhook "[^"]*" denied the request|: ValidatingAdmissionPolicy '[^']*' with binding '[^']*' denied request/;
 
+/** What the ResourceQuota of a namespace refuses. */
+const QUOTA = / is forbidden: exceeded quota: /;
+
 const CHECK_TIME = 'check the clock of this machine, and until when the certificate of the API server is valid';
 const CHECK_AUTHORITY =
   'let the certificate authority of the kubeconfig, or ca.crt of the service account, be the one that signed the certificate of the API server';
@@ -164,6 +167,8 @@ function remedyOf(answer: ApiAnswer): string | undefined {
   if (isStranger(answer))
     return 'let the server of the kubeconfig be the API server: a proxy, or a login page, answers in its place';
   if (isTerminating(answer)) return 'wait until the namespace is gone, then create it again';
+  if (answer.status === 403 && QUOTA.test(statusOf(answer.body).message))
+    return 'give the namespace a larger quota, or delete what counts against it and nobody needs';
   if ([403, 409].includes(answer.status) || isDenied(answer))
     return 'find out what refuses it: an admission policy or webhook of the cluster';
   if (answer.status === 401) return 'check the token of the service account, or the user of the kubeconfig';

@@ -52,6 +52,14 @@ test('a webhook that has no time, or cannot be asked, has denied nothing', () =>
   assert.equal(toSinkError('patch', SECRET, refused(503, words)).failure, 'unreachable');
 });
 
+test('what a quota of the namespace refuses is told as that, and not as a policy of the cluster', () => {
+  const words = 'secrets "lakebase" is forbidden: exceeded quota: few, requested: count/secrets=1, used: count/secrets=9';
+  const { failure, message, remedy } = toSinkError('patch', SECRET, refused(403, words));
+  assert.equal(failure, 'forbidden');
+  assert.ok(message.endsWith(`: ${words} (403)`), message);
+  assert.match(remedy, /^give the namespace a larger quota/);
+});
+
 test('a missing permission is told with the user who lacks it, and with the rule that gives it', () => {
   const words = 'secrets "lakebase" is forbidden: User "system:serviceaccount:backstage:app" cannot patch resource';
   const { failure, message, remedy } = toSinkError('get', SECRET, refused(403, words));

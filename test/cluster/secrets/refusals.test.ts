@@ -206,6 +206,25 @@ describe('a Secret that cannot be written', { skip, concurrency: 4 }, () => {
     });
   }
 
+  test('because of a quota of its namespace says so, and is written as soon as that is larger', async (t) => {
+    const { world, account } = await begin(t, 'full');
+    const hard = (count: string) => ({ hard: { 'count/secrets': count } });
+    const allow = async (count: string): Promise<void> => {
+      const quota = { apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'few' }, spec: hard(count) };
+      await world.kubectl(['apply', '-f', '-'], quota);
+      // What a controller counts, where there is one.
+      const patch = JSON.stringify({ status: { ...hard(count), used: { 'count/secrets': '0' } } });
+      await world.kubectl(['patch', 'quota', 'few', '--subresource=status', '--type=merge', '-p', patch]);
+    };
+    await allow('0');
+    const sidecar = await world.start(t, { account, withFile: true });
+    const { err, remedy } = await complaint(sidecar, 'forbidden');
+    assert.match(err.message, /is forbidden: exceeded quota: few, requested: count\/secrets=1, .* \(403\)$/);
+    assert.match(String(remedy), /^give the namespace a larger quota/);
+    await allow('9');
+    await eventually('it is written', () => sidecar.isReady(), { withinMs: 30_000 });
+  });
+
   test('without the verb watch is written all the same, and says that changes by others are seen late', async (t) => {
     const { world, account } = await begin(t, 'without-watch');
     await world.allow(account, [ruleFor(SECRET, ['get', 'patch', 'create'])]);
