@@ -86,3 +86,13 @@ test('the port of the sidecar in the manifests is the default of the program', (
   const deployment = documents.find(({ kind }) => kind === 'Deployment')!;
   assert.equal(deployment.spec.template.spec.containers[0].ports[0]?.containerPort, http.port);
 });
+
+test('the example for libpq names a file of authorities, which also the libpq in the wheels of psycopg can read', () => {
+  const deployment = parseAllDocuments(readFileSync(join(root, 'manifests/examples/libpq/orders.yaml'), 'utf8'))
+    .map((document) => document.toJS() as Deployment)
+    .find(({ kind }) => kind === 'Deployment');
+  const { env } = deployment!.spec.template.spec.containers[0] as Container & {
+    readonly env: readonly { readonly name: string; readonly value: string }[];
+  };
+  assert.match(env.find(({ name }) => name === 'PGSSLROOTCERT')!.value, /^\//);
+});
