@@ -53,7 +53,8 @@ test('a webhook that has no time, or cannot be asked, has denied nothing', () =>
 });
 
 test('what a quota of the namespace refuses is told as that, and not as a policy of the cluster', () => {
-  const words = 'secrets "lakebase" is forbidden: exceeded quota: few, requested: count/secrets=1, used: count/secrets=9';
+  const words =
+    'secrets "lakebase" is forbidden: exceeded quota: few, requested: count/secrets=1, used: count/secrets=9';
   const { failure, message, remedy } = toSinkError('patch', SECRET, refused(403, words));
   assert.equal(failure, 'forbidden');
   assert.ok(message.endsWith(`: ${words} (403)`), message);
