@@ -202,7 +202,8 @@ function readRecovered(object: SecretObject, spec: SecretSpec): Recovered | unde
   return { token: new Secret(token), service, fingerprint, subject };
 }
 
-function tokensIn({ data = {} }: SecretObject, spec: SecretSpec): (string | undefined)[] {
+/** One of each of our keys that may hold one. */
+export function tokensIn({ data = {} }: SecretObject, spec: SecretSpec): (string | undefined)[] {
   return Object.entries(spec.data)
     .filter(([, format]) => BEARING.includes(format))
     .map(([key, format]) =>

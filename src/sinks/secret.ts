@@ -15,6 +15,7 @@ import {
 import { SinkError } from '../credential/errors.ts';
 import { labelOf } from '../credential/label.ts';
 import type { Cancellable, Clock, Credential, Inspection, Recovered, Sink, SinkListener } from '../credential/ports.ts';
+import { confidentialIn } from './confidential.ts';
 import { inspectSecret } from './inspect-secret.ts';
 import { KnownSecret } from './known-secret.ts';
 import { SecretEndpoint } from './secret-endpoint.ts';
@@ -58,8 +59,7 @@ export class SecretSink implements Sink {
   readonly #known: KnownSecret;
   /** When our identity began to write, by the service's clock, as far as this process and what it has seen can tell. */
   #since: number | undefined;
-  /** What no error may quote: the token that was applied last, and what it was rendered to. */
-  #confidential: readonly string[] = [];
+  #applied: readonly string[] = [];
 
   constructor(options: SecretSinkOptions) {
     const { namespace, name } = options;
@@ -138,7 +138,7 @@ export class SecretSink implements Sink {
   async #apply(credential: Credential, force: boolean, { signal }: Cancellable): Promise<ApiAnswer | undefined> {
     const present = this.#known.object;
     const body = renderSecret(credential, this.#options, present, this.#since);
-    this.#confidential = [credential.token.reveal(), ...Object.values(body.data)];
+    this.#applied = [credential.token.reveal(), ...Object.values(body.data)];
     const answer = await this.#endpoint.apply(body, { force, present, signal });
     if (answer.status < 300) {
       this.#learnApplied(answer, credential);
@@ -236,6 +236,11 @@ export class SecretSink implements Sink {
 
   #explain(answer: ApiAnswer, verb = 'patch'): SinkError {
     return toSinkError(verb, this.#target, answer, this.#confidential);
+  }
+
+  /** What no error may quote: the token that was applied last, what it was rendered to, and what stands there. */
+  get #confidential(): string[] {
+    return [...this.#applied, ...confidentialIn(this.#known.object, this.#options)];
   }
 }
 

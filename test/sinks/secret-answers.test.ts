@@ -256,6 +256,31 @@ test('no piece of what was applied stands in what is told of a refusal, wherever
   }
 });
 
+test('nor does what stood in the Secret before, of which a webhook tells as well, not even in a check', async (t) => {
+  const keys = { pgpass: 'pgpass', json: 'json', uri: 'uri' } as const;
+  const spec = { namespace: 'apps', name: 'lakebase', data: keys, type: 'Opaque' } as const;
+  const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
+  const before = credentialOf(0);
+  const { metadata, ...rest } = renderSecret(before, options, undefined);
+  const stored = { ...rest, metadata: { ...metadata, resourceVersion: '7' } };
+  for (const piece of [before.token.reveal(), ...Object.values(rest.data)].map((text) => text.slice(9, 300))) {
+    const answers = {
+      GET: { status: 200, body: stored },
+      POST: { status: 201, body: { status: { allowed: true } } },
+      PATCH: { status: 422, body: { message: `oldObject.data is "${piece}"` } },
+    };
+    const request = async ({ method }: ApiRequest): Promise<ApiAnswer> =>
+      await Promise.resolve({ ...answers[method], retryAfterMs: 0 });
+    const sink = new SecretSink({ ...options, api: fakeApi({ request }) });
+    const told = ({ message }: Error): boolean => {
+      assert.match(message, /oldObject\.data is "\[redacted\]"/);
+      return true;
+    };
+    await assert.rejects(sink.examine(t), told);
+    await assert.rejects(sink.write(credentialOf(1), t), told);
+  }
+});
+
 test('what the watch tells of before an apply is answered is not forgotten for the answer', async (t) => {
   const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
   const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
