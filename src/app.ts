@@ -7,7 +7,7 @@ import { Keeper } from './credential/keeper.ts';
 import type { Cancellable, Clock, Observer, Sink } from './credential/ports.ts';
 import { Slots } from './credential/slots.ts';
 import { type Check, type CredentialStatus, livenessChecks } from './credential/status.ts';
-import { runAll, within } from './credential/tasks.ts';
+import { runAll, type Task, within } from './credential/tasks.ts';
 import { Ticker } from './credential/ticker.ts';
 import { DatabricksCli } from './minters/cli.ts';
 import { CommandMinter } from './minters/command.ts';
@@ -61,7 +61,7 @@ export class App {
   /** Until the signal; rejects with its reason, or with what a bug threw. */
   async run({ signal }: Cancellable): Promise<void> {
     try {
-      const sweep = async (): Promise<void> => await this.#homes.sweep();
+      const sweep: Task = async (options) => await this.#homes.sweep(options);
       await runAll([(options) => this.#ticker.run(options), (options) => this.#fleet.run(options), sweep], { signal });
     } finally {
       this.#homes.remove();

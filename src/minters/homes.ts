@@ -1,12 +1,14 @@
-import { lstatSync, mkdirSync, mkdtempSync, readdir, rmdirSync, rmSync } from 'node:fs';
+import { lstatSync, mkdirSync, mkdtempSync, opendir, rmdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import type { Cancellable } from '../credential/ports.ts';
 
 /** Not a directory, so that nothing can be made in it. A path that merely does not exist would be made by a CLI that runs as root. */
 const NO_HOME = '/dev/null';
 /** A path without a file. Not below the home, because the CLI fails where it cannot even look for its file. */
 const NO_CONFIG = '/nonexistent/no-config';
 const PREFIX = 'lakebase-credential-';
+const NAMES_AT_ONCE = 256;
 /** With the number of the process that has made it. */
 const NAME = new RegExp(`^${PREFIX}(\\d+)-\\w{6}$`);
 
@@ -44,12 +46,17 @@ export class PrivateHomes {
    * Removes what killed processes of this user have left, before it fills the directory. In a container each process has the
    * number of the one before it. A process of another container may seem to be gone: it makes itself another home.
    */
-  async sweep(): Promise<void> {
-    const names = await promisify(readdir)(this.#temporaryDirectory).catch(() => []);
-    for (const name of names) {
-      const [, pid] = NAME.exec(name) ?? [];
-      const path = join(this.#temporaryDirectory, name);
-      if (pid !== undefined && path !== this.#root && isOver(Number(pid)) && isOurs(path)) remove(path);
+  async sweep({ signal }: Cancellable): Promise<void> {
+    try {
+      // Never all names at once: on a machine with other users these decide how many there are.
+      for await (const { name } of await promisify(opendir)(this.#temporaryDirectory, { bufferSize: NAMES_AT_ONCE })) {
+        if (signal.aborted) return;
+        const [, pid] = NAME.exec(name) ?? [];
+        const path = join(this.#temporaryDirectory, name);
+        if (pid !== undefined && path !== this.#root && isOver(Number(pid)) && isOurs(path)) remove(path);
+      }
+    } catch {
+      // It is away, or closed to us: then the CLI has no home there either.
     }
   }
 

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { PrivateHomes } from '../../src/minters/homes.ts';
 import { temporaryDirectory } from '../support/sidecar-wait.ts';
 
@@ -74,14 +76,31 @@ test('what killed processes have left is removed, and nothing that may be in use
   await writeFile(join(directory, file), '');
   const homes = new PrivateHomes(directory);
   const stranger = t.mock.method(process as { getuid: () => number }, 'getuid', () => 4_711);
-  await homes.sweep();
+  await homes.sweep(t);
   stranger.mock.restore();
   assert.equal((await readdir(directory)).length, 8, 'what belongs to another user is swept');
   const own = relative(directory, homes.variables(0)['HOME']!).split('/')[0]!;
-  await homes.sweep();
+  await homes.sweep(t);
   assert.deepEqual((await readdir(directory)).toSorted(), [running!, ...others, link, file, own].toSorted());
   assert.deepEqual(await readdir(join(directory, others[0]!)), ['slot-0']);
-  await new PrivateHomes(join(directory, 'nothing')).sweep();
+  await new PrivateHomes(join(directory, 'nothing')).sweep(t);
+});
+
+test('what is there without number holds up neither anything else nor the end', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { pid } = spawnSync('true');
+  const count = 2_000;
+  const left = (): number => readdirSync(directory).length;
+  for (let i = 0; i < count; i += 1)
+    mkdirSync(join(directory, `lakebase-credential-${pid}-${String(i).padStart(6, '0')}`));
+  const end = new AbortController();
+  const swept = new PrivateHomes(directory).sweep(end);
+  while (left() === count) await setImmediate();
+  end.abort();
+  await swept;
+  assert.ok(left() > 0, 'others had no turn before all was done');
+  await new PrivateHomes(directory).sweep(t);
+  assert.equal(left(), 0);
 });
 
 test('a home that somebody has removed is made again under a name that nobody has seen', async (t) => {
