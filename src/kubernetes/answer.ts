@@ -8,8 +8,11 @@ export interface ApiAnswer {
   readonly retryAfterMs: number;
 }
 
-/** A Secret holds at most 1 MiB, which is 1.4 as base64, and etcd takes no object above 1.5 MiB. */
-const MAX_ANSWER_BYTES = 2 * 1024 * 1024;
+/**
+ * A Secret holds at most 1 MiB, which is 1.4 as base64, and 256 KiB of annotations, which are 1.5 MiB where each sign is
+ * escaped: whoever may write one must not make it more than can be read.
+ */
+const MAX_ANSWER_BYTES = 3 * 1024 * 1024;
 /** Most answers are shorter. */
 const FIRST_BYTES = 16 * 1024;
 const TOO_LONG = `it sends more than the ${MAX_ANSWER_BYTES / 1024 ** 2} MiB of the largest Secret`;
@@ -53,7 +56,20 @@ async function readAll(response: IncomingMessage): Promise<string> {
 
 /** Undefined for what is no JSON, such as a proxy's page, or has more in it than an API server sends. */
 export function parse(text: string): unknown {
-  return text.split(/[[{]/, MAX_NODES + 1).length > MAX_NODES ? undefined : parseJson(text);
+  return hasTooManyNodes(text) ? undefined : parseJson(text);
+}
+
+/** Without those brackets that stand in a text, as in an annotation. */
+function hasTooManyNodes(json: string): boolean {
+  let nodes = 0;
+  let isInText = false;
+  for (let at = 0; at < json.length && nodes <= MAX_NODES; at += 1) {
+    const sign = json[at];
+    if (sign === '"') isInText = !isInText;
+    else if (!isInText && (sign === '{' || sign === '[')) nodes += 1;
+    else if (isInText && sign === '\\') at += 1; // what follows does not end it
+  }
+  return nodes > MAX_NODES;
 }
 
 /** Seconds, or a date, which is compared with the sender's own clock only: ours may differ. */

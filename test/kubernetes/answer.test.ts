@@ -30,7 +30,7 @@ test('half an event at the end of a watch is nothing', async () => {
 
 test('a watch that sends no end of a line is given up when it is longer than any event', async () => {
   const mebibyte = Buffer.alloc(1024 ** 2, 'x');
-  await assert.rejects(linesIn([mebibyte, mebibyte, mebibyte]), /more than the 2 MiB of the largest Secret/);
+  await assert.rejects(linesIn([mebibyte, mebibyte, mebibyte, mebibyte]), /more than the 3 MiB of the largest Secret/);
 });
 
 test('a watch that sends without a pause leaves others their turn', async () => {
@@ -71,4 +71,13 @@ test('an answer in pieces of one byte takes no more memory than one in a piece',
 test('an answer with more objects in it than an API server sends is not read, and what is no JSON is nothing', () => {
   assert.deepEqual(parse('{"a":[1]}'), { a: [1] });
   for (const text of ['', '{"a":', '<html>', `[${'[],'.repeat(50_000)}[]]`]) assert.equal(parse(text), undefined);
+});
+
+test('brackets in a text are no objects, however many somebody writes into an annotation', () => {
+  for (const note of ['{'.repeat(60_000), '\\"'.repeat(9) + '['.repeat(60_000), `${'"{'.repeat(60_000)}\\`]) {
+    const text = JSON.stringify({ metadata: { annotations: { note } } });
+    assert.deepEqual(parse(text), JSON.parse(text));
+  }
+  for (const cutOff of ['"'.repeat(3), `"${'\\'.repeat(9)}`, '{"a":"{']) assert.equal(parse(cutOff), undefined);
+  assert.equal(parse(`["\\"",${'[],'.repeat(50_000)}[]]`), undefined, 'a quote in a text does not end it');
 });

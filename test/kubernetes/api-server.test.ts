@@ -99,22 +99,29 @@ test('a request is sent again, on a new connection, where the server has closed 
   assert.deepEqual([count, sockets.size], [4, 3]);
 });
 
+/** Data of 1 MiB and annotations of 256 KiB are the most that Kubernetes takes, which writes three signs as HTML would have them. */
+function largestSecret(note: string): string {
+  const data = { key: Buffer.alloc(1024 ** 2).toString('base64') };
+  const annotations = { note: note.repeat((256 * 1024) / note.length) };
+  return JSON.stringify({ data, metadata: { annotations } }).replaceAll('<', String.raw`\u003c`);
+}
+
 test('the largest Secret is taken in, and what could fill the memory is not', async (t) => {
   const nodes = (count: number): string => `{"data":[${'{},'.repeat(count)}0]}`;
   const bodies = {
-    '/largest': JSON.stringify({
-      data: { key: Buffer.alloc(1024 ** 2).toString('base64') },
-      metadata: { annotations: { note: '{"a":"b"}'.repeat(29_127) } }, // 256 KiB, the most that Kubernetes takes
-    }),
+    '/largest': largestSecret('{"a":"b"}'),
+    '/brackets': largestSecret('{'),
+    '/escaped': largestSecret('<'),
     '/many': nodes(10_000),
     '/too-many': nodes(60_000),
-    '/too-long': ' '.repeat(2 * 1024 ** 2) + nodes(1),
+    '/too-long': ' '.repeat(3 * 1024 ** 2) + nodes(1),
   };
   const { api } = await clientOf(t, ({ url }, response) => response.end(bodies[url as keyof typeof bodies]));
   const ask = async (path: keyof typeof bodies) => (await api.request({ method: 'GET', path, signal: t.signal })).body;
-  for (const path of ['/largest', '/many'] as const) assert.deepEqual(await ask(path), JSON.parse(bodies[path]));
+  for (const path of ['/largest', '/brackets', '/escaped', '/many'] as const)
+    assert.deepEqual(await ask(path), JSON.parse(bodies[path]));
   assert.equal(typeof (await ask('/too-many')), 'undefined');
-  await assert.rejects(ask('/too-long'), { message: /: it sends more than the 2 MiB of the largest Secret$/ });
+  await assert.rejects(ask('/too-long'), { message: /: it sends more than the 3 MiB of the largest Secret$/ });
 });
 
 /** Watches until the server ends it, and tells what came. */
