@@ -75,21 +75,27 @@ test('the dashboard comes unchanged, with the label that the loader looks for', 
   assert.equal(map?.metadata.labels['grafana_dashboard'], '1');
 });
 
-test('every pod with the named port is scraped, by one monitor and as one job', { skip }, () => {
-  const monitoring = { podMonitor: { interval: '15s', labels: { release: 'prometheus' } } };
-  const monitors = render({ monitoring, secretSync: SECRET_SYNC }, OPERATOR).filter(
-    ({ kind }) => kind === 'PodMonitor',
-  );
-  assert.equal(monitors.length, 1);
-  const [{ metadata, spec }] = monitors as [Manifest];
-  assert.equal(metadata.labels['release'], 'prometheus');
-  const relabelings = [{ action: 'replace', targetLabel: 'job', replacement: 'lakebase-credential-sidecar' }];
-  assert.deepEqual(spec, {
-    namespaceSelector: { any: true },
-    selector: {},
-    podMetricsEndpoints: [{ port: 'lakebase-http', path: '/metrics', interval: '15s', relabelings }],
-  });
-});
+test(
+  'every pod with the named port is scraped, by one monitor and as one job, and sends Prometheus nowhere else',
+  { skip },
+  () => {
+    const monitoring = { podMonitor: { interval: '15s', labels: { release: 'prometheus' } } };
+    const monitors = render({ monitoring, secretSync: SECRET_SYNC }, OPERATOR).filter(
+      ({ kind }) => kind === 'PodMonitor',
+    );
+    assert.equal(monitors.length, 1);
+    const [{ metadata, spec }] = monitors as [Manifest];
+    assert.equal(metadata.labels['release'], 'prometheus');
+    const relabelings = [{ action: 'replace', targetLabel: 'job', replacement: 'lakebase-credential-sidecar' }];
+    assert.deepEqual(spec, {
+      namespaceSelector: { any: true },
+      selector: {},
+      podMetricsEndpoints: [
+        { port: 'lakebase-http', path: '/metrics', followRedirects: false, interval: '15s', relabelings },
+      ],
+    });
+  },
+);
 
 test('a label of theirs that the chart sets, too, stands once: theirs', { skip }, () => {
   const labels = { 'app.kubernetes.io/instance': 'prometheus' };
