@@ -139,8 +139,8 @@ function wordsOf({ body, status }: ApiAnswer, confidential: readonly string[]): 
 }
 
 /** Somebody else's words, on one line, short, and without what must not be said or looks like a token. */
-export function quotable(words: string, confidential: readonly string[] = []): string {
-  return oneLine(redact(words, { values: confidential, shapes: [TOKEN] }, '[redacted]')).slice(0, MAX_WORDS);
+export function quotable(words: string, confidential: readonly string[] = [], shapes: readonly RegExp[] = []): string {
+  return oneLine(redact(words, { values: confidential, shapes: [TOKEN, ...shapes] }, '[redacted]')).slice(0, MAX_WORDS);
 }
 
 /** A namespace that is being deleted refuses what is new with 403, as if a permission were missing. */

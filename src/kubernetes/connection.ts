@@ -21,6 +21,13 @@ interface Authenticator {
   token?: string | null;
 }
 
+/** How a program shows what it logs in with, which need not be a JWT. Of a match only the group at its beginning stays. */
+const LOGINS: readonly RegExp[] = [
+  /((?:bearer|basic)\s+)(?!(?:auth\w*|tokens?|credentials?)\b)[^\s"',]+/gi,
+  /((?:secret|token|password|assertion)["']?\s*[:=]\s*["']?)(?=\S*\d)[^\s"',&}]+/gi,
+  /(?=[\w+=-]*[A-Za-z])(?=[\w+=-]*\d)[\w+=-]{64,}/g,
+];
+
 export type Connect = () => Promise<Access>;
 
 /**
@@ -115,7 +122,7 @@ function inWords(error: unknown): unknown {
     return new Error('the program that logs in printed no ExecCredential');
   }
   if (!(error instanceof Error) || 'code' in error) return error;
-  const words = quotable(error.message);
+  const words = quotable(error.message, [], LOGINS);
   return new Error(words === '' ? 'the program that logs in failed without a word' : words);
 }
 

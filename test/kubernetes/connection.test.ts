@@ -20,6 +20,14 @@ function kubeconfig(user: object, cluster: object = SERVER): string {
   });
 }
 
+const COMPLAINTS = [
+  'no session: Bearer canary.4711 was refused',
+  'token=canary-4711&',
+  '"id_token": "canary-4711"',
+  `k8s-aws-v1.${'Y2FuYXJ5canary'.repeat(9)}`,
+  'AccessDenied: the token: expired for Role_4711',
+];
+
 const REFUSED: Readonly<Record<string, readonly [content: string | undefined, problem: RegExp, remedy: RegExp]>> = {
   'is not there': [undefined, /cannot be read \(ENOENT\)$/, /^let KUBECONFIG name one file/],
   'is empty': ['\n', /is empty$/, /^put one there/],
@@ -100,6 +108,17 @@ const REFUSED: Readonly<Record<string, readonly [content: string | undefined, pr
       },
     }),
     /cannot be used: no session for \[redacted\]: see 0{400,480}$/,
+    /^mend what it names: .*program/,
+  ],
+  'names a program that complains with logins in it that are no JWT': [
+    kubeconfig({
+      exec: {
+        apiVersion: 'client.authentication.k8s.io/v1',
+        command: 'sh',
+        args: ['-c', `printf '%s\\n' ${COMPLAINTS.map((complaint) => `'${complaint}'`).join(' ')} >&2; exit 1`],
+      },
+    }),
+    /cannot be used: no session: Bearer \[redacted\] was refused token=\[redacted\]& "id_token": "\[redacted\]" k8s-aws-v1\.\[redacted\] AccessDenied: the token: expired for Role_4711$/,
     /^mend what it names: .*program/,
   ],
   'names a program that fails without a word': [
