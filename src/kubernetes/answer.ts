@@ -10,7 +10,7 @@ export interface ApiAnswer {
 
 /**
  * A Secret holds at most 1 MiB, which is 1.4 as base64, and 256 KiB of annotations, which are 1.5 MiB where each sign is
- * escaped: whoever may write one must not make it more than can be read.
+ * escaped: an annotation alone must not make it unreadable.
  */
 const MAX_ANSWER_BYTES = 3 * 1024 * 1024;
 /** Most answers are shorter. */
