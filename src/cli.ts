@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import type { Config } from './config/load.ts';
 import { AppError, StartupError, UsageError } from './credential/errors.ts';
 import type { Cancellable } from './credential/ports.ts';
+import { JWT } from './credential/redact.ts';
 import { Stopped } from './platform/signals.ts';
 import { writeTerminationLog } from './platform/termination-log.ts';
 
@@ -78,7 +79,8 @@ export async function runCli(terminal: Terminal & Cancellable): Promise<number> 
 /** Says why the process ends: to who started it, and to the kubelet; with the exit code that goes with it. */
 export function lastWords(error: unknown, { stderr }: Pick<Terminal['streams'], 'stderr'>): number {
   const isForeseen = error instanceof AppError;
-  const text = isForeseen ? error.message : `bug: ${error instanceof Error ? error.stack : String(error)}`;
+  const words = isForeseen ? error.message : `bug: ${error instanceof Error ? error.stack : String(error)}`;
+  const text = words.replaceAll(JWT, '[redacted]'); // V8 quotes values, as where one is no object
   stderr.write(`${NAME}: ${text.replaceAll('\n', '\n  ')}\n`);
   writeTerminationLog(text);
   return isForeseen ? EXIT_CODES[error.code] : EXIT_BUG;

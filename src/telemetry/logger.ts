@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
 import { AppError } from '../credential/errors.ts';
+import { JWT } from '../credential/redact.ts';
 import { standardOutput } from './standard-output.ts';
 
 export interface LoggerOptions {
@@ -16,10 +17,8 @@ export interface SerializedError {
   readonly cause?: SerializedError;
 }
 
-/** The first net is `Secret`; this one catches what became a plain string by mistake. */
+/** The first net is `Secret`; this one catches what became a plain string by mistake, and JWT what stands in other text. */
 const SECRET_KEYS = ['token', 'password', 'secret', 'clientSecret', 'client_secret', 'access_token', 'authorization'];
-/** And this one a token that stands in the middle of other text. */
-const JWT = /eyJ[\w-]{6,}(?:\.[\w-]*){0,2}/g;
 const CENSOR = '[redacted]';
 const MAX_CAUSES = 5;
 /** A configuration with thousands of mistakes has a message that is longer than a line may be: it would be dropped. */

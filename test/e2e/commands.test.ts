@@ -6,6 +6,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { lastWords } from '../../src/cli.ts';
 import { VARIABLES } from '../../src/config/environment.ts';
 import { LOG_LEVELS } from '../../src/config/options.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
@@ -28,6 +29,18 @@ function refused({ code, stderr }: Outcome, expected: number, ...words: readonly
   assert.doesNotMatch(stderr, /^\s+at /m, 'a stack trace');
   assert.doesNotMatch(stderr, /bug/);
 }
+
+test('the last words of a bug that quotes a token, as errors of V8 do, are without it', () => {
+  let said = '';
+  const stderr = { write: (words: string) => (said += words) } as unknown as NodeJS.WriteStream;
+  try {
+    assert.ok('token' in ('eyJhbGciOiJub25lIn0.eyJjYW5hcnkiOjF9.canary' as unknown as object));
+  } catch (error) {
+    assert.equal(lastWords(error, { stderr }), 1);
+  }
+  assert.match(said, /^lakebase-credential-sidecar: bug: TypeError: .*'token' in \[redacted\]\n/);
+  assert.doesNotMatch(said, /canary/);
+});
 
 test('schema prints the JSON Schema that the documentation shows, and nothing else', options, async (t) => {
   const { code, stdout, stderr } = await runCommand(t, 'schema', { config: null });
