@@ -219,6 +219,15 @@ describe('what injection refuses', { skip }, () => {
     }
   });
 
+  test('no containers: the refusal is that of the API server, in its own words', async () => {
+    for (const containers of [[], null]) {
+      assert.match(
+        await world.refusal(podOf(good, { containers: containers as [] })),
+        /spec\.containers: Required value/,
+      );
+    }
+  });
+
   test('what is known and meant is not refused', async () => {
     const allowed = { ...good, 'allow-pgpassword': 'true' };
     await world.create(podOf(allowed, {}, withVariable('PGPASSWORD', '')));

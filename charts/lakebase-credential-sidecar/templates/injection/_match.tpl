@@ -12,3 +12,9 @@ policyName: {{ include "lakebase.clusterName" . }}
 matchResources:
   namespaceSelector: {{- toYaml .Values.injection.namespaceSelector | nindent 4 }}
 {{- end -}}
+
+{{/* Without any, the API server says so itself, but only after the expressions here, which count on one. */}}
+{{- define "lakebase.hasContainers" -}}
+- name: has-containers
+  expression: "dyn(object.spec.containers) != null && object.spec.containers.size() > 0"
+{{- end -}}
