@@ -169,6 +169,11 @@ const REFUSALS: readonly Refusal[] = [
     container: { volumeMounts: [{ name: 'own', mountPath: '/run/lakebase/' }] },
     says: /^something is mounted at \/run\/lakebase already, in orders: write another path into the annotation .*\/direct/,
   },
+  {
+    title: 'volumes by the names of those of the sidecar',
+    spec: { volumes: ['own', 'lakebase-tmp', 'lakebase-credential'].map((name) => ({ name, emptyDir: {} })) },
+    says: /^the pod has volumes by the names .*, lakebase-tmp, lakebase-credential: remove them, or give them other names/,
+  },
 ];
 
 const skip = await whyNoHelm();

@@ -18,3 +18,7 @@ matchResources:
 - name: has-containers
   expression: "dyn(object.spec.containers) != null && object.spec.containers.size() > 0"
 {{- end -}}
+
+{{- define "lakebase.volumeNames" -}}
+['lakebase-credential', 'lakebase-tmp', 'lakebase-identity']
+{{- end -}}
