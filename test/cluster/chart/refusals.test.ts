@@ -170,6 +170,12 @@ const REFUSALS: readonly Refusal[] = [
     says: /^something is mounted at \/run\/lakebase already, in orders: write another path into the annotation .*\/direct/,
   },
   {
+    title: 'something below the directory',
+    spec: { volumes: [{ name: 'own', emptyDir: {} }] },
+    container: { volumeMounts: [{ name: 'own', mountPath: '/run/lakebase/certs' }] },
+    says: /^something is mounted below \/run\/lakebase, in orders, where no place .*: write another path into the annotation/,
+  },
+  {
     title: 'volumes by the names of those of the sidecar',
     spec: { volumes: ['own', 'lakebase-tmp', 'lakebase-credential'].map((name) => ({ name, emptyDir: {} })) },
     says: /^the pod has volumes by the names .*, lakebase-tmp, lakebase-credential: remove them, or give them other names/,
