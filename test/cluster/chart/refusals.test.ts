@@ -176,6 +176,11 @@ const REFUSALS: readonly Refusal[] = [
     says: /^something is mounted below \/run\/lakebase, in orders, where no place .*: write another path into the annotation/,
   },
   {
+    title: 'the port of the sidecar',
+    container: { ports: [{ containerPort: 9467 }] },
+    says: /^the sidecar listens on port 9467, which is that of orders, too: use another one there/,
+  },
+  {
     title: 'volumes by the names of those of the sidecar',
     spec: { volumes: ['own', 'lakebase-tmp', 'lakebase-credential'].map((name) => ({ name, emptyDir: {} })) },
     says: /^the pod has volumes by the names .*, lakebase-tmp, lakebase-credential: remove them, or give them other names/,
