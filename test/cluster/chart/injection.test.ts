@@ -102,6 +102,12 @@ describe('injection by policy', { skip }, () => {
     assert.equal(variablesOf(pod.spec.initContainers![1]!)['LANG'], 'C');
   });
 
+  test('does the same for a container that has written the mount itself', async () => {
+    const volumeMounts = [{ name: 'lakebase-credential', mountPath: '/run/lakebase' }];
+    const { spec } = await world.create(podOf(undefined, {}, { volumeMounts }));
+    assertReads(spec.containers[0]!);
+  });
+
   test('takes the containers, the directory, the files and all else from annotations', async () => {
     const annotations = {
       instance: 'orders-db',
