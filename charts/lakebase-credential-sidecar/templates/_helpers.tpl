@@ -41,6 +41,8 @@ helm.sh/chart: {{ include "lakebase.labelValue" (printf "%s-%s" .Chart.Name .Cha
 {{- $repository := required "image.repository: set it to where your clusters pull the image from (docs/images.md)" $image.repository -}}
 {{- if regexMatch ":[^/]*$" $repository -}}
 {{- fail (printf "image.repository: %s has a tag: write it into image.tag" $repository) -}}
+{{- else if not (regexMatch "^([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$" $repository) -}}
+{{- fail (printf "image.repository: %s is no name of an image: write its registry and its name, in small letters, as registry.example.com/lakebase-credential-sidecar" $repository) -}}
 {{- end -}}
 {{- if $image.digest -}}
 {{- printf "%s@%s" $repository $image.digest -}}

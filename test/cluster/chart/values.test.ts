@@ -23,6 +23,16 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
     { ...both, image: { repository: 'registry.example.com:5000/sidecar:0.2.0' } },
     /image\.repository: registry\.example\.com:5000\/sidecar:0\.2\.0 has a tag: write it into image\.tag/,
   ],
+  ...['https://registry.example.com/sidecar', 'registry.example.com/Team/sidecar', 'registry.example.com/sidecar/'].map(
+    (repository) =>
+      [
+        `an image whose name no registry has: ${repository}`,
+        { ...both, image: { repository } },
+        new RegExp(
+          `image\\.repository: ${repository} is no name of an image: write its registry and its name, in small`,
+        ),
+      ] as const,
+  ),
   ['no workspace', withSync({ identity: {} }), /secretSync\.identity\.workspaceHost: set it to https/],
   ['no credentials', withSync({ config: {} }), /secretSync\.config\.credentials: list what is to be kept fresh/],
   [
