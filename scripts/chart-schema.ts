@@ -161,6 +161,8 @@ function secretSync(config: Schema): Schema {
       podAffinity: { type: 'object' },
       podAntiAffinity: { type: 'object' },
     }),
+    topologySpreadConstraints: listOf({ type: 'object' }),
+    priorityClassName: maybe(DNS_NAME),
     podAnnotations: mapOf(text),
     podLabels: mapOf(text),
   });

@@ -221,6 +221,7 @@ describe('the chart', () => {
         'podAntiAffinity',
         'podSelector',
         'tolerations',
+        'topologySpreadConstraints',
       ],
     );
   });

@@ -168,6 +168,28 @@ describe('releases of the chart', { skip }, () => {
     assert.deepEqual([annotations!['helm.sh/hook'], annotations!['a']], ['test', 'b']);
   });
 
+  test('its pods are placed as the values say, and only those of the Deployment are spread', async () => {
+    const placed = {
+      nodeSelector: { 'kubernetes.io/os': 'linux' },
+      tolerations: [{ key: 'infra', operator: 'Exists' }],
+      affinity: { nodeAffinity: {} },
+      priorityClassName: 'system-cluster-critical',
+    };
+    const labelSelector = { matchLabels: { 'app.kubernetes.io/instance': 'x' } };
+    const spread = { maxSkew: 1, topologyKey: 'zone', whenUnsatisfiable: 'DoNotSchedule', labelSelector };
+    const all = await render('helm4', withSync({ ...placed, topologySpreadConstraints: [spread] }));
+    const deployment = all.find(({ kind }) => kind === 'Deployment')!;
+    const { template } = deployment.spec!;
+    const pod = all.find(({ kind }) => kind === 'Pod')!.spec as unknown as PodSpec;
+    for (const [name, value] of Object.entries(placed))
+      assert.deepEqual([template.spec[name], pod[name]], [value, value], name);
+    assert.deepEqual(
+      [template.spec['topologySpreadConstraints'], pod['topologySpreadConstraints']],
+      [[spread], undefined],
+    );
+    await world.api.kubectl(['create', '--dry-run=server', '--validate=strict', '-f', '-'], deployment);
+  });
+
   test('its pods are taken without a warning where Pod Security is restricted, that of the test too', async () => {
     const account = ['serviceaccount', 'x-lakebase-credential-sidecar', '--namespace', 'lakebase'];
     await world.api.kubectl(['create', ...account]);
