@@ -15,7 +15,9 @@ interface Schema {
 const RULES = join(import.meta.dirname, '../charts/lakebase-credential-sidecar/files/rules.yaml');
 const SHAPES = chartShapes();
 const FORMAT = `(${FORMATS.join('|')})`;
-const text = { type: 'string' } as const;
+/** With what is left of the controls Helm makes no YAML: it fails, or leaves out the whole map without a word. */
+const text = { type: 'string', pattern: '^[^\\x7f-\\x9f]*$' } as const;
+const string = { type: 'string' } as const;
 const named = (pattern: string): Schema => ({ type: 'string', pattern });
 const maybe = (pattern: string): Schema => named(`^$|${pattern}`);
 const listOf = (items: Schema): Schema => ({ type: 'array', items });
@@ -62,7 +64,7 @@ export function chartValuesSchema(): object {
 /** What is the same for all: what is passed on to the CLI, but where it is, which the image knows. */
 function environment(config: Schema): Schema {
   const passedOn = VARIABLES.filter(({ group, name }) => group === 'child' && name !== 'PATH');
-  const line = named('^[^\\x00-\\x1f\\x7f]*$');
+  const line = named('^[^\\x00-\\x1f\\x7f-\\x9f]*$');
   return object({
     ...Object.fromEntries(passedOn.map(({ name }) => [name, line])),
     LAKEBASE_CREDENTIAL_LOG_LEVEL: config.properties!['log']!.properties!['level']!,
@@ -73,7 +75,7 @@ function injection(config: Schema): Schema {
   const settings = {
     ...orNull(object(podSettings(config))),
     // Of `not` alone Helm says that it failed. No instance has such a name.
-    if: { not: { required: ['endpoint', 'instance'], properties: { endpoint: text, instance: text } } },
+    if: { not: { required: ['endpoint', 'instance'], properties: { endpoint: string, instance: string } } },
     else: { properties: { instance: { const: 'left out beside an endpoint' } } },
   };
   return object({
@@ -109,7 +111,7 @@ function podSettings(config: Schema): Readonly<Record<string, Schema>> {
     ttl: { ...credential['ttl']!, pattern: TTL },
     'client-id': named(CLIENT_ID),
     'workspace-host': named(WORKSPACE),
-    audience: { ...text, minLength: 1 },
+    audience: { ...string, minLength: 1 },
     'client-secret-name': named(DNS_NAME),
     files: named(`^${FORMAT}(,${FORMAT})*$`),
     directory: named(patternOf('directory')),

@@ -103,6 +103,10 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
   [{ env: { PATH: '/bin' } }, /\/env: .*PATH/],
   [{ env: { LAKEBASE_CREDENTIAL_LOG_LEVEL: 'loud' } }, /\/env\/LAKEBASE_CREDENTIAL_LOG_LEVEL: .*allowed values/],
   [{ env: { HTTPS_PROXY: 'http://a\nb' } }, /\/env\/HTTPS_PROXY: .*pattern/],
+  [{ env: { NO_PROXY: 'a\u0085b' } }, /\/env\/NO_PROXY: .*pattern/],
+  [{ secretSync: { identity: { audience: 'a\u007Fb' } } }, /\/secretSync\/identity\/audience: .*pattern/],
+  [{ secretSync: { podAnnotations: { a: 'b', c: 'd\u009F' } } }, /\/secretSync\/podAnnotations\/c: .*pattern/],
+  [{ monitoring: { dashboard: { annotations: { a: '\u0080' } } } }, /\/dashboard\/annotations\/a: .*pattern/],
   [sync({ sinks: [{ secret: { ...secret, name: 'A' } }] }), /\/sinks\/0\/secret\/name: .*pattern/],
   [sync({ sinks: [{ secret: { ...secret, data: { '..a': 'token' } } }] }), /\/sinks\/0\/secret\/data: .*\.\.a/],
   [
