@@ -37,7 +37,7 @@ pg-host:
   write: a host name without port
   pooler: '(?i)-pooler([.]|$)'
 pg-database:
-  pattern: &word '^[^\s\x00-\x1f\x7f-\x9f]{1,255}$'
+  pattern: &word '^[^\s\p{Z}\x00-\x1f\x7f-\x9f]{1,255}$'
   write: the name of the database
 pg-user:
   pattern: *word

@@ -92,6 +92,7 @@ const REFUSALS: readonly Refusal[] = [
   bad('pg-database', '', /^pg-database is not set/, { ...good, files: 'uri' }),
   bad('pg-user', 'a b', /^pg-user has a space or a control character in it: write the Postgres role/),
   bad('pg-user', 'a\u007Fb', /^pg-user has a space or a control character in it/),
+  bad('pg-user', 'a\u00A0b', /^pg-user has a space or a control character in it/),
   bad(
     'endpoint',
     'projects/\norders\n',

@@ -46,6 +46,11 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
     /credentials: orders is the name of two credentials: give each/,
   ],
   [
+    'a space without a break, which the program would refuse',
+    withCredential({ connection: { user: 'orders\u00A0role' } }),
+    /\/connection\/user'?: .*pattern/,
+  ],
+  [
     'a pooler',
     withCredential({ connection: { host: 'ep-1-pooler.example.com' } }),
     /credentials: orders: connection\.host is ep-1-pooler\.example\.com: a pooler takes no OAuth login; write the host/,
