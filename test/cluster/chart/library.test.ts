@@ -37,7 +37,7 @@ const everything = {
   'client-id': 'another-id',
   'workspace-host': 'https://other.cloud.databricks.com',
   'client-secret-name': 'orders-client',
-  files: 'pgpass, token',
+  files: 'pgpass , \ntoken',
   directory: '/credentials/lakebase',
   'pg-host': 'db.example.com',
   'pg-database': 'orders',

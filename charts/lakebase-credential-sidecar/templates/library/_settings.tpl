@@ -28,7 +28,7 @@ For charts that have this one as a dependency, and place the sidecar themselves.
 {{- range $key, $shape := include "lakebase.shapes" . | fromYaml -}}
 {{- if not (get $all $key) -}}{{- $_ := set $all $key ($shape.default | default "") -}}{{- end -}}
 {{- end -}}
-{{- $_ := set $all "files" (regexReplaceAll " *, *" (trim $all.files) ",") -}}
+{{- $_ := set $all "files" (regexReplaceAll "\\s*,\\s*" (trim $all.files) ",") -}}
 {{- include "lakebase.library.check" $all -}}
 {{- $all | toJson -}}
 {{- end -}}
