@@ -20,6 +20,7 @@ const text = { type: 'string', pattern: '^[^\\x7f-\\x9f]*$' } as const;
 const string = { type: 'string' } as const;
 const named = (pattern: string): Schema => ({ type: 'string', pattern });
 const maybe = (pattern: string): Schema => named(`^$|${pattern}`);
+const label = { ...named('^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$'), maxLength: 63 };
 const listOf = (items: Schema): Schema => ({ type: 'array', items });
 const mapOf = (values: Schema): Schema => ({ type: 'object', additionalProperties: values });
 const object = (properties: Readonly<Record<string, Schema>>): Schema => ({
@@ -78,6 +79,7 @@ function injection(config: Schema): Schema {
     if: { not: { required: ['endpoint', 'instance'], properties: { endpoint: string, instance: string } } },
     else: { properties: { instance: { const: 'left out beside an endpoint' } } },
   };
+  const ofValues = { properties: { operator: { enum: ['In', 'NotIn'] } } };
   return object({
     enabled: { enum: [true, false, 'auto'] },
     defaults: settings,
@@ -87,10 +89,14 @@ function injection(config: Schema): Schema {
       additionalProperties: settings,
     },
     namespaceSelector: object({
-      matchLabels: mapOf(text),
+      matchLabels: mapOf(label),
       matchExpressions: listOf({
-        ...object({ key: text, operator: { enum: ['In', 'NotIn', 'Exists', 'DoesNotExist'] }, values: listOf(text) }),
+        ...object({ key: text, operator: { enum: ['In', 'NotIn', 'Exists', 'DoesNotExist'] }, values: listOf(label) }),
         required: ['key', 'operator'],
+        allOf: [
+          { if: ofValues, else: { properties: { values: { maxItems: 0 } } } },
+          { if: { not: ofValues }, else: { required: ['values'], properties: { values: { minItems: 1 } } } },
+        ],
       }),
     }),
   });
@@ -156,7 +162,7 @@ function secretSync(config: Schema): Schema {
     }),
     resources: object({ requests: amounts, limits: amounts }),
     imagePullSecrets: listOf(named(DNS_NAME)),
-    nodeSelector: mapOf(text),
+    nodeSelector: mapOf(label),
     tolerations: listOf({ type: 'object' }),
     affinity: object({
       nodeAffinity: { type: 'object' },
@@ -166,13 +172,13 @@ function secretSync(config: Schema): Schema {
     topologySpreadConstraints: listOf({ type: 'object' }),
     priorityClassName: maybe(DNS_NAME),
     podAnnotations: mapOf(text),
-    podLabels: mapOf(text),
+    podLabels: mapOf(label),
   });
 }
 
 function monitoring(): Schema {
   const enabled = { enum: [true, false, 'auto'] };
-  const labels = mapOf({ ...text, maxLength: 63 });
+  const labels = mapOf(label);
   return object({
     enabled: { type: 'boolean' },
     podMonitor: object({

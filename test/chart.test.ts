@@ -18,6 +18,7 @@ const sync = (changes: object): object => ({
 });
 const config = (changes: object): object => ({ secretSync: { config: changes } });
 const defaults = (changes: object): object => ({ injection: { defaults: changes } });
+const selects = (namespaceSelector: object): object => ({ injection: { namespaceSelector } });
 
 /** Values, and what the message names. */
 const REJECTED: readonly (readonly [object, RegExp])[] = [
@@ -103,6 +104,14 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
   [{ env: { PATH: '/bin' } }, /\/env: .*PATH/],
   [{ env: { LAKEBASE_CREDENTIAL_LOG_LEVEL: 'loud' } }, /\/env\/LAKEBASE_CREDENTIAL_LOG_LEVEL: .*allowed values/],
   [{ env: { HTTPS_PROXY: 'http://a\nb' } }, /\/env\/HTTPS_PROXY: .*pattern/],
+  [{ secretSync: { podLabels: { team: 'web shop' } } }, /\/secretSync\/podLabels\/team: .*pattern/],
+  [{ secretSync: { podLabels: { team: 'x'.repeat(64) } } }, /\/secretSync\/podLabels\/team: .*63/],
+  [{ secretSync: { nodeSelector: { pool: '-a' } } }, /\/secretSync\/nodeSelector\/pool: .*pattern/],
+  [{ monitoring: { podMonitor: { labels: { release: 'a/b' } } } }, /\/podMonitor\/labels\/release: .*pattern/],
+  [selects({ matchLabels: { team: 'web shop' } }), /\/namespaceSelector\/matchLabels\/team: .*pattern/],
+  [selects({ matchExpressions: [{ key: 'a', operator: 'In' }] }), /\/matchExpressions\/0: .*'values'/],
+  [selects({ matchExpressions: [{ key: 'a', operator: 'NotIn', values: [] }] }), /\/0\/values: .*fewer than 1/],
+  [selects({ matchExpressions: [{ key: 'a', operator: 'Exists', values: ['b'] }] }), /\/0\/values: .*more than 0/],
   [{ env: { NO_PROXY: 'a\u0085b' } }, /\/env\/NO_PROXY: .*pattern/],
   [{ secretSync: { identity: { audience: 'a\u007Fb' } } }, /\/secretSync\/identity\/audience: .*pattern/],
   [{ secretSync: { podAnnotations: { a: 'b', c: 'd\u009F' } } }, /\/secretSync\/podAnnotations\/c: .*pattern/],
@@ -138,6 +147,19 @@ describe('the chart', () => {
 
   test('takes the addresses at which probes can reach a pod', () => {
     for (const host of ['::', '0.0.0.0']) assert.equal(problemsOf(config({ http: { host } })), '', host);
+  });
+
+  test('takes every label that Kubernetes takes', () => {
+    for (const value of ['', 'a', '1.10', 'A_b-c.D', 'x'.repeat(63)]) {
+      assert.equal(problemsOf({ secretSync: { podLabels: { 'example.com/team': value } } }), '', value);
+      assert.equal(problemsOf(selects({ matchLabels: { team: value } })), '', value);
+    }
+    const expressions = [
+      { key: 'a', operator: 'In', values: ['b'] },
+      { key: 'a', operator: 'Exists' },
+      { key: 'a', operator: 'DoesNotExist', values: [] },
+    ];
+    assert.equal(problemsOf(selects({ matchExpressions: expressions })), '');
   });
 
   test('takes every port of a workspace', () => {
