@@ -40,7 +40,7 @@ const QUANTITY = { type: ['number', 'string'], minimum: 0, pattern: patternOf('m
 
 /** Draft 7, as Helm reads it: its values, with the program's own configuration where the two are the same. */
 export function chartValuesSchema(): object {
-  const config = withoutLookaheads(configJsonSchema()) as Schema;
+  const config = asHelmReads(configJsonSchema()) as Schema;
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',
     ...object({
@@ -230,11 +230,11 @@ function patternOf(setting: string): string {
   return SHAPES[setting]!.pattern;
 }
 
-/** Helm's regular expressions have no lookaheads. */
-function withoutLookaheads(schema: unknown): unknown {
-  if (Array.isArray(schema)) return schema.map(withoutLookaheads);
+/** As Helm reads regular expressions: without lookaheads, and with an idea of its own of white space. */
+function asHelmReads(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(asHelmReads);
   if (typeof schema !== 'object' || schema === null) return schema;
-  const own = Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, withoutLookaheads(value)]));
+  const own = Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, asHelmReads(value)]));
   return typeof own['pattern'] === 'string' ? { ...own, ...plainPattern(own['pattern']) } : own;
 }
 
@@ -245,5 +245,6 @@ function plainPattern(pattern: string): Schema {
   if (pattern.startsWith(dots))
     return { pattern: `^${pattern.slice(dots.length)}`, not: { pattern: '^(\\.$|\\.\\.)' } };
   if (pattern.includes('(?')) throw new Error(`Helm cannot read ${pattern}`);
-  return { pattern };
+  // To Helm `\s` is ASCII's white space only. It stands in classes everywhere.
+  return { pattern: pattern.replaceAll(String.raw`\s`, String.raw`\s\p{Z}`) };
 }

@@ -31,11 +31,8 @@ const DNS_SUBDOMAIN = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a
 const DATA_KEY = /^(?!\.{1,2}$)(?!\.\.)[-._a-zA-Z0-9]{1,253}$/;
 const SECRET_TYPE = /^[A-Za-z0-9][A-Za-z0-9./_-]{0,252}$/;
 const DNS_LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
-/**
- * Goes into lines, URIs and shell assignments that many programs read: none of them agrees on escaped white space.
- * `\p{Z}` is for readers of the schema whose `\s` is ASCII only, as that of Helm and of the API server.
- */
-const WORD = new RegExp(String.raw`^[^\s\p{Z}${CONTROL}]{1,255}$`, 'u');
+/** Goes into lines, URIs and shell assignments that many programs read: none of them agrees on escaped white space. */
+const WORD = new RegExp(String.raw`^[^\s${CONTROL}]{1,255}$`, 'u');
 /** Owner reads and writes, others do not write, nothing above the nine permission bits. */
 const MODE = /^0?[67][0-7][0145]$/;
 /** The child runs in `/`, so a relative path would not mean what it says. */
