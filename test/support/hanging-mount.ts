@@ -53,8 +53,8 @@ export async function mountHanging(pid: number, directory: string): Promise<Hang
   const mounted = await Promise.race([once(server.stdout, 'data'), gone.then(() => undefined)]);
   if (mounted === undefined) throw new Error(`nothing could be mounted over ${directory}`);
   const unmount = async (): Promise<void> => {
-    // It looks itself up in /proc, which may be that of another process namespace.
-    await execa('nsenter', [...inside, '--pid', 'umount', directory]);
+    // It looks itself up in /proc, which may be that of another process namespace. What waited there may not have ended yet.
+    await execa('nsenter', [...inside, '--pid', 'umount', '--lazy', directory]);
   };
   return { giveUp, unmount };
 }
