@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import http from 'node:http';
-import https from 'node:https';
+import type { Agent, IncomingHttpHeaders } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** What is printed after `Error: `. */
@@ -27,7 +26,7 @@ export interface Call {
 export interface Reply {
   readonly status: number;
   readonly reason: string;
-  readonly headers: http.IncomingHttpHeaders;
+  readonly headers: IncomingHttpHeaders;
   readonly text: string;
 }
 
@@ -37,7 +36,8 @@ const INACTIVITY_MS = 60_000;
 const PATIENCE_MS = 300_000;
 const MAX_PAUSE_MS = 10_000;
 
-const agents = { http: new http.Agent({ keepAlive: true }), https: new https.Agent({ keepAlive: true }) };
+/** The connections of each protocol. */
+const agents = new Map<boolean, Agent>();
 
 function resolver(): string {
   try {
@@ -81,10 +81,14 @@ function translate(
 function sendOnce(call: Call): Promise<Reply> {
   const isTls = call.url.startsWith('https:');
   const caFile = process.env['SSL_CERT_FILE'];
+  // Loaded where it is needed, and not by an import, with which comes what `fetch` is made of: half of a start.
+  const http = isTls ? process.getBuiltinModule('node:https') : process.getBuiltinModule('node:http');
+  const agent = agents.get(isTls) ?? new http.Agent({ keepAlive: true });
+  agents.set(isTls, agent);
   const { promise, resolve, reject } = Promise.withResolvers<Reply>();
-  const request = (isTls ? https : http).request(call.url, {
+  const request = http.request(call.url, {
     method: call.method,
-    agent: isTls ? agents.https : agents.http,
+    agent,
     headers: call.headers,
     timeout: INACTIVITY_MS,
     ...(isTls && caFile ? { ca: readFileSync(caFile) } : {}),
