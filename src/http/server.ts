@@ -1,4 +1,3 @@
-import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Cancellable, Clock } from '../credential/ports.ts';
@@ -40,6 +39,8 @@ const MAX_REQUESTS_PER_CONNECTION = 64;
 const METHODS = 'GET, HEAD';
 const PATHS = ['/healthz', '/readyz', '/metrics', '/status'];
 
+// Not by an import, with which comes what `fetch` is made of where the program runs from its sources.
+const { STATUS_CODES } = process.getBuiltinModule('node:http');
 const CLIENT_ERRORS: Readonly<Record<string, number>> = { ERR_HTTP_REQUEST_TIMEOUT: 408, HPE_HEADER_OVERFLOW: 431 };
 
 /** Everything it says is computed at the request. Nothing of a request is ever echoed. */
