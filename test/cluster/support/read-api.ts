@@ -1,12 +1,14 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import { request, type RequestOptions } from 'node:https';
+import { Agent, request, type RequestOptions } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 
 /** Between two looks at what lasts longer: more of them would keep a CPU busy that others need. */
 export const LOOK_MS = 200;
 const TIMEOUT_MS = 10_000;
+/** A handshake for each look would cost more than the look. Other certificates get other connections. */
+const agent = new Agent({ keepAlive: true });
 
 /**
  * What `kubectl get --raw` prints, or undefined where there is nothing (404). Tests look many times a second, and a kubectl
@@ -18,7 +20,7 @@ export async function readApi(kubeconfig: string, path: string): Promise<string 
   const options: RequestOptions = { signal: AbortSignal.timeout(TIMEOUT_MS) };
   await config.applyToHTTPSOptions(options);
   // Not with the agent of the library, which remembers the first certificates for ever.
-  const sent = request(new URL(path, config.getCurrentCluster()!.server), { ...options, agent: false });
+  const sent = request(new URL(path, config.getCurrentCluster()!.server), { ...options, agent });
   const [response] = (await once(sent.end(), 'response')) as [IncomingMessage];
   const body = await text(response);
   if (response.statusCode === 404) return undefined;
