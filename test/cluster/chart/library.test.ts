@@ -215,7 +215,7 @@ describe('charts that place the sidecar themselves', { skip }, () => {
       const [injected, placed] = await Promise.all(
         [byLabel, byHand].map(async (values) => {
           const text = await world.helm(helm, ['template', 'x', chart, '--namespace', 'backstage'], values);
-          return await world.create(parse(text) as Pod, 'backstage', ['--dry-run=server', '--warnings-as-errors']);
+          return await world.createWith(['--dry-run=server', '--warnings-as-errors'], parse(text) as Pod, 'backstage');
         }),
       );
       assert.deepEqual(comparable(injected!.spec), comparable(placed!.spec));

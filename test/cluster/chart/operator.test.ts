@@ -146,7 +146,7 @@ describe('the Prometheus operator, with the chart installed by Helm', { skip }, 
 
   /** As if a kubelet ran it, with the address of our process. */
   async function place(pod: Pod, namespace: string): Promise<Pod> {
-    const created = await world.create(pod, namespace, []);
+    const created = await world.createWith([], pod, namespace);
     const status = { phase: 'Running', podIP: POD_IP, podIPs: [{ ip: POD_IP }] };
     const patch = ['patch', 'pod', created.metadata.name!, '-n', namespace, '--subresource=status'];
     await world.api.kubectl([...patch, '--type=merge', '-p', JSON.stringify({ status })]);

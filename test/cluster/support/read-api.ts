@@ -15,17 +15,34 @@ const agent = new Agent({ keepAlive: true });
  * for each look would keep a CPU busy.
  */
 export async function readApi(kubeconfig: string, path: string): Promise<string | undefined> {
+  const { status, body } = await ask(kubeconfig, path);
+  if (status === 404) return undefined;
+  if (status !== 200) throw new Error(`GET ${path}: ${status} ${body}`);
+  return body;
+}
+
+/** The object as it is stored. @throws with the message of the API server, as `kubectl create` prints it */
+export async function createObject<T>(kubeconfig: string, path: string, object: object): Promise<T> {
+  const { status, body } = await ask(kubeconfig, path, object);
+  if (status !== 201) throw new Error((JSON.parse(body) as { message: string }).message);
+  return JSON.parse(body) as T;
+}
+
+interface Answer {
+  readonly status: number | undefined;
+  readonly body: string;
+}
+
+async function ask(kubeconfig: string, path: string, object?: object): Promise<Answer> {
   const config = new KubeConfig(); // afresh: tests rotate certificates
   config.loadFromFile(kubeconfig);
-  const options: RequestOptions = { signal: AbortSignal.timeout(TIMEOUT_MS) };
+  const options: RequestOptions = { signal: AbortSignal.timeout(TIMEOUT_MS), method: object ? 'POST' : 'GET' };
   await config.applyToHTTPSOptions(options);
   // Not with the agent of the library, which remembers the first certificates for ever.
   const sent = request(new URL(path, config.getCurrentCluster()!.server), { ...options, agent });
-  const [response] = (await once(sent.end(), 'response')) as [IncomingMessage];
-  const body = await text(response);
-  if (response.statusCode === 404) return undefined;
-  if (response.statusCode !== 200) throw new Error(`GET ${path}: ${response.statusCode} ${body}`);
-  return body;
+  sent.setHeader('Content-Type', 'application/json');
+  const [response] = (await once(sent.end(object && JSON.stringify(object)), 'response')) as [IncomingMessage];
+  return { status: response.statusCode, body: await text(response) };
 }
 
 /** The same for one object, or a list of them. */
