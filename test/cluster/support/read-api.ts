@@ -7,8 +7,11 @@ import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 /** Between two looks at what lasts longer: more of them would keep a CPU busy that others need. */
 export const LOOK_MS = 200;
 const TIMEOUT_MS = 10_000;
-/** A handshake for each look would cost more than the look. Other certificates get other connections. */
-const agent = new Agent({ keepAlive: true });
+/**
+ * A handshake for each look would cost more than the look. Other certificates get other connections. Idle ones are closed
+ * long before the API server does it (90 s), which a look could just meet.
+ */
+const agent = new Agent({ keepAlive: true, timeout: TIMEOUT_MS });
 
 /**
  * What `kubectl get --raw` prints, or undefined where there is nothing (404). Tests look many times a second, and a kubectl
