@@ -105,7 +105,7 @@ describe('a Secret that is rotated', { skip }, () => {
     await sidecar.stop();
     await world.allow(account, [ruleFor()]);
     await world.kubectl(['delete', 'secret', SECRET]);
-    const silent = await (await world.start(shared, { account })).ready();
+    const silent = await (await world.start(shared, { account, config: { refresh: REFRESH } })).ready();
     const { err } = await silent.logged('no events; tried again in an hour, and not said again');
     assert.match(
       (err as { message: string }).message,
