@@ -2,10 +2,8 @@ import {
   chmodSync,
   chownSync,
   closeSync,
-  existsSync,
   openSync,
   readFileSync,
-  readlinkSync,
   renameSync,
   rmSync,
   truncateSync,
@@ -18,6 +16,7 @@ import { mountHanging } from '../test/support/hanging-mount.ts';
 import { choose } from '../test/support/random.ts';
 import { type Inflict, NotDone, nothing, type Undo } from './inflicting.ts';
 import { DIRECTORIES, FILES, SIDECAR_UID } from './layout.ts';
+import { linkOr, readOr } from './processes.ts';
 import type { Stage } from './stage.ts';
 
 const BLOCK = Buffer.alloc(4_096);
@@ -66,7 +65,7 @@ export const ON_DISK = {
     if (pid === undefined || !hasOwnMounts(pid)) throw new NotDone('the sidecar does not run yet');
     const directory = stage.path('volume', choose(DIRECTORIES, pick));
     const mount = await mountHanging(pid, directory).catch((problem) => {
-      throw sidecar.pid === pid ? problem : new NotDone('the sidecar has ended');
+      throw hasOwnMounts(pid) ? problem : new NotDone('the sidecar has ended');
     });
     return async () => {
       await mount.giveUp();
@@ -100,14 +99,13 @@ export const ON_DISK = {
   },
 } as const satisfies Record<string, Inflict>;
 
-/** Whether what is mounted for that process is not mounted for this one, too. */
+/** Whether it runs, and what is mounted for it is not mounted for this process, too. */
 function hasOwnMounts(pid: number): boolean {
-  return readlinkSync(`/proc/${pid}/ns/mnt`) !== readlinkSync('/proc/self/ns/mnt');
+  return !['', linkOr('/proc/self/ns/mnt')].includes(linkOr(`/proc/${pid}/ns/mnt`));
 }
 
 function isMounted(pid: number, directory: string): boolean {
-  const table = `/proc/${pid}/mountinfo`;
-  return existsSync(table) && readFileSync(table, 'utf8').includes(` ${directory} `);
+  return readOr(`/proc/${pid}/mountinfo`, '').includes(` ${directory} `);
 }
 
 function fill(path: string): void {

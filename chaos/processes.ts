@@ -52,7 +52,7 @@ function ownerOf(pid: string): number | undefined {
   return field('PPid') === 1 ? undefined : field('Uid');
 }
 
-function readOr(path: string, otherwise: string): string {
+export function readOr(path: string, otherwise: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch {
@@ -60,7 +60,8 @@ function readOr(path: string, otherwise: string): string {
   }
 }
 
-function linkOr(path: string): string {
+/** Empty for what has ended, although it is still listed for a moment. */
+export function linkOr(path: string): string {
   try {
     return readlinkSync(path);
   } catch {
