@@ -1,5 +1,19 @@
 /** A token of most services, as it stands in the middle of other text. For a last net, where nobody knows what may be in it. */
 export const JWT = /eyJ[\w-]{6,}(?:\.[\w-]*){0,2}/g;
+/** What looks like a secret, whoever it belongs to. Of a match only the group at its beginning stays. */
+export const SECRET_SHAPES: readonly RegExp[] = [
+  /eyJ[\w-]*(?:\.[\w-]*)*/g, // JSON Web Token, also a torn one
+  /(?:bearer|basic)\s+(?!(?:auth\w*|tokens?|credentials?)\b)[^\s"',]+/gi,
+  /(?:dapi|dose|dkea)[0-9a-f]{8,}[\w-]*/gi, // Databricks access tokens and OAuth secrets
+  /(:\/\/[^\s:/@]*:)[^\s"']+(?=@)/g, // of a proxy, which Go repeats where it cannot parse its URL …
+  /(invalid port ")[^"]+/g, // … as it does with what stands before a slash in a password, and so at the place of the port
+  /((?:secret|token|password|assertion)["']?\s*[:=]\s*)(?:"(?:[^"\\]|\\.)*(?:"|\\?$)|'[^']*(?:'|$))/gi,
+  /((?:secret|token|password|assertion)\\+["']\s*[:=]\s*)\\+["'][^]*?(?:\\+["']|$)/gi, // quoted again, as in a log
+  /((?:secret|token|password|assertion)\s*=\s*)(?!\*\*\*)[^\s"',&}]+/gi,
+  // After a colon and a blank an ordinary word or an HTTP status may follow: "error getting token: Post …".
+  /((?:authorization|secret|token|password|assertion)\s*:(?:\s+(?![a-z]+(?:[\s.,:;]|$)|\d{3}\b))?)[^\s"',&{}]+/gi,
+  /(?=[\w+-]*[a-z])(?=[\w+-]*[A-Z])(?=[\w+-]*\d)[\w+-]{32,}=*/g,
+];
 /** More is not looked at, so that no text, however hostile, takes long. */
 const MAX_SCANNED = 4_000;
 /** Shorter values would redact ordinary words. */

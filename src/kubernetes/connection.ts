@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import type { RequestOptions } from 'node:https';
 import type { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import type { SinkError } from '../credential/errors.ts';
+import { SECRET_SHAPES } from '../credential/redact.ts';
 import { noApiServer, quotable } from './api-errors.ts';
 import { loadKubeconfig, refuseKubeconfig } from './kubeconfig.ts';
 import { startLogin } from './login-program.ts';
@@ -21,9 +22,9 @@ interface Authenticator {
   token?: string | null;
 }
 
-/** How a program shows what it logs in with, which need not be a JWT. Of a match only the group at its beginning stays. */
+/** Also whatever has a digit after `token:`, and what is long: a program may log in with what looks like none of the CLI's secrets. */
 const LOGINS: readonly RegExp[] = [
-  /((?:bearer|basic)\s+)(?!(?:auth\w*|tokens?|credentials?)\b)[^\s"',]+/gi,
+  ...SECRET_SHAPES,
   /((?:secret|token|password|assertion)["']?\s*[:=]\s*["']?)(?=\S*\d)[^\s"',&}]+/gi,
   /(?=[\w+=-]*[A-Za-z])(?=[\w+=-]*\d)[\w+=-]{64,}/g,
 ];

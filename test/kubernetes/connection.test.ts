@@ -24,6 +24,8 @@ const COMPLAINTS = [
   'no session: Bearer canary.4711 was refused',
   'token=canary-4711&',
   '"id_token": "canary-4711"',
+  'client_secret=canary',
+  'parse "http://user:canary^@proxy:3128": net/url: invalid userinfo',
   `k8s-aws-v1.${'Y2FuYXJ5canary'.repeat(9)}`,
   'AccessDenied: the token: expired for Role_4711',
 ];
@@ -118,7 +120,7 @@ const REFUSED: Readonly<Record<string, readonly [content: string | undefined, pr
         args: ['-c', `printf '%s\\n' ${COMPLAINTS.map((complaint) => `'${complaint}'`).join(' ')} >&2; exit 1`],
       },
     }),
-    /cannot be used: no session: Bearer \[redacted\] was refused token=\[redacted\]& "id_token": "\[redacted\]" k8s-aws-v1\.\[redacted\] AccessDenied: the token: expired for Role_4711$/,
+    /cannot be used: no session: \[redacted\] was refused token=\[redacted\]& "id_token": \[redacted\] client_secret=\[redacted\] parse "http:\/\/user:\[redacted\]@proxy:3128": net\/url: invalid userinfo k8s-aws-v1\.\[redacted\] AccessDenied: the token: expired for Role_4711$/,
     /^mend what it names: .*program/,
   ],
   'names a program that fails without a word': [
