@@ -93,6 +93,7 @@ function injection(config: Schema): Schema {
       matchExpressions: listOf({
         ...object({ key: text, operator: { enum: ['In', 'NotIn', 'Exists', 'DoesNotExist'] }, values: listOf(label) }),
         required: ['key', 'operator'],
+        // With `then` for one of them the linter would take this for a promise.
         allOf: [
           { if: ofValues, else: { properties: { values: { maxItems: 0 } } } },
           { if: { not: ofValues }, else: { required: ['values'], properties: { values: { minItems: 1 } } } },
