@@ -118,7 +118,7 @@ function podSettings(config: Schema): Readonly<Record<string, Schema>> {
     ttl: { ...credential['ttl']!, pattern: TTL },
     'client-id': named(CLIENT_ID),
     'workspace-host': named(WORKSPACE),
-    audience: { ...string, minLength: 1 },
+    audience: { ...named(patternOf('audience')), minLength: 1 },
     'client-secret-name': named(DNS_NAME),
     files: named(`^${FORMAT}(,${FORMAT})*$`),
     directory: named(patternOf('directory')),

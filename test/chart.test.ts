@@ -114,6 +114,7 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
   [selects({ matchExpressions: [{ key: 'a', operator: 'Exists', values: ['b'] }] }), /\/0\/values: .*more than 0/],
   [{ env: { NO_PROXY: 'a\u0085b' } }, /\/env\/NO_PROXY: .*pattern/],
   [{ secretSync: { identity: { audience: 'a\u007Fb' } } }, /\/secretSync\/identity\/audience: .*pattern/],
+  [defaults({ audience: 'a\u0080b' }), /\/injection\/defaults\/audience: .*pattern/],
   [{ secretSync: { podAnnotations: { a: 'b', c: 'd\u009F' } } }, /\/secretSync\/podAnnotations\/c: .*pattern/],
   [{ monitoring: { dashboard: { annotations: { a: '\u0080' } } } }, /\/dashboard\/annotations\/a: .*pattern/],
   [sync({ sinks: [{ secret: { ...secret, name: 'A' } }] }), /\/sinks\/0\/secret\/name: .*pattern/],

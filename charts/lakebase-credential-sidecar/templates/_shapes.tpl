@@ -16,6 +16,10 @@ workspace-host:
 client-id:
   pattern: '^[A-Za-z0-9-]{1,64}$'
   write: the application id of the service principal
+audience:
+  # Of what is left of the controls Helm makes no YAML.
+  pattern: '^[^\x7f-\x9f]*$'
+  write: what the federation policy names, without control characters
 client-secret-name:
   pattern: '^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$'
   write: the name of a Secret with the key client-secret
