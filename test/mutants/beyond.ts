@@ -933,4 +933,35 @@ export const BEYOND: readonly Mutant[] = [
     to: '!isFromFuture(held, clock)',
     test: ['credential/sharing', 'nor after a start on a clock that is slow, before the service has told its time'],
   },
+  {
+    bug: 'what stood in a Secret before may be quoted, by a webhook that refuses what is to stand there',
+    file: 'src/sinks/secret.ts',
+    from: 'return [...this.#applied, ...confidentialIn(this.#known.object, this.#options)];',
+    to: 'return this.#applied;',
+    test: [
+      'sinks/secret-answers',
+      'nor does what stood in the Secret before, of which a webhook tells as well, not even in a check',
+    ],
+  },
+  {
+    bug: 'one annotation makes a Secret more than can be read',
+    file: 'src/kubernetes/answer.ts',
+    from: `if (sign === '"') isInText = !isInText;`,
+    to: `if (sign === '"') isInText = false;`,
+    test: ['kubernetes/answer', 'brackets in a text are no objects, however many somebody writes into an annotation'],
+  },
+  {
+    bug: 'the last words of a bug quote the token that it stumbled over',
+    file: 'src/cli.ts',
+    from: 'words.replaceAll(JWT',
+    to: "words.replaceAll('JWT'",
+    test: ['e2e/commands', 'the last words of a bug that quotes a token, as errors of V8 do, are without it'],
+  },
+  {
+    bug: 'files without number in the temporary directory hold up everything else, and the end',
+    file: 'src/minters/homes.ts',
+    from: '        if (signal.aborted) return;\n',
+    to: '',
+    test: ['minters/homes', 'what is there without number holds up neither anything else nor the end'],
+  },
 ];
