@@ -56,7 +56,7 @@ export class PrivateHomes {
         if (pid !== undefined && path !== this.#root && isOver(Number(pid)) && isOurs(path)) remove(path);
       }
     } catch {
-      // It is away, or closed to us: then the CLI has no home there either.
+      // It is away, or its names are not ours to read: then what is left there stays, and nothing else depends on it.
     }
   }
 
