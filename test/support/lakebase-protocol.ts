@@ -71,6 +71,8 @@ function message(type: string, body: Buffer): Buffer {
 }
 
 export const ASK_CLEARTEXT_PASSWORD = message('R', Buffer.from([0, 0, 0, 3]));
+/** The password is good, and queries may come. */
+export const LOGGED_IN = Buffer.concat([message('R', Buffer.alloc(4)), message('Z', Buffer.from('I'))]);
 
 /** A refusal that ends the session. */
 export function fatal(sqlState: string, text: string, detail?: string): Buffer {
