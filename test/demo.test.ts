@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, test, type TestContext } from 'node:test';
 import { chooseCli } from '../demo/choose-cli.ts';
@@ -116,16 +116,14 @@ describe('the choice of the CLI', () => {
   });
 
   test('takes the databricks of the PATH if it can mint', async (t) => {
-    const cli = await standInCli({ version: '1.12.0' });
-    t.after(() => cli.remove());
-    const { command, isReal, title } = await chooseCli(cli.directory, { signal: t.signal });
-    assert.deepEqual([command, isReal, title], [cli.path, true, `the Databricks CLI 1.12.0 (${cli.path})`]);
+    const cli = await standInCli(t, { version: '1.12.0' });
+    const { command, isReal, title } = await chooseCli(dirname(cli), { signal: t.signal });
+    assert.deepEqual([command, isReal, title], [cli, true, `the Databricks CLI 1.12.0 (${cli})`]);
   });
 
   test('passes over one that is too old', async (t) => {
-    const cli = await standInCli({ version: '0.200.0' });
-    t.after(() => cli.remove());
-    const { isReal, title } = await chooseCli(cli.directory, { signal: t.signal });
+    const cli = await standInCli(t, { version: '0.200.0' });
+    const { isReal, title } = await chooseCli(dirname(cli), { signal: t.signal });
     assert.equal(isReal, false);
     assert.match(title, /^a stand-in CLI \(Databricks CLI 0\.200\.0 is too old/);
   });

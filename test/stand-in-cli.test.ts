@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, realpath, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, realpath, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, test, type TestContext } from 'node:test';
@@ -14,8 +13,10 @@ import {
   type Transcript,
 } from './support/cli-transcripts.ts';
 import { clis, NO_REAL_CLI, standInCli } from './support/clis.ts';
+import { workspaceFor } from './support/sidecar-clis.ts';
+import { temporaryDirectory } from './support/sidecar-wait.ts';
 import type { Fault, Route } from './support/workspace-faults.ts';
-import { startWorkspace, type Workspace } from './support/workspace.ts';
+import type { Workspace } from './support/workspace.ts';
 
 const ENDPOINT = 'projects/backstage/branches/production/endpoints/primary';
 const MINT = ['postgres', 'generate-database-credential', ENDPOINT, '-o', 'json'];
@@ -66,12 +67,8 @@ async function run(
 }
 
 async function scene(t: TestContext): Promise<{ workspace: Workspace; directory: string; env: NodeJS.ProcessEnv }> {
-  const workspace = await startWorkspace({ personalAccessToken: 'pat-canary' });
-  const directory = await realpath(await mkdtemp(join(tmpdir(), 'cli-test-')));
-  t.after(async () => {
-    await workspace.close();
-    await rm(directory, { recursive: true, force: true });
-  });
+  const workspace = await workspaceFor(t, { personalAccessToken: 'pat-canary' });
+  const directory = await temporaryDirectory(t);
   const home = join(directory, 'home');
   await mkdir(home);
   const env = {
@@ -205,11 +202,10 @@ describe('a stand-in CLI made to order', () => {
   for (const { version, argv, stderr } of versions) {
     test(`knows what version ${version} knows`, async (t) => {
       const { env } = await scene(t);
-      const cli = await standInCli({ version });
-      t.after(() => cli.remove());
-      const shown = await run(cli.path, ['version', '-o', 'json'], env);
+      const cli = await standInCli(t, { version });
+      const shown = await run(cli, ['version', '-o', 'json'], env);
       assert.equal((JSON.parse(shown.stdout) as { Version: string }).Version, version);
-      const minted = await run(cli.path, argv, env);
+      const minted = await run(cli, argv, env);
       assert.match(minted.stderr, stderr);
       assert.equal(minted.exitCode, minted.stderr === '' ? 0 : 1);
     });
@@ -217,11 +213,10 @@ describe('a stand-in CLI made to order', () => {
 
   test('goes on after SIGTERM where it is told to ignore it', async (t) => {
     const { workspace, env } = await scene(t);
-    const cli = await standInCli({ ignoresSigterm: true });
-    t.after(() => cli.remove());
+    const cli = await standInCli(t, { ignoresSigterm: true });
     const ended = new AbortController();
     void workspace.nextRequest().then(() => ended.abort());
-    const outcome = await run(cli.path, MINT, env, ended.signal);
+    const outcome = await run(cli, MINT, env, ended.signal);
     assert.deepEqual([outcome.exitCode, outcome.signal], [0, null]);
   });
 

@@ -187,11 +187,10 @@ test('check shows what a federation policy has to name', { timeout: 30_000 }, as
 
 test('check finds a CLI that is too old for a ttl', { timeout: 30_000 }, async (t) => {
   const workspace = await workspaceFor(t);
-  const old = await standInCli({ version: '1.6.0' });
-  t.after(() => old.remove());
+  const old = await standInCli(t, { version: '1.6.0' });
   const directory = await temporaryDirectory(t);
   const config = { credentials: [credential(directory, { ttl: '15m' })] };
-  const { code, stdout } = await runCommand(t, 'check', { workspace, cli: old.path, directory, config });
+  const { code, stdout } = await runCommand(t, 'check', { workspace, cli: old, directory, config });
   assert.equal(code, 69);
   assert.match(
     stdout,

@@ -7,7 +7,7 @@ import { ConfigError } from '../../src/credential/errors.ts';
 import { standInCli } from '../support/clis.ts';
 import { scriptedCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { configText } from '../support/sidecar-setup.ts';
-import { eventually, undoAfter } from '../support/sidecar-wait.ts';
+import { eventually } from '../support/sidecar-wait.ts';
 import { runCommand, startSidecar } from '../support/sidecar.ts';
 
 const options = { timeout: 30_000 };
@@ -20,9 +20,8 @@ test('the version of the CLI is known, also of another one that a new configurat
     await eventually(label, async () => (await sidecar.get('/metrics')).body.includes(label));
   };
   await knows('1.13.0');
-  const old = await standInCli({ version: '0.297.0' });
-  undoAfter(t, () => old.remove());
-  await writeFile(sidecar.configFile, configText(sidecar.directory, old.path));
+  const old = await standInCli(t, { version: '0.297.0' });
+  await writeFile(sidecar.configFile, configText(sidecar.directory, old));
   const warning = await sidecar.logged('this Databricks CLI may not work');
   assert.equal(warning['complaint'], 'Databricks CLI 0.297.0 is too old: 0.298.0 or newer is needed');
   await knows('0.297.0');
@@ -56,19 +55,18 @@ test(
   options,
   async (t) => {
     const workspace = await workspaceFor(t);
-    const nameless = await standInCli({ version: '1.13' });
-    undoAfter(t, () => nameless.remove());
-    const { code, stdout } = await runCommand(t, 'check', { workspace, cli: nameless.path });
+    const nameless = await standInCli(t, { version: '1.13' });
+    const { code, stdout } = await runCommand(t, 'check', { workspace, cli: nameless });
     assert.equal(code, 69, stdout);
     assert.match(
       stdout,
       /✗ fail cli: the CLI "\/\S+" does not tell its version\n {7}→ let minter\.cli\.command name the Databricks CLI: the deprecated one of pip \(databricks-cli\) is none\n/,
     );
-    const versions = await runCommand(t, 'version', { workspace, cli: nameless.path });
+    const versions = await runCommand(t, 'version', { workspace, cli: nameless });
     assert.match(versions.stdout, /^databricks the CLI "\/\S+" does not tell its version$/m);
-    const sidecar = await (await startSidecar(t, { workspace, cli: nameless.path })).ready();
+    const sidecar = await (await startSidecar(t, { workspace, cli: nameless })).ready();
     const { level, complaint } = await sidecar.logged('this Databricks CLI may not work');
-    assert.deepEqual([level, complaint], ['warn', `the CLI "${nameless.path}" does not tell its version`]);
+    assert.deepEqual([level, complaint], ['warn', `the CLI "${nameless}" does not tell its version`]);
     assert.match((await sidecar.get('/metrics')).body, /cli_version="unknown"/);
   },
 );

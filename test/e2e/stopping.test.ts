@@ -59,9 +59,8 @@ test('a stand-in CLI that ignores SIGTERM costs half a second at the end, and no
   const workspace = await workspaceFor(t);
   workspace.fail('credential', 'hang');
   const asked = workspace.nextRequest('/api/');
-  const stubborn = await standInCli({ ignoresSigterm: true });
-  t.after(() => stubborn.remove());
-  const sidecar = await startSidecar(t, { workspace, cli: stubborn.path });
+  const stubborn = await standInCli(t, { ignoresSigterm: true });
+  const sidecar = await startSidecar(t, { workspace, cli: stubborn });
   await asked;
   const { code, durationMs } = await sidecar.stop();
   assert.equal(code, 0);

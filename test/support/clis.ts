@@ -1,7 +1,7 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { shellWord } from '../../src/sinks/render.ts';
+import { temporaryDirectory, type Cleanup } from './sidecar-wait.ts';
 
 export interface Cli {
   /** For the titles of tests. */
@@ -19,26 +19,21 @@ export const clis: readonly Cli[] =
 
 export const NO_REAL_CLI = 'set DATABRICKS_CLI=/path/to/databricks and run `npm test`';
 
-export interface StandInCli {
-  /** An executable file named `databricks`, in a directory of its own. */
-  readonly path: string;
-  readonly directory: string;
-  remove(): Promise<void>;
-}
-
 export interface StandInCliOptions {
   readonly version?: string;
   readonly startDelayMs?: number;
   readonly ignoresSigterm?: boolean;
 }
 
-/** A stand-in CLI that differs from the usual one; by a file, because the sidecar passes no strange variables on. */
-export async function standInCli(options: StandInCliOptions = {}): Promise<StandInCli> {
-  const directory = await mkdtemp(join(tmpdir(), 'stand-in-cli-'));
-  const path = join(directory, 'databricks');
+/**
+ * A stand-in CLI that differs from the usual one, as an executable file named `databricks` in a directory of its own; by a
+ * file, because the sidecar passes no strange variables on.
+ */
+export async function standInCli(t: Cleanup, options: StandInCliOptions): Promise<string> {
+  const path = join(await temporaryDirectory(t), 'databricks');
   await writeFile(path, `#!/bin/sh\nexec ${shellWord(STAND_IN.path)} '--stand-in=${JSON.stringify(options)}' "$@"\n`);
   await chmod(path, 0o755);
-  return { path, directory, remove: () => rm(directory, { recursive: true, force: true }) };
+  return path;
 }
 
 /** Of a shell script in the place of the CLI: it knows its own version, so that only minting is odd. */
