@@ -1,3 +1,4 @@
+import { choose } from '../test/support/random.ts';
 import { ATTEMPT_MS } from './catalogue.ts';
 import { DIRECTORIES, FILES, OTHER_POD_PORT, REFRESH_AT, SECRET, SHARED, SIDECAR_PORT } from './layout.ts';
 
@@ -22,7 +23,7 @@ const BREAKAGES = ['credentials: [', 'nonsense: true\n', '', 'credentials: []\n'
 /** @param variant in [0, 1): one of the changes; undefined is the usual text */
 export function configText(stage: Configured, variant?: number): string {
   const change: { refresh?: object; log?: object; backoff?: object; cli?: object; extra?: boolean } =
-    variant === undefined ? {} : CHANGES[Math.floor(variant * CHANGES.length)]!;
+    variant === undefined ? {} : choose(CHANGES, variant);
   const credentials = DIRECTORIES.map((name) => ({
     name,
     endpoint: endpointOf(name),
@@ -64,5 +65,5 @@ function endpointOf(name: string): string {
 }
 
 export function brokenText(variant: number): string {
-  return BREAKAGES[Math.floor(variant * BREAKAGES.length)]!;
+  return choose(BREAKAGES, variant);
 }

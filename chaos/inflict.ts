@@ -14,9 +14,10 @@ const NEAREST_SECONDS = 60;
 const KILL_EVERY_MS = 40;
 const UPGRADED = '1.14.0';
 
-function answering(fault: Fault): Inflict {
-  return ({ stage }) => {
-    stage.workspace.fail('any', fault);
+/** With one of these. */
+function answering(...faults: readonly Fault[]): Inflict {
+  return ({ stage }, { pick }) => {
+    stage.workspace.fail('any', choose(faults, pick));
     return async () => await stage.workspace.recover();
   };
 }
@@ -28,10 +29,6 @@ function withCli(script: (stage: Stage) => readonly string[]): Inflict {
   };
 }
 
-const SERVER_ERRORS = [500, 502, 503, 504] as const;
-const WRONG_ANSWERS = ['broken-json', 'html', 'truncated', 'empty-object', 'no-token', 'spaced-token'] as const;
-const RESETS = ['reset', 'close'] as const;
-
 /** A token with so little life that it is worth nothing to whoever holds a better one. */
 const nearlyDead: Fault = async ({ answer, expiryField, claims, sign }) => {
   const exp = claims.iat! + 3;
@@ -41,9 +38,9 @@ const nearlyDead: Fault = async ({ answer, expiryField, claims, sign }) => {
 /** Makes a fault; what it returns ends it. */
 export const INFLICT: Readonly<Record<FaultName, Inflict>> = {
   'the workspace hangs': answering('hang'),
-  'the workspace resets connections': (world, fault) => answering(choose(RESETS, fault.pick))(world, fault),
+  'the workspace resets connections': answering('reset', 'close'),
   'the workspace throttles': answering({ status: 429, headers: { 'retry-after': '1' } }),
-  'the workspace answers 5xx': (world, fault) => answering({ status: choose(SERVER_ERRORS, fault.pick) })(world, fault),
+  'the workspace answers 5xx': answering(...[500, 502, 503, 504].map((status) => ({ status }))),
   'the workspace is away': async ({ stage }) => {
     await stage.workspace.outage();
     return async () => await stage.workspace.recover();
@@ -55,7 +52,14 @@ export const INFLICT: Readonly<Record<FaultName, Inflict>> = {
     };
   },
   'the workspace gives nearly dead tokens': answering(nearlyDead),
-  'the workspace answers wrong JSON': (world, fault) => answering(choose(WRONG_ANSWERS, fault.pick))(world, fault),
+  'the workspace answers wrong JSON': answering(
+    'broken-json',
+    'html',
+    'truncated',
+    'empty-object',
+    'no-token',
+    'spaced-token',
+  ),
 
   'the CLI is slow': ({ stage }, { pick }) => {
     stage.installCli([stage.standInCli({ startDelayMs: Math.round(1_000 + pick * 3_000) })]);
