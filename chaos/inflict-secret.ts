@@ -1,8 +1,9 @@
+import { once } from 'node:events';
 import { choose } from '../test/support/random.ts';
 import { type Inflict, nothing, NotDone, type Undo, type World } from './inflicting.ts';
 import type { Kubernetes } from './kubernetes.ts';
 import { SECRET } from './layout.ts';
-import { OtherPod } from './other-pod.ts';
+import { launch } from './sidecar.ts';
 
 const MIN_LATENCY_MS = 50;
 const MAX_LATENCY_MS = 400;
@@ -81,8 +82,12 @@ export const ON_SECRET = {
     await kubectl(world, [...PATCH, '{"immutable":true}']);
     return deletion(world);
   },
-  'another pod publishes': async ({ stage, hear }) => {
-    const pod = new OtherPod(stage.otherPod, hear);
-    return async () => await pod.stop();
+  'another pod publishes': ({ stage, hear }) => {
+    const pod = launch(stage.otherPod, hear);
+    const ended = once(pod, 'exit');
+    return async () => {
+      pod.kill('SIGTERM');
+      await ended;
+    };
   },
 } as const satisfies Record<string, Inflict>;
