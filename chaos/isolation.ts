@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { cacheDirectory } from '../test/cluster/layout.ts';
 
 const PREFIX = 'lakebase-chaos-';
-const EXIT_UNAVAILABLE = 69;
+export const EXIT_UNAVAILABLE = 69;
 const NAMESPACES = ['--mount', '--net', '--pid', '--mount-proc', '--propagation', 'private'];
 /** The first process of the namespace: a shell, which asks after whatever loses its parent, as the first one of a machine does. */
 const REAPER = ['sh', '-c', '"$@"; exit "$?"', 'sh'];

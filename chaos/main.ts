@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { lifeline, requireLoopbackOnly, runInside } from './isolation.ts';
+import { EXIT_UNAVAILABLE, lifeline, requireLoopbackOnly, runInside } from './isolation.ts';
 import { planRun } from './schedule.ts';
 
 const HELP = `Usage: npm run chaos -- [--seed N]... [--minutes M] [--plan]
@@ -19,7 +19,6 @@ soak rotates quickly and in peace instead, and ends with 1 where memory, descrip
   --rotations N   how many; 10000 without it
 `;
 const EXIT_USAGE = 64;
-const EXIT_UNAVAILABLE = 69;
 const EXIT_INTERRUPTED = 130;
 const MAX_SEED = 2 ** 32;
 /** With fewer there is no slope yet. */
