@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { readCpuMs } from './proc.ts';
-import { NODE, QUIET_LIFETIME_SECONDS, type Scene } from './scene.ts';
+import { QUIET_LIFETIME_SECONDS, type Scene } from './scene.ts';
 
 const SETTLE_MS = 10_000;
 const QUIET_MS = 60_000;
@@ -11,7 +11,7 @@ const AIM_MS = 60;
 /** Processor time of a minute in which nothing is due: the first one, in which V8 clears away once what the start has left, and a later one. */
 export async function measureCpu(scene: Scene): Promise<void> {
   const identity = await scene.startWorkspace(QUIET_LIFETIME_SECONDS);
-  const bare = scene.spawn(NODE, ['-e', 'setInterval(()=>{},1e9)'], { stdio: 'ignore' }).pid!;
+  const bare = scene.startNode();
   const quiet = await scene.startInjected(identity, await scene.volume());
   const probed = await scene.startInjected(identity, await scene.volume());
   await quiet.port;

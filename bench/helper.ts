@@ -8,7 +8,7 @@ import { exists } from '../test/support/exists.ts';
 import { unwantedPorts } from '../test/support/ports.ts';
 import { eventually } from '../test/support/sidecar-wait.ts';
 import { readCpuMs, readMemory, type Memory } from './proc.ts';
-import { BUNDLE, credential, NODE, type Scene } from './scene.ts';
+import { BUNDLE, credential, type Scene } from './scene.ts';
 import { mb, median, ms, ratio, say } from './table.ts';
 
 /** A small public side-car in Go, of a well-known maker, that installs by name and version. */
@@ -47,7 +47,7 @@ export async function measureHelper(scene: Scene): Promise<void> {
   };
   const ours = await startAgain(startSidecar);
   const theirs = await startAgain(async () => await startHelper(scene, program));
-  const bare = scene.spawn(NODE, ['-e', 'setInterval(()=>{},1e9)'], { stdio: 'ignore' });
+  const bare = scene.startNode();
   await idle([ours, theirs]);
   const [sizes, size] = [await bundleSize(), (await stat(program)).size];
   const { size: nodeSize } = await stat(process.execPath);
@@ -70,7 +70,7 @@ export async function measureHelper(scene: Scene): Promise<void> {
     ],
   );
   scene.report.note(
-    `A bare Node.js already has ${mb(readMemory(bare.pid!).rss)} of RSS here: a helper in Go is smaller and starts sooner than anything on Node.js can. The Databricks CLI, which is a Go program itself, is on disk beside the sidecar, and runs for a moment per token.`,
+    `A bare Node.js already has ${mb(readMemory(bare).rss)} of RSS here: a helper in Go is smaller and starts sooner than anything on Node.js can. The Databricks CLI, which is a Go program itself, is on disk beside the sidecar, and runs for a moment per token.`,
   );
   scene.report.quote(
     `idle RSS against a side-car in Go (${NAME})`,

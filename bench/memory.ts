@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { descendantsOf, readMemory, readPeak, type Memory } from './proc.ts';
-import { credential, NODE, QUIET_LIFETIME_SECONDS, type Running, type Scene } from './scene.ts';
+import { credential, QUIET_LIFETIME_SECONDS, type Running, type Scene } from './scene.ts';
 import { mb, median, ratio } from './table.ts';
 
 const AIM = 1.5;
@@ -21,7 +21,7 @@ export const row = (title: string, { rss, pss, own }: Memory): string[] => [titl
 /** Idle in a pod that the chart made, and while it mints, against a Node.js that does nothing. */
 export async function measureMemory(scene: Scene): Promise<void> {
   const identity = await scene.startWorkspace(QUIET_LIFETIME_SECONDS);
-  const bare = idlers(scene, '');
+  const bare = idlers(scene);
   const needed = idlers(scene, NEEDED);
   const sidecars: Running[] = [];
   const byFile: Running[] = [];
@@ -55,10 +55,8 @@ export async function measureMemory(scene: Scene): Promise<void> {
   );
 }
 
-/** Node.js that does this, and then nothing. */
-export function idlers(scene: Scene, code: string): number[] {
-  const args = ['-e', `${code}setInterval(()=>{},1e9)`];
-  return Array.from({ length: COPIES }, () => scene.spawn(NODE, args, { stdio: 'ignore' }).pid!);
+export function idlers(scene: Scene, code?: string): number[] {
+  return Array.from({ length: COPIES }, () => scene.startNode(code));
 }
 
 export async function startOne(

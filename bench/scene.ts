@@ -114,6 +114,11 @@ export class Scene implements Cleanup {
     return { name: 'a shell script', path, isReal: false };
   }
 
+  /** A bare Node.js that does this, and then nothing; returns its process id. */
+  startNode(code = ''): number {
+    return this.spawn(NODE, ['-e', `${code}setInterval(()=>{},1e9)`], { stdio: 'ignore' }).pid!;
+  }
+
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess {
     if (this.#closing !== undefined) throw new Error(`${command} is not started: the measurement is over`);
     const child = spawn(command, args, options);

@@ -1,6 +1,6 @@
+import { watch } from 'node:fs';
 import type { Cli } from '../test/support/clis.ts';
 import { NOBODY, NODE, RESOURCE, type Running, type Scene } from './scene.ts';
-import { whenVisible } from './files.ts';
 import { median, ms, ratio, type Extent } from './table.ts';
 
 const AIM = 1.25;
@@ -88,14 +88,17 @@ async function timeFirst(
   start: (directory: string) => Promise<Running>,
 ): Promise<{ readonly firstMs: number; readonly answersMs: number }> {
   const directory = await scene.volume();
-  const pgpass = whenVisible(directory, 'pgpass');
+  const { promise: visible, resolve } = Promise.withResolvers<number>();
+  const watcher = watch(directory, (_event, changed) => {
+    if (changed === 'pgpass') resolve(performance.now());
+  });
   const sidecar = await start(directory);
   const answering = sidecar.port.then(() => performance.now());
   try {
-    const [firstAt, answersAt] = await Promise.all([pgpass.at, answering]);
+    const [firstAt, answersAt] = await Promise.all([visible, answering]);
     return { firstMs: firstAt - sidecar.startedAt, answersMs: answersAt - sidecar.startedAt };
   } finally {
-    pgpass.stop();
+    watcher.close();
     await scene.stop(sidecar.child);
   }
 }
