@@ -1,4 +1,4 @@
-import { createHash, createPublicKey, verify, type KeyObject } from 'node:crypto';
+import { createPublicKey, hash, verify, type KeyObject } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import type { JWK } from 'jose';
 import type { WatchedFile } from './layout.ts';
@@ -104,7 +104,7 @@ export class FileReader {
 }
 
 export function fingerprint(token: string): string {
-  return createHash('sha256').update(token).digest('hex');
+  return hash('sha256', token);
 }
 
 /** Databricks' own margin, and a tenth of a short life. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -79,7 +79,7 @@ describe('a stand-in Lakebase', () => {
       applicationName: 'backstage',
       ok: true,
       reason: undefined,
-      tokenFingerprint: createHash('sha256').update(token).digest('hex'),
+      tokenFingerprint: hash('sha256', token),
     });
   });
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
 import type { SinkFailure } from '../../src/credential/failures.ts';
@@ -38,10 +38,8 @@ describe('the page', () => {
     for (const element of ['style', 'script']) {
       const found = [...body.matchAll(new RegExp(`<${element}>([^]*?)</${element}>`, 'g'))];
       assert.equal(found.length, 1);
-      const hash = createHash('sha256')
-        .update(found[0]?.[1] ?? '')
-        .digest('base64');
-      assert.ok(PAGE_SECURITY_POLICY.includes(`${element}-src 'sha256-${hash}'`));
+      const digest = hash('sha256', found[0]?.[1] ?? '', 'base64');
+      assert.ok(PAGE_SECURITY_POLICY.includes(`${element}-src 'sha256-${digest}'`));
     }
     assert.match(PAGE_SECURITY_POLICY, /default-src 'none'/);
     assert.match(PAGE_SECURITY_POLICY, /frame-ancestors 'none'/);

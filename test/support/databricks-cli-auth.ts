@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -67,7 +67,7 @@ class FileCache<T> {
   }
 
   #path(key: string): string {
-    return join(this.#directory!, `${createHash('sha256').update(key).digest('hex')}.json`);
+    return join(this.#directory!, `${hash('sha256', key)}.json`);
   }
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { MintError, SinkError } from '../../src/credential/errors.ts';
 import type {
   Cancellable,
@@ -33,7 +33,7 @@ export function credentialAt(
     token: new Secret(token),
     local: { issuedAt, expiresAt: issuedAt + lifetimeMs },
     service: { issuedAt: issuedAt + skewMs, expiresAt: issuedAt + skewMs + lifetimeMs },
-    fingerprint: createHash('sha256').update(token).digest('hex'),
+    fingerprint: hash('sha256', token),
     monotonicAt: clock.monotonic(),
   };
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { pipeline } from 'node:stream';
@@ -49,7 +49,7 @@ const LOGIN_TIMEOUT_MS = 10_000;
 
 /** What a login with this token shows of it. */
 export function fingerprintOf(token: string): string {
-  return createHash('sha256').update(token).digest('hex');
+  return hash('sha256', token);
 }
 
 async function makeCertificate(): Promise<{ key: string; cert: string }> {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { SinkError } from '../../src/credential/errors.ts';
 import type { SinkFailure } from '../../src/credential/failures.ts';
 import type { Clock, Credential } from '../../src/credential/ports.ts';
@@ -25,7 +25,7 @@ export function credentialWith({ leftMs = 40 * MINUTE_MS, lifetimeMs = HOUR_MS, 
     token: new Secret(token),
     local: { issuedAt, expiresAt: issuedAt + lifetimeMs },
     service: { issuedAt: issuedAt + 2_000, expiresAt: issuedAt + lifetimeMs + 2_000 },
-    fingerprint: createHash('sha256').update(token).digest('hex'),
+    fingerprint: hash('sha256', token),
     monotonicAt: 0 - (NOW - issuedAt),
   };
 }

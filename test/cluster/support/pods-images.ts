@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -121,7 +121,7 @@ async function pack(
     },
     rootfs: { type: 'layers', diff_ids: [`sha256:${checksum.split(' ')[0]}`] },
   });
-  const configName = `${createHash('sha256').update(config).digest('hex')}.json`;
+  const configName = `${hash('sha256', config)}.json`;
   await writeFile(join(directory, configName), config);
   const manifest = [{ Config: configName, RepoTags: [name], Layers: ['layer.tar'] }];
   await writeFile(join(directory, 'manifest.json'), JSON.stringify(manifest));
