@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, test, type TestContext } from 'node:test';
 import {
+  fill,
   normalise,
   normaliseRecorded,
   normaliseRequest,
@@ -111,10 +112,8 @@ async function replay(t: TestContext, cliPath: string, transcript: Transcript): 
     '{client-id}': workspace.clientId,
     '{client-secret}': workspace.clientSecret,
   };
-  const insert = (value: string): string =>
-    Object.entries(places).reduce((filled, [braces, actual]) => filled.replaceAll(braces, actual), value);
   const env: NodeJS.ProcessEnv = { PATH: defaults['PATH'], HOME: defaults['HOME'] };
-  for (const [name, value] of Object.entries(transcript.env)) if (value !== '(unset)') env[name] = insert(value);
+  for (const [name, value] of Object.entries(transcript.env)) if (value !== '(unset)') env[name] = fill(value, places);
   if (transcript.name === 'HOME cannot be written') env['HOME'] = join(directory, 'cfg', 'below-a-file');
   const outcome = await run(cliPath, transcript.argv, env, endingOf(transcript, workspace));
   const isVersion = transcript.argv[0] === 'version';

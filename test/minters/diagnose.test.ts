@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { MINT_REMEDIES, type MintFailure } from '../../src/credential/failures.ts';
 import { diagnose } from '../../src/minters/diagnose.ts';
-import { readTranscripts } from '../support/cli-transcripts.ts';
+import { fill, readTranscripts } from '../support/cli-transcripts.ts';
 
-const FILLED: Readonly<Record<string, string>> = {
+const PLACES = {
   '{host}': 'https://dbc-1.cloud.databricks.com',
   '{client-id}': '6f1c2d3e-0000-4000-8000-123456789abc',
   '{tmp}': '/var/run/secrets',
@@ -47,10 +47,6 @@ const EXPECTED: Readonly<Record<string, readonly [failure: MintFailure, message:
   'host name that does not resolve': ['network', /does not resolve/, /DATABRICKS_HOST/],
 };
 
-function fill(text: string): string {
-  return Object.entries(FILLED).reduce((filled, [braces, value]) => filled.replaceAll(braces, value), text);
-}
-
 /** The CLI ends each error with it that the workspace answers with 403. */
 const ADVICE_AT_403 =
   '\nHost:      https://h\nAuth type: Personal Access Token (pat)\n\nNext steps:\n  - Verify you have the required permissions for this operation\n  - Check your identity: databricks auth describe\n';
@@ -64,7 +60,7 @@ test('every failure that was recorded is expected here, and no other', () => {
 for (const { name, stderr } of failing) {
   const [failure, message, remedy] = EXPECTED[name] ?? [];
   test(`"${name}" is told as ${failure}`, () => {
-    const diagnosis = diagnose(fill(stderr));
+    const diagnosis = diagnose(fill(stderr, PLACES));
     assert.equal(diagnosis.failure, failure);
     assert.match(diagnosis.message, message!);
     if (remedy !== undefined) assert.match(diagnosis.remedy ?? MINT_REMEDIES[diagnosis.failure], remedy);

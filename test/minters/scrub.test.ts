@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import test from 'node:test';
 import { Secret } from '../../src/credential/secret.ts';
 import { scrub } from '../../src/minters/scrub.ts';
-import { readTranscripts } from '../support/cli-transcripts.ts';
+import { fill, readTranscripts } from '../support/cli-transcripts.ts';
 
 /** Looks random, and is the same in each run. */
 function noise(name: string, encoding: 'base64' | 'base64url' | 'hex'): string {
@@ -13,19 +13,13 @@ function noise(name: string, encoding: 'base64' | 'base64url' | 'hex'): string {
 const JWT = `eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.${noise('payload', 'base64url')}.${noise('signature', 'base64url')}`;
 const CLIENT_SECRET = `dose${noise('secret', 'hex').slice(0, 32)}`;
 const OPAQUE = noise('opaque', 'base64url').slice(0, 60);
-const KEYS = ['{jwt}', '{access-token}', '{client-secret}'];
-const FILLED: Readonly<Record<string, string>> = {
-  '{jwt}': JWT,
-  '{access-token}': OPAQUE,
-  '{client-secret}': CLIENT_SECRET,
+const SECRETS = { '{jwt}': JWT, '{access-token}': OPAQUE, '{client-secret}': CLIENT_SECRET };
+const PLACES = {
+  ...SECRETS,
   '{host}': 'https://dbc-1.cloud.databricks.com',
   '{client-id}': '6f1c2d3e-0000-4000-8000-123456789abc',
   '{tmp}': '/var/run/secrets',
 };
-
-function fill(text: string): string {
-  return Object.entries(FILLED).reduce((filled, [braces, value]) => filled.replaceAll(braces, value), text);
-}
 
 /** The longest piece of the secret that is still there. */
 function leaked(text: string, secret: string): string {
@@ -40,9 +34,10 @@ function leaked(text: string, secret: string): string {
 
 test('nothing secret of any recorded exchange gets through by its shape alone', () => {
   for (const { name, stdout, stderr } of readTranscripts()) {
-    for (const text of [fill(stderr), fill(stdout), `${fill(stderr)}\n${fill(stdout)}`]) {
+    const [errors, output] = [fill(stderr, PLACES), fill(stdout, PLACES)];
+    for (const text of [errors, output, `${errors}\n${output}`]) {
       const clean = scrub(text, []);
-      for (const key of KEYS) assert.ok(leaked(clean, FILLED[key]!).length < 8, `${name}: ${clean}`);
+      for (const secret of Object.values(SECRETS)) assert.ok(leaked(clean, secret).length < 8, `${name}: ${clean}`);
       assert.doesNotMatch(clean, /eyJ/, name);
     }
   }
@@ -50,7 +45,7 @@ test('nothing secret of any recorded exchange gets through by its shape alone', 
 
 test('the answer that the CLI dumps when it cannot parse it gets through neither whole nor cut off anywhere', () => {
   const dump = readTranscripts().find(({ name }) => name === 'broken JSON answered')!.stderr;
-  const whole = fill(dump).replace('{"token":"eyJ', `{"token":"${JWT}","expire_time":`);
+  const whole = fill(dump, PLACES).replace('{"token":"eyJ', `{"token":"${JWT}","expire_time":`);
   const place = whole.indexOf(JWT);
   for (let cut = 1; cut <= JWT.length; cut += 1) {
     for (const text of [
@@ -203,7 +198,7 @@ for (const text of [
 
 test('what the recorded failures say in their first line stays readable', () => {
   for (const { name, stderr } of readTranscripts().filter(({ exitCode }) => exitCode === 1)) {
-    const filled = fill(stderr);
+    const filled = fill(stderr, PLACES);
     const [first = ''] = filled.split(/\s*(?:\n\n|Request log:)/);
     const line = first.replaceAll(/\s+/g, ' ').trim();
     assert.equal(scrub(filled, [new Secret(CLIENT_SECRET)]), line.length > 400 ? `${line.slice(0, 400)}…` : line, name);

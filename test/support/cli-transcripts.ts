@@ -52,6 +52,11 @@ export function normalise(text: string, places: Places = {}): string {
   return normalised;
 }
 
+/** The other way round: what another run would have had in these places. */
+export function fill(text: string, places: Places): string {
+  return Object.entries(places).reduce((filled, [braces, value]) => filled.replaceAll(braces, value), text);
+}
+
 function normaliseAuthorization(header: string, places: Places): string {
   const pair = /^Basic (.+)$/.exec(header)?.[1];
   if (pair === undefined) return normalise(header, places);
