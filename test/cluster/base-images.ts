@@ -103,7 +103,7 @@ async function recipe(root: string, ...instructions: readonly string[]): Promise
 }
 
 /** Its libraries go where the loader looks for them: the places they have here. */
-async function copyProgram(program: string, target: string, root: string): Promise<void> {
+export async function copyProgram(program: string, target: string, root: string): Promise<void> {
   const { stdout } = await execa('ldd', [program], { reject: false });
   const libraries = [...stdout.matchAll(/(\/\S+) \(0x/g)].map(([, path]) => path!);
   for (const library of libraries) await copy(library, join(root, library));

@@ -1,3 +1,6 @@
+import { hash } from 'node:crypto';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { execa } from 'execa';
 
 export interface Layer {
@@ -8,6 +11,30 @@ export interface Layer {
 
 interface Config {
   readonly history: readonly { readonly created_by?: string; readonly empty_layer?: boolean }[];
+}
+
+/** Makes an image of one layer, of what is below `root` in this folder, without any tool for images. Returns the archive, which is there too. */
+export async function writeArchive(folder: string, name: string, config: object): Promise<string> {
+  const root = join(folder, 'root');
+  await tar(join(folder, 'layer.tar'), root, await readdir(root));
+  const { stdout: checksum } = await execa('sha256sum', [join(folder, 'layer.tar')]);
+  const image = JSON.stringify({
+    architecture: process.arch === 'x64' ? 'amd64' : process.arch,
+    os: 'linux',
+    config,
+    rootfs: { type: 'layers', diff_ids: [`sha256:${checksum.split(' ')[0]}`] },
+  });
+  const imageName = `${hash('sha256', image)}.json`;
+  await writeFile(join(folder, imageName), image);
+  const manifest = [{ Config: imageName, RepoTags: [name], Layers: ['layer.tar'] }];
+  await writeFile(join(folder, 'manifest.json'), JSON.stringify(manifest));
+  const archive = join(folder, 'image.tar');
+  await tar(archive, folder, [imageName, 'layer.tar', 'manifest.json']);
+  return archive;
+}
+
+async function tar(archive: string, folder: string, names: readonly string[]): Promise<void> {
+  await execa('tar', ['--create', '--file', archive, '--directory', folder, '--owner=0', '--group=0', ...names]);
 }
 
 /** The layers of an image in an archive as `docker save` writes it, uncompressed. */

@@ -1,7 +1,7 @@
-import { hash } from 'node:crypto';
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { writeArchive } from './image-archive.ts';
 import { files, state } from './layout.ts';
 import { PAUSE_IMAGE } from './node.ts';
 import type { Programs } from './programs.ts';
@@ -14,36 +14,9 @@ export async function loadImage(programs: Programs, archive: string): Promise<vo
 
 /** The image with the one program of every pod sandbox. */
 export async function loadPauseImage(programs: Programs): Promise<void> {
-  const archive = await writeArchive(state('pause-image'), PAUSE_IMAGE, programs['pause']!);
-  await loadImage(programs, archive);
-}
-
-/** An image of one layer with one static program, which needs no tool for images. */
-async function writeArchive(folder: string, name: string, program: string): Promise<string> {
-  const root = join(folder, 'root');
-  await mkdir(root, { recursive: true });
-  await copyFile(program, join(root, 'pause'));
-  const layer = join(folder, 'layer.tar');
-  await tar(layer, root, ['pause']);
-  const config = JSON.stringify({
-    architecture: process.arch === 'x64' ? 'amd64' : process.arch,
-    os: 'linux',
-    config: { Entrypoint: ['/pause'], User: '65535:65535' },
-    rootfs: { type: 'layers', diff_ids: [`sha256:${sha256(await readFile(layer))}`] },
-  });
-  const configName = `${sha256(config)}.json`;
-  await writeFile(join(folder, configName), config);
-  const manifest = [{ Config: configName, RepoTags: [name], Layers: ['layer.tar'] }];
-  await writeFile(join(folder, 'manifest.json'), JSON.stringify(manifest));
-  const archive = join(folder, 'image.tar');
-  await tar(archive, folder, [configName, 'layer.tar', 'manifest.json']);
-  return archive;
-}
-
-async function tar(archive: string, folder: string, names: readonly string[]): Promise<void> {
-  await execa('tar', ['--create', '--file', archive, '--directory', folder, '--owner=0', '--group=0', ...names]);
-}
-
-function sha256(content: string | Buffer): string {
-  return hash('sha256', content);
+  const folder = state('pause-image');
+  await mkdir(join(folder, 'root'), { recursive: true });
+  await copyFile(programs['pause']!, join(folder, 'root', 'pause'));
+  const config = { Entrypoint: ['/pause'], User: '65535:65535' };
+  await loadImage(programs, await writeArchive(folder, PAUSE_IMAGE, config));
 }

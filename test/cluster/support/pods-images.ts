@@ -1,16 +1,18 @@
-import { createHash, hash } from 'node:crypto';
-import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { exists } from '../../support/exists.ts';
-import { standInRuntime } from '../base-images.ts';
+import { copyProgram, standInRuntime } from '../base-images.ts';
 import { isPrepared, type Cluster } from '../cluster.ts';
 import { buildImage, imageName } from '../image.ts';
+import { writeArchive } from '../image-archive.ts';
 import { appsDirectory } from '../layout.ts';
 import { workspaceCertificate } from './pods-certificate.ts';
 
 const NODE = join(import.meta.dirname, '../../../node_modules/.bin/node');
+const ENVIRONMENT = ['PATH=/nodejs/bin:/usr/bin:/bin', 'NODE_ENV=production'];
 const BACKSTAGE = join(import.meta.dirname, '../apps/backstage');
 
 /** For those who run many files. Whoever is interrupted waits for the image that is being loaded, and for no other. */
@@ -45,7 +47,7 @@ export async function loadSidecar(cluster: Cluster): Promise<string> {
 /** Backstage's backend with the packages of its lockfile, laid out as Backstage's own Dockerfile does. */
 export async function loadBackstage(cluster: Cluster): Promise<string> {
   const name = `localhost/backstage:${await hashOf(BACKSTAGE)}`;
-  await load(cluster, name, { user: '1000:1000', workingDirectory: '/app' }, async (root) => {
+  await load(cluster, name, { User: '1000:1000', WorkingDir: '/app' }, async (root) => {
     await standInRuntime(root);
     const app = join(root, 'app');
     await cp(BACKSTAGE, app, { recursive: true, filter: (path) => !path.endsWith('node_modules') });
@@ -58,13 +60,13 @@ export async function loadBackstage(cluster: Cluster): Promise<string> {
 /** A shell and psql, as any application that uses libpq. */
 export async function loadPsql(cluster: Cluster): Promise<string> {
   const name = 'localhost/psql:3';
-  await load(cluster, name, { user: '10001:10001', workingDirectory: '/' }, async (root) => {
+  await load(cluster, name, { User: '10001:10001', WorkingDir: '/' }, async (root) => {
     const { stdout: directory } = await execa('pg_config', ['--bindir'], { reject: false });
     const psql = await findPsql(directory ?? '');
-    await copyProgram(psql, join(root, 'usr/bin/psql'), root);
+    await copyProgram(psql, '/usr/bin/psql', root);
     for (const tool of ['sh', 'cat', 'chmod', 'date', 'dd', 'id', 'ls', 'mkdir', 'mv', 'rm', 'sleep', 'stat']) {
       const { stdout: path } = await execa('which', [tool]);
-      await copyProgram(path, join(root, 'bin', tool), root);
+      await copyProgram(path, join('/bin', tool), root);
     }
     await mkdir(join(root, 'etc'), { recursive: true });
     await writeFile(join(root, 'etc/passwd'), 'root:x:0:0:root:/:/bin/sh\n');
@@ -72,16 +74,10 @@ export async function loadPsql(cluster: Cluster): Promise<string> {
   return name;
 }
 
-interface ImageConfig {
-  readonly user: string;
-  readonly workingDirectory: string;
-}
-
-/** As an image of one layer, which needs no tool for images. */
 async function load(
   cluster: Cluster,
   name: string,
-  config: ImageConfig,
+  config: object,
   fill: (root: string) => Promise<void>,
 ): Promise<void> {
   if (isPrepared) return;
@@ -94,42 +90,12 @@ async function load(
       const root = join(directory, 'root');
       await mkdir(root);
       await fill(root);
-      await pack(directory, root, name, config);
-      await rename(join(directory, 'image.tar'), archive);
+      await rename(await writeArchive(directory, name, { ...config, Env: ENVIRONMENT }), archive);
     } finally {
       await rm(directory, { recursive: true, force: true });
     }
   }
   await cluster.loadImage(archive);
-}
-
-async function pack(
-  directory: string,
-  root: string,
-  name: string,
-  { user, workingDirectory }: ImageConfig,
-): Promise<void> {
-  await tar(join(directory, 'layer.tar'), root, ['.']);
-  const { stdout: checksum } = await execa('sha256sum', [join(directory, 'layer.tar')]);
-  const config = JSON.stringify({
-    architecture: process.arch === 'x64' ? 'amd64' : process.arch,
-    os: 'linux',
-    config: {
-      User: user,
-      WorkingDir: workingDirectory,
-      Env: ['PATH=/nodejs/bin:/usr/bin:/bin', 'NODE_ENV=production'],
-    },
-    rootfs: { type: 'layers', diff_ids: [`sha256:${checksum.split(' ')[0]}`] },
-  });
-  const configName = `${hash('sha256', config)}.json`;
-  await writeFile(join(directory, configName), config);
-  const manifest = [{ Config: configName, RepoTags: [name], Layers: ['layer.tar'] }];
-  await writeFile(join(directory, 'manifest.json'), JSON.stringify(manifest));
-  await tar(join(directory, 'image.tar'), directory, [configName, 'layer.tar', 'manifest.json']);
-}
-
-async function tar(archive: string, folder: string, names: readonly string[]): Promise<void> {
-  await execa('tar', ['--create', '--file', archive, '--directory', folder, '--owner=0', '--group=0', ...names]);
 }
 
 /** Debian's `psql` is a script that looks for the program. */
@@ -140,15 +106,6 @@ async function findPsql(directory: string): Promise<string> {
     if (await exists(join(place, 'psql'))) return join(place, 'psql');
   }
   throw new Error('psql is missing: apt-get install --yes --no-install-recommends postgresql-client');
-}
-
-async function copyProgram(program: string, target: string, root: string): Promise<void> {
-  const { stdout } = await execa('ldd', [program], { reject: false });
-  const libraries = [...stdout.matchAll(/(\/\S+) \(0x/g)].map(([, path]) => path!);
-  for (const [from, to] of [[program, target], ...libraries.map((path) => [path, join(root, path)])] as const) {
-    await mkdir(dirname(to), { recursive: true });
-    await copyFile(await realpath(from), to);
-  }
 }
 
 async function hashOf(folder: string): Promise<string> {
