@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 import { text } from 'node:stream/consumers';
-import { CHART, ChartWorld, DEFAULTS, LABELS, podOf, sidecarOf, type Pod } from '../test/cluster/chart/world.ts';
+import { ChartWorld, DEFAULTS, LABELS, podOf, sidecarOf, type Pod } from '../test/cluster/chart/world.ts';
 import { isHelmBuilt } from '../test/cluster/programs.ts';
 import { eventually } from '../test/support/sidecar-wait.ts';
 import { kubernetesVersion } from './kubernetes.ts';
@@ -17,7 +17,6 @@ const VALUES = {
   image: { repository: 'registry.example.com/lakebase-credential-sidecar', tag: '0.1.0' },
   injection: { enabled: true, defaults: DEFAULTS },
 };
-const RELEASE = ['lakebase', '--namespace', 'lakebase'];
 
 /** What injection costs for each pod, and those that have nothing to do with it, at one API server with etcd. */
 export async function measureAdmission(scene: Scene, { repetitions }: Extent): Promise<void> {
@@ -33,19 +32,19 @@ export async function measureAdmission(scene: Scene, { repetitions }: Extent): P
   await world.namespace(NAMESPACE);
   const other: Pod = { ...podOf(), metadata: {} };
   const asking: Pod = { ...podOf(), metadata: { labels: LABELS, annotations: podOf().metadata.annotations! } };
-  await install(world);
+  await world.install(VALUES);
   // The same pod, as somebody would write it without injection: what is larger takes longer anyway.
   const whole: Pod = { metadata: {}, spec: (await world.create(podOf(), NAMESPACE)).spec };
   const times = { otherBefore: [], otherAfter: [], whole: [], asking: [] } as Record<string, number[]>;
   const rounds = Math.max(1, Math.round(repetitions / 5));
   for (let round = 0; round < rounds; round += 1) {
-    await world.helm('helm4', ['uninstall', ...RELEASE]);
+    await world.helm('helm4', ['uninstall', 'lakebase', '--namespace', 'lakebase']);
     await eventually('nothing is injected', async () => !(await isInjected(world)));
     await client.time([
       [other, times['otherBefore']!],
       [whole, times['whole']!],
     ]);
-    await install(world);
+    await world.install(VALUES);
     await client.time([
       [other, times['otherAfter']!],
       [asking, times['asking']!],
@@ -76,11 +75,6 @@ export async function measureAdmission(scene: Scene, { repetitions }: Extent): P
       difference,
     ],
   );
-}
-
-async function install(world: ChartWorld): Promise<void> {
-  await world.helm('helm4', ['install', ...RELEASE, '--create-namespace', CHART], VALUES);
-  await world.injects(NAMESPACE);
 }
 
 async function isInjected(world: ChartWorld): Promise<boolean> {

@@ -5,7 +5,6 @@ import { whyNoHelm } from '../programs.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
 import { assertReads, bare, comparable, kustomized } from './pods.ts';
 import {
-  CHART,
   ChartWorld,
   containerOf,
   DEFAULTS,
@@ -44,8 +43,7 @@ describe('injection by policy', { skip }, () => {
     for (const name of ['apps', 'payments']) await world.namespace(name);
     await world.api.kubectl(['create', 'serviceaccount', 'orders', '--namespace', 'apps']);
     await world.namespace('opted-out', { lakebase: 'off' });
-    await world.helm('helm4', ['install', 'lakebase', CHART, '--namespace', 'lakebase', '--create-namespace'], VALUES);
-    await world.injects();
+    await world.install(VALUES);
   });
   after(() => shared.undo());
 

@@ -131,12 +131,11 @@ describe('charts that place the sidecar themselves', { skip }, () => {
     for (const name of ['apps', 'backstage']) await world.namespace(name);
     await world.api.kubectl(['create', 'serviceaccount', 'orders', '--namespace', 'apps']);
     await world.api.kubectl(['create', 'serviceaccount', 'backstage', '--namespace', 'backstage']);
-    await world.helm('helm4', ['install', 'lakebase', CHART, '--namespace', 'lakebase', '--create-namespace'], {
+    await world.install({
       image: IMAGE,
       env: ENV,
       injection: { defaults: DEFAULTS },
     });
-    await world.injects();
   });
   after(() => shared.undo());
 

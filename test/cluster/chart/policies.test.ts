@@ -23,8 +23,7 @@ describe('the policies of releases that come and go', { skip }, () => {
     world = await ChartWorld.start(shared);
     await world.namespace('apps');
     await world.namespace('opted-out', { lakebase: 'off' });
-    await world.helm('helm4', ['install', 'lakebase', CHART, '--namespace', 'lakebase', '--create-namespace'], VALUES);
-    await world.injects();
+    await world.install(VALUES);
   });
   after(() => shared.undo());
 

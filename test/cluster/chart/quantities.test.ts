@@ -70,13 +70,12 @@ describe('amounts of cpu and memory', { skip }, () => {
   }
 
   test('of the defaults of injection may be fractions, too', async () => {
-    await world.helm('helm4', ['install', 'lakebase', CHART, '--namespace', 'lakebase', '--create-namespace'], {
+    await world.install({
       image: IMAGE,
       injection: {
         defaults: { ...DEFAULTS, 'cpu-request': 0.5, 'memory-request': '.1G', 'memory-limit': 300_000_000 },
       },
     });
-    await world.injects();
     const { requests, limits } = sidecarOf(await world.create(podOf()))!['resources'] as Resources;
     assert.deepEqual([requests, limits], [{ cpu: '500m', memory: '100M' }, { memory: '300M' }]);
   });

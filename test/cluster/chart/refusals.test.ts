@@ -3,7 +3,6 @@ import { after, before, describe, test } from 'node:test';
 import { whyNoHelm } from '../programs.ts';
 import { SharedCleanup } from '../support/pods-story.ts';
 import {
-  CHART,
   ChartWorld,
   containerOf,
   DEFAULTS,
@@ -197,11 +196,10 @@ describe('what injection refuses', { skip }, () => {
   before(async () => {
     world = await ChartWorld.start(shared);
     await world.namespace('apps');
-    await world.helm('helm4', ['install', 'lakebase', CHART, '--namespace', 'lakebase', '--create-namespace'], {
+    await world.install({
       image: { repository: 'registry.example.com/lakebase-credential-sidecar' },
       injection: { defaults: DEFAULTS },
     });
-    await world.injects();
   });
   after(() => shared.undo());
 

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { eventually, type Cleanup } from '../../support/sidecar-wait.ts';
 import { TestApiServer } from '../secrets/api-server.ts';
 import { createObject } from '../support/read-api.ts';
-import { HelmClient, type Helm } from './helm.ts';
+import { CHART, HelmClient, type Helm } from './helm.ts';
 
 export { CHART, HELMS, type Helm } from './helm.ts';
 
@@ -97,6 +97,12 @@ export class ChartWorld {
 
   async helm(version: Helm, args: readonly string[], values: object = {}): Promise<string> {
     return await this.#helm.run(version, args, values);
+  }
+
+  /** By Helm 4, as `lakebase` in a namespace of its own; until it injects. */
+  async install(values: object): Promise<void> {
+    await this.helm('helm4', ['install', 'lakebase', CHART, '--namespace', 'lakebase', '--create-namespace'], values);
+    await this.injects();
   }
 
   /** As Pod Security wants it, and with the service account that a controller would make. */
