@@ -5,7 +5,7 @@ import { Agent, request } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { ChartWorld, DEFAULTS, LABELS, podOf, sidecarOf, type Pod } from '../test/cluster/chart/world.ts';
 import { isHelmBuilt } from '../test/cluster/programs.ts';
-import { eventually } from '../test/support/sidecar-wait.ts';
+import { eventually } from '../test/support/eventually.ts';
 import { kubernetesVersion } from './kubernetes.ts';
 import type { Scene } from './scene.ts';
 import { median, ms, quantile, ratio, type Extent } from './table.ts';

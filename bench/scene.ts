@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { clis, TELLS_VERSION, type Cli } from '../test/support/clis.ts';
-import type { Cleanup } from '../test/support/sidecar-wait.ts';
+import type { Cleanup } from '../test/support/cleanup.ts';
 import { requireLoopback } from './loopback.ts';
 import { Report } from './report.ts';
 

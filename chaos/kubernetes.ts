@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { areProgramsBuilt } from '../test/cluster/programs.ts';
 import { kubeconfigFor, TestApiServer } from '../test/cluster/secrets/api-server.ts';
 import { type Account, EVENTS, Namespace, ruleFor } from '../test/cluster/secrets/namespace.ts';
-import { SharedCleanup } from '../test/cluster/support/pods-story.ts';
+import { SharedCleanup } from '../test/support/cleanup.ts';
 import { Proxy } from '../test/support/proxy.ts';
 import { API_PORT, SECRET } from './layout.ts';
 

@@ -1,11 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { SharedCleanup } from '../test/cluster/support/pods-story.ts';
 import { FAULTS, type Scene } from '../test/monitoring/faults.ts';
 import { toRecording, type SeenAlert } from '../test/monitoring/recording.ts';
 import { startPrometheus, type Prometheus, type Target } from '../test/support/prometheus.ts';
-import { eventually } from '../test/support/sidecar-wait.ts';
+import { SharedCleanup } from '../test/support/cleanup.ts';
+import { eventually } from '../test/support/eventually.ts';
 
 const HELP = `Records what the program exports while something goes wrong, for the tests of the alerts.
 

@@ -12,7 +12,7 @@ import { down, status } from '../test/cluster/lifecycle.ts';
 import { buildHelm, buildOperator, buildPrograms } from '../test/cluster/programs.ts';
 import { requireTools } from '../test/cluster/requirements.ts';
 import { loadImagesForAll } from '../test/cluster/support/pods-images.ts';
-import { SharedCleanup } from '../test/cluster/support/pods-story.ts';
+import { SharedCleanup } from '../test/support/cleanup.ts';
 import type { FileGroup } from './test-files.ts';
 
 const HELP = `Tests in a real cluster, which is started for all of them and stopped after the last.

@@ -13,7 +13,8 @@ import { damagedBy, planRun, type PlannedFault } from '../chaos/schedule.ts';
 import { slope } from '../chaos/slope.ts';
 import { load, problems } from './config/loading.ts';
 import { processesOf } from './support/processes.ts';
-import { eventually, temporaryDirectory } from './support/sidecar-wait.ts';
+import { temporaryDirectory } from './support/cleanup.ts';
+import { eventually } from './support/eventually.ts';
 
 const ENTRY = join(import.meta.dirname, '../chaos/main.ts');
 

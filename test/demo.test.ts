@@ -14,7 +14,7 @@ import { judge, summarise } from '../demo/verdict.ts';
 import { systemClock as clock } from '../src/platform/clock.ts';
 import { standInCli } from './support/clis.ts';
 import { processesOf } from './support/processes.ts';
-import { eventually } from './support/sidecar-wait.ts';
+import { eventually } from './support/eventually.ts';
 
 const ENTRY = join(import.meta.dirname, '../demo/main.ts');
 

@@ -3,7 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { standInRuntime } from './cluster/base-images.ts';
-import { temporaryDirectory } from './support/sidecar-wait.ts';
+import { temporaryDirectory } from './support/cleanup.ts';
 
 test('an image that is built without a registry is for every user, whatever the umask', async (t) => {
   const root = await temporaryDirectory(t);

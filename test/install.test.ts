@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { copyFile, mkdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { temporaryDirectory } from './support/sidecar-wait.ts';
+import { temporaryDirectory } from './support/cleanup.ts';
 
 /** What the script says in a checkout whose `node_modules` is made so, with an npm that only says what it is asked to do. */
 async function install(t: TestContext, makeModules: (path: string, elsewhere: string) => Promise<unknown>) {

@@ -15,7 +15,7 @@ import {
 } from './support/cli-transcripts.ts';
 import { clis, NO_REAL_CLI, standInCli } from './support/clis.ts';
 import { workspaceFor } from './support/sidecar-clis.ts';
-import { temporaryDirectory } from './support/sidecar-wait.ts';
+import { temporaryDirectory } from './support/cleanup.ts';
 import type { Fault, Route } from './support/workspace-faults.ts';
 import type { Workspace } from './support/workspace.ts';
 

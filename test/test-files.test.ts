@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { temporaryDirectory } from './support/sidecar-wait.ts';
+import { temporaryDirectory } from './support/cleanup.ts';
 
 const RUNNER = join(import.meta.dirname, '../scripts/test-files.ts');
 /** With which this run of tests tells its files that they are part of it. */

@@ -5,7 +5,7 @@ import { REFUSAL } from '../../test/monitoring/faults.ts';
 import type { Target } from '../../test/support/prometheus.ts';
 import { workspaceFor } from '../../test/support/sidecar-clis.ts';
 import { credential } from '../../test/support/sidecar-setup.ts';
-import { temporaryDirectory, type Cleanup } from '../../test/support/sidecar-wait.ts';
+import { temporaryDirectory, type Cleanup } from '../../test/support/cleanup.ts';
 import { startSidecar, type Sidecar } from '../../test/support/sidecar.ts';
 import type { Workspace } from '../../test/support/workspace.ts';
 

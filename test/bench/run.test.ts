@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { requireLoopback } from '../../bench/loopback.ts';
 import { descendantsOf } from '../../bench/proc.ts';
 import { isRunning } from '../support/sidecar-clis.ts';
-import { eventually } from '../support/sidecar-wait.ts';
+import { eventually } from '../support/eventually.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 

@@ -6,12 +6,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fingerprintOf, type Login } from '../support/lakebase.ts';
 import { MetricSamples } from '../support/sidecar-metrics.ts';
 import type { MintedToken } from '../support/workspace-server.ts';
-import { eventually } from '../support/sidecar-wait.ts';
+import { SharedCleanup } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { useCluster, whyNoPods } from './cluster.ts';
 import { withLockInTurn } from './lock.ts';
 import { BackstagePod, type Healing } from './support/pods-backstage.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
-import { SharedCleanup } from './support/pods-story.ts';
 
 /** What real tokens live at least. */
 const LIFETIME_MS = 300_000;

@@ -1,5 +1,5 @@
 import { execa } from 'execa';
-import { undoAfter, type Cleanup } from '../support/sidecar-wait.ts';
+import { undoAfter, type Cleanup } from '../support/cleanup.ts';
 import { ClusterError } from './failure.ts';
 import { closeHostPort, openHostPort } from './host-network.ts';
 import { loadImage } from './images.ts';

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test, type TestContext } from 'node:test';
-import { eventually } from '../support/sidecar-wait.ts';
+import { SharedCleanup } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { whyNoPods, whyNotOwn } from './cluster.ts';
 import { FOREIGN_PROGRAM, helper, MISCONFIGURATIONS, type Changes } from './support/pods-misconfigured.ts';
 import { sidecarProcess } from './support/pods-processes.ts';
 import { startService, type Service } from './support/pods-service.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
-import { SharedCleanup } from './support/pods-story.ts';
 import { BY_KUBECTL, IDLE, SIDECAR, statusOf, type Namespace, type Pod } from './support/pods.ts';
 
 /** What the events say of a pod that does not get on. */

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { decodeJwt } from 'jose';
-import { eventually } from '../support/sidecar-wait.ts';
+import { SharedCleanup } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { whyNoPods } from './cluster.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
-import { SharedCleanup } from './support/pods-story.ts';
 import { BY_KUBECTL, IDLE, SIDECAR } from './support/pods.ts';
 
 const TRUSTED = 'orders-trusted';

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { execa } from 'execa';
 import { unwantedPort } from '../support/ports.ts';
-import { eventually } from '../support/sidecar-wait.ts';
+import { eventually } from '../support/eventually.ts';
 import { startWorkspace, type Workspace } from '../support/workspace.ts';
 import { existingKubeconfig, ownCluster, whyNoCluster, whyNotOwn, type Cluster } from './cluster.ts';
 import { killAll, processesOf } from './daemons.ts';

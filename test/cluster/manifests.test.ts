@@ -6,10 +6,9 @@ import { execa } from 'execa';
 import { parseAllDocuments } from 'yaml';
 import { childEnvironment, VARIABLES } from '../../src/config/environment.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
+import { temporaryDirectory, type Cleanup, SharedCleanup } from '../support/cleanup.ts';
 import { useCluster, whyNoCluster, type Cluster } from './cluster.ts';
 import { makeNamespace, nameLike, SIDECAR } from './support/pods.ts';
-import { SharedCleanup } from './support/pods-story.ts';
 
 const manifests = join(import.meta.dirname, '../../manifests');
 const examples = await readdir(join(manifests, 'examples'));

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { eventually } from '../support/sidecar-wait.ts';
+import { SharedCleanup } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { whyNoPods, whyNotOwn } from './cluster.ts';
 import { startService } from './support/pods-service.ts';
 import { setStage, type Change, type Stage } from './support/pods-stage.ts';
-import { SharedCleanup } from './support/pods-story.ts';
 import { usageOf, type Usage } from './support/pods-usage.ts';
 import { SIDECAR } from './support/pods.ts';
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { fingerprintOf } from '../support/lakebase.ts';
-import { eventually } from '../support/sidecar-wait.ts';
+import { SharedCleanup } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { whyNoPods } from './cluster.ts';
 import { trusting } from './support/pods-overlay.ts';
 import { DATABASE, LAKEBASE_HOST } from './support/pods-service.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
-import { SharedCleanup } from './support/pods-story.ts';
 import { IDLE, SIDECAR } from './support/pods.ts';
 
 const SECRET = 'orders-lakebase';

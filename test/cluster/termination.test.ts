@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
-import { eventually } from '../support/sidecar-wait.ts';
+import { SharedCleanup } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { whyNoPods, whyNotOwn } from './cluster.ts';
 import { trusting } from './support/pods-overlay.ts';
 import { endOf, sidecarProcess, stoppingAt } from './support/pods-processes.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
-import { SharedCleanup, story } from './support/pods-story.ts';
+import { story } from './support/story.ts';
 import { SIDECAR, statusOf } from './support/pods.ts';
 
 const PSQL = 'psql --no-psqlrc --no-password --tuples-only --no-align';

@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { whyNoPods } from './cluster.ts';
 import { trusting } from './support/pods-overlay.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
-import { SharedCleanup } from './support/pods-story.ts';
+import { SharedCleanup } from '../support/cleanup.ts';
 import { IDLE } from './support/pods.ts';
 
 const PAGE = join(import.meta.dirname, '../../README.md');

@@ -8,7 +8,7 @@ import { readConfigFile } from '../../src/config/file.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { configFile, problems } from './loading.ts';
 import { shellWord } from '../../src/sinks/render.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 
 const ALIAS_BOMB = `
 a: &a [x, x, x, x, x, x, x, x, x]

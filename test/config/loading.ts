@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { ConfigError } from '../../src/credential/errors.ts';
 import { loadConfig, type Config, type LoadOptions } from '../../src/config/load.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 
 export const IDENTITY = {
   DATABRICKS_HOST: 'https://workspace.example',

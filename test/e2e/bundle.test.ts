@@ -11,7 +11,7 @@ import { clis, type Cli } from '../support/clis.ts';
 import { copyProject } from '../support/sidecar-copy.ts';
 import { configText, sidecarSetup } from '../support/sidecar-setup.ts';
 import { allGone, hangingCli, scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 import { NODE, oldest, runCommand, startSidecar } from '../support/sidecar.ts';
 
 const BUDGETS = join(import.meta.dirname, '../fixtures/bundle-sizes.json');

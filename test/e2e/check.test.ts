@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { standInCli, type Cli } from '../support/clis.ts';
 import { credential, ENDPOINT, type SetupOptions } from '../support/sidecar-setup.ts';
 import { scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
+import { temporaryDirectory, type Cleanup } from '../support/cleanup.ts';
 import { runCommand, startSidecar } from '../support/sidecar.ts';
 import type { Workspace } from '../support/workspace.ts';
 

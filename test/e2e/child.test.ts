@@ -6,7 +6,8 @@ import { clis } from '../support/clis.ts';
 import { shellWord } from '../../src/sinks/render.ts';
 import { credential, ENDPOINT, type SetupOptions } from '../support/sidecar-setup.ts';
 import { recordingCli, scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually, temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
+import { temporaryDirectory, type Cleanup } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { startSidecar } from '../support/sidecar.ts';
 import type { Workspace } from '../support/workspace.ts';
 

@@ -7,7 +7,7 @@ import { ConfigError } from '../../src/credential/errors.ts';
 import { standInCli } from '../support/clis.ts';
 import { scriptedCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { configText } from '../support/sidecar-setup.ts';
-import { eventually } from '../support/sidecar-wait.ts';
+import { eventually } from '../support/eventually.ts';
 import { runCommand, startSidecar } from '../support/sidecar.ts';
 
 const options = { timeout: 30_000 };

@@ -11,7 +11,7 @@ import { VARIABLES } from '../../src/config/environment.ts';
 import { LOG_LEVELS } from '../../src/config/options.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { sidecarSetup } from '../support/sidecar-setup.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 import { NODE, runCommand, SOURCE, type Outcome } from '../support/sidecar.ts';
 
 const root = join(import.meta.dirname, '../..');

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { startSidecar, type Sidecar } from '../support/sidecar.ts';
 
 /** Empty, they take no room on a volume in memory, however small that is. */

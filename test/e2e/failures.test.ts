@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { MINT_REMEDIES, type MintFailure } from '../../src/credential/failures.ts';
 import { shellWord } from '../../src/sinks/render.ts';
 import { scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually } from '../support/sidecar-wait.ts';
+import { eventually } from '../support/eventually.ts';
 import { startSidecar, type LogLine, type Sidecar } from '../support/sidecar.ts';
 import type { Fault, Minting, Route } from '../support/workspace-faults.ts';
 

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { credential } from '../support/sidecar-setup.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { startSidecar } from '../support/sidecar.ts';
 
 const FORMATS = ['pgpass', 'token', 'json', 'env', 'uri'] as const;

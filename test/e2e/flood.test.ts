@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import { workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually, undoAfter } from '../support/sidecar-wait.ts';
+import { undoAfter } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { NODE, startSidecar, type LogLine, type Sidecar } from '../support/sidecar.ts';
 
 const LIFETIME_MS = 8_000;

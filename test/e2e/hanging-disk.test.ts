@@ -9,7 +9,8 @@ import { exists } from '../support/exists.ts';
 import { hang, nodeWithMounts, whyNoHang } from '../support/hanging-mount.ts';
 import { configText, ENDPOINT, credential } from '../support/sidecar-setup.ts';
 import { allGone, hangingCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { runCommand, type Sidecar, startSidecar } from '../support/sidecar.ts';
 
 /** A write does four things at once, and somebody asks what the file holds. */

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually } from '../support/sidecar-wait.ts';
+import { eventually } from '../support/eventually.ts';
 import { startSidecar, type Sidecar } from '../support/sidecar.ts';
 
 const options = { timeout: 40_000 };

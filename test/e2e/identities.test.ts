@@ -3,7 +3,8 @@ import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { credential } from '../support/sidecar-setup.ts';
-import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { startSidecar } from '../support/sidecar.ts';
 import type { Workspace } from '../support/workspace.ts';
 

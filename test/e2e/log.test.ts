@@ -9,7 +9,8 @@ import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { workspaceFor } from '../support/sidecar-clis.ts';
 import { sidecarSetup } from '../support/sidecar-setup.ts';
-import { eventually, temporaryDirectory, undoAfter } from '../support/sidecar-wait.ts';
+import { temporaryDirectory, undoAfter } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { type LogLine, NODE, runCommand, SOURCE } from '../support/sidecar.ts';
 
 const LOGGER = join(import.meta.dirname, '../../src/telemetry/logger.ts');

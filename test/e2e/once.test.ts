@@ -6,7 +6,7 @@ import { whyUnfinished } from '../../src/commands/once.ts';
 import { SinkError } from '../../src/credential/errors.ts';
 import type { CredentialStatus } from '../../src/credential/status.ts';
 import { allGone, hangingCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 import { runCommand, spawnRun } from '../support/sidecar.ts';
 import { credentialWith, holding, lacking, NOW, statusWith } from '../support/statuses.ts';
 

@@ -4,7 +4,8 @@ import type { Cli } from '../support/clis.ts';
 import { credential } from '../support/sidecar-setup.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { type Attempts, logInUntil, passwordFunction, startServer } from '../support/sidecar-logins.ts';
-import { eventually, temporaryDirectory, throughout, undoAfter } from '../support/sidecar-wait.ts';
+import { temporaryDirectory, undoAfter } from '../support/cleanup.ts';
+import { eventually, throughout } from '../support/eventually.ts';
 import { startSidecar } from '../support/sidecar.ts';
 
 async function begin(t: TestContext, cli: Cli, { tokenLifetimeMs, at }: { tokenLifetimeMs: number; at: number }) {

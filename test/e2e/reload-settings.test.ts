@@ -6,7 +6,8 @@ import { clis } from '../support/clis.ts';
 import { shellWord } from '../../src/sinks/render.ts';
 import { configText, credential } from '../support/sidecar-setup.ts';
 import { scriptedCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { startSidecar } from '../support/sidecar.ts';
 
 test('other settings of refresh or backoff are in force for every credential', { timeout: 30_000 }, async (t) => {

@@ -10,7 +10,8 @@ import { kubeconfigOf } from '../support/api-client.ts';
 import { exists } from '../support/exists.ts';
 import { configText, credential } from '../support/sidecar-setup.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { type LogLine, spawnRun, startSidecar } from '../support/sidecar.ts';
 
 const BACKSTAGE = 'projects/backstage/branches/production/endpoints/primary';

@@ -3,7 +3,7 @@ import { chmod, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually, occupy, throughout } from '../support/sidecar-wait.ts';
+import { eventually, occupy, throughout } from '../support/eventually.ts';
 import { startSidecar, type Sidecar } from '../support/sidecar.ts';
 
 const SOON_MS = 2_000;

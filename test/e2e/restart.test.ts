@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import type { Cli } from '../support/clis.ts';
 import { credential } from '../support/sidecar-setup.ts';
 import { scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually, temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
+import { temporaryDirectory, type Cleanup } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { startSidecar } from '../support/sidecar.ts';
 import type { Workspace } from '../support/workspace.ts';
 

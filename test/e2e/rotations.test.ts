@@ -14,7 +14,8 @@ import {
   type LogIn,
   type Server,
 } from '../support/sidecar-logins.ts';
-import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { startSidecar, type Sidecar } from '../support/sidecar.ts';
 import type { Workspace } from '../support/workspace.ts';
 

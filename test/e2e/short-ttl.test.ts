@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { kubeconfigOf } from '../support/api-client.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
 import { configText, credential } from '../support/sidecar-setup.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 import { runCommand, startSidecar } from '../support/sidecar.ts';
 
 /** Nobody listens there. */

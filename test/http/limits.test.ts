@@ -8,7 +8,7 @@ import { setImmediate } from 'node:timers/promises';
 import Fastify from 'fastify';
 import { listen } from '../../src/http/listen.ts';
 import { answerInTurn, limitConnections } from '../../src/http/limits.ts';
-import { eventually } from '../support/sidecar-wait.ts';
+import { eventually } from '../support/eventually.ts';
 
 test('what is asked on one connection is answered one after the other', async (t) => {
   const server = Fastify();

@@ -13,7 +13,7 @@ import type { FastifyInstance } from 'fastify';
 import { StartupError } from '../../src/credential/errors.ts';
 import { createServer, type ServerOptions } from '../../src/http/server.ts';
 import { listen, type Address } from '../../src/http/listen.ts';
-import { eventually } from '../support/sidecar-wait.ts';
+import { eventually } from '../support/eventually.ts';
 import { frozenClock, statusWith } from '../support/statuses.ts';
 
 const LOOPBACK = '127.0.0.1';

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { generate, type GenerateResult } from 'selfsigned';
 import type { ApiServer } from '../../src/kubernetes/api-server.ts';
 import { clientFor } from '../support/api-client.ts';
-import type { Cleanup } from '../support/sidecar-wait.ts';
+import type { Cleanup } from '../support/cleanup.ts';
 
 const HOUR_MS = 3_600_000;
 

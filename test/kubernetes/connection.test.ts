@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { SinkError } from '../../src/credential/errors.ts';
 import { openConnection } from '../../src/kubernetes/connection.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 
 const SERVER = { server: 'https://127.0.0.1:1' };
 

@@ -3,7 +3,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { openConnection } from '../../src/kubernetes/connection.ts';
-import { type Cleanup, temporaryDirectory } from '../support/sidecar-wait.ts';
+import { type Cleanup, temporaryDirectory } from '../support/cleanup.ts';
 
 const API_VERSION = 'client.authentication.k8s.io/v1';
 const AUTHORITY = Buffer.from('authority').toString('base64');

@@ -12,7 +12,7 @@ import { clientFor } from '../support/api-client.ts';
 import { credential } from '../support/sidecar-setup.ts';
 import { allGone, hangingCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { spawnRun } from '../support/sidecar.ts';
-import { temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
+import { temporaryDirectory, type Cleanup } from '../support/cleanup.ts';
 
 const execFile = promisify(execFileWithCallback);
 

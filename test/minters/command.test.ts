@@ -11,7 +11,8 @@ import { CommandMinter, type MintRequest, notStarted } from '../../src/minters/c
 import { PrivateHomes } from '../../src/minters/homes.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { scriptedCli } from '../support/sidecar-clis.ts';
-import { eventually, temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { join } from 'node:path';
 import { Secret } from '../../src/credential/secret.ts';
 

@@ -6,7 +6,7 @@ import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { PrivateHomes } from '../../src/minters/homes.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 
 test('each slot has a home, a cache and no configuration file of its own, until the end', async (t) => {
   const directory = await temporaryDirectory(t);

@@ -5,7 +5,7 @@ import { mkdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
 import { readOidcToken, readSecret } from '../../src/minters/identity-files.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 
 test('a client secret is what its file holds, without the white space around it', async (t) => {
   const file = join(await temporaryDirectory(t), 'secret');

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { MintError } from '../../src/credential/errors.ts';
 import { complaintAbout, readCliVersion } from '../../src/minters/version.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 
 test('a CLI is old by its numbers, not by the text that they make', () => {
   const cases: readonly (readonly [version: string, hasTtl: boolean, isOld: boolean])[] = [

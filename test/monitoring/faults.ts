@@ -4,7 +4,8 @@ import { clis } from '../support/clis.ts';
 import { FAKETIME } from '../support/faketime.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
 import { credential, type SetupOptions } from '../support/sidecar-setup.ts';
-import { occupy, temporaryDirectory, type Cleanup } from '../support/sidecar-wait.ts';
+import { temporaryDirectory, type Cleanup } from '../support/cleanup.ts';
+import { occupy } from '../support/eventually.ts';
 import { startSidecar, type Sidecar } from '../support/sidecar.ts';
 
 /** Of a service principal whose right was taken away. */

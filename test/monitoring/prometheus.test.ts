@@ -5,7 +5,7 @@ import { drawPage } from '../../scripts/dashboard/page.ts';
 import { dashboard, missing, panelQueries, withVariables } from '../support/monitoring.ts';
 import { startPrometheus, type Prometheus, type Target } from '../support/prometheus.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
-import { eventually, occupy } from '../support/sidecar-wait.ts';
+import { eventually, occupy } from '../support/eventually.ts';
 import { startSidecar, type Sidecar } from '../support/sidecar.ts';
 import type { Workspace } from '../support/workspace.ts';
 import { REFUSAL } from './faults.ts';

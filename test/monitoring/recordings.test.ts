@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { stringify } from 'yaml';
 import { alerts, missing, RULES_FILE } from '../support/monitoring.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 import { recordings, type SeenAlert } from './recording.ts';
 
 /** Between what a real Prometheus saw and when, and the even steps of a recording. */

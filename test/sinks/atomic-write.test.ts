@@ -3,7 +3,8 @@ import fs, { chmodSync, fchmodSync, fstatSync, readdirSync, readFileSync, writeF
 import { chmod, chown, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { eventually, temporaryDirectory, undoAfter } from '../support/sidecar-wait.ts';
+import { temporaryDirectory, undoAfter } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 
 const NOBODY = 65_534;
 

@@ -3,7 +3,7 @@ import fs, { linkSync, readdirSync, renameSync, symlinkSync } from 'node:fs';
 import { readlink, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 
 // Put in its place before that is loaded, which takes the functions as they are then.
 let afterMaking: ((directory: string) => void) | undefined;

@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseToken } from '../../src/sinks/render.ts';
 import { credentialOf, isWholeToken, siblingSinks } from '../fixtures/sink-credentials.ts';
 import { program } from '../fixtures/sink-programs.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 
 const PUBLICATIONS = 1_000;
 const KILLS = 200;

@@ -6,7 +6,7 @@ import test from 'node:test';
 import { getSystemErrorName } from 'node:util';
 import { SinkError } from '../../src/credential/errors.ts';
 import { hasErrno, toSinkError } from '../../src/sinks/file-errors.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 
 type Errno = keyof typeof constants.errno;
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { stateFileIn } from '../fixtures/sink-credentials.ts';
 import { isolated, program, run } from '../fixtures/sink-programs.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 
 test('a full disk leaves the old file as it is, is no reason not to start, and heals when space is freed', async (t) => {
   const result = await isolated(t, 'full disk');

@@ -9,7 +9,7 @@ import { SinkError } from '../../src/credential/errors.ts';
 import { credentialOf, fileSink, siblingSinks, stateFileIn, tokenOf } from '../fixtures/sink-credentials.ts';
 import { run } from '../fixtures/sink-programs.ts';
 import { current, old, problemOf, publishedSink } from '../fixtures/sink-published.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 
 test('a sink is named after its path', () => {
   assert.equal(fileSink('/run/lakebase/pgpass', 'pgpass').name, 'file:/run/lakebase/pgpass');

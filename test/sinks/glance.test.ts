@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Glance } from '../../src/sinks/glance.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 
 /** A file that was read and found right `ageMs` after its last change. */
 async function glanceAfter(t: TestContext, ageMs: number): Promise<{ readonly glance: Glance; readonly path: string }> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { isMountPoint, parseMountPoints } from '../../src/sinks/mounts.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 
 test('mount points are read with their escapes, whatever optional fields follow', () => {
   const mountinfo = [

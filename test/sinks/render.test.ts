@@ -8,7 +8,7 @@ import { type Format, FORMATS } from '../../src/credential/formats.ts';
 import { parseToken, render } from '../../src/sinks/render.ts';
 import { connection, credentialOf } from '../fixtures/sink-credentials.ts';
 import { run } from '../fixtures/sink-programs.ts';
-import { temporaryDirectory } from '../support/sidecar-wait.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 
 const JWT = 'eyJhbGciOi.eyJzdWIiOi-_.c2lnbmF0dXJl';
 const NASTY = String.raw`:\'"$(x)\:%2F@/?#&+~!*;=|<>é🙂\\`;

@@ -5,7 +5,7 @@ import type { AddressInfo, Server } from 'node:net';
 import { join } from 'node:path';
 import { ApiServer } from '../../src/kubernetes/api-server.ts';
 import type { SecretSinkOptions } from '../../src/sinks/secret.ts';
-import { type Cleanup, temporaryDirectory } from './sidecar-wait.ts';
+import { type Cleanup, temporaryDirectory } from './cleanup.ts';
 
 export interface Client {
   readonly api: ApiServer;

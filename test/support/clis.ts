@@ -1,7 +1,7 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { shellWord } from '../../src/sinks/render.ts';
-import { temporaryDirectory, type Cleanup } from './sidecar-wait.ts';
+import { temporaryDirectory, type Cleanup } from './cleanup.ts';
 
 export interface Cli {
   /** For the titles of tests. */

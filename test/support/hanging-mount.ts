@@ -5,7 +5,7 @@ import { constants, accessSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { NODE } from './sidecar.ts';
-import { type Cleanup, undoAfter } from './sidecar-wait.ts';
+import { type Cleanup, undoAfter } from './cleanup.ts';
 
 /** Why no file system can be made to hang here; false where one can. */
 export function whyNoHang(): string | false {

@@ -5,7 +5,7 @@ import type { Cancellable } from '../../src/credential/ports.ts';
 import { Slots } from '../../src/credential/slots.ts';
 import { Ticker } from '../../src/credential/ticker.ts';
 import { FakeClock } from './fake-clock.ts';
-import type { Cleanup } from './sidecar-wait.ts';
+import type { Cleanup } from './cleanup.ts';
 import { type Answer, MemorySink, RecordingObserver, ScriptedMinter } from './fakes.ts';
 
 /** Everything that several keepers share, with the clock jumps wired as in the app. */

@@ -9,7 +9,7 @@ import {
   readPassword,
   SSL_REQUEST,
 } from './lakebase-protocol.ts';
-import { undoAfter, type Cleanup } from './sidecar-wait.ts';
+import { undoAfter, type Cleanup } from './cleanup.ts';
 
 /** What a client has sent to log in. */
 export interface Login {

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { ruleFile } from './monitoring.ts';
 import { unwantedPort } from './ports.ts';
-import { eventually, temporaryDirectory, undoAfter, type Cleanup } from './sidecar-wait.ts';
+import { temporaryDirectory, undoAfter, type Cleanup } from './cleanup.ts';
+import { eventually } from './eventually.ts';
 
 export interface Series {
   readonly metric: Readonly<Record<string, string>>;

@@ -4,7 +4,8 @@ import type { Cli } from './clis.ts';
 import type { Places } from './scan.ts';
 import { recordingCli, scriptedCli, workspaceFor } from './sidecar-clis.ts';
 import type { SetupOptions } from './sidecar-setup.ts';
-import { eventually, temporaryDirectory, type Cleanup } from './sidecar-wait.ts';
+import { temporaryDirectory, type Cleanup } from './cleanup.ts';
+import { eventually } from './eventually.ts';
 import { runCommand, startSidecar, type Sidecar } from './sidecar.ts';
 import type { Workspace } from './workspace.ts';
 

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { clis, NO_REAL_CLI, TELLS_VERSION, type Cli } from './clis.ts';
 import { shellWord } from '../../src/sinks/render.ts';
-import { eventually, temporaryDirectory, undoAfter, type Cleanup } from './sidecar-wait.ts';
+import { temporaryDirectory, undoAfter, type Cleanup } from './cleanup.ts';
+import { eventually } from './eventually.ts';
 import { startWorkspace, type Workspace } from './workspace.ts';
 import type { WorkspaceOptions } from './workspace-server.ts';
 

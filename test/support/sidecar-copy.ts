@@ -1,6 +1,6 @@
 import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { temporaryDirectory, type Cleanup } from './sidecar-wait.ts';
+import { temporaryDirectory, type Cleanup } from './cleanup.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 

@@ -7,7 +7,7 @@ import { Client } from 'pg';
 import postgresJs from 'postgres';
 import { startLakebase, type Lakebase } from './lakebase.ts';
 import { startPostgres } from './postgres.ts';
-import { temporaryDirectory, undoAfter, type Cleanup } from './sidecar-wait.ts';
+import { temporaryDirectory, undoAfter, type Cleanup } from './cleanup.ts';
 import type { Workspace } from './workspace.ts';
 
 export const DATABASE = 'app';

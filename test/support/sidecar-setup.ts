@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { clis, type Cli } from './clis.ts';
-import { temporaryDirectory, type Cleanup } from './sidecar-wait.ts';
+import { temporaryDirectory, type Cleanup } from './cleanup.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Without it each start would strip the types anew, which is nearly half of what the tests of the program take. */

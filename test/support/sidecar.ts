@@ -8,7 +8,8 @@ import { killWithDescendants } from '../../bench/proc.ts';
 import type { StatusReport } from '../../src/http/status-json.ts';
 import { MetricSamples } from './sidecar-metrics.ts';
 import { sidecarSetup, type SetupOptions, type SidecarSetup } from './sidecar-setup.ts';
-import { eventually, PATIENCE_MS, undoAfter, type Cleanup } from './sidecar-wait.ts';
+import { undoAfter, type Cleanup } from './cleanup.ts';
+import { eventually, PATIENCE_MS } from './eventually.ts';
 
 /** The Node.js that was installed with the project, whichever one runs the tests. */
 export const NODE = join(import.meta.dirname, '../../node_modules/.bin/node');

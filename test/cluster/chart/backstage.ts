@@ -1,6 +1,6 @@
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { temporaryDirectory, type Cleanup } from '../../support/sidecar-wait.ts';
+import { temporaryDirectory, type Cleanup } from '../../support/cleanup.ts';
 import { LOGS_IN_OFTEN } from '../support/pods-backstage.ts';
 import { imageOf, patchesOf, placeOf } from '../support/pods-overlay.ts';
 import { LAKEBASE_HOST } from '../support/pods-service.ts';

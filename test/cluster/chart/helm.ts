@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
+import { undoAfter, type Cleanup } from '../../support/cleanup.ts';
 import { buildHelm, type Programs } from '../programs.ts';
 
 export const CHART = join(import.meta.dirname, '../../../charts/lakebase-credential-sidecar');

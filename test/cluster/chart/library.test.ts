@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { execa } from 'execa';
 import { parse, parseAllDocuments } from 'yaml';
 import { whyNoHelm } from '../programs.ts';
-import { SharedCleanup } from '../support/pods-story.ts';
+import { SharedCleanup } from '../../support/cleanup.ts';
 import { CHART, HELMS, type Helm } from './helm.ts';
 import { bare, comparable, kustomized } from './pods.ts';
 import { backstageChart, umbrellaChart } from './umbrella.ts';

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 import type { ActiveAlert, ActiveTarget, Prometheus, Series } from '../../support/prometheus.ts';
-import { eventually } from '../../support/sidecar-wait.ts';
+import { SharedCleanup } from '../../support/cleanup.ts';
+import { eventually } from '../../support/eventually.ts';
 import { certificate, privateKey } from '../certificates.ts';
 import { whyNotOwn, whyNoTrustedPods } from '../cluster.ts';
 import { stateDirectory } from '../layout.ts';
 import { whyNoOperator } from '../programs.ts';
 import { setStage, type Stage } from '../support/pods-stage.ts';
-import { SharedCleanup, story } from '../support/pods-story.ts';
+import { story } from '../support/story.ts';
 import { IDLE, SIDECAR } from '../support/pods.ts';
 import { authorityOf, deploymentOf } from './apps.ts';
 import { CHART } from './helm.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { chartValues } from '../../../scripts/chart-readme.ts';
 import { whyNoHelm } from '../programs.ts';
-import { SharedCleanup } from '../support/pods-story.ts';
+import { SharedCleanup } from '../../support/cleanup.ts';
 import { injection, secretSync } from './ci-values.ts';
 import { HELMS, HelmClient } from './helm.ts';
 

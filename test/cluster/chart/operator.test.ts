@@ -7,10 +7,10 @@ import { parseAllDocuments } from 'yaml';
 import { alerts, panelQueries, rules } from '../../support/monitoring.ts';
 import type { ActiveTarget, Prometheus } from '../../support/prometheus.ts';
 import { workspaceFor } from '../../support/sidecar-clis.ts';
-import { eventually } from '../../support/sidecar-wait.ts';
+import { SharedCleanup } from '../../support/cleanup.ts';
+import { eventually } from '../../support/eventually.ts';
 import { spawnRun, type Sidecar } from '../../support/sidecar.ts';
 import { whyNoOperator } from '../programs.ts';
-import { SharedCleanup } from '../support/pods-story.ts';
 import { Operator, whyNoMounts } from './operator.ts';
 import { CHART, ChartWorld, DEFAULTS, podOf, secretSyncInto, sidecarOf, type Pod } from './world.ts';
 

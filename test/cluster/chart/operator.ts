@@ -6,7 +6,8 @@ import { gunzipSync } from 'node:zlib';
 import { execa } from 'execa';
 import { unwantedPort } from '../../support/ports.ts';
 import { runPrometheus, type Prometheus } from '../../support/prometheus.ts';
-import { eventually, temporaryDirectory, undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
+import { temporaryDirectory, undoAfter, type Cleanup } from '../../support/cleanup.ts';
+import { eventually } from '../../support/eventually.ts';
 import { buildOperator, type Programs } from '../programs.ts';
 import { readObject } from '../support/read-api.ts';
 

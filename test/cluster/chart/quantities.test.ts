@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { whyNoHelm } from '../programs.ts';
-import { SharedCleanup } from '../support/pods-story.ts';
+import { SharedCleanup } from '../../support/cleanup.ts';
 import {
   CHART,
   ChartWorld,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { whyNoHelm } from '../programs.ts';
-import { SharedCleanup } from '../support/pods-story.ts';
+import { SharedCleanup } from '../../support/cleanup.ts';
 import {
   ChartWorld,
   containerOf,

@@ -1,4 +1,4 @@
-import { undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
+import { undoAfter, type Cleanup } from '../../support/cleanup.ts';
 import { injectionLockFile } from '../layout.ts';
 import { withLockInTurn } from '../lock.ts';
 import { CLIENT_ID, LAKEBASE_HOST } from '../support/pods-service.ts';

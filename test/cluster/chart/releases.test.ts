@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parse, parseAllDocuments } from 'yaml';
 import { whyNoHelm } from '../programs.ts';
-import { SharedCleanup } from '../support/pods-story.ts';
+import { SharedCleanup } from '../../support/cleanup.ts';
 import { injection, secretSync, withSync } from './ci-values.ts';
 import { CHART, ChartWorld, HELMS, type Container, type Helm, type PodSpec } from './world.ts';
 

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
-import { eventually } from '../../support/sidecar-wait.ts';
+import { SharedCleanup } from '../../support/cleanup.ts';
+import { eventually } from '../../support/eventually.ts';
 import type { MintedToken } from '../../support/workspace-server.ts';
 import { whyNoTrustedPods } from '../cluster.ts';
 import { whyNoHelm } from '../programs.ts';
 import { CLIENT_ID, DATABASE, LAKEBASE_HOST } from '../support/pods-service.ts';
 import { setStage, type Stage } from '../support/pods-stage.ts';
-import { SharedCleanup, story } from '../support/pods-story.ts';
+import { story } from '../support/story.ts';
 import { BY_KUBECTL } from '../support/pods.ts';
 import { authorityOf, jobOf, PSQL } from './apps.ts';
 import { ENDPOINT, imageOf, Release } from './release.ts';

@@ -4,10 +4,10 @@ import { after, before, describe, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { ENDPOINT } from '../../support/sidecar-setup.ts';
 import { workspaceFor } from '../../support/sidecar-clis.ts';
-import { eventually } from '../../support/sidecar-wait.ts';
+import { SharedCleanup } from '../../support/cleanup.ts';
+import { eventually } from '../../support/eventually.ts';
 import type { Workspace } from '../../support/workspace.ts';
 import { whyNoHelm } from '../programs.ts';
-import { SharedCleanup } from '../support/pods-story.ts';
 import { KeptSecret, SECRET } from './kept-secret.ts';
 import { CHART, ChartWorld, HELMS, type Pod } from './world.ts';
 

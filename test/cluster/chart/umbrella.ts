@@ -1,6 +1,6 @@
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { temporaryDirectory, type Cleanup } from '../../support/sidecar-wait.ts';
+import { temporaryDirectory, type Cleanup } from '../../support/cleanup.ts';
 import { CHART } from './helm.ts';
 
 const NAME = 'lakebase-credential-sidecar';

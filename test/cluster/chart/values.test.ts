@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { whyNoHelm } from '../programs.ts';
-import { SharedCleanup } from '../support/pods-story.ts';
+import { SharedCleanup } from '../../support/cleanup.ts';
 import { injection, secretSync, withSync } from './ci-values.ts';
 import { HELMS, HelmClient } from './helm.ts';
 import { DEFAULTS } from './world.ts';

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
-import { eventually } from '../../support/sidecar-wait.ts';
+import { SharedCleanup } from '../../support/cleanup.ts';
+import { eventually } from '../../support/eventually.ts';
 import type { Login } from '../../support/lakebase.ts';
 import { whyNoTrustedPods } from '../cluster.ts';
 import { whyNoHelm } from '../programs.ts';
 import { setStage, type Stage } from '../support/pods-stage.ts';
-import { SharedCleanup, story } from '../support/pods-story.ts';
+import { story } from '../support/story.ts';
 import { BY_KUBECTL, SIDECAR, START_MS, statusOf } from '../support/pods.ts';
 import { authorityOf, cronJobOf, deploymentOf, jobOf, PSQL, statefulSetOf, templateOf } from './apps.ts';
 import { injectAlone, injectionOf, Release } from './release.ts';

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { eventually, type Cleanup } from '../../support/sidecar-wait.ts';
+import type { Cleanup } from '../../support/cleanup.ts';
+import { eventually } from '../../support/eventually.ts';
 import { TestApiServer } from '../secrets/api-server.ts';
 import { createObject } from '../support/read-api.ts';
 import { CHART, HelmClient, type Helm } from './helm.ts';

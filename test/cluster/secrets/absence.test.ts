@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { eventually } from '../../support/sidecar-wait.ts';
-import { SharedCleanup } from '../support/pods-story.ts';
+import { SharedCleanup } from '../../support/cleanup.ts';
+import { eventually } from '../../support/eventually.ts';
 import { whyNotBuilt } from './api-server.ts';
 import { JITTER, LIFETIME_MS, Writers } from './writers.ts';
 

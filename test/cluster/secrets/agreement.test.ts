@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 import { HAS_FAKETIME } from '../../support/faketime.ts';
-import { eventually } from '../../support/sidecar-wait.ts';
-import { SharedCleanup, story } from '../support/pods-story.ts';
+import { SharedCleanup } from '../../support/cleanup.ts';
+import { eventually } from '../../support/eventually.ts';
+import { story } from '../support/story.ts';
 import { whyNotBuilt } from './api-server.ts';
 import { assertFrugal } from './world.ts';
 import { LIFETIME_MS, MINUTES_FAST, Writers, WRITERS } from './writers.ts';

@@ -1,6 +1,6 @@
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { temporaryDirectory, type Cleanup } from '../../support/sidecar-wait.ts';
+import { temporaryDirectory, type Cleanup } from '../../support/cleanup.ts';
 import { kubeconfigFor, type TestApiServer } from './api-server.ts';
 
 export const SECRET = 'lakebase';

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { after, before, describe, test, type TestContext } from 'node:test';
-import { eventually, temporaryDirectory } from '../../support/sidecar-wait.ts';
+import { temporaryDirectory, SharedCleanup } from '../../support/cleanup.ts';
+import { eventually } from '../../support/eventually.ts';
 import { configText } from '../../support/sidecar-setup.ts';
 import { workspaceFor } from '../../support/sidecar-clis.ts';
 import type { LogLine, Sidecar } from '../../support/sidecar.ts';
-import { SharedCleanup } from '../support/pods-story.ts';
 import { whyNotBuilt } from './api-server.ts';
 import { ruleFor, SECRET, type Account } from './namespace.ts';
 import { assertFrugal, MANAGER, SecretsWorld } from './world.ts';

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 import { MintError } from '../../../src/credential/errors.ts';
-import { eventually } from '../../support/sidecar-wait.ts';
+import { SharedCleanup } from '../../support/cleanup.ts';
+import { eventually } from '../../support/eventually.ts';
 import type { Sidecar } from '../../support/sidecar.ts';
-import { SharedCleanup, story } from '../support/pods-story.ts';
+import { story } from '../support/story.ts';
 import { LOOK_MS, readObject } from '../support/read-api.ts';
 import { whyNotBuilt } from './api-server.ts';
 import { ruleFor, SECRET, type Account } from './namespace.ts';

@@ -4,7 +4,7 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { generate } from 'selfsigned';
-import { undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
+import { undoAfter, type Cleanup } from '../../support/cleanup.ts';
 import type { SecretsWorld } from './world.ts';
 
 interface Status {

@@ -1,5 +1,6 @@
 import { FAKETIME } from '../../support/faketime.ts';
-import { eventually, type Cleanup } from '../../support/sidecar-wait.ts';
+import type { Cleanup } from '../../support/cleanup.ts';
+import { eventually } from '../../support/eventually.ts';
 import type { Sidecar } from '../../support/sidecar.ts';
 import { SECRET } from './namespace.ts';
 import { SecretsWorld } from './world.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Login } from '../../support/lakebase.ts';
-import { eventually, undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
+import { undoAfter, type Cleanup } from '../../support/cleanup.ts';
+import { eventually } from '../../support/eventually.ts';
 import type { MintedToken } from '../../support/workspace-server.ts';
 import { trusting } from './pods-overlay.ts';
 import type { Stage } from './pods-stage.ts';

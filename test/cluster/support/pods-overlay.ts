@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { temporaryDirectory, type Cleanup } from '../../support/sidecar-wait.ts';
+import { temporaryDirectory, type Cleanup } from '../../support/cleanup.ts';
 import { DATABASE, LAKEBASE_HOST, type Service } from './pods-service.ts';
 
 const manifests = join(import.meta.dirname, '../../../manifests');

@@ -1,6 +1,6 @@
 import { readFile, readlink } from 'node:fs/promises';
 import { isRunning } from '../../support/sidecar-clis.ts';
-import { eventually } from '../../support/sidecar-wait.ts';
+import { eventually } from '../../support/eventually.ts';
 import { podProcesses } from '../leftovers.ts';
 import type { Following } from './pods.ts';
 

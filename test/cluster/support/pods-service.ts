@@ -3,7 +3,7 @@ import { generate } from 'selfsigned';
 import { Lakebase } from '../../support/lakebase.ts';
 import { unwantedPort } from '../../support/ports.ts';
 import { startPostgres } from '../../support/postgres.ts';
-import { undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
+import { undoAfter, type Cleanup } from '../../support/cleanup.ts';
 import { trust, type VerifySubjectToken } from '../../support/workspace-oidc.ts';
 import { startWorkspace, type Workspace } from '../../support/workspace.ts';
 import type { Cluster } from '../cluster.ts';

@@ -1,5 +1,5 @@
 import { useCluster, type Cluster } from '../cluster.ts';
-import type { Cleanup } from '../../support/sidecar-wait.ts';
+import type { Cleanup } from '../../support/cleanup.ts';
 import { loadBackstage, loadPsql, loadSidecar } from './pods-images.ts';
 import { writeOverlay, type Overlay } from './pods-overlay.ts';
 import { startService, trustServiceAccount, type Service, type ServiceOptions } from './pods-service.ts';

@@ -1,7 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { eventually, undoAfter, type Cleanup } from '../../support/sidecar-wait.ts';
+import { undoAfter, type Cleanup } from '../../support/cleanup.ts';
+import { eventually } from '../../support/eventually.ts';
 import type { Cluster } from '../cluster.ts';
 import { LOOK_MS, readObject } from './read-api.ts';
 

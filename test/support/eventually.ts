@@ -1,28 +1,5 @@
-import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { mkdir, rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-
-/** What these helpers need of a test. */
-export interface Cleanup {
-  after(undo: () => unknown): void;
-}
-
-const undoing = new WeakMap<Cleanup, (() => unknown)[]>();
-
-/** Like `t.after`, but the last comes first: a process must be gone before the directory that it writes to. */
-export function undoAfter(t: Cleanup, undo: () => unknown): void {
-  const undos = undoing.get(t);
-  if (undos !== undefined) {
-    undos.unshift(undo);
-    return;
-  }
-  const all = [undo];
-  undoing.set(t, all);
-  t.after(async () => {
-    for (const one of all) await one();
-  });
-}
 
 export interface Patience {
   readonly withinMs?: number;
@@ -64,12 +41,6 @@ export async function throughout(
     if (!(await holds())) throw new Error(`${what}: no longer`);
     await delay(LOOK_MS);
   }
-}
-
-export async function temporaryDirectory(t: Cleanup): Promise<string> {
-  const directory = await realpath(await mkdtemp(join(tmpdir(), 'sidecar-')));
-  undoAfter(t, () => rm(directory, { recursive: true, force: true, maxRetries: 3 }));
-  return directory;
 }
 
 /** A directory in place of the file; tried again, because the sidecar may write the file in between. */
