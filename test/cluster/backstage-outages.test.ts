@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test, type TestContext } from 'node:test';
+import { before, describe, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fingerprintOf, type Login } from '../support/lakebase.ts';
 import { MetricSamples } from '../support/sidecar-metrics.ts';
 import type { MintedToken } from '../support/workspace-server.ts';
-import { SharedCleanup } from '../support/cleanup.ts';
+import { cleanupOfSuite } from '../support/suite.ts';
 import { eventually } from '../support/eventually.ts';
 import { useCluster, whyNoPods } from './cluster.ts';
 import { withLockInTurn } from './lock.ts';
@@ -25,11 +25,9 @@ const skip = await whyNoPods();
 
 // Each has a pod and a service of its own and mostly waits, so they take as long as the longest, which begins.
 describe('an outage of the workspace that begins when a refresh is due', { skip, concurrency: true }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
 
   before(() => useCluster(shared));
-
-  after(() => shared.undo());
 
   test('that outlives the token of five minutes makes logins fail and /readyz red, and heals by itself', async (t) => {
     const outage = await beginOutage(t, 'longest');

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { after, before, describe } from 'node:test';
-import { SharedCleanup } from '../support/cleanup.ts';
+import { before, describe } from 'node:test';
 import { eventually } from '../support/eventually.ts';
 import { whyNoPods, whyNotOwn } from './cluster.ts';
 import { BackstagePod } from './support/pods-backstage.ts';
 import { endOf, sidecarProcess, stoppingAt } from './support/pods-processes.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
-import { story } from './support/story.ts';
+import { cleanupOfSuite, story } from '../support/suite.ts';
 import { SIDECAR, statusOf } from './support/pods.ts';
 
 /**
@@ -22,7 +21,7 @@ const FIRST_WITHIN_MS = 120_000;
 const skip = await whyNoPods();
 
 describe('Backstage in a restricted namespace', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   const chapter = story();
   let stage: Stage;
   let backstage: BackstagePod;
@@ -40,8 +39,6 @@ describe('Backstage in a restricted namespace', { skip }, () => {
       minter: { cli: { timeout: '20s' } },
     });
   });
-
-  after(() => shared.undo());
 
   chapter('starts only after the first credential, however slow the workspace is', {}, async () => {
     const { workspace } = stage.service;

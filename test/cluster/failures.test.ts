@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test, type TestContext } from 'node:test';
+import { before, describe, test, type TestContext } from 'node:test';
 import { SharedCleanup } from '../support/cleanup.ts';
+import { cleanupOfSuite } from '../support/suite.ts';
 import { eventually } from '../support/eventually.ts';
 import { whyNoPods, whyNotOwn } from './cluster.ts';
 import { FOREIGN_PROGRAM, helper, MISCONFIGURATIONS, type Changes } from './support/pods-misconfigured.ts';
@@ -15,7 +16,7 @@ const PROBE_OR_BACKOFF = /Startup probe failed|Back-off restarting|CrashLoopBack
 const skip = await whyNoPods();
 
 describe('a pod that is misconfigured', { skip, concurrency: 4 }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let stage: Stage;
   let namespace: Namespace;
 
@@ -31,8 +32,6 @@ describe('a pod that is misconfigured', { skip, concurrency: 4 }, () => {
       },
     });
   });
-
-  after(() => shared.undo());
 
   for (const { name, what, changes, exitCode, reason } of MISCONFIGURATIONS) {
     const ending = exitCode === undefined ? 'once it is killed' : `with exit code ${exitCode}`;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { decodeJwt } from 'jose';
-import { SharedCleanup } from '../support/cleanup.ts';
+import { cleanupOfSuite } from '../support/suite.ts';
 import { eventually } from '../support/eventually.ts';
 import { whyNoPods } from './cluster.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
@@ -11,14 +11,12 @@ const TRUSTED = 'orders-trusted';
 const skip = await whyNoPods();
 
 describe('a service-account token that the API server signed', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let stage: Stage;
 
   before(async () => {
     stage = await setStage(shared, { name: 'identity', trusted: TRUSTED, tokenLifetimeMs: 6_000 });
   });
-
-  after(() => shared.undo());
 
   test('is exchanged for a credential, and nothing else that lasts is in the pod', async (t) => {
     const { cluster, namespace } = stage;

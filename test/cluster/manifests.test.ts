@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { after, before, describe, test, type TestContext } from 'node:test';
+import { before, describe, test, type TestContext } from 'node:test';
 import { execa } from 'execa';
 import { parseAllDocuments } from 'yaml';
 import { childEnvironment, VARIABLES } from '../../src/config/environment.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { temporaryDirectory, type Cleanup, SharedCleanup } from '../support/cleanup.ts';
+import { temporaryDirectory, type Cleanup } from '../support/cleanup.ts';
+import { cleanupOfSuite } from '../support/suite.ts';
 import { useCluster, whyNoCluster, type Cluster } from './cluster.ts';
 import { makeNamespace, nameLike, SIDECAR } from './support/pods.ts';
 
@@ -53,7 +54,7 @@ const KINDS = ['Deployment', 'StatefulSet', 'DaemonSet', 'Job', 'CronJob'];
 const skip = await whyNoCluster();
 
 describe('the manifests', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let cluster: Cluster;
   let namespace: string;
 
@@ -61,8 +62,6 @@ describe('the manifests', { skip }, () => {
     cluster = await useCluster(shared);
     namespace = (await makeNamespace(shared, cluster, nameLike('manifests'))).name;
   });
-
-  after(() => shared.undo());
 
   for (const example of examples) {
     test(`of the example ${example} are taken by a restricted namespace without a warning`, async (t) => {

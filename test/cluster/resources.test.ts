@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { SharedCleanup } from '../support/cleanup.ts';
+import { before, describe, test } from 'node:test';
+import { cleanupOfSuite } from '../support/suite.ts';
 import { eventually } from '../support/eventually.ts';
 import { whyNoPods, whyNotOwn } from './cluster.ts';
 import { startService } from './support/pods-service.ts';
@@ -16,14 +16,12 @@ const OBSERVED_MS = 60_000;
 const skip = (await whyNoPods()) ?? whyNotOwn;
 
 describe('what the kubelet says that the sidecar uses', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let stage: Stage;
 
   before(async () => {
     stage = await setStage(shared, { name: 'resources', tokenLifetimeMs: 3_600_000 });
   });
-
-  after(() => shared.undo());
 
   test(
     'is below its requests when idle, and below its limit while it mints all the time',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { fingerprintOf } from '../support/lakebase.ts';
-import { SharedCleanup } from '../support/cleanup.ts';
+import { cleanupOfSuite } from '../support/suite.ts';
 import { eventually } from '../support/eventually.ts';
 import { whyNoPods } from './cluster.ts';
 import { trusting } from './support/pods-overlay.ts';
@@ -31,7 +31,7 @@ const RULES = [
 const skip = await whyNoPods();
 
 describe('an application that reads a Secret as a volume', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let stage: Stage;
 
   before(async () => {
@@ -74,8 +74,6 @@ describe('an application that reads a Secret as a volume', { skip }, () => {
       ],
     });
   });
-
-  after(() => shared.undo());
 
   test('logs in through ten rotations; the volume lags by as much as docs/secrets.md allows for', async (t) => {
     const { namespace, service } = stage;

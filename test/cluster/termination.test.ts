@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { after, before, describe } from 'node:test';
-import { SharedCleanup } from '../support/cleanup.ts';
+import { before, describe } from 'node:test';
 import { eventually } from '../support/eventually.ts';
 import { whyNoPods, whyNotOwn } from './cluster.ts';
 import { trusting } from './support/pods-overlay.ts';
 import { endOf, sidecarProcess, stoppingAt } from './support/pods-processes.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
-import { story } from './support/story.ts';
+import { cleanupOfSuite, story } from '../support/suite.ts';
 import { SIDECAR, statusOf } from './support/pods.ts';
 
 const PSQL = 'psql --no-psqlrc --no-password --tuples-only --no-align';
@@ -17,15 +16,13 @@ while :; do ${PSQL} -c "select 1" >/dev/null && echo in || echo refused; sleep 0
 const skip = await whyNoPods();
 
 describe('a native sidecar beside psql', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   const chapter = story();
   let stage: Stage;
 
   before(async () => {
     stage = await setStage(shared, { name: 'termination' });
   });
-
-  after(() => shared.undo());
 
   chapter('lets a Job complete that logs in as soon as it starts', {}, async (t) => {
     const { namespace, service } = stage;

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { whyNoPods } from './cluster.ts';
 import { trusting } from './support/pods-overlay.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
-import { SharedCleanup } from '../support/cleanup.ts';
+import { cleanupOfSuite } from '../support/suite.ts';
 import { IDLE } from './support/pods.ts';
 
 const PAGE = join(import.meta.dirname, '../../README.md');
@@ -34,7 +34,7 @@ const READERS = [
 const skip = await whyNoPods();
 
 describe('a container that reads the files of the sidecar', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let stage: Stage;
 
   before(async () => {
@@ -58,8 +58,6 @@ describe('a container that reads the files of the sidecar', { skip }, () => {
     }
     for (const { pod, container } of READERS) await stage.namespace.running(`test=${pod}`, container);
   });
-
-  after(() => shared.undo());
 
   test('may do what the table in README.md says', async (t) => {
     const { namespace } = stage;

@@ -1,28 +1,24 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { dashboard, metricsIn, panelQueries, rules, scrapedLabels } from '../support/monitoring.ts';
 import { recordings } from './recording.ts';
 import { startSidecar } from '../support/sidecar.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
+import { cleanupOfSuite } from '../support/suite.ts';
 
 /** What Prometheus adds to the series of a target. */
 const TARGET_LABELS = ['cluster', 'namespace', 'pod', 'job', 'instance'];
 
 describe('in a scrape of the real program', () => {
+  const shared = cleanupOfSuite();
   let scraped: ReadonlyMap<string, ReadonlySet<string>>;
 
-  const undos: (() => unknown)[] = [];
-
   before(async () => {
-    const suite = { after: (undo: () => unknown) => undos.push(undo) };
-    const sidecar = await (await startSidecar(suite, { workspace: await workspaceFor(suite) })).ready();
+    const sidecar = await (await startSidecar(shared, { workspace: await workspaceFor(shared) })).ready();
     scraped = scrapedLabels((await sidecar.metrics()).text);
-  });
-  after(async () => {
-    for (const undo of undos) await undo();
   });
 
   test('there is every metric that a rule asks for', () => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
-import { temporaryDirectory, undoAfter, SharedCleanup } from '../../support/cleanup.ts';
+import { temporaryDirectory, undoAfter } from '../../support/cleanup.ts';
+import { cleanupOfSuite } from '../../support/suite.ts';
 import { whyNoHelm } from '../programs.ts';
 import { injection, secretSync } from './ci-values.ts';
 import { switchingChart } from './umbrella.ts';
@@ -19,14 +20,13 @@ const NEEDED = /metadata:\n {4}labels:\n.*\n(?: {4}annotations:.*\n((?: {6}.*\n)
 const skip = await whyNoHelm();
 
 describe('the chart as platforms use it', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let world: ChartWorld;
 
   before(async () => {
     world = await ChartWorld.start(shared);
     for (const name of ['apps', 'blue', 'green', 'lakebase']) await world.namespace(name);
   });
-  after(() => shared.undo());
 
   for (const helm of HELMS) {
     test(`${helm}: a chart that has it as a dependency may switch it by a condition`, async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { SharedCleanup } from '../../support/cleanup.ts';
+import { before, describe, test } from 'node:test';
+import { cleanupOfSuite } from '../../support/suite.ts';
 import { eventually } from '../../support/eventually.ts';
 import { whyNoHelm } from '../programs.ts';
 import { assertReads, bare, comparable, kustomized } from './pods.ts';
@@ -35,7 +35,7 @@ const MANY = 40;
 const skip = await whyNoHelm();
 
 describe('injection by policy', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let world: ChartWorld;
 
   before(async () => {
@@ -45,7 +45,6 @@ describe('injection by policy', { skip }, () => {
     await world.namespace('opted-out', { lakebase: 'off' });
     await world.install(VALUES);
   });
-  after(() => shared.undo());
 
   test('gives a pod what the kustomize component would give it, in a restricted namespace', async () => {
     const { metadata, spec } = await kustomized(world, 'manifests/examples/libpq');

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { execa } from 'execa';
 import { parse, parseAllDocuments } from 'yaml';
 import { whyNoHelm } from '../programs.ts';
-import { SharedCleanup } from '../../support/cleanup.ts';
+import { cleanupOfSuite } from '../../support/suite.ts';
 import { CHART, HELMS, type Helm } from './helm.ts';
 import { bare, comparable, kustomized } from './pods.ts';
 import { backstageChart, umbrellaChart } from './umbrella.ts';
@@ -121,7 +121,7 @@ const { appVersion: VERSION } = parse(await readFile(join(CHART, 'Chart.yaml'), 
 const skip = await whyNoHelm();
 
 describe('charts that place the sidecar themselves', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let world: ChartWorld;
   let umbrella: string;
 
@@ -137,7 +137,6 @@ describe('charts that place the sidecar themselves', { skip }, () => {
       injection: { defaults: DEFAULTS },
     });
   });
-  after(() => shared.undo());
 
   for (const helm of HELMS) {
     test(`${helm}: a pod by the templates is the pod by injection, and that of the kustomize component`, async () => {

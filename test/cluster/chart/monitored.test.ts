@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
-import { after, before, describe } from 'node:test';
+import { before, describe } from 'node:test';
 import type { ActiveAlert, ActiveTarget, Prometheus, Series } from '../../support/prometheus.ts';
-import { SharedCleanup } from '../../support/cleanup.ts';
 import { eventually } from '../../support/eventually.ts';
 import { certificate, privateKey } from '../certificates.ts';
 import { whyNotOwn, whyNoTrustedPods } from '../cluster.ts';
 import { stateDirectory } from '../layout.ts';
 import { whyNoOperator } from '../programs.ts';
 import { setStage, type Stage } from '../support/pods-stage.ts';
-import { story } from '../support/story.ts';
+import { cleanupOfSuite, story } from '../../support/suite.ts';
 import { IDLE, SIDECAR } from '../support/pods.ts';
 import { authorityOf, deploymentOf } from './apps.ts';
 import { CHART } from './helm.ts';
@@ -23,7 +22,7 @@ const APP = 'app=orders';
 const skip = (await whyNoTrustedPods()) ?? whyNotOwn ?? (await whyNoOperator()) ?? ((await whyNoMounts()) || undefined);
 
 describe('injected pods, watched by Prometheus through the PodMonitor of the chart', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   const chapter = story();
   let stage: Stage;
   let prometheus: Prometheus;
@@ -39,7 +38,6 @@ describe('injected pods, watched by Prometheus through the PodMonitor of the cha
     await stage.namespace.kubectl(['apply', '-f', '-'], { input: { apiVersion: 'v1', kind: 'List', items } });
     await stage.namespace.kubectl(['rollout', 'status', 'deployment/orders', '--timeout=120s']);
   });
-  after(() => shared.undo());
 
   chapter('are found, each with its namespace and its name', {}, async () => {
     const pods = (await stage.namespace.pods(APP)).map(({ metadata }) => metadata.name);

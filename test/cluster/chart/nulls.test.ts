@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { chartValues } from '../../../scripts/chart-readme.ts';
 import { whyNoHelm } from '../programs.ts';
-import { SharedCleanup } from '../../support/cleanup.ts';
+import { cleanupOfSuite } from '../../support/suite.ts';
 import { injection, secretSync } from './ci-values.ts';
 import { HELMS, HelmClient } from './helm.ts';
 
@@ -45,13 +45,12 @@ const SWITCHED_OFF: Readonly<Record<string, RegExp>> = {
 const skip = await whyNoHelm();
 
 describe('a value that is null', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let client: HelmClient;
 
   before(async () => {
     client = await HelmClient.of(shared, '');
   });
-  after(() => shared.undo());
 
   for (const helm of HELMS) {
     test(`${helm}: is one without its default, or the refusal says what to write: never an error of the templates' own`, async () => {

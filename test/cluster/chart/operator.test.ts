@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { alerts, panelQueries, rules } from '../../support/monitoring.ts';
 import type { ActiveTarget, Prometheus } from '../../support/prometheus.ts';
 import { workspaceFor } from '../../support/sidecar-clis.ts';
-import { SharedCleanup } from '../../support/cleanup.ts';
+import { cleanupOfSuite } from '../../support/suite.ts';
 import { eventually } from '../../support/eventually.ts';
 import { spawnRun, type Sidecar } from '../../support/sidecar.ts';
 import { whyNoOperator } from '../programs.ts';
@@ -34,7 +34,7 @@ interface Manifest {
 }
 
 describe('the Prometheus operator, with the chart installed by Helm', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let world: ChartWorld;
   let prometheus: Prometheus;
   let sidecar: Sidecar;
@@ -56,7 +56,6 @@ describe('the Prometheus operator, with the chart installed by Helm', { skip }, 
     await place({ ...podOf(), metadata: { name: 'another' } }, 'apps');
     prometheus = await operator.prometheus();
   });
-  after(() => shared.undo());
 
   test('makes Prometheus scrape each pod with a sidecar and no other, with the labels that alerts and dashboard ask for', async () => {
     let all: readonly ActiveTarget[] = [];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { SharedCleanup } from '../../support/cleanup.ts';
+import { before, describe, test } from 'node:test';
+import { cleanupOfSuite } from '../../support/suite.ts';
 import { eventually } from '../../support/eventually.ts';
 import { whyNoHelm } from '../programs.ts';
 import { CHART, ChartWorld, DEFAULTS, podOf, sidecarOf, variablesOf } from './world.ts';
@@ -16,7 +16,7 @@ const VALUES = {
 const skip = await whyNoHelm();
 
 describe('the policies of releases that come and go', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let world: ChartWorld;
 
   before(async () => {
@@ -25,7 +25,6 @@ describe('the policies of releases that come and go', { skip }, () => {
     await world.namespace('opted-out', { lakebase: 'off' });
     await world.install(VALUES);
   });
-  after(() => shared.undo());
 
   test('inject a pod once where two releases select the same pod', async () => {
     await world.helm('helm3', ['install', 'second', CHART, '--namespace', 'lakebase'], {

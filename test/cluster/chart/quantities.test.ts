@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { whyNoHelm } from '../programs.ts';
-import { SharedCleanup } from '../../support/cleanup.ts';
+import { cleanupOfSuite } from '../../support/suite.ts';
 import {
   CHART,
   ChartWorld,
@@ -31,14 +31,13 @@ const NONSENSE = ['much', '', '-1', -1, '1K', '1gi', '1GB', '1 Gi', '1,5', '1e',
 const skip = await whyNoHelm();
 
 describe('amounts of cpu and memory', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let world: ChartWorld;
 
   before(async () => {
     world = await ChartWorld.start(shared);
     await world.namespace('apps');
   });
-  after(() => shared.undo());
 
   for (const helm of HELMS) {
     test(`${helm}: are whatever the API server takes, as a text or a number`, async () => {

@@ -2,16 +2,16 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe } from 'node:test';
+import { before, describe } from 'node:test';
 import { execa } from 'execa';
-import { undoAfter, SharedCleanup } from '../../support/cleanup.ts';
+import { undoAfter } from '../../support/cleanup.ts';
 import { eventually } from '../../support/eventually.ts';
 import { whyNoTrustedPods } from '../cluster.ts';
 import { whyNoHelm } from '../programs.ts';
 import { BACKSTAGE_START_MS, BackstagePod, SELECTOR } from '../support/pods-backstage.ts';
 import { CLIENT_ID, LAKEBASE_HOST } from '../support/pods-service.ts';
 import { setStage, type Stage } from '../support/pods-stage.ts';
-import { story } from '../support/story.ts';
+import { cleanupOfSuite, story } from '../../support/suite.ts';
 import { applyBackstage } from './backstage.ts';
 import { HelmClient } from './helm.ts';
 import { ENDPOINT, imageOf, injectAlone } from './release.ts';
@@ -27,7 +27,7 @@ const skip = (await whyNoTrustedPods()) ?? (await whyNoHelm());
 const [settings = '', install = '', label = '', watch = ''] = await blocksOf('### Install with Helm');
 
 describe('the commands of the README, as they stand', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   const chapter = story();
   let stage: Stage;
   let backstage: BackstagePod;
@@ -61,7 +61,6 @@ describe('the commands of the README, as they stand', { skip }, () => {
     assert.deepEqual(names, Object.keys(ofReader), 'what the reader sets');
     env = { ...helm.env, ...ofReader, PATH: `${programs}:${process.env['PATH']}` };
   });
-  after(() => shared.undo());
 
   chapter('install the chart, whose notes say what to do next', {}, async (t) => {
     undoAfter(shared, () => stage.cluster.kubectl(['delete', 'namespace', 'lakebase']));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { whyNoHelm } from '../programs.ts';
-import { SharedCleanup } from '../../support/cleanup.ts';
+import { cleanupOfSuite } from '../../support/suite.ts';
 import {
   ChartWorld,
   containerOf,
@@ -190,7 +190,7 @@ const REFUSALS: readonly Refusal[] = [
 const skip = await whyNoHelm();
 
 describe('what injection refuses', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let world: ChartWorld;
 
   before(async () => {
@@ -201,7 +201,6 @@ describe('what injection refuses', { skip }, () => {
       injection: { defaults: DEFAULTS },
     });
   });
-  after(() => shared.undo());
 
   test('root: the refusal says what to change, where Pod Security lets root through at all', async () => {
     await world.api.kubectl(['create', 'namespace', 'lenient']);

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { parse, parseAllDocuments } from 'yaml';
 import { whyNoHelm } from '../programs.ts';
-import { SharedCleanup } from '../../support/cleanup.ts';
+import { cleanupOfSuite } from '../../support/suite.ts';
 import { injection, secretSync, withSync } from './ci-values.ts';
 import { CHART, ChartWorld, HELMS, type Container, type Helm, type PodSpec } from './world.ts';
 
@@ -34,14 +34,13 @@ const LONGEST = 'r'.repeat(53);
 const skip = await whyNoHelm();
 
 describe('releases of the chart', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let world: ChartWorld;
 
   before(async () => {
     world = await ChartWorld.start(shared);
     for (const name of ['lakebase', 'other', 'backstage', 'reports']) await world.namespace(name);
   });
-  after(() => shared.undo());
 
   for (const helm of HELMS) {
     test(`${helm} has nothing to say about the chart, with whatever values`, async () => {

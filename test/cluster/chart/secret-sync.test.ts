@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
-import { after, before, describe } from 'node:test';
-import { SharedCleanup } from '../../support/cleanup.ts';
+import { before, describe } from 'node:test';
 import { eventually } from '../../support/eventually.ts';
 import type { MintedToken } from '../../support/workspace-server.ts';
 import { whyNoTrustedPods } from '../cluster.ts';
 import { whyNoHelm } from '../programs.ts';
 import { CLIENT_ID, DATABASE, LAKEBASE_HOST } from '../support/pods-service.ts';
 import { setStage, type Stage } from '../support/pods-stage.ts';
-import { story } from '../support/story.ts';
+import { cleanupOfSuite, story } from '../../support/suite.ts';
 import { BY_KUBECTL } from '../support/pods.ts';
 import { authorityOf, jobOf, PSQL } from './apps.ts';
 import { ENDPOINT, imageOf, Release } from './release.ts';
@@ -23,7 +22,7 @@ const ONCE = `${PSQL} -c 'select 6 * 7'`;
 const skip = (await whyNoTrustedPods()) ?? (await whyNoHelm());
 
 describe('secretSync as the chart installs it', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   const chapter = story();
   let stage: Stage;
   let release: Release;
@@ -38,7 +37,6 @@ describe('secretSync as the chart installs it', { skip }, () => {
     release = await Release.install(shared, stage, 'helm3', valuesOf({ password: 'token' }));
     await stage.namespace.kubectl(['apply', '-f', '-'], { input: authorityOf(stage) });
   });
-  after(() => shared.undo());
 
   chapter('gets two replicas ready, which agree on one token', {}, async () => {
     await stage.namespace.kubectl(['rollout', 'status', `deployment/${DEPLOYMENT}`, '--timeout=120s']);

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { ENDPOINT } from '../../support/sidecar-setup.ts';
 import { workspaceFor } from '../../support/sidecar-clis.ts';
-import { SharedCleanup } from '../../support/cleanup.ts';
+import { cleanupOfSuite } from '../../support/suite.ts';
 import { eventually } from '../../support/eventually.ts';
 import type { Workspace } from '../../support/workspace.ts';
 import { whyNoHelm } from '../programs.ts';
@@ -16,7 +16,7 @@ const OWNER = 'meta.helm.sh/release-name';
 const skip = await whyNoHelm();
 
 describe('Secrets of the chart, and the program that writes them', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let world: ChartWorld;
   let workspace: Workspace;
 
@@ -24,7 +24,6 @@ describe('Secrets of the chart, and the program that writes them', { skip }, () 
     world = await ChartWorld.start(shared);
     workspace = await workspaceFor(shared, { tokenLifetimeMs: 3_600_000 });
   });
-  after(() => shared.undo());
 
   for (const helm of HELMS) {
     const prepare = (name: string) => KeptSecret.prepare(world, helm, workspace, name);

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { whyNoHelm } from '../programs.ts';
-import { SharedCleanup } from '../../support/cleanup.ts';
+import { cleanupOfSuite } from '../../support/suite.ts';
 import { injection, secretSync, withSync } from './ci-values.ts';
 import { HELMS, HelmClient } from './helm.ts';
 import { DEFAULTS } from './world.ts';
@@ -186,13 +186,12 @@ const PROXIES: readonly (readonly [string, number])[] = [
 const skip = await whyNoHelm();
 
 describe('values of the chart', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let client: HelmClient;
 
   before(async () => {
     client = await HelmClient.of(shared, '');
   });
-  after(() => shared.undo());
 
   for (const helm of HELMS) {
     test(`${helm} takes as much memory as the limit, in whatever unit`, async () => {

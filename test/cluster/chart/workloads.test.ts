@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { after, before, describe } from 'node:test';
-import { SharedCleanup } from '../../support/cleanup.ts';
+import { before, describe } from 'node:test';
 import { eventually } from '../../support/eventually.ts';
 import type { Login } from '../../support/lakebase.ts';
 import { whyNoTrustedPods } from '../cluster.ts';
 import { whyNoHelm } from '../programs.ts';
 import { setStage, type Stage } from '../support/pods-stage.ts';
-import { story } from '../support/story.ts';
+import { cleanupOfSuite, story } from '../../support/suite.ts';
 import { BY_KUBECTL, SIDECAR, START_MS, statusOf } from '../support/pods.ts';
 import { authorityOf, cronJobOf, deploymentOf, jobOf, PSQL, statefulSetOf, templateOf } from './apps.ts';
 import { injectAlone, injectionOf, Release } from './release.ts';
@@ -40,7 +39,7 @@ const EXPECTED = [
 ];
 
 describe('workloads with one label, in a restricted namespace', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   const chapter = story();
   let stage: Stage;
   let release: Release;
@@ -52,7 +51,6 @@ describe('workloads with one label, in a restricted namespace', { skip }, () => 
     await apply(authorityOf(stage));
     await injects(true);
   });
-  after(() => shared.undo());
 
   chapter('log in with their first login, and so does a migration in an init container', {}, async (t) => {
     await apply(

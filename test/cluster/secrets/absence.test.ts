@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { SharedCleanup } from '../../support/cleanup.ts';
+import { cleanupOfSuite } from '../../support/suite.ts';
 import { eventually } from '../../support/eventually.ts';
 import { whyNotBuilt } from './api-server.ts';
 import { JITTER, LIFETIME_MS, Writers } from './writers.ts';
@@ -13,13 +13,12 @@ const DUE_MS = { from: (AT - JITTER) * LIFETIME_MS, to: AT * LIFETIME_MS };
 const skip = await whyNotBuilt();
 
 describe('while the API server is away, ten writers of one Secret', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   let writers: Writers;
 
   before(async () => {
     writers = await Writers.start(shared, { at: AT });
   });
-  after(() => shared.undo());
 
   test('mint at most once each and due time, keep their files fresh, and publish once when it is back', async (t) => {
     const { all, publications, world } = writers;

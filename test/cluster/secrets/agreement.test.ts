@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { after, before, describe } from 'node:test';
+import { before, describe } from 'node:test';
 import { HAS_FAKETIME } from '../../support/faketime.ts';
-import { SharedCleanup } from '../../support/cleanup.ts';
 import { eventually } from '../../support/eventually.ts';
-import { story } from '../support/story.ts';
+import { cleanupOfSuite, story } from '../../support/suite.ts';
 import { whyNotBuilt } from './api-server.ts';
 import { assertFrugal } from './world.ts';
 import { LIFETIME_MS, MINUTES_FAST, Writers, WRITERS } from './writers.ts';
@@ -19,14 +18,13 @@ const PUBLICATIONS = 7;
 const skip = await whyNotBuilt();
 
 describe('ten writers of one Secret, with tokens of five minutes', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   const chapter = story();
   let writers: Writers;
 
   before(async () => {
     writers = await Writers.start(shared, { ...REFRESH, hasWrongClock: HAS_FAKETIME });
   });
-  after(() => shared.undo());
 
   /** What all mints together have taken so far. */
   async function spent(): Promise<{ readonly seconds: number; readonly times: number }> {

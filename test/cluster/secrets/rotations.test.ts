@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, before, describe } from 'node:test';
+import { before, describe } from 'node:test';
 import { MintError } from '../../../src/credential/errors.ts';
-import { SharedCleanup } from '../../support/cleanup.ts';
 import { eventually } from '../../support/eventually.ts';
 import type { Sidecar } from '../../support/sidecar.ts';
-import { story } from '../support/story.ts';
+import { cleanupOfSuite, story } from '../../support/suite.ts';
 import { LOOK_MS, readObject } from '../support/read-api.ts';
 import { whyNotBuilt } from './api-server.ts';
 import { ruleFor, SECRET, type Account } from './namespace.ts';
@@ -25,7 +24,7 @@ interface ClusterEvent {
 const skip = await whyNotBuilt();
 
 describe('a Secret that is rotated', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   const chapter = story();
   let world: SecretsWorld;
   let account: Account;
@@ -37,7 +36,6 @@ describe('a Secret that is rotated', { skip }, () => {
     sidecar = await world.start(shared, { account, config: { refresh: REFRESH } });
     await sidecar.ready();
   });
-  after(() => shared.undo());
 
   async function events(): Promise<ClusterEvent[]> {
     const path = `/api/v1/namespaces/${world.namespace}/events`;

@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { symlink, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { after, before, describe } from 'node:test';
+import { before, describe } from 'node:test';
 import type { JSONWebKeySet } from 'jose';
 import { parseAllDocuments } from 'yaml';
 import { clis } from '../../support/clis.ts';
 import { workspaceFor } from '../../support/sidecar-clis.ts';
-import { temporaryDirectory, type Cleanup, SharedCleanup } from '../../support/cleanup.ts';
+import { temporaryDirectory, type Cleanup } from '../../support/cleanup.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startSidecar, type Sidecar } from '../../support/sidecar.ts';
 import { trust } from '../../support/workspace-oidc.ts';
 import type { Workspace } from '../../support/workspace.ts';
-import { story } from '../support/story.ts';
+import { cleanupOfSuite, story } from '../../support/suite.ts';
 import { readObject } from '../support/read-api.ts';
 import { kubeconfigFor, whyNotBuilt, type TestApiServer } from './api-server.ts';
 import { SecretsWorld, type SecretObject } from './world.ts';
@@ -52,7 +52,7 @@ interface Manifest {
 const skip = await whyNotBuilt();
 
 describe('the standalone Deployment', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   const chapter = story();
   let api: TestApiServer;
   let entry: string;
@@ -81,7 +81,6 @@ describe('the standalone Deployment', { skip }, () => {
       });
     }
   });
-  after(() => shared.undo());
 
   chapter(
     'is taken without a warning where Pod Security is restricted, and its pod reaches the API server',

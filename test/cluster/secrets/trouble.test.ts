@@ -3,11 +3,10 @@ import { once } from 'node:events';
 import { readFile, rm } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { get } from 'node:https';
-import { after, before, describe } from 'node:test';
-import { SharedCleanup } from '../../support/cleanup.ts';
+import { before, describe } from 'node:test';
 import { eventually, occupy, PATIENCE_MS, throughout } from '../../support/eventually.ts';
 import type { Sidecar } from '../../support/sidecar.ts';
-import { story } from '../support/story.ts';
+import { cleanupOfSuite, story } from '../../support/suite.ts';
 import { whyNotBuilt } from './api-server.ts';
 import { startWebhook } from './webhook.ts';
 import { EVENTS, ruleFor, SECRET, type Account } from './namespace.ts';
@@ -19,7 +18,7 @@ const LIFETIME_MS = 40_000;
 const skip = await whyNotBuilt();
 
 describe('a Secret and a file beside it', { skip }, () => {
-  const shared = new SharedCleanup();
+  const shared = cleanupOfSuite();
   const chapter = story();
   let world: SecretsWorld;
   let account: Account;
@@ -30,7 +29,6 @@ describe('a Secret and a file beside it', { skip }, () => {
     account = await world.account('backstage');
     sidecar = await start();
   });
-  after(() => shared.undo());
 
   async function start(): Promise<Sidecar> {
     const config = { refresh: { floor: '1s' }, backoff: { max: '5s' } };

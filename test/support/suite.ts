@@ -1,4 +1,12 @@
-import { test, type TestContext, type TestOptions } from 'node:test';
+import { after, test, type TestContext, type TestOptions } from 'node:test';
+import { SharedCleanup, type Cleanup } from './cleanup.ts';
+
+/** What the tests of a suite share is undone after the last of them; called where the suite is described. */
+export function cleanupOfSuite(): Cleanup {
+  const shared = new SharedCleanup();
+  after(() => shared.undo());
+  return shared;
+}
 
 type Chapter = (t: TestContext) => Promise<void>;
 
