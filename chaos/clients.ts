@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client as PgClient } from 'pg';
-import { missing, nodePostgres, psql, type LogIn } from '../test/support/sidecar-logins.ts';
+import { missing, nodePostgres, psql, type LogIn } from '../test/support/logins.ts';
 import { DATABASE } from './layout.ts';
 
 // A process of its own that logs in to the database again and again, with real clients that know the files only.

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { startServer } from '../../test/support/sidecar-logins.ts';
+import { startServer } from '../../test/support/logins.ts';
 import { undoAfter } from '../../test/support/cleanup.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { startWorkspace, type Workspace } from '../../test/support/workspace.ts';

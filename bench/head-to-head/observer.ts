@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import postgresJs from 'postgres';
 import { decodeJwt } from 'jose';
-import type { Server } from '../../test/support/sidecar-logins.ts';
+import type { Server } from '../../test/support/logins.ts';
 
 const LOOK_MS = 1;
 const LOGIN_MS = 1_000;

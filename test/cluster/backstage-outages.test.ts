@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { before, describe, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fingerprintOf, type Login } from '../support/lakebase.ts';
-import { MetricSamples } from '../support/sidecar-metrics.ts';
+import { MetricSamples } from '../support/metric-samples.ts';
 import type { MintedToken } from '../support/workspace-server.ts';
 import { cleanupOfSuite } from '../support/suite.ts';
 import { eventually } from '../support/eventually.ts';

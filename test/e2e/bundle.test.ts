@@ -8,7 +8,7 @@ import { after, before, describe, test, type TestContext } from 'node:test';
 import { execa } from 'execa';
 import { bundleSizes } from '../support/bundle-sizes.ts';
 import { clis, type Cli } from '../support/clis.ts';
-import { copyProject } from '../support/sidecar-copy.ts';
+import { copyProject } from '../support/project-copy.ts';
 import { configText, sidecarSetup } from '../support/sidecar-setup.ts';
 import { allGone, hangingCli, scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';

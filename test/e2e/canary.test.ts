@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { clis } from '../support/clis.ts';
 import { everythingItSays } from '../support/scan-scenario.ts';
 import { findLeaks } from '../support/scan.ts';
-import { copyProject, edit } from '../support/sidecar-copy.ts';
+import { copyProject, edit } from '../support/project-copy.ts';
 import { testWithEachCli } from '../support/sidecar-clis.ts';
 
 const TOKEN = `eyJhbGciOiJFUzI1NiJ9.${Buffer.from('{"sub":"somebody","exp":1}').toString('base64url')}.c2lnbmF0dXJl-_c2lnbmF0dXJl`;

@@ -3,7 +3,7 @@ import { describe, type TestContext } from 'node:test';
 import type { Cli } from '../support/clis.ts';
 import { credential } from '../support/sidecar-setup.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { type Attempts, logInUntil, passwordFunction, startServer } from '../support/sidecar-logins.ts';
+import { type Attempts, logInUntil, passwordFunction, startServer } from '../support/logins.ts';
 import { temporaryDirectory, undoAfter } from '../support/cleanup.ts';
 import { eventually, throughout } from '../support/eventually.ts';
 import { startSidecar } from '../support/sidecar.ts';

@@ -13,7 +13,7 @@ import {
   startServer,
   type LogIn,
   type Server,
-} from '../support/sidecar-logins.ts';
+} from '../support/logins.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
 import { startSidecar, type Sidecar } from '../support/sidecar.ts';

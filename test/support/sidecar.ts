@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { killWithDescendants } from '../../bench/proc.ts';
 import type { StatusReport } from '../../src/http/status-json.ts';
-import { MetricSamples } from './sidecar-metrics.ts';
+import { MetricSamples } from './metric-samples.ts';
 import { sidecarSetup, type SetupOptions, type SidecarSetup } from './sidecar-setup.ts';
 import { undoAfter, type Cleanup } from './cleanup.ts';
 import { eventually, PATIENCE_MS } from './eventually.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { copyProject } from '../../support/sidecar-copy.ts';
+import { copyProject } from '../../support/project-copy.ts';
 import { credential, type SetupOptions } from '../../support/sidecar-setup.ts';
 import { temporaryDirectory, type Cleanup } from '../../support/cleanup.ts';
 import { eventually } from '../../support/eventually.ts';
