@@ -4,15 +4,16 @@ import { once } from 'node:events';
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { after, before, describe, test, type TestContext } from 'node:test';
+import { before, describe, test, type TestContext } from 'node:test';
 import { execa } from 'execa';
 import { bundleSizes } from '../support/bundle-sizes.ts';
 import { clis, type Cli } from '../support/clis.ts';
-import { copyProject } from '../support/project-copy.ts';
+import { buildBundle, copyProject } from '../support/project-copy.ts';
 import { configText, sidecarSetup } from '../support/sidecar-setup.ts';
 import { allGone, hangingCli, scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { NODE, oldest, runCommand, startSidecar } from '../support/sidecar.ts';
+import { cleanupOfSuite } from '../support/suite.ts';
 
 const BUDGETS = join(import.meta.dirname, '../fixtures/bundle-sizes.json');
 const kib = (bytes: number): number => Math.ceil(bytes / 1_024);
@@ -31,23 +32,17 @@ interface Bom {
 const options = { timeout: 30_000 };
 
 describe('the bundle', () => {
-  const undos: (() => unknown)[] = [];
+  const shared = cleanupOfSuite();
   let entry: string;
 
   before(async () => {
-    const project = await copyProject({ after: (undo: () => unknown) => undos.push(undo) });
-    const build = spawn(NODE, ['scripts/build.ts'], { cwd: project, stdio: ['ignore', 'ignore', 'inherit'] });
-    const [code] = (await once(build, 'exit')) as [number];
-    assert.equal(code, 0);
-    entry = join(project, 'dist/main.js');
+    const project = await copyProject(shared);
+    entry = await buildBundle(project);
     const { stdout } = await execa(NODE, ['scripts/sbom.ts'], { cwd: project });
     assert.match(stdout, /sbom\.cdx\.json/);
     // What it needs is in it.
     await rm(join(project, 'node_modules'));
     await rm(join(project, 'src'), { recursive: true });
-  });
-  after(async () => {
-    for (const undo of undos) await undo();
   });
 
   test('no part of the bundle has grown, nor has a package come in, without anybody having said that it is worth it', async () => {

@@ -1,23 +1,20 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { workspaceFor } from '../support/sidecar-clis.ts';
 import { eventually } from '../support/eventually.ts';
 import { startSidecar, type Sidecar } from '../support/sidecar.ts';
+import { cleanupOfSuite } from '../support/suite.ts';
 
 const options = { timeout: 40_000 };
 
 describe('over a real socket', () => {
-  const undos: (() => unknown)[] = [];
+  const shared = cleanupOfSuite();
   let sidecar: Sidecar;
 
   before(async () => {
-    const suite = { after: (undo: () => unknown) => undos.push(undo) };
-    sidecar = await (await startSidecar(suite, { workspace: await workspaceFor(suite) })).ready();
-  });
-  after(async () => {
-    for (const undo of undos) await undo();
+    sidecar = await (await startSidecar(shared, { workspace: await workspaceFor(shared) })).ready();
   });
 
   async function open(): Promise<Socket> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { clis, NO_REAL_CLI, type Cli } from '../support/clis.ts';
 import { credential } from '../support/sidecar-setup.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
@@ -17,6 +17,7 @@ import {
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
 import { startSidecar, type Sidecar } from '../support/sidecar.ts';
+import { cleanupOfSuite } from '../support/suite.ts';
 import type { Workspace } from '../support/workspace.ts';
 
 const ROTATIONS = 50;
@@ -33,27 +34,23 @@ const CLIENTS: readonly { readonly name: string; readonly logIn: LogIn; readonly
 
 function rotateFiftyTimes(cli: Cli): void {
   describe(`through ${ROTATIONS} rotations, with ${cli.name}`, { concurrency: true, timeout: 120_000 }, () => {
+    const shared = cleanupOfSuite();
     const enough = new AbortController();
     let workspace: Workspace;
     let server: Server;
     let sidecar: Sidecar;
-    const undos: (() => unknown)[] = [];
 
     before(async () => {
-      const suite = { after: (undo: () => unknown) => undos.push(undo) };
-      workspace = await workspaceFor(suite, { tokenLifetimeMs: LIFETIME_MS });
-      server = await startServer(suite, workspace);
-      const directory = await temporaryDirectory(suite);
+      workspace = await workspaceFor(shared, { tokenLifetimeMs: LIFETIME_MS });
+      server = await startServer(shared, workspace);
+      const directory = await temporaryDirectory(shared);
       const config = { credentials: [credential(directory, { connection: server.connection })], refresh };
-      sidecar = await (await startSidecar(suite, { workspace, cli, directory, config })).ready();
+      sidecar = await (await startSidecar(shared, { workspace, cli, directory, config })).ready();
       // The tests say it when there were too few.
       void eventually('enough rotations', () => workspace.minted.length > ROTATIONS, { withinMs: 100_000 }).then(
         () => enough.abort(),
         () => enough.abort(),
       );
-    });
-    after(async () => {
-      for (const undo of undos) await undo();
     });
 
     for (const { name, logIn, skip } of CLIENTS) {

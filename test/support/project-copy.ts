@@ -1,5 +1,7 @@
 import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { execa } from 'execa';
+import { NODE } from './sidecar.ts';
 import { temporaryDirectory, type Cleanup } from './cleanup.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -12,6 +14,12 @@ export async function copyProject(t: Cleanup): Promise<string> {
     await cp(join(ROOT, part), join(directory, part), { recursive: true });
   await symlink(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
   return directory;
+}
+
+/** Returns the entry. */
+export async function buildBundle(project: string): Promise<string> {
+  await execa(NODE, ['scripts/build.ts'], { cwd: project, stdio: ['ignore', 'ignore', 'inherit'] });
+  return join(project, 'dist/main.js');
 }
 
 /** Changes one place of a copied file. @throws where that place is not there, or not the only one */

@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
-import { copyProject } from '../../support/project-copy.ts';
+import { buildBundle, copyProject } from '../../support/project-copy.ts';
 import { credential, type SetupOptions } from '../../support/sidecar-setup.ts';
 import { temporaryDirectory, type Cleanup } from '../../support/cleanup.ts';
 import { eventually } from '../../support/eventually.ts';
-import { NODE, runCommand, startSidecar, type Outcome, type Sidecar } from '../../support/sidecar.ts';
+import { runCommand, startSidecar, type Outcome, type Sidecar } from '../../support/sidecar.ts';
 import { workspaceFor } from '../../support/sidecar-clis.ts';
 import type { Workspace } from '../../support/workspace.ts';
 import { TestApiServer, type AuditEvent } from './api-server.ts';
@@ -56,7 +53,7 @@ export class SecretsWorld extends Namespace {
   }
 
   static async start(t: Cleanup, { tokenLifetimeMs = 3_600_000 } = {}): Promise<SecretsWorld> {
-    const entry = await bundle(t);
+    const entry = await buildBundle(await copyProject(t));
     const api = await TestApiServer.start(t);
     const workspace = await workspaceFor(t, { tokenLifetimeMs });
     return await new SecretsWorld(t, api, workspace, entry, '').inNamespace('apps');
@@ -145,12 +142,4 @@ export async function assertFrugal(api: TestApiServer, names: readonly string[] 
 
 export function annotation({ metadata }: SecretObject, name: string): string | undefined {
   return metadata.annotations?.[`${PREFIX}${name}`];
-}
-
-async function bundle(t: Cleanup): Promise<string> {
-  const project = await copyProject(t);
-  const build = spawn(NODE, ['scripts/build.ts'], { cwd: project, stdio: ['ignore', 'ignore', 'inherit'] });
-  const [code] = (await once(build, 'exit')) as [number];
-  if (code !== 0) throw new Error(`the build ended with ${code}`);
-  return join(project, 'dist/main.js');
 }
