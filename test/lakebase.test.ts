@@ -1,20 +1,21 @@
 import assert from 'node:assert/strict';
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { hash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { Client, type ClientConfig, type DatabaseError } from 'pg';
+import { temporaryDirectory } from './support/cleanup.ts';
 import { startLakebase, type Lakebase } from './support/lakebase.ts';
+import { missing } from './support/logins.ts';
 import { startPostgres, type Postgres } from './support/postgres.ts';
 import { startWorkspace, type Workspace } from './support/workspace.ts';
 
 const DATABASE = 'databricks_postgres';
-const hasPsql = spawnSync('psql', ['--version']).status === 0;
 
 describe('a stand-in Lakebase', () => {
   let workspace: Workspace;
@@ -220,27 +221,22 @@ describe('a stand-in Lakebase', () => {
     await alone.close();
   });
 
-  test(
-    'lets psql in with a good token, and not with an expired one',
-    { skip: hasPsql ? false : 'psql is not on the PATH' },
-    async (t) => {
-      const directory = await mkdtemp(join(tmpdir(), 'psql-'));
-      t.after(() => rm(directory, { recursive: true }));
-      const certificate = join(directory, 'ca.pem');
-      await writeFile(certificate, lakebase.caCertificate);
-      const psql = async (token: string) => {
-        const conninfo = `host=${lakebase.host} port=${lakebase.port} dbname=${DATABASE} user=${workspace.clientId}`;
-        const tls = `sslmode=verify-full sslrootcert=${certificate}`;
-        return promisify(execFile)('psql', [`${conninfo} ${tls}`, '-X', '-A', '-t', '-c', 'SELECT current_user'], {
-          env: { PATH: process.env['PATH'], HOME: directory, PGPASSWORD: token },
-        });
-      };
-      assert.equal((await psql(await workspace.signCredential())).stdout, `${workspace.clientId}\n`);
-      const expired = await workspace.signCredential({ lifetimeMs: -1 });
-      await assert.rejects(
-        psql(expired),
-        /FATAL: +password authentication failed for user '.*'\s+DETAIL: +The token is refused: expired\./,
-      );
-    },
-  );
+  test('lets psql in with a good token, and not with an expired one', { skip: missing.psql }, async (t) => {
+    const directory = await temporaryDirectory(t);
+    const certificate = join(directory, 'ca.pem');
+    await writeFile(certificate, lakebase.caCertificate);
+    const psql = async (token: string) => {
+      const conninfo = `host=${lakebase.host} port=${lakebase.port} dbname=${DATABASE} user=${workspace.clientId}`;
+      const tls = `sslmode=verify-full sslrootcert=${certificate}`;
+      return promisify(execFile)('psql', [`${conninfo} ${tls}`, '-X', '-A', '-t', '-c', 'SELECT current_user'], {
+        env: { PATH: process.env['PATH'], HOME: directory, PGPASSWORD: token },
+      });
+    };
+    assert.equal((await psql(await workspace.signCredential())).stdout, `${workspace.clientId}\n`);
+    const expired = await workspace.signCredential({ lifetimeMs: -1 });
+    await assert.rejects(
+      psql(expired),
+      /FATAL: +password authentication failed for user '.*'\s+DETAIL: +The token is refused: expired\./,
+    );
+  });
 });

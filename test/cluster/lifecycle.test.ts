@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { copyFile, mkdtemp, readdir, readFile, readlink, rm, stat } from 'node:fs/promises';
+import { copyFile, readdir, readFile, readlink, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { execa } from 'execa';
+import { temporaryDirectory } from '../support/cleanup.ts';
 import { unwantedPort } from '../support/ports.ts';
 import { eventually } from '../support/eventually.ts';
 import { startWorkspace, type Workspace } from '../support/workspace.ts';
@@ -100,9 +101,7 @@ describe('a cluster of its own', { skip, concurrency: false }, () => {
   });
 
   test('is used, and not stopped, as the cluster of somebody else by who names it in KUBECONFIG', async (t) => {
-    const directory = await mkdtemp(join(tmpdir(), 'kubeconfig-'));
-    t.after(() => rm(directory, { recursive: true }));
-    const KUBECONFIG = join(directory, 'config');
+    const KUBECONFIG = join(await temporaryDirectory(t), 'config');
     await copyFile(files.kubeconfig, KUBECONFIG);
     const PATH = `${dirname(cluster.kubectlPath)}:${process.env['PATH']}`;
     for (const [command, stdout] of [

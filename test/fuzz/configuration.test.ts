@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import * as fc from 'fast-check';
@@ -10,14 +9,13 @@ import { VARIABLES } from '../../src/config/environment.ts';
 import { loadConfig, type Config, type LoadOptions } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/credential/errors.ts';
 import { IDENTITY } from '../config/loading.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 import { damaged, everythingOf, printableToken, property } from '../support/fuzz.ts';
 
 let file = '';
 
 async function before(t: TestContext): Promise<void> {
-  const directory = await mkdtemp(join(tmpdir(), 'fuzz-'));
-  t.after(() => rm(directory, { recursive: true }));
-  file = join(directory, 'config.yaml');
+  file = join(await temporaryDirectory(t), 'config.yaml');
 }
 
 async function load(text: string): Promise<Config | ConfigError> {

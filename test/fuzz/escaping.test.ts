@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { execa } from 'execa';
@@ -12,12 +10,11 @@ import type { Connection } from '../../src/credential/ports.ts';
 import { FORMATS } from '../../src/credential/formats.ts';
 import { parseToken, render } from '../../src/sinks/render.ts';
 import { credentialOf } from '../fixtures/sink-credentials.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 import { jwt, printableToken, property } from '../support/fuzz.ts';
+import { missing } from '../support/logins.ts';
 import { type PasswordServer, startPasswordServer } from '../support/password-server.ts';
 
-const hasPsql = spawnSync('psql', ['--version']).status === 0;
-const NO_PSQL =
-  'psql is not on the PATH: apt-get install postgresql-client, then node --test test/fuzz/escaping.test.ts';
 /** One psql logs in so often. */
 const BATCH = 20;
 
@@ -44,8 +41,7 @@ let directory = '';
 let server: PasswordServer;
 
 async function before(t: TestContext): Promise<void> {
-  directory = await mkdtemp(join(tmpdir(), 'fuzz-'));
-  t.after(() => rm(directory, { recursive: true }));
+  directory = await temporaryDirectory(t);
   server = await startPasswordServer(t);
 }
 
@@ -137,7 +133,7 @@ property(
       logins.flatMap(({ user, database, token: password }) => [1, 2].map(() => ({ user, database, password }))),
     );
   },
-  { before, batch: BATCH, costs: 10, skip: !hasPsql && NO_PSQL },
+  { before, batch: BATCH, costs: 10, skip: missing.psql },
 );
 
 /** psql wants a connection before it reads commands. */

@@ -113,7 +113,10 @@ export const asyncpg: LogIn = async ({ server, user, directory }) => {
 
 /** False, or why the client cannot be tried here. */
 export const missing: Readonly<Record<'psql' | 'asyncpg', string | false>> = {
-  psql: spawnSync('psql', ['--version']).status === 0 ? false : 'psql is not on the PATH',
+  psql:
+    spawnSync('psql', ['--version']).status === 0
+      ? false
+      : 'psql is not on the PATH: apt-get install postgresql-client',
   asyncpg:
     spawnSync('python3', ['-c', 'import asyncpg']).status === 0 ? false : 'asyncpg is missing: pip install asyncpg',
 };

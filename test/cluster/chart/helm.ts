@@ -1,8 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { undoAfter, type Cleanup } from '../../support/cleanup.ts';
+import { temporaryDirectory, type Cleanup } from '../../support/cleanup.ts';
 import { buildHelm, type Programs } from '../programs.ts';
 
 export const CHART = join(import.meta.dirname, '../../../charts/lakebase-credential-sidecar');
@@ -25,8 +23,7 @@ export class HelmClient {
 
   static async of(t: Cleanup, kubeconfig: string): Promise<HelmClient> {
     const programs = await buildHelm((line) => console.error(line));
-    const home = await mkdtemp(join(tmpdir(), 'helm-'));
-    undoAfter(t, () => rm(home, { recursive: true, force: true }));
+    const home = await temporaryDirectory(t);
     return new HelmClient(programs, { KUBECONFIG: kubeconfig, HELM_CACHE_HOME: home, HOME: home });
   }
 

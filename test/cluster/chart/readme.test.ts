@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe } from 'node:test';
 import { execa } from 'execa';
-import { undoAfter } from '../../support/cleanup.ts';
+import { temporaryDirectory, undoAfter } from '../../support/cleanup.ts';
 import { eventually } from '../../support/eventually.ts';
 import { whyNoTrustedPods } from '../cluster.ts';
 import { whyNoHelm } from '../programs.ts';
@@ -45,8 +44,7 @@ describe('the commands of the README, as they stand', { skip }, () => {
     });
     const { cluster, service } = stage;
     const helm = await HelmClient.of(shared, cluster.kubeconfig);
-    const programs = await mkdtemp(join(tmpdir(), 'programs-'));
-    undoAfter(shared, () => rm(programs, { recursive: true }));
+    const programs = await temporaryDirectory(shared);
     await symlink(helm.programs['helm4']!, join(programs, 'helm'));
     await symlink(cluster.kubectlPath, join(programs, 'kubectl'));
     const { repository } = imageOf(stage);

@@ -1,11 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, link, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, link, mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
-import { undoAfter, type Cleanup } from '../../support/cleanup.ts';
+import { temporaryDirectory, undoAfter, type Cleanup } from '../../support/cleanup.ts';
 import { eventually } from '../../support/eventually.ts';
 import { certificate, privateKey, replaceAuthority, writeCertificates } from '../certificates.ts';
 import { apiserver, etcd, writeAuditPolicy, type Ports } from '../control-plane.ts';
@@ -46,8 +45,7 @@ export class TestApiServer {
   /** Up until the end of the test. */
   static async start(t: Cleanup): Promise<TestApiServer> {
     await buildPrograms((line) => console.error(line));
-    const root = await mkdtemp(join(tmpdir(), 'api-server-'));
-    undoAfter(t, () => rm(root, { recursive: true, force: true }));
+    const root = await temporaryDirectory(t);
     const server = new TestApiServer(root, await ownPrograms(root), await choosePorts());
     undoAfter(t, () => server.#end());
     await Promise.all([writeCertificates(root), writeAuditPolicy(root)]);
