@@ -7,7 +7,7 @@ import { labelOf } from '../src/credential/label.ts';
 import { sinkBuilder } from '../src/sinks.ts';
 import { recognise, renderSecret, type SecretSpec } from '../src/sinks/secret-object.ts';
 import { credential, load, problems } from './config/loading.ts';
-import { connection, credentialOf, identity, secretSpec } from './fixtures/sink-credentials.ts';
+import { connection, credentialOf, identity, secretSpec } from './support/sink-credentials.ts';
 import { FakeClock } from './support/fake-clock.ts';
 
 // What two layers both know, of which neither may import the other: nothing else would tell that they drift apart.

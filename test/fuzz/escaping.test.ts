@@ -9,7 +9,7 @@ import { Client } from 'pg';
 import type { Connection } from '../../src/credential/ports.ts';
 import { FORMATS } from '../../src/credential/formats.ts';
 import { parseToken, render } from '../../src/sinks/render.ts';
-import { credentialOf } from '../fixtures/sink-credentials.ts';
+import { credentialOf } from '../support/sink-credentials.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { jwt, printableToken, property } from '../support/fuzz.ts';
 import { missing } from '../support/logins.ts';

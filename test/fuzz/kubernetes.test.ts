@@ -8,7 +8,7 @@ import { deniedVerbs } from '../../src/kubernetes/access-review.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
 import { renderSecret, type SecretSpec } from '../../src/sinks/secret-object.ts';
-import { credentialOf, secretSpec } from '../fixtures/sink-credentials.ts';
+import { credentialOf, secretSpec } from '../support/sink-credentials.ts';
 import { clientFor } from '../support/api-client.ts';
 import { damaged, everythingOf, jwt, printableToken, property } from '../support/fuzz.ts';
 

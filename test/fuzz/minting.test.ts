@@ -14,7 +14,7 @@ import { parseResponse } from '../../src/minters/response.ts';
 import { scrub } from '../../src/minters/scrub.ts';
 import { FORMATS } from '../../src/credential/formats.ts';
 import { render } from '../../src/sinks/render.ts';
-import { connection } from '../fixtures/sink-credentials.ts';
+import { connection } from '../support/sink-credentials.ts';
 import { readTranscripts } from '../support/cli-transcripts.ts';
 import { damaged, everythingOf, jwt, printableToken, property } from '../support/fuzz.ts';
 

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { MintError } from '../../src/credential/errors.ts';
 import type { Random } from '../../src/credential/schedule.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
-import { identity, secretSpec } from '../fixtures/sink-credentials.ts';
+import { identity, secretSpec } from '../support/sink-credentials.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { type Answer, credentialAt, ScriptedMinter } from '../support/fakes.ts';
 import { property } from '../support/fuzz.ts';

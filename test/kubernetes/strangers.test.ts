@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { deniedVerbs } from '../../src/kubernetes/access-review.ts';
 import { conflictsIn, toSinkError } from '../../src/kubernetes/api-errors.ts';
 import { asSecret, renderSecret } from '../../src/sinks/secret-object.ts';
-import { connection, credentialOf, identity } from '../fixtures/sink-credentials.ts';
+import { connection, credentialOf, identity } from '../support/sink-credentials.ts';
 
 const TARGET = { resource: 'secrets', namespace: 'backstage', name: 'lakebase' } as const;
 

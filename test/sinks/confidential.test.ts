@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { confidentialIn } from '../../src/sinks/confidential.ts';
 import { renderSecret } from '../../src/sinks/secret-object.ts';
-import { credentialOf, secretSpec } from '../fixtures/sink-credentials.ts';
+import { credentialOf, secretSpec } from '../support/sink-credentials.ts';
 
 function objectWith(data: Readonly<Record<string, string>>) {
   return { ...renderSecret(credentialOf(0), secretSpec, undefined), data };

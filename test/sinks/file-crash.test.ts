@@ -9,8 +9,8 @@ import type { Readable, Writable } from 'node:stream';
 import test, { type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseToken } from '../../src/sinks/render.ts';
-import { credentialOf, isWholeToken, siblingSinks } from '../fixtures/sink-credentials.ts';
-import { program } from '../fixtures/sink-programs.ts';
+import { credentialOf, isWholeToken, siblingSinks } from '../support/sink-credentials.ts';
+import { program } from './programs.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 
 const PUBLICATIONS = 1_000;

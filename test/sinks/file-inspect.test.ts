@@ -9,8 +9,8 @@ import { temporaryDirectory } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
 import type { SinkFailure } from '../../src/credential/failures.ts';
 import { FileSink } from '../../src/sinks/file.ts';
-import { stateFileIn, tokenOf } from '../fixtures/sink-credentials.ts';
-import { current, listener, old, problemOf, publishedSink } from '../fixtures/sink-published.ts';
+import { stateFileIn, tokenOf } from '../support/sink-credentials.ts';
+import { current, listener, old, problemOf, publishedSink } from './published.ts';
 
 const TAMPERINGS: Record<string, { tamper: (path: string) => Promise<unknown>; failure: SinkFailure }> = {
   'a change of the mode': { tamper: (path) => chmod(path, 0o644), failure: 'wrong_mode' },

@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { chmod, chown, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
-import { stateFileIn } from '../fixtures/sink-credentials.ts';
-import { isolated, program, run } from '../fixtures/sink-programs.ts';
+import { stateFileIn } from '../support/sink-credentials.ts';
+import { isolated, program, run } from './programs.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 
 test('a full disk leaves the old file as it is, is no reason not to start, and heals when space is freed', async (t) => {

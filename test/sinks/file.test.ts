@@ -6,9 +6,9 @@ import { dirname, join, resolve } from 'node:path';
 import test from 'node:test';
 import { inspect as show } from 'node:util';
 import { SinkError } from '../../src/credential/errors.ts';
-import { credentialOf, fileSink, siblingSinks, stateFileIn, tokenOf } from '../fixtures/sink-credentials.ts';
-import { run } from '../fixtures/sink-programs.ts';
-import { current, old, problemOf, publishedSink } from '../fixtures/sink-published.ts';
+import { credentialOf, fileSink, siblingSinks, stateFileIn, tokenOf } from '../support/sink-credentials.ts';
+import { run } from './programs.ts';
+import { current, old, problemOf, publishedSink } from './published.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 
 test('a sink is named after its path', () => {

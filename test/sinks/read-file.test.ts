@@ -3,7 +3,7 @@ import fs, { appendFileSync, readdirSync, truncateSync } from 'node:fs';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { run } from '../fixtures/sink-programs.ts';
+import { run } from './programs.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 
 // Put in its place before that is loaded, which takes the functions as they are then.

@@ -6,8 +6,8 @@ import { parseEnv } from 'node:util';
 import { Client } from 'pg';
 import { type Format, FORMATS } from '../../src/credential/formats.ts';
 import { parseToken, render } from '../../src/sinks/render.ts';
-import { connection, credentialOf } from '../fixtures/sink-credentials.ts';
-import { run } from '../fixtures/sink-programs.ts';
+import { connection, credentialOf } from '../support/sink-credentials.ts';
+import { run } from './programs.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 
 const JWT = 'eyJhbGciOi.eyJzdWIiOi-_.c2lnbmF0dXJl';

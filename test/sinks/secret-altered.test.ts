@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { WatchHandlers } from '../../src/kubernetes/api-server.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
-import { connection, identity } from '../fixtures/sink-credentials.ts';
+import { connection, identity } from '../support/sink-credentials.ts';
 import { fakeApi } from '../support/api-client.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { HOUR_MS, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';

@@ -5,7 +5,7 @@ import type { ApiRequest, ApiServer, WatchEvent } from '../../src/kubernetes/api
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { renderSecret } from '../../src/sinks/secret-object.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
-import { connection, credentialOf, identity } from '../fixtures/sink-credentials.ts';
+import { connection, credentialOf, identity } from '../support/sink-credentials.ts';
 import { fakeApi } from '../support/api-client.ts';
 
 interface Applied {

@@ -4,7 +4,7 @@ import { MintError } from '../../src/credential/errors.ts';
 import type { Keeper } from '../../src/credential/keeper.ts';
 import { renderSecret, type SecretSpec } from '../../src/sinks/secret-object.ts';
 import { SecretSink } from '../../src/sinks/secret.ts';
-import { connection, identity, secretSpec } from '../fixtures/sink-credentials.ts';
+import { connection, identity, secretSpec } from '../support/sink-credentials.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { credentialAt, MINUTE_MS, ScriptedMinter } from '../support/fakes.ts';
 import { World } from '../support/keeping.ts';
