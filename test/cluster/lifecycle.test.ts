@@ -15,6 +15,7 @@ import { files, state } from './layout.ts';
 import { down, status, up } from './lifecycle.ts';
 import { podProcesses } from './leftovers.ts';
 import { locatePrograms } from './programs.ts';
+import { sidecarProcess } from './support/pods-processes.ts';
 import { NAMESPACE, namespace, sidecarPod } from './sidecar-pod.ts';
 import { childrenOf, traces } from './traces.ts';
 
@@ -31,19 +32,6 @@ async function run(...args: readonly string[]) {
 
 async function runWith(env: NodeJS.ProcessEnv, ...args: readonly string[]) {
   return execa(process.execPath, ['scripts/cluster.ts', ...args], { cwd: repository, env, reject: false });
-}
-
-/** The host's number of the process that is PID 1 in a pod's container. */
-async function firstProcessOf(uid: string): Promise<number> {
-  for (const pid of await podProcesses()) {
-    const [program, cgroup, status] = await Promise.all([
-      readlink(`/proc/${pid}/exe`).catch(() => ''),
-      readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => ''),
-      readFile(`/proc/${pid}/status`, 'utf8').catch(() => ''),
-    ]);
-    if (program === '/nodejs/bin/node' && cgroup.includes(uid) && /^NSpid:.*\t1$/m.test(status)) return pid;
-  }
-  throw new Error(`no process of the pod ${uid} runs`);
 }
 
 describe('a cluster of its own', { skip, concurrency: false }, () => {
@@ -80,7 +68,7 @@ describe('a cluster of its own', { skip, concurrency: false }, () => {
   async function start(pod: ReturnType<typeof sidecarPod>): Promise<string> {
     await cluster.kubectl(['create', '-f', '-'], { input: pod });
     const { uid } = (await podOf(pod.metadata.name)).metadata;
-    await eventually(`pod ${pod.metadata.name} runs`, async () => firstProcessOf(uid).catch(() => undefined));
+    await eventually(`pod ${pod.metadata.name} runs`, async () => sidecarProcess(uid).catch(() => undefined));
     return uid;
   }
 
@@ -133,7 +121,7 @@ describe('a cluster of its own', { skip, concurrency: false }, () => {
 
   test('sees the sidecar, as PID 1, end within a second of SIGTERM', async () => {
     const name = 'stops';
-    const pid = await firstProcessOf(await start(sidecarPod({ name, uid: 65_532, workspace })));
+    const pid = await sidecarProcess(await start(sidecarPod({ name, uid: 65_532, workspace })));
     await isReady(name);
     const sentAt = performance.now();
     process.kill(pid, 'SIGTERM');
@@ -152,13 +140,13 @@ describe('a cluster of its own', { skip, concurrency: false }, () => {
 
   test('sees no zombie of the CLI, neither of one that minted nor of one that was killed', async () => {
     const name = 'mints';
-    const pid = await firstProcessOf(await start(sidecarPod({ name, uid: 65_532, workspace, timeout: '1s' })));
+    const pid = await sidecarProcess(await start(sidecarPod({ name, uid: 65_532, workspace, timeout: '1s' })));
     await isReady(name);
     // Once the first credential is there, the CLI is asked for its version.
     await eventually('no child is left', async () => (await childrenOf(pid)).length === 0);
     workspace.fail('any', 'hang');
     const hanging = 'hangs';
-    const other = await firstProcessOf(
+    const other = await sidecarProcess(
       await start(sidecarPod({ name: hanging, uid: 65_532, workspace, timeout: '1s' })),
     );
     await eventually('an attempt is cut off', async () =>

@@ -4,7 +4,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { pipeline } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { errors, jwtVerify, type JSONWebKeySet } from 'jose';
-import { generate } from 'selfsigned';
+import { certificateFor, type Certificate } from './certificate.ts';
 import {
   ASK_CLEARTEXT_PASSWORD,
   CANCEL_REQUEST,
@@ -52,24 +52,6 @@ export function fingerprintOf(token: string): string {
   return hash('sha256', token);
 }
 
-async function makeCertificate(): Promise<{ key: string; cert: string }> {
-  const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost' }], {
-    keyType: 'ec',
-    algorithm: 'sha256',
-    extensions: [
-      { name: 'basicConstraints', cA: true, critical: true },
-      {
-        name: 'subjectAltName',
-        altNames: [
-          { type: 2, value: 'localhost' },
-          { type: 7, ip: '127.0.0.1' },
-        ],
-      },
-    ],
-  });
-  return { key, cert };
-}
-
 /**
  * Stands in for Lakebase: takes a token as the cleartext password over TLS, judges it at login and never again, and
  * then hands the session to a real PostgreSQL.
@@ -84,7 +66,7 @@ export class Lakebase {
   readonly #sockets = new Set<Socket>();
   readonly #server: Server;
 
-  constructor(options: LakebaseOptions, certificate: { key: string; cert: string }) {
+  constructor(options: LakebaseOptions, certificate: Certificate) {
     this.#options = options;
     this.#key = certificate.key;
     this.caCertificate = certificate.cert;
@@ -230,8 +212,9 @@ export class Lakebase {
   }
 }
 
-export async function startLakebase(options: LakebaseOptions): Promise<Lakebase> {
-  const lakebase = new Lakebase(options, await makeCertificate());
+/** A certificate of another place than this machine goes with it where clients know it by another name. */
+export async function startLakebase(options: LakebaseOptions, certificate?: Certificate): Promise<Lakebase> {
+  const lakebase = new Lakebase(options, certificate ?? (await certificateFor(['localhost', '127.0.0.1'])));
   await lakebase.listen();
   return lakebase;
 }

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { generate } from 'selfsigned';
+import { certificateFor } from '../../support/certificate.ts';
 import { undoAfter, type Cleanup } from '../../support/cleanup.ts';
 import type { SecretsWorld } from './world.ts';
 
@@ -22,21 +22,14 @@ export interface Webhook {
 
 export async function startWebhook(t: Cleanup, { api, namespace }: SecretsWorld): Promise<Webhook> {
   const webhook: Webhook = { status: undefined };
-  const { private: key, cert } = await generate([{ name: 'commonName', value: '127.0.0.1' }], {
-    keyType: 'ec',
-    algorithm: 'sha256',
-    extensions: [
-      { name: 'basicConstraints', cA: true, critical: true },
-      { name: 'subjectAltName', altNames: [{ type: 7, ip: '127.0.0.1' }] },
-    ],
-  });
+  const certificate = await certificateFor(['127.0.0.1']);
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { request: asked } = JSON.parse(await text(request)) as { readonly request: { readonly uid: string } };
     const review = { uid: asked.uid, allowed: webhook.status === undefined, status: webhook.status };
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: review }));
   };
-  const server = createServer({ key, cert }, (request, response) => {
+  const server = createServer(certificate, (request, response) => {
     answer(request, response).catch(() => response.destroy());
   });
   server.listen(0, '127.0.0.1');
@@ -53,7 +46,7 @@ export async function startWebhook(t: Cleanup, { api, namespace }: SecretsWorld)
     webhooks: [
       {
         name: 'say.example.com',
-        clientConfig: { url: `https://127.0.0.1:${port}/`, caBundle: Buffer.from(cert).toString('base64') },
+        clientConfig: { url: `https://127.0.0.1:${port}/`, caBundle: Buffer.from(certificate.cert).toString('base64') },
         rules: [{ apiGroups: [''], apiVersions: ['v1'], resources: ['secrets'], operations: ['CREATE', 'UPDATE'] }],
         namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': namespace } },
         sideEffects: 'None',

@@ -1,12 +1,7 @@
 import { link, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { generate } from 'selfsigned';
+import { certificateFor, type Certificate } from '../../support/certificate.ts';
 import { appsDirectory } from '../layout.ts';
-
-export interface Certificate {
-  readonly key: string;
-  readonly cert: string;
-}
 
 const FOREVER = new Date('2099-01-01');
 
@@ -21,20 +16,12 @@ export async function workspaceCertificate(address: string): Promise<Certificate
 
 /** Of two that are made at the same time the first one stays. */
 async function make(path: string, address: string): Promise<Certificate> {
-  const { private: key, cert } = await generate([{ name: 'commonName', value: 'stand-in workspace' }], {
-    keyType: 'ec',
-    algorithm: 'sha256',
-    notAfterDate: FOREVER,
-    extensions: [
-      { name: 'basicConstraints', cA: true, critical: true },
-      { name: 'subjectAltName', altNames: [{ type: 7, ip: address }] },
-    ],
-  });
+  const certificate = await certificateFor([address], FOREVER);
   await mkdir(appsDirectory, { recursive: true });
   const directory = await mkdtemp(join(appsDirectory, 'unfinished-'));
   try {
     const whole = join(directory, 'certificate.json');
-    await writeFile(whole, JSON.stringify({ key, cert }), { mode: 0o600 });
+    await writeFile(whole, JSON.stringify(certificate), { mode: 0o600 });
     await link(whole, path).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'EEXIST') throw error;
     });

@@ -1,6 +1,6 @@
 import type { JSONWebKeySet } from 'jose';
-import { generate } from 'selfsigned';
-import { Lakebase } from '../../support/lakebase.ts';
+import { certificateFor } from '../../support/certificate.ts';
+import { startLakebase, type Lakebase } from '../../support/lakebase.ts';
 import { unwantedPort } from '../../support/ports.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import { undoAfter, type Cleanup } from '../../support/cleanup.ts';
@@ -46,16 +46,15 @@ export async function startService(t: Cleanup, cluster: Cluster, options: Servic
   await cluster.expose(t, port);
   const postgres = await startPostgres();
   undoAfter(t, () => postgres.close());
-  const lakebase = new Lakebase(
+  const lakebase = await startLakebase(
     {
       jwks: workspace.jwks,
       socketPath: postgres.socketPath,
       now: () => workspace.now(),
       port: await unwantedPort(),
     },
-    await certificateFor(LAKEBASE_HOST),
+    await certificateFor([LAKEBASE_HOST]),
   );
-  await lakebase.listen();
   undoAfter(t, () => lakebase.close());
   await cluster.expose(t, lakebase.port);
   await postgres.ensureRole(CLIENT_ID);
@@ -81,16 +80,4 @@ export async function trustServiceAccount(
     audience: 'databricks',
     ...(name === undefined ? {} : { subject: `system:serviceaccount:${namespace}:${name}` }),
   });
-}
-
-async function certificateFor(host: string): Promise<{ key: string; cert: string }> {
-  const { private: key, cert } = await generate([{ name: 'commonName', value: host }], {
-    keyType: 'ec',
-    algorithm: 'sha256',
-    extensions: [
-      { name: 'basicConstraints', cA: true, critical: true },
-      { name: 'subjectAltName', altNames: [{ type: 2, value: host }] },
-    ],
-  });
-  return { key, cert };
 }
