@@ -100,7 +100,7 @@ export class Scene implements Cleanup {
 
   /** The stand-in workspace, in another process; returns the variables that name it and a principal there. */
   async startWorkspace(tokenLifetimeSeconds: number): Promise<Record<string, string>> {
-    const args = ['test/support/workspace.ts', '--token-lifetime-seconds', String(tokenLifetimeSeconds)];
+    const args = ['test/support/workspace.ts', String(tokenLifetimeSeconds)];
     const child = this.spawn(NODE, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     const [line] = (await once(createInterface(child.stdout as Readable), 'line')) as [string];
     const { url, clientId, clientSecret } = JSON.parse(line) as Record<string, string>;

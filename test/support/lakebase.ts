@@ -24,10 +24,7 @@ export interface LakebaseOptions {
   readonly jwks: JSONWebKeySet;
   /** Socket of the server behind, which has to trust whoever connects: `postgres.socketPath`. */
   readonly socketPath: string;
-  readonly host?: string | undefined;
   readonly port?: number | undefined;
-  /** A token is taken for so long after its expiry. */
-  readonly leewayMs?: number | undefined;
   /** The clock of the service: `() => workspace.now()`. */
   readonly now?: (() => number) | undefined;
 }
@@ -57,6 +54,7 @@ export function fingerprintOf(token: string): string {
  * then hands the session to a real PostgreSQL.
  */
 export class Lakebase {
+  readonly host = '127.0.0.1';
   readonly logins: Login[] = [];
   /** What clients verify the server with. */
   readonly caCertificate: string;
@@ -79,10 +77,6 @@ export class Lakebase {
         if (!(error instanceof ProtocolError) && (error as NodeJS.ErrnoException).code === undefined) throw error;
       });
     });
-  }
-
-  get host(): string {
-    return this.#options.host ?? '127.0.0.1';
   }
 
   get port(): number {
@@ -158,7 +152,7 @@ export class Lakebase {
     try {
       // Expiry is judged below, to the millisecond.
       const { payload } = await jwtVerify(token, this.#keys, { currentDate: new Date(0), audience: 'lakebase' });
-      if ((payload.exp ?? 0) * 1000 + (this.#options.leewayMs ?? 0) <= now) return 'expired';
+      if ((payload.exp ?? 0) * 1000 <= now) return 'expired';
       return payload.sub === user ? undefined : 'another identity';
     } catch (error) {
       if (error instanceof errors.JWSSignatureVerificationFailed || error instanceof errors.JWKSNoMatchingKey) {

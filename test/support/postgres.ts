@@ -14,8 +14,7 @@ const PORT = 5432;
 const HOW_TO_INSTALL = 'install the optional dependencies: npm ci --include=optional';
 
 export interface Postgres {
-  /** Directory of its socket; it listens nowhere else and trusts whoever gets there. */
-  readonly socketDirectory: string;
+  /** It listens nowhere else, and trusts whoever gets there. */
   readonly socketPath: string;
   connect(database?: string): Promise<Client>;
   /** Makes the role where it is missing; so does the next with a database. */
@@ -166,7 +165,6 @@ export async function startPostgres(): Promise<Postgres> {
   const ensureDatabase = (database: string): Promise<void> =>
     administer(`CREATE DATABASE ${escapeIdentifier(database)}`, '42P04');
   return {
-    socketDirectory: sockets,
     socketPath: join(sockets, `.s.PGSQL.${PORT}`),
     connect,
     ensureDatabase,

@@ -47,8 +47,7 @@ export function trust({ jwks, issuer, audience, subject }: FederationPolicy): Ve
 
 export interface Clients {
   readonly clientId: string;
-  /** Several while a secret is being rotated. */
-  readonly clientSecrets: ReadonlySet<string>;
+  readonly clientSecret: string;
   readonly verify: VerifySubjectToken;
   now(): number;
 }
@@ -97,7 +96,7 @@ export async function authenticate(
     case 'client_credentials': {
       refuseUnknown(form, ['grant_type', 'scope']);
       const basic = parseBasic(authorization);
-      if (basic?.id !== clients.clientId || !clients.clientSecrets.has(basic.secret)) {
+      if (basic?.id !== clients.clientId || basic.secret !== clients.clientSecret) {
         throw new OAuthRefusal(401, 'invalid_client', 'Client authentication failed');
       }
       return clients.clientId;

@@ -25,12 +25,10 @@ import {
 } from './workspace-oidc.ts';
 
 export interface WorkspaceOptions {
-  readonly host?: string | undefined;
   readonly port?: number | undefined;
   /** Where others reach it, if not at the address it listens on. */
   readonly publicUrl?: string | undefined;
   readonly clientId?: string | undefined;
-  readonly clientSecret?: string | undefined;
   readonly personalAccessToken?: string | undefined;
   /** Trusts `serviceAccountToken()` when left out. */
   readonly verifySubjectToken?: VerifySubjectToken | undefined;
@@ -62,7 +60,7 @@ const ROUTES: Readonly<Record<string, Route>> = {
 export class Workspace {
   readonly minted: MintedToken[] = [];
   readonly clientId: string;
-  readonly clientSecrets: Set<string>;
+  clientSecret = newClientSecret();
   /** The clock of the service against ours. */
   clockOffsetMs = 0;
   /** Waited before every answer. */
@@ -84,7 +82,6 @@ export class Workspace {
     this.#signer = signer;
     this.#subjectSigner = subjectSigner;
     this.clientId = options.clientId ?? randomUUID();
-    this.clientSecrets = new Set([options.clientSecret ?? `dose${randomBytes(16).toString('hex')}`]);
     this.tokenLifetimeMs = options.tokenLifetimeMs;
     this.#verifySubjectToken =
       options.verifySubjectToken ??
@@ -98,8 +95,8 @@ export class Workspace {
   }
 
   get url(): string {
-    const { publicUrl, certificate, host = '127.0.0.1' } = this.#options;
-    return publicUrl ?? `http${certificate === undefined ? '' : 's'}://${host}:${this.#port}`;
+    const { publicUrl, certificate } = this.#options;
+    return publicUrl ?? `http${certificate === undefined ? '' : 's'}://127.0.0.1:${this.#port}`;
   }
 
   get requests(): readonly RecordedRequest[] {
@@ -115,17 +112,12 @@ export class Workspace {
     return this.#signer.jwks;
   }
 
-  /** The secret that was made last. */
-  get clientSecret(): string {
-    return [...this.clientSecrets].at(-1)!;
-  }
-
   now(): number {
     return Date.now() + this.clockOffsetMs;
   }
 
   async listen(): Promise<void> {
-    this.#server.listen(this.#port || (this.#options.port ?? 0), this.#options.host ?? '127.0.0.1');
+    this.#server.listen(this.#port || (this.#options.port ?? 0), '127.0.0.1');
     await once(this.#server, 'listening');
     this.#port = (this.#server.address() as AddressInfo).port;
   }
@@ -151,12 +143,10 @@ export class Workspace {
     this.#faults.add(route, fault, times);
   }
 
-  /** A new secret; the old ones are refused from now on, or with `keepOld` not yet. */
-  rotateClientSecret({ keepOld = false } = {}): string {
-    if (!keepOld) this.clientSecrets.clear();
-    const secret = `dose${randomBytes(16).toString('hex')}`;
-    this.clientSecrets.add(secret);
-    return secret;
+  /** A new secret; the old one is refused from now on. */
+  rotateClientSecret(): string {
+    this.clientSecret = newClientSecret();
+    return this.clientSecret;
   }
 
   /** Access tokens that were issued so far are refused. */
@@ -212,8 +202,8 @@ export class Workspace {
     if (route === 'discovery') return describeIssuer(this.url);
     const { body, contentType } = request;
     if (route === 'token') {
-      const { clientId, clientSecrets } = this;
-      const clients = { clientId, clientSecrets, verify: this.#verifySubjectToken, now: () => this.now() };
+      const { clientId, clientSecret } = this;
+      const clients = { clientId, clientSecret, verify: this.#verifySubjectToken, now: () => this.now() };
       return this.#accessTokens.issue(await authenticate(clients, body, request));
     }
     const subject = this.#authorize(request.authorization);
@@ -250,4 +240,8 @@ export class Workspace {
       answer
     );
   }
+}
+
+function newClientSecret(): string {
+  return `dose${randomBytes(16).toString('hex')}`;
 }
