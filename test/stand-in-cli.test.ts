@@ -18,8 +18,8 @@ import { workspaceFor } from './support/sidecar-clis.ts';
 import { temporaryDirectory } from './support/cleanup.ts';
 import type { Fault, Route } from './support/workspace-faults.ts';
 import type { Workspace } from './support/workspace.ts';
+import { ENDPOINT } from './support/sidecar-setup.ts';
 
-const ENDPOINT = 'projects/backstage/branches/production/endpoints/primary';
 const MINT = ['postgres', 'generate-database-credential', ENDPOINT, '-o', 'json'];
 
 /** What the workspace did wrong while the real CLI was recorded. */

@@ -8,8 +8,8 @@ import { decodeJwt, jwtVerify } from 'jose';
 import { keyResolver } from './support/tokens.ts';
 import type { Fault } from './support/workspace-faults.ts';
 import { startWorkspace, type Workspace } from './support/workspace.ts';
+import { ENDPOINT } from './support/sidecar-setup.ts';
 
-const ENDPOINT = 'projects/backstage/branches/production/endpoints/primary';
 const EXCHANGE = {
   grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
   subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { holdUp, startPublisher } from '../support/publishing.ts';
-
-const MINUTE_MS = 60_000;
+import { MINUTE_MS } from '../support/fakes.ts';
 
 for (const step of ['write', 'inspect'] as const) {
   test(`a disk that hangs in its ${step} is told within 15 seconds, each minute while it lasts, and at its end`, async (t) => {

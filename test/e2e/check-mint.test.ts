@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { runCommand } from '../support/sidecar.ts';
-
-const HOUR_MS = 3_600_000;
+import { HOUR_MS } from '../support/fakes.ts';
 
 testWithEachCli('check tells how far the clocks are apart, which does no harm', async (t, cli) => {
   const workspace = await workspaceFor(t);

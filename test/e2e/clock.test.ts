@@ -6,8 +6,7 @@ import { workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
 import { startSidecar } from '../support/sidecar.ts';
-
-const HOUR_MS = 3_600_000;
+import { HOUR_MS } from '../support/fakes.ts';
 
 /** What sets the clock of one process only: without root, and without libfaketime, which not every machine has. */
 const SETTABLE_CLOCK = `

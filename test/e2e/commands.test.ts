@@ -10,7 +10,7 @@ import { lastWords } from '../../src/cli.ts';
 import { VARIABLES } from '../../src/config/environment.ts';
 import { LOG_LEVELS } from '../../src/config/options.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { sidecarSetup } from '../support/sidecar-setup.ts';
+import { ENDPOINT, sidecarSetup } from '../support/sidecar-setup.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { NODE, runCommand, SOURCE, type Outcome } from '../support/sidecar.ts';
 
@@ -248,7 +248,7 @@ test(
     const directory = await temporaryDirectory(t);
     const env = {
       PATH: `${join(root, 'test/support')}:${process.env['PATH']}`,
-      LAKEBASE_ENDPOINT: 'projects/backstage/branches/production/endpoints/primary',
+      LAKEBASE_ENDPOINT: ENDPOINT,
       LAKEBASE_CREDENTIAL_DIR: `${directory}/run`,
       LAKEBASE_CREDENTIAL_FILES: 'pgpass,token,json',
       PGHOST: 'localhost',

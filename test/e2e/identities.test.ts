@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { credential } from '../support/sidecar-setup.ts';
+import { credential, ENDPOINT } from '../support/sidecar-setup.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
 import { startSidecar } from '../support/sidecar.ts';
@@ -54,11 +54,10 @@ testWithEachCli('a profile is read by the CLI, and needs nothing else in the env
   const directory = await temporaryDirectory(t);
   const connection = { host: 'localhost', user: clientId };
   const sinks = [{ file: { path: `${directory}/run/pgpass`, format: 'pgpass' } }];
-  const endpoint = 'projects/backstage/branches/production/endpoints/primary';
   const sidecar = await startSidecar(t, {
     cli,
     directory,
-    config: { credentials: [{ name: 'backstage', endpoint, connection, sinks }] },
+    config: { credentials: [{ name: 'backstage', endpoint: ENDPOINT, connection, sinks }] },
     env: { DATABRICKS_CONFIG_FILE: configFile, DATABRICKS_CONFIG_PROFILE: 'sp' },
   });
   await sidecar.ready();
@@ -115,8 +114,7 @@ testWithEachCli('a personal access token is used only where it is asked for by n
   const env = { ...lying, DATABRICKS_AUTH_TYPE: 'pat', DATABRICKS_CLIENT_SECRET: undefined };
   const directory = await temporaryDirectory(t);
   const sinks = [{ file: { path: `${directory}/run/token`, format: 'token' } }];
-  const endpoint = 'projects/backstage/branches/production/endpoints/primary';
-  const credentials = [{ name: 'mine', endpoint, sinks }];
+  const credentials = [{ name: 'mine', endpoint: ENDPOINT, sinks }];
   await (await startSidecar(t, { workspace, cli, directory, config: { credentials }, env })).ready();
   assert.ok(!workspace.requests.slice(asked).some(({ path }) => path === '/oidc/v1/token'));
 });

@@ -8,13 +8,12 @@ import { test } from 'node:test';
 import { clis } from '../support/clis.ts';
 import { kubeconfigOf } from '../support/api-client.ts';
 import { exists } from '../support/exists.ts';
-import { configText, credential } from '../support/sidecar-setup.ts';
+import { configText, credential, ENDPOINT } from '../support/sidecar-setup.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
 import { type LogLine, spawnRun, startSidecar } from '../support/sidecar.ts';
 
-const BACKSTAGE = 'projects/backstage/branches/production/endpoints/primary';
 const REPORTS = 'projects/reports/branches/production/endpoints/primary';
 
 function reports(directory: string): object {
@@ -49,7 +48,7 @@ testWithEachCli(
 
     assert.deepEqual((await reload(credential(directory), reports(directory)))['changed'], ['reports']);
     await sidecar.ready();
-    assert.deepEqual(mintedFor(), [BACKSTAGE, REPORTS]);
+    assert.deepEqual(mintedFor(), [ENDPOINT, REPORTS]);
     assert.equal(await sidecar.read('reports'), workspace.minted[1]?.token);
 
     const sinks = [{ file: { path: `${directory}/run/token`, format: 'token', mode: '0600' } }];
@@ -72,7 +71,7 @@ testWithEachCli(
     );
     assert.equal((await sidecar.metrics()).get('valid', { credential: 'backstage' }), undefined);
     assert.equal((await sidecar.metrics()).get('refreshes_total', { credential: 'reports' }), 1);
-    assert.deepEqual(mintedFor(), [BACKSTAGE, REPORTS]);
+    assert.deepEqual(mintedFor(), [ENDPOINT, REPORTS]);
   },
 );
 

@@ -7,7 +7,8 @@ import type { CredentialStatus, SinkStatus } from '../../src/credential/status.t
 import { PAGE_SECURITY_POLICY } from '../../src/http/status-page-assets.ts';
 import { renderStatusPage } from '../../src/http/status-page.ts';
 import { reportStatus } from '../../src/http/status-json.ts';
-import { credentialWith, frozenClock, holding, lacking, MINUTE_MS, NOW, statusWith } from '../support/statuses.ts';
+import { credentialWith, frozenClock, holding, lacking, NOW, statusWith } from '../support/statuses.ts';
+import { MINUTE_MS } from '../support/fakes.ts';
 
 const page = (...statuses: CredentialStatus[]) => renderStatusPage(reportStatus(statuses, frozenClock, '1.2.3'));
 /** What a person reads: without markup. */

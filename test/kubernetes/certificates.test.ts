@@ -7,8 +7,7 @@ import { generate, type GenerateResult } from 'selfsigned';
 import type { ApiServer } from '../../src/kubernetes/api-server.ts';
 import { clientFor } from '../support/api-client.ts';
 import type { Cleanup } from '../support/cleanup.ts';
-
-const HOUR_MS = 3_600_000;
+import { HOUR_MS } from '../support/fakes.ts';
 
 interface Certificate {
   readonly ip?: string;

@@ -7,9 +7,9 @@ import { MintError } from '../../src/credential/errors.ts';
 import type { Credential } from '../../src/credential/ports.ts';
 import { parseResponse } from '../../src/minters/response.ts';
 import { readTranscripts } from '../support/cli-transcripts.ts';
+import { HOUR_MS } from '../support/fakes.ts';
 
 const NOW = Date.parse('2030-01-01T00:00:00Z');
-const HOUR_MS = 3_600_000;
 const REQUEST = { issuedAt: NOW, monotonicAt: 77, ttlMs: undefined };
 
 function jwt(claims: unknown): string {

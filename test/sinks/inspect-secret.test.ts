@@ -4,7 +4,8 @@ import { SinkError } from '../../src/credential/errors.ts';
 import type { Credential } from '../../src/credential/ports.ts';
 import { inspectSecret } from '../../src/sinks/inspect-secret.ts';
 import { renderSecret, type SecretObject, type SecretSpec } from '../../src/sinks/secret-object.ts';
-import { credentialOf, HOUR_MS, identity, secretSpec } from '../support/sink-credentials.ts';
+import { credentialOf, identity, secretSpec } from '../support/sink-credentials.ts';
+import { HOUR_MS } from '../support/fakes.ts';
 
 const SPEC: SecretSpec = { ...secretSpec, data: { password: 'token', uri: 'uri' } };
 const ours = credentialOf(1);

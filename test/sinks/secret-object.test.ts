@@ -16,7 +16,8 @@ import {
   wasOurs,
   whyUnfit,
 } from '../../src/sinks/secret-object.ts';
-import { connection, credentialOf, HOUR_MS, identity, secretSpec } from '../support/sink-credentials.ts';
+import { connection, credentialOf, identity, secretSpec } from '../support/sink-credentials.ts';
+import { HOUR_MS } from '../support/fakes.ts';
 
 const PREFIX = 'lakebase-credential-sidecar/';
 const SPEC: SecretSpec = { ...secretSpec, data: { password: 'token', pgpass: 'pgpass', uri: 'uri' } };

@@ -4,10 +4,9 @@ import type { SinkFailure } from '../../src/credential/failures.ts';
 import type { Clock, Credential } from '../../src/credential/ports.ts';
 import { Secret } from '../../src/credential/secret.ts';
 import type { CredentialStatus, SinkStatus } from '../../src/credential/status.ts';
+import { HOUR_MS, MINUTE_MS } from './fakes.ts';
 
 export const NOW = Date.parse('2026-11-23T12:00:00Z');
-export const MINUTE_MS = 60_000;
-export const HOUR_MS = 3_600_000;
 /** Must appear in no log line, answer or metric. */
 export const CANARY = 'canary-token-5f2d9c';
 

@@ -7,7 +7,8 @@ import type { Observer } from '../../src/credential/ports.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { createObserver } from '../../src/telemetry/observer.ts';
-import { CANARY, credentialWith, frozenClock, MINUTE_MS, NOW } from '../support/statuses.ts';
+import { CANARY, credentialWith, frozenClock, NOW } from '../support/statuses.ts';
+import { MINUTE_MS } from '../support/fakes.ts';
 
 const SINK = 'file:/run/lakebase/pgpass';
 const WRITTEN = { isRepair: false, failuresBefore: 0 };
