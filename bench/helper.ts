@@ -1,10 +1,10 @@
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
 import { programsDirectory } from '../test/cluster/layout.ts';
 import { findProgram } from '../test/cluster/requirements.ts';
-import { exists } from '../test/support/exists.ts';
 import { unwantedPorts } from '../test/support/ports.ts';
 import { eventually } from '../test/support/eventually.ts';
 import { readCpuMs, readMemory, type Memory } from './proc.ts';
@@ -140,7 +140,7 @@ async function startHelper(scene: Scene, program: string): Promise<Helper> {
 async function install(): Promise<string> {
   const folder = join(programsDirectory, `${NAME}-${VERSION}`);
   const program = join(folder, NAME);
-  if (await exists(program)) return program;
+  if (existsSync(program)) return program;
   const go = await findProgram('go');
   if (go === undefined) throw new Error('Go is missing: install it (https://go.dev/dl/)');
   say(`building ${NAME} ${VERSION} (once)`);

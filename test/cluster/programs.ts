@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { cp, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { exists } from '../support/exists.ts';
 import { ClusterError } from './failure.ts';
 import { programsDirectory } from './layout.ts';
 import { withLockInTurn } from './lock.ts';
@@ -79,10 +79,10 @@ export type Programs = Readonly<Record<string, string>>;
 export async function buildPrograms(report: (line: string) => void, sources = SOURCES): Promise<Programs> {
   for (const source of sources) {
     const folder = join(programsDirectory, await keyOf(source));
-    if (await exists(folder)) continue;
+    if (existsSync(folder)) continue;
     // Test files are processes of their own.
     await withLockInTurn(`${folder}.lock`, async () => {
-      if (await exists(folder)) return;
+      if (existsSync(folder)) return;
       report(`building ${Object.keys(source.programs).join(', ')} (once)`);
       await build(source, folder);
     });
@@ -136,7 +136,7 @@ export async function locatePrograms(sources = SOURCES): Promise<Programs> {
 }
 
 async function areBuilt(sources: readonly Source[]): Promise<boolean> {
-  const folders = sources.map(async (source) => exists(join(programsDirectory, await keyOf(source))));
+  const folders = sources.map(async (source) => existsSync(join(programsDirectory, await keyOf(source))));
   return (await Promise.all(folders)).every(Boolean);
 }
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { exists } from '../support/exists.ts';
 import { hang, nodeWithMounts, whyNoHang } from '../support/hanging-mount.ts';
 import { configText, ENDPOINT, credential } from '../support/sidecar-setup.ts';
 import { allGone, hangingCli, workspaceFor } from '../support/sidecar-clis.ts';
@@ -199,7 +199,7 @@ test(
     await sidecar.logged('configuration not reloaded, the old one stays in force');
     const before = await readFile(calls, 'utf8');
     await rm(tried, { recursive: true });
-    await eventually('it is tried again', () => exists(tried));
+    await eventually('it is tried again', () => existsSync(tried));
     assert.equal(await readFile(calls, 'utf8'), before);
     await rm(obstacle);
     await sidecar.logged('configuration reloaded');
@@ -228,7 +228,7 @@ describe('a write on a disk that hangs, and holds a thread', { timeout: 120_000 
   async function startHanging(t: TestContext): Promise<Sidecar> {
     const setup = await setUp(t);
     const sidecar = await startSidecar(t, setup);
-    await eventually('the write hangs', () => exists(join(setup.directory, 'hangs')));
+    await eventually('the write hangs', () => existsSync(join(setup.directory, 'hangs')));
     return sidecar;
   }
 

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { clis } from '../support/clis.ts';
 import { kubeconfigOf } from '../support/api-client.ts';
-import { exists } from '../support/exists.ts';
 import { configText, credential, ENDPOINT } from '../support/sidecar-setup.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
@@ -131,7 +131,7 @@ test(
     await symlink(clis[0]!.path, cli);
     await eventually('the next problem is told', () => refusals() === 2);
     await rm(tried, { recursive: true });
-    await eventually('it is tried again, with the same problem', () => exists(tried));
+    await eventually('it is tried again, with the same problem', () => existsSync(tried));
     await rm(obstacle);
     await sidecar.logged('configuration reloaded');
     assert.equal((await sidecar.metrics()).get('config_last_reload_successful'), 1);

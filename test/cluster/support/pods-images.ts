@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
-import { exists } from '../../support/exists.ts';
 import { copyProgram, standInRuntime } from '../base-images.ts';
 import { isPrepared, type Cluster } from '../cluster.ts';
 import { buildImage, imageName } from '../image.ts';
@@ -83,7 +83,7 @@ async function load(
   if (isPrepared) return;
   const archive = join(appsDirectory, `${name.replaceAll(/[^\w.-]/g, '-')}.tar`);
   // Made aside and renamed: two who make it at the same time do not meet.
-  if (!(await exists(archive))) {
+  if (!existsSync(archive)) {
     await mkdir(appsDirectory, { recursive: true });
     const directory = await mkdtemp(join(appsDirectory, 'unfinished-'));
     try {
@@ -103,7 +103,7 @@ async function findPsql(directory: string): Promise<string> {
   const versions = await readdir('/usr/lib/postgresql').catch(() => []);
   const places = [directory, ...versions.map((version) => `/usr/lib/postgresql/${version}/bin`), '/usr/bin'];
   for (const place of places.filter((place) => place !== '')) {
-    if (await exists(join(place, 'psql'))) return join(place, 'psql');
+    if (existsSync(join(place, 'psql'))) return join(place, 'psql');
   }
   throw new Error('psql is missing: apt-get install --yes --no-install-recommends postgresql-client');
 }
