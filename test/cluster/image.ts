@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { access, constants, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ import { Buildah, NO_BUILDAH } from './buildah.ts';
 import { ClusterError } from './failure.ts';
 import { imageLockFile } from './layout.ts';
 import { withLockInTurn } from './lock.ts';
-import { findProgram } from './requirements.ts';
+import { findProgram, isExecutable } from './requirements.ts';
 
 export interface ImageOptions {
   /** Where the archive goes. */
@@ -38,12 +38,9 @@ export async function whyNoImage(): Promise<string | undefined> {
 /** Builds the project's Dockerfile without a registry, and writes an archive that `ctr images import` reads. */
 export async function buildImage(options: ImageOptions): Promise<void> {
   const { cli, trusted } = options;
-  const isThere =
-    cli === undefined ||
-    (await access(cli, constants.X_OK)
-      .then(() => true)
-      .catch(() => false));
-  if (!isThere) throw new ClusterError(`the CLI ${cli} is missing, or not executable`);
+  if (cli !== undefined && !(await isExecutable(cli))) {
+    throw new ClusterError(`the CLI ${cli} is missing, or not executable`);
+  }
   await withLockInTurn(imageLockFile, async () => {
     const directory = await mkdtemp(join(tmpdir(), 'image-'));
     const notices = await serveNotices(cli);

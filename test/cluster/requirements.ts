@@ -93,7 +93,7 @@ async function installPackages(packages: readonly string[]): Promise<void> {
   }
 }
 
-async function isExecutable(path: string): Promise<boolean> {
+export async function isExecutable(path: string): Promise<boolean> {
   return access(path, constants.X_OK).then(
     () => true,
     () => false,
