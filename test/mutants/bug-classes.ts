@@ -28,7 +28,12 @@ const reader = at(
 const kills = at(
   'processes',
   'sinks/file-crash',
-  'a process that is killed leaves whole files, and the next one adopts them and tidies up',
+  'wherever it is killed, a process leaves whole files, and the next one adopts them and tidies up',
+);
+const failures = at(
+  'file system',
+  'sinks/each-step-fails',
+  'whichever step of a publication fails, each file holds a token that is on record, and the next publication tidies up',
 );
 const frugal = at(
   'API server',
@@ -42,7 +47,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
     number: 1,
     bug: 'a reader gets half a file',
     seenIn: 'spiffe-helper#422, k8s-sidecar, tbot and others that truncate in place',
-    tests: [reader],
+    tests: [reader, kills, failures],
   },
   {
     number: 2,
