@@ -33,7 +33,7 @@ const kills = at(
 const failures = at(
   'file system',
   'sinks/each-step-fails',
-  'whichever step of a publication fails, each file holds a token that is on record, and the next publication tidies up',
+  'whichever step of a publication fails, each file holds a token that is on record, nothing else is left, and the next publication goes well',
 );
 const frugal = at(
   'API server',
