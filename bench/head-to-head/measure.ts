@@ -101,7 +101,7 @@ function report(scene: Scene, workspace: Workspace, races: readonly Race[]): voi
   if (ours !== undefined && inPlace !== undefined) {
     scene.report.quote(
       `failed logins in two outages of the workspace, of ${OUTAGES.map((outage) => outage.for).join(' and ')} of the lifetime`,
-      `${share(ours)}; with the cron ${share(inPlace)}`,
+      `${share(ours)}; cron script: ${share(inPlace)}`,
     );
   }
 }

@@ -105,7 +105,7 @@ function tellOfStart(scene: Scene, title: string, outcomes: ReadonlyMap<string, 
   );
   scene.report.quote(
     `${thousands(SIDECARS)} sidecars, ${title}: busiest five minutes compared with the mean, hours 1 and 2 (simulated)`,
-    `${ours}; with the cron ${cron}`,
+    `${ours}; cron script: ${cron}`,
   );
 }
 
@@ -127,7 +127,7 @@ function tellOfOutages(scene: Scene, outages: ReadonlyMap<number, ReadonlyMap<st
   const [ours, cron] = [...outages.get(BEARABLE)!.values()].map(lost);
   scene.report.quote(
     `${thousands(SIDECARS)} sidecars, outage of ${BEARABLE} of the lifetime: logins lost (simulated)`,
-    `${thousands(ours ?? Number.NaN)}; with the cron ${thousands(cron ?? Number.NaN)}`,
+    `${thousands(ours ?? Number.NaN)}; cron script: ${thousands(cron ?? Number.NaN)}`,
   );
 }
 
