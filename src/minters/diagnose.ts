@@ -154,7 +154,7 @@ const RULES: readonly Rule[] = [
   },
   {
     // It is in the keyring or the home of that person; the CLI is given a home of its own.
-    pattern: /cache: token not found/,
+    pattern: /cache: (?:token not found|no cached credentials|stored credentials)/,
     failure: 'auth',
     message: 'the profile logs in as a person, by `databricks auth login`, and that login does not reach the sidecar',
     remedy: 'use a profile that holds the client id and the secret of a service principal',

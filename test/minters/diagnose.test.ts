@@ -134,8 +134,13 @@ for (const [stderr, failure, message] of [
     'unknown',
     /deprecated.*pip/,
   ],
-  // What `databricks auth login` keeps is not in the home that the CLI is given.
-  ['Error: error getting token: cache: token not found', 'auth', /logs in as a person/],
+  // What `databricks auth login` keeps is not in the home that the CLI is given. From CLI 1.0.0 on it says so in other
+  // words (libs/auth/storage/not_found_hint.go, and acceptance/cmd/auth/describe/u2m-plaintext-config, at v1.13.0).
+  ...[
+    'token not found',
+    'no cached credentials; run `databricks auth login` to sign in',
+    'stored credentials from older CLI versions are no longer used; run `databricks auth login` to sign in again',
+  ].map((words) => [`Error: error getting token: cache: ${words}`, 'auth', /logs in as a person/] as const),
   ...['Proxy Authentication Required', 'Forbidden', 'Bad Gateway', 'Service Unavailable', 'Gateway Timeout'].map(
     (status) =>
       [
