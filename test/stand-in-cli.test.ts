@@ -189,6 +189,22 @@ for (const cli of clis) {
       assert.match(first.stderr, /^Warn: \[hostmetadata\] failed to fetch host metadata for .*, will skip for 1m0s\n$/);
       assert.deepEqual([first.exitCode, second.exitCode, second.stderr], [0, 0, '']);
     });
+
+    test('keeps to itself why it cannot log in by a profile, unless that has an auth_type', async (t) => {
+      const { workspace, directory, env } = await scene(t);
+      const profile = `[sp]\nhost = ${workspace.url}\nclient_id = ${workspace.clientId}\nclient_secret = wrong\n`;
+      const files = { DATABRICKS_CONFIG_FILE: join(directory, 'cfg'), DATABRICKS_CONFIG_PROFILE: 'sp' };
+      for (const [line, stderr] of [
+        ['', /^Error: default auth: cannot configure default credentials, .*profile=sp/],
+        ['auth_type = oauth-m2m\n', /^Error: error getting token: Post .*"invalid_client"/],
+        ['auth_type = databricks-cli\n', /^Error: error getting token: cache: no cached credentials; run /],
+      ] as const) {
+        await writeFile(files.DATABRICKS_CONFIG_FILE, profile + line);
+        const outcome = await run(cli.path, MINT, { PATH: env['PATH'], HOME: env['HOME'], ...files });
+        assert.match(outcome.stderr, stderr);
+        assert.equal(outcome.exitCode, 1);
+      }
+    });
   });
 }
 

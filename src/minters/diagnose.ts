@@ -160,16 +160,19 @@ const RULES: readonly Rule[] = [
     remedy: 'use a profile that holds the client id and the secret of a service principal',
   },
   {
+    // Of a profile without auth_type it tries all ways to log in, and tells of none why it failed.
     pattern: /cannot configure default credentials/,
     failure: 'auth',
-    message: 'the CLI found no identity to log in with',
-    remedy: 'set DATABRICKS_HOST, and DATABRICKS_CLIENT_ID with an OIDC token file or a client secret',
+    message: 'the CLI found no identity to log in with, or none that works',
+    remedy:
+      'set DATABRICKS_HOST, and DATABRICKS_CLIENT_ID with an OIDC token file or a client secret; or put auth_type = oauth-m2m into the profile, with which the CLI says why it cannot log in',
   },
   {
     pattern: /more than one authorization method/,
     failure: 'auth',
     message: 'the CLI found more than one identity',
-    remedy: 'leave one identity only, or say which one counts with DATABRICKS_AUTH_TYPE',
+    remedy:
+      'leave one identity only, or say which one counts: with auth_type in the profile, else with DATABRICKS_AUTH_TYPE',
   },
   {
     pattern: /invalid_grant|access_denied|unauthorized_client/,

@@ -121,6 +121,28 @@ const CASES: readonly Case[] = [
     remedy: /check DATABRICKS_CLIENT_ID, and .*federation policy with this token’s issuer, subject and audience/,
   },
   {
+    trouble: 'a profile that cannot log in',
+    provoke: async ({ url, clientId }, t) => {
+      const directory = await temporaryDirectory(t);
+      const file = join(directory, 'databrickscfg');
+      await writeFile(file, `[sp]\nhost = ${url}\nclient_id = ${clientId}\nclient_secret = revoked\n`);
+      const connection = { host: 'localhost', user: clientId };
+      const identity = { DATABRICKS_HOST: undefined, DATABRICKS_CLIENT_ID: undefined };
+      return {
+        directory,
+        config: { credentials: [credential(directory, { connection })] },
+        env: {
+          ...identity,
+          DATABRICKS_CLIENT_SECRET: undefined,
+          DATABRICKS_CONFIG_FILE: file,
+          DATABRICKS_CONFIG_PROFILE: 'sp',
+        },
+      };
+    },
+    line: /mint: the CLI found no identity to log in with, or none that works \(auth\)/,
+    remedy: /auth_type = oauth-m2m into the profile, with which the CLI says why it cannot log in/,
+  },
+  {
     trouble: 'no permission',
     provoke: forEndpoint('forbidden'),
     line: /mint: the service principal may not use this endpoint or instance \(permission\)/,

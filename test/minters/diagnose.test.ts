@@ -31,8 +31,16 @@ const EXPECTED: Readonly<Record<string, readonly [failure: MintFailure, message:
   'no permission': ['permission', /may not use this endpoint/],
   'no identity at all': ['auth', /found no identity/, /DATABRICKS_CLIENT_ID/],
   'no host': ['auth', /found no identity/, /DATABRICKS_HOST/],
-  'two identities and no auth type': ['auth', /more than one identity/, /DATABRICKS_AUTH_TYPE/],
-  'client id and oidc file without auth type': ['auth', /more than one identity/, /DATABRICKS_AUTH_TYPE/],
+  'two identities and no auth type': [
+    'auth',
+    /more than one identity/,
+    /auth_type in the profile.*DATABRICKS_AUTH_TYPE/,
+  ],
+  'client id and oidc file without auth type': [
+    'auth',
+    /more than one identity/,
+    /auth_type in the profile.*DATABRICKS_AUTH_TYPE/,
+  ],
   'endpoint left out': ['unknown', /does not know the command/, /1\.7\.0/],
   'unknown flag': ['unknown', /does not know the command/, /1\.7\.0/],
   'HTTP 400 on minting': ['unknown', /CLI failed/],
