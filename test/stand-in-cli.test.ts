@@ -190,6 +190,23 @@ for (const cli of clis) {
       assert.deepEqual([first.exitCode, second.exitCode, second.stderr], [0, 0, '']);
     });
 
+    // What becomes of a status is in config/azure.go (tokenError) and config/experimental/auth/retry.go of
+    // databricks-sdk-go v0.175.0, the words of throttling in its config/config.go, those of 503 in its issue 1072.
+    test('takes 503 from who issues tokens as the last word, and asks again only where that is said to throttle', async (t) => {
+      const { workspace, env } = await scene(t);
+      const message = 'The service at /oidc/v1/token is temporarily unavailable. Please try again later.';
+      workspace.fail('token', { status: 503, body: { message, error_code: 'TEMPORARILY_UNAVAILABLE' } });
+      const out = await run(cli.path, MINT, env);
+      assert.match(out.stderr, /^Error: error getting token: Post "\S+\/oidc\/v1\/token": {"message":"The service at /);
+      assert.equal(workspace.requests.filter(({ path }) => path === '/oidc/v1/token').length, 1);
+      await workspace.recover();
+      workspace.fail('token', { status: 429, body: { error: 'invalid_request', error_description: 'Not now' } }, 1);
+      assert.match((await run(cli.path, MINT, env)).stderr, /Not now/);
+      const error_description = 'Temporarily throttled, too many requests';
+      workspace.fail('token', { status: 429, body: { error: 'invalid_request', error_description } }, 1);
+      assert.deepEqual([(await run(cli.path, MINT, env)).stderr, workspace.minted.length], ['', 1]);
+    });
+
     test('keeps to itself why it cannot log in by a profile, unless that has an auth_type', async (t) => {
       const { workspace, directory, env } = await scene(t);
       const profile = `[sp]\nhost = ${workspace.url}\nclient_id = ${workspace.clientId}\nclient_secret = wrong\n`;

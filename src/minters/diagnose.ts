@@ -95,6 +95,12 @@ const RULES: readonly Rule[] = [
     message: 'the connection to the workspace failed',
   },
   {
+    // In the SDK's own words. That minute is for a login; for the rest of a mint the CLI has five.
+    pattern: /Temporarily throttled|too many requests|request limit exceeded|rate limit|context deadline exceeded/i,
+    failure: 'timeout',
+    message: 'the workspace throttles, or did not answer within the minute that the CLI gives to a login',
+  },
+  {
     pattern: /subject_token is not a JWT/,
     failure: 'auth',
     message: 'the workspace cannot read the OIDC token',
@@ -198,7 +204,8 @@ const RULES: readonly Rule[] = [
   },
   {
     // Of an answer without a body the CLI shows what its status means.
-    pattern: /(?:<html[^]*|^Error: )(?:Bad Gateway|Gateway Time-?out|Service (?:Temporarily )?Unavailable)/im,
+    pattern:
+      /(?:<html[^]*|^Error: )(?:Bad Gateway|Gateway Time-?out|Service (?:Temporarily )?Unavailable)|is temporarily unavailable/im,
     failure: 'bad_response',
     message: 'a gateway answered in the place of the workspace, which it did not reach',
     remedy:

@@ -164,6 +164,23 @@ for (const [stderr, failure, message] of [
     /not the API/,
   ],
   ['Error: Bad Gateway\n', 'bad_response', /a gateway answered/],
+  // databricks-sdk-go issue 1072. Only in the API is 503 retried; who issues tokens is asked once (config/azure.go, v0.175.0).
+  [
+    'Error: error getting token: Post "https://h/oidc/v1/token": {"message":"The service at /oidc/v1/token is temporarily unavailable. Please try again later. [TraceId: -]","error_code":"TEMPORARILY_UNAVAILABLE"}',
+    'bad_response',
+    /a gateway answered/,
+  ],
+  // The words by which the SDK knows throttling (config/config.go, v0.175.0); and its minute for each token (`sleep` in
+  // experimental/api/api.go), which also ends in vain where nobody answers.
+  ...[
+    'error getting token: Post "https://h/oidc/v1/token": {"error":"invalid_request","error_description":"Temporarily throttled, too many requests"}',
+    'file-oidc auth: Post "https://h/oidc/v1/token": {"error":"invalid_request","error_description":"Temporarily throttled, too many requests"}. Config: host=https://h',
+    'oauth-m2m auth: oidc: failed to get OAuth endpoints: Rate limit exceeded. Config: host=https://h',
+    'Too Many Requests',
+    'error getting token: context deadline exceeded',
+    'file-oidc auth: context deadline exceeded. Config: host=https://h',
+    'error getting token: Post "https://h/oidc/v1/token": context deadline exceeded (Client.Timeout exceeded while awaiting headers)',
+  ].map((words) => [`Error: ${words}`, 'timeout', /throttles, or did not answer/] as const),
   [`Error: Invalid access token. [ReqId: 1f]\n${ADVICE_AT_403}`, 'auth', /did not accept the access token/],
   [`Error: JWT has expired\n${ADVICE_AT_403}`, 'auth', /did not accept the access token/],
   [

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, type Config } from './databricks-cli-config.ts';
-import { CliError, messageOf, NetworkError, send, type Call, type Reply } from './databricks-cli-http.ts';
+import { CliError, messageOf, send, TimedOut, type Call, type Reply } from './databricks-cli-http.ts';
 
 export interface Program {
   readonly version: string;
@@ -27,7 +27,10 @@ interface Document {
 const METADATA_LIFETIME_MS = 3_600_000;
 const MISS_LIFETIME_MS = 60_000;
 const TOKEN_PATIENCE_MS = 60_000;
-const TOKEN_RETRIES = new Set([429, 502, 503, 504]);
+/** Of the statuses that are to be retried the only one that survives the SDK's mapping of errors (config/azure.go, v0.175.0). */
+const TOKEN_RETRY = 502;
+/** What is to be throttling, whatever its status, says so in these words (config/config.go of the same). */
+const THROTTLED = /throttled|too many requests|429|request limit exceeded|rate limit/;
 /** The ways to log in that ask for the discovery document before they notice that they are not configured. */
 const DISCOVERIES_IN_VAIN = 3;
 const CANNOT_CONFIGURE =
@@ -72,8 +75,12 @@ class FileCache<T> {
 }
 
 /** Throttling is waited for; what else the host answers is taken as an answer. */
+function isThrottled({ status, text }: Reply): boolean {
+  return status >= 400 && THROTTLED.test(text);
+}
+
 function get(url: string, { userAgent }: Program): Promise<Reply> {
-  return send({ method: 'GET', url, headers: { 'user-agent': userAgent } }, ({ status }) => status === 429);
+  return send({ method: 'GET', url, headers: { 'user-agent': userAgent } }, isThrottled);
 }
 
 function parse(reply: Reply): Document | undefined {
@@ -117,6 +124,10 @@ async function discover(issuer: string, program: Program): Promise<string> {
   return endpoint;
 }
 
+function tooLate(): CliError {
+  return new CliError('context deadline exceeded');
+}
+
 async function requestToken(
   url: string,
   form: Record<string, string>,
@@ -132,13 +143,14 @@ async function requestToken(
   };
   const deadline = Date.now() + TOKEN_PATIENCE_MS;
   for (let ceilingMs = 1000; ; ceilingMs = Math.min(ceilingMs * 2, 60_000)) {
-    const reply = await send(call, () => false);
+    const reply = await send(call, isThrottled, deadline - Date.now()).catch((error: unknown) => {
+      throw error instanceof TimedOut ? tooLate() : error;
+    });
     const token = parse(reply)?.access_token;
     if (token) return token;
+    if (reply.status !== TOKEN_RETRY) throw new CliError(`Post "${url}": ${reply.text}`);
     const pauseMs = Math.random() * ceilingMs;
-    if (!TOKEN_RETRIES.has(reply.status) || Date.now() + pauseMs > deadline) {
-      throw new CliError(`Post "${url}": ${reply.text}`);
-    }
+    if (Date.now() + pauseMs > deadline) throw tooLate();
     await delay(pauseMs);
   }
 }
@@ -149,7 +161,7 @@ async function withClientSecret(config: Config, endpoint: string, { userAgent }:
   try {
     return await requestToken(endpoint, { grant_type: 'client_credentials', scope: 'all-apis' }, headers);
   } catch (error) {
-    if (!(error instanceof CliError) || error instanceof NetworkError) throw error;
+    if (!(error instanceof CliError)) throw error;
     throw new CliError(`error getting token: ${error.message}`);
   }
 }
