@@ -186,6 +186,12 @@ const RULES: readonly Rule[] = [
     message: 'the workspace did not accept this identity',
   },
   {
+    pattern: /host is not a workspace host|account console host/,
+    failure: 'auth',
+    message: 'DATABRICKS_HOST is the address of an account console, which serves no workspace',
+    remedy: 'set DATABRICKS_HOST, or host in the profile, to the address of the workspace itself',
+  },
+  {
     pattern: /Credential was not sent|requires a workspace_id|no workspace_id set|missing workspace_id/,
     failure: 'auth',
     message: 'DATABRICKS_HOST is the address of an account, which was not told which of its workspaces is meant',
@@ -215,6 +221,12 @@ const RULES: readonly Rule[] = [
     pattern: /failed to unmarshal|received HTML response|<html|OAuth is not supported for this host/i,
     failure: 'bad_response',
     message: 'the workspace answered with something that is not the API',
+  },
+  {
+    pattern: /No API found for|Bad Target: /,
+    failure: 'not_found',
+    message: 'the workspace has no API for Lakebase, or for its other kind only',
+    remedy: 'check that its region offers Lakebase: Autoscaling, if you mint for an endpoint, else Provisioned',
   },
   {
     pattern: /does not exist|not found|RESOURCE_DOES_NOT_EXIST/i,

@@ -97,6 +97,16 @@ for (const [stderr, failure, message] of [
     'personal access token (PAT) auth on this host requires a workspace_id; PATs are workspace-scoped, but no workspace_id is set.',
     'profile "sp" has no workspace_id set (account-only); this command requires a workspace.',
   ].map((words) => [`Error: ${words}`, 'auth', /which of its workspaces/] as const),
+  // cmd/root/auth.go and libs/auth/error.go of the CLI's v1.13.0: such a host serves no workspace, whatever follows it.
+  ...[
+    'invalid Databricks Workspace configuration - host is not a workspace host',
+    'profile "sp" points to a Databricks account console host (https://accounts.cloud.databricks.com), which serves only account-level APIs; this command requires a workspace.',
+    `Credential was not sent or was of an unsupported type for this API.\n${ADVICE_AT_403}\nNote: this configuration points to a Databricks account console host (https://accounts.cloud.databricks.com), which serves only account-level APIs.\nWorkspace commands need a workspace host`,
+    'received HTML response instead of JSON\n\nNote: this configuration points to a Databricks account console host (https://accounts.cloud.databricks.com), which serves only account-level APIs.',
+  ].map((words) => [`Error: ${words}`, 'auth', /account console/] as const),
+  // acceptance/genie/ask-endpoint-gone of the same; the other is what a workspace answers in apache/airflow issue 60444.
+  ["Error: No API found for 'POST /postgres/credentials'", 'not_found', /has no API for Lakebase/],
+  ['Error: Bad Target: /api/2.0/database/credentials', 'not_found', /has no API for Lakebase/],
   ...[
     'Get "https://h/oidc": remote error: tls: handshake failure',
     'Get "https://h/oidc": proxyconnect tcp: remote error: tls: protocol version not supported',
