@@ -90,7 +90,7 @@ const RULES: readonly Rule[] = [
   },
   {
     pattern:
-      /dial tcp|TLS handshake timeout|connection re(?:fused|set)|i\/o timeout|timed out after|network is unreachable|proxyconnect|: (?:unexpected )?EOF\.?\s*$/m,
+      /(?:dial|read|write) tcp|http2: |stream error: |TLS handshake timeout|connection re(?:fused|set)|i\/o timeout|timed out after|network is unreachable|proxyconnect|: (?:unexpected )?EOF\.?\s*$/m,
     failure: 'network',
     message: 'the connection to the workspace failed',
   },

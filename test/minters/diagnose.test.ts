@@ -128,6 +128,14 @@ for (const [stderr, failure, message] of [
     /connection/,
   ],
   ['Error: Post "https://h/": proxyconnect tcp: EOF', 'network', /connection/],
+  // Go's own: `OpError` of net, and what golang.org/x/net/http2, which the SDK asks for, says of a connection that is lost.
+  ...[
+    'read tcp 10.0.0.1:1->10.0.0.2:443: read: connection timed out',
+    'write tcp 10.0.0.1:1->10.0.0.2:443: write: broken pipe',
+    'http2: client connection lost',
+    'http2: server sent GOAWAY and closed the connection; LastStreamID=1, ErrCode=NO_ERROR, debug=""',
+    'stream error: stream ID 1; INTERNAL_ERROR; received from peer',
+  ].map((words) => [`Error: Post "https://h/api": ${words}`, 'network', /connection to the workspace failed/] as const),
   // While it logs in, the CLI ends the sentence and goes on with its settings.
   [
     'Error: oauth-m2m auth: oidc: failed to get OAuth endpoints: Get "https://h/oidc": EOF. Config: host=https://h',
