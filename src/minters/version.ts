@@ -8,6 +8,8 @@ import { runCommand } from './process.ts';
 const OLDEST = '0.298.0';
 /** The first with `--ttl`. */
 const OLDEST_WITH_TTL = '1.7.0';
+/** What a build that is no release says of itself before 1.12.0, and so nothing of its age. */
+const NO_RELEASE = '0.0.0';
 const TIMEOUT_MS = 10_000;
 
 export interface Installed {
@@ -39,7 +41,7 @@ export async function readCliVersion(
 /** Why this version will not do; undefined if it will. */
 export function complaintAbout(version: string, hasTtl: boolean): string | undefined {
   const needed = hasTtl ? OLDEST_WITH_TTL : OLDEST;
-  if (!isOlder(version, needed)) return undefined;
+  if (version === NO_RELEASE || !isOlder(version, needed)) return undefined;
   return `Databricks CLI ${version} is too old: ${needed} or newer is needed${hasTtl ? ' for a ttl' : ''}`;
 }
 
