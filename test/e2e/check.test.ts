@@ -204,6 +204,9 @@ test('check shows what a federation policy has to name', { timeout: 30_000 }, as
   const policy =
     /issuer https:\/\/other\.example, subject system:serviceaccount:backstage:backstage, audience lakebase/;
   assert.match(stdout, new RegExp(`identity: workload identity of .* \\(${policy.source}\\), at http`));
+  const wanted =
+    /the CLI said: .*TOKEN_INVALID .*\{issuer: 'https:\/\/other\.example', subject: '.*', audience: 'lakebase'\}/;
+  assert.match(stdout, wanted, 'what Databricks itself says of that');
   assert.ok(!token.split('.').some((part) => stdout.includes(part)));
 });
 
