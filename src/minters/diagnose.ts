@@ -108,7 +108,7 @@ const RULES: readonly Rule[] = [
       'remove the trailing newline from the file DATABRICKS_OIDC_TOKEN_FILEPATH names, which the CLI sends as it is; if it has none, it holds no token',
   },
   {
-    pattern: /subject token expired/,
+    pattern: /file-oidc auth: .*expired/i,
     failure: 'auth',
     message: 'the OIDC token has expired',
     remedy: 'check who renews the file DATABRICKS_OIDC_TOKEN_FILEPATH names (a subPath mount never changes)',

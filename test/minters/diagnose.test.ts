@@ -149,6 +149,12 @@ for (const [stderr, failure, message] of [
     'auth',
     /refused the OIDC token/,
   ],
+  // No recording of Databricks has it, so its exact words are nothing to rely on.
+  [
+    'Error: file-oidc auth: Post "h": {"error":"invalid_grant","error_description":"Failed to process token: TOKEN_EXPIRED"}',
+    'auth',
+    /OIDC token has expired/,
+  ],
   // As it was measured in workload-identity/databricks-service-principal-operator (docs/measured.md).
   [
     `Error: file-oidc auth: Post "h": {"error":"invalid_grant","error_description":"Failed to process token: TOKEN_AUDIENCE_INVALID (Token audience 'https://kubernetes.default.svc' invalid)"}`,
