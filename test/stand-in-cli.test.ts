@@ -207,6 +207,13 @@ for (const cli of clis) {
       assert.deepEqual([(await run(cli.path, MINT, env)).stderr, workspace.minted.length], ['', 1]);
     });
 
+    test('keeps to itself that the file of a profile is missing', async (t) => {
+      const { directory, env } = await scene(t);
+      const files = { DATABRICKS_CONFIG_FILE: join(directory, 'away'), DATABRICKS_CONFIG_PROFILE: 'sp' };
+      const { stderr } = await run(cli.path, MINT, { PATH: env['PATH'], HOME: env['HOME'], ...files });
+      assert.match(stderr, /^Error: default auth: cannot configure default credentials, .*profile=sp, config_file=/);
+    });
+
     test('keeps to itself why it cannot log in by a profile, unless that has an auth_type', async (t) => {
       const { workspace, directory, env } = await scene(t);
       const profile = `[sp]\nhost = ${workspace.url}\nclient_id = ${workspace.clientId}\nclient_secret = wrong\n`;

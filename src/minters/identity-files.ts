@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import { MintError } from '../credential/errors.ts';
 import { Secret } from '../credential/secret.ts';
 
@@ -48,6 +48,22 @@ export function readOidcToken(file: string): Secret[] {
     return [];
   }
   return text === '' ? [] : [new Secret(text)];
+}
+
+/**
+ * The CLI takes a file that is missing for one without profiles, and says only that it finds no identity.
+ *
+ * @throws MintError where it is missing; of all else that may be wrong with it, the CLI says what
+ */
+export function requireProfiles(file: string): void {
+  try {
+    statSync(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return;
+    throw new MintError('auth', `the file of the profile, ${file}, does not exist`, {
+      remedy: 'let DATABRICKS_CONFIG_FILE name the file that holds the profile',
+    });
+  }
 }
 
 /**

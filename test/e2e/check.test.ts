@@ -69,6 +69,23 @@ async function withOidc(workspace: Workspace, t: Cleanup, token: string | undefi
   };
 }
 
+async function withProfile(t: Cleanup, profiles: string | undefined): Promise<SetupOptions> {
+  const directory = await temporaryDirectory(t);
+  const file = join(directory, 'databrickscfg');
+  if (profiles !== undefined) await writeFile(file, profiles);
+  return {
+    directory,
+    config: { credentials: [credential(directory, { connection: { host: 'localhost', user: 'app' } })] },
+    env: {
+      DATABRICKS_HOST: undefined,
+      DATABRICKS_CLIENT_ID: undefined,
+      DATABRICKS_CLIENT_SECRET: undefined,
+      DATABRICKS_CONFIG_FILE: file,
+      DATABRICKS_CONFIG_PROFILE: 'sp',
+    },
+  };
+}
+
 function forEndpoint(project: string): Trouble {
   return async (_, t) => {
     const directory = await temporaryDirectory(t);
@@ -122,25 +139,16 @@ const CASES: readonly Case[] = [
   },
   {
     trouble: 'a profile that cannot log in',
-    provoke: async ({ url, clientId }, t) => {
-      const directory = await temporaryDirectory(t);
-      const file = join(directory, 'databrickscfg');
-      await writeFile(file, `[sp]\nhost = ${url}\nclient_id = ${clientId}\nclient_secret = revoked\n`);
-      const connection = { host: 'localhost', user: clientId };
-      const identity = { DATABRICKS_HOST: undefined, DATABRICKS_CLIENT_ID: undefined };
-      return {
-        directory,
-        config: { credentials: [credential(directory, { connection })] },
-        env: {
-          ...identity,
-          DATABRICKS_CLIENT_SECRET: undefined,
-          DATABRICKS_CONFIG_FILE: file,
-          DATABRICKS_CONFIG_PROFILE: 'sp',
-        },
-      };
-    },
+    provoke: async ({ url, clientId }, t) =>
+      await withProfile(t, `[sp]\nhost = ${url}\nclient_id = ${clientId}\nclient_secret = revoked\n`),
     line: /mint: the CLI found no identity to log in with, or none that works \(auth\)/,
     remedy: /auth_type = oauth-m2m into the profile, with which the CLI says why it cannot log in/,
+  },
+  {
+    trouble: 'a profile in a file that does not exist',
+    provoke: async (_, t) => await withProfile(t, undefined),
+    line: /mint: the file of the profile, \/.*\/databrickscfg, does not exist \(auth\)/,
+    remedy: /let DATABRICKS_CONFIG_FILE name the file that holds the profile/,
   },
   {
     trouble: 'no permission',
