@@ -221,6 +221,12 @@ for (const cli of clis) {
       for (const [line, stderr] of [
         ['', /^Error: default auth: cannot configure default credentials, .*profile=sp/],
         ['auth_type = oauth-m2m\n', /^Error: error getting token: Post .*"invalid_client"/],
+        ['auth_type = file-oidc\n', /^Error: file-oidc auth: missing path\. Config: host=.*, profile=sp/],
+        [
+          'auth_type = oauth-m2m\nclient_id =\n',
+          /^Error: oauth-m2m auth: not configured\. Config: host=.*, profile=sp/,
+        ],
+        ['auth_type = oauth-m2n\n', /^Error: default auth: auth type "oauth-m2n" not found, please check /],
         ['auth_type = databricks-cli\n', /^Error: error getting token: cache: no cached credentials; run /],
       ] as const) {
         await writeFile(files.DATABRICKS_CONFIG_FILE, profile + line);

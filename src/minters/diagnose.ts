@@ -160,14 +160,14 @@ const RULES: readonly Rule[] = [
   },
   {
     // It is in the keyring or the home of that person; the CLI is given a home of its own.
-    pattern: /cache: (?:token not found|no cached credentials|stored credentials)/,
+    pattern: /cache: (?:token not found|no cached credentials|stored credentials)|azure-cli auth: /,
     failure: 'auth',
-    message: 'the profile logs in as a person, by `databricks auth login`, and that login does not reach the sidecar',
+    message: 'the profile logs in as a person, as by `databricks auth login`, which does not reach the sidecar',
     remedy: 'use a profile that holds the client id and the secret of a service principal',
   },
   {
     // Of a profile without auth_type it tries all ways to log in, and tells of none why it failed.
-    pattern: /cannot configure default credentials/,
+    pattern: /cannot configure default|auth: (?:not configured|missing path|token is required)|auth type .* not found/,
     failure: 'auth',
     message: 'the CLI found no identity to log in with, or none that works',
     remedy:

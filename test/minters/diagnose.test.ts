@@ -179,6 +179,18 @@ for (const [stderr, failure, message] of [
     'no cached credentials; run `databricks auth login` to sign in',
     'stored credentials from older CLI versions are no longer used; run `databricks auth login` to sign in again',
   ].map((words) => [`Error: error getting token: cache: ${words}`, 'auth', /logs in as a person/] as const),
+  // Of the auth_type of a profile: one that the profile has not what it takes for, or that there is not (config/config.go and
+  // config/auth_default.go of databricks-sdk-go v0.175.0), and one that runs `az` (config/auth_azure_cli.go).
+  ...[
+    'oauth-m2m auth: not configured. Config: host=https://h, profile=sp, client_id=c',
+    'file-oidc auth: missing path. Config: host=https://h, profile=sp, client_id=c',
+    'pat auth: token is required. Config: host=https://h, profile=sp',
+    'default auth: auth type "oauth-m2n" not found, please check https://docs.databricks.com/en/dev-tools/auth.html for a list of supported auth types. Config: profile=sp',
+  ].map((words) => [`Error: ${words}`, 'auth', /found no identity/] as const),
+  ...[
+    "azure-cli auth: cannot get access token: ERROR: Please run 'az login' to setup account.\n. Config: profile=me",
+    'azure-cli auth: not configured. Config: host=https://h, profile=me',
+  ].map((words) => [`Error: ${words}`, 'auth', /logs in as a person/] as const),
   ...['Proxy Authentication Required', 'Forbidden', 'Bad Gateway', 'Service Unavailable', 'Gateway Timeout'].map(
     (status) =>
       [

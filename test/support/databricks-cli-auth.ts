@@ -33,8 +33,9 @@ const TOKEN_RETRY = 502;
 const THROTTLED = /throttled|too many requests|429|request limit exceeded|rate limit/;
 /** The ways to log in that ask for the discovery document before they notice that they are not configured. */
 const DISCOVERIES_IN_VAIN = 3;
-const CANNOT_CONFIGURE =
-  'cannot configure default credentials, please check https://docs.databricks.com/en/dev-tools/auth.html#databricks-client-unified-authentication to configure credentials for your preferred authentication method';
+const DOCS = 'https://docs.databricks.com/en/dev-tools/auth.html#databricks-client-unified-authentication';
+const CANNOT_CONFIGURE = `cannot configure default credentials, please check ${DOCS} to configure credentials for your preferred authentication method`;
+const TYPES = `please check ${DOCS} for a list of supported auth types`;
 
 /** The files below `DATABRICKS_CACHE_DIR`; a disk that cannot be written is as good as an empty one. */
 class FileCache<T> {
@@ -215,7 +216,7 @@ const WAYS = new Map<string, Configure>([
   [
     'file-oidc',
     async (config, issuer, program) => {
-      if (!config.databricks_id_token_filepath) return undefined;
+      if (!config.databricks_id_token_filepath) throw new CliError('missing path');
       const token = await withSubjectToken(config, issuer, program);
       return () => Promise.resolve({ authType: 'file-oidc', token });
     },
@@ -241,8 +242,9 @@ export async function authenticate(config: Config, issuer: string, program: Prog
   const { host, auth_type: named } = config;
   const way = named === undefined ? undefined : WAYS.get(named);
   const configure = async (): Promise<Login> => {
+    if (named !== undefined && way === undefined) throw new CliError(`auth type "${named}" not found, ${TYPES}`);
     const login = host ? await (way ?? byAny)(config, issuer, program) : undefined;
-    if (login === undefined) throw new CliError(CANNOT_CONFIGURE);
+    if (login === undefined) throw new CliError(way === undefined ? CANNOT_CONFIGURE : 'not configured');
     return login;
   };
   // The real program tries it twice before it gives up.
