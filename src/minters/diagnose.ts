@@ -108,7 +108,7 @@ const RULES: readonly Rule[] = [
       'remove the trailing newline from the file DATABRICKS_OIDC_TOKEN_FILEPATH names, which the CLI sends as it is; if it has none, it holds no token',
   },
   {
-    pattern: /file-oidc auth: .*expired/i,
+    pattern: /file-oidc auth: Post .*[ _]expired/i,
     failure: 'auth',
     message: 'the OIDC token has expired',
     remedy: 'check who renews the file DATABRICKS_OIDC_TOKEN_FILEPATH names (a subPath mount never changes)',
@@ -237,8 +237,8 @@ const RULES: readonly Rule[] = [
 
 const UNKNOWN: Diagnosis = { failure: 'unknown', message: 'the Databricks CLI failed' };
 
-/** What users choose: names of projects, addresses, the settings and paths that the CLI lists after its message. */
-const CHOSEN_BY_USERS = /\bprojects\/\S+|\bhttps?:\/\/[^\s"]+| Config: .*/g;
+/** What users choose: names of projects and service accounts, addresses, paths, the settings that the CLI lists after its message. */
+const CHOSEN_BY_USERS = /\bprojects\/\S+|\bsystem:serviceaccount:[^\s'"]+|\bhttps?:\/\/[^\s"]+|"\/[^"]*"| Config: .*/g;
 
 /** More is not looked at, so that no text, however hostile, takes long. */
 const MAX_SCANNED = 8_000;

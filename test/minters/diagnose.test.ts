@@ -253,6 +253,7 @@ test('names that users choose decide nothing', () => {
     'not-found',
     'eof',
     'proxyconnect',
+    'expired',
   ]) {
     const endpoint = `projects/${word}/branches/${word}/endpoints/${word}`;
     assert.equal(diagnose(`Error: endpoint ${endpoint} does not exist\n`).failure, 'not_found', word);
@@ -260,6 +261,11 @@ test('names that users choose decide nothing', () => {
     const config = `Config: host=https://${word}.example.com, databricks_id_token_filepath=/run/${word}/token. Env: X`;
     const { message } = diagnose(`Error: file-oidc auth: file "/run/x" does not exist. ${config}\n`);
     assert.match(message, /file does not exist/, word);
+    const missing = diagnose(`Error: file-oidc auth: file "/run/${word}/token" does not exist\n`);
+    assert.match(missing.message, /file does not exist/, word);
+    const policy = `Valid federation policy for provided token: {subject: 'system:serviceaccount:${word}:${word}'}`;
+    const unknown = diagnose(`Error: file-oidc auth: Post "https://h": {"error":"invalid_grant","x":"${policy}"}`);
+    assert.match(unknown.message, /refused the OIDC token/, word);
     const refused = `Error: error getting token: Post "https://${word}.example.com/oidc/v1/token": {"error":"invalid_client"}`;
     assert.match(diagnose(refused).message, /refused the client id/, word);
   }
