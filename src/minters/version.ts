@@ -47,14 +47,14 @@ export function complaintAbout(version: string, hasTtl: boolean): string | undef
 
 /** It asks nobody, so the network has no part in it. */
 function tooSlow(command: string): MintError {
-  return new MintError('timeout', `the CLI "${command}" did not tell its version within ${TIMEOUT_MS / 1_000} s`, {
+  return new MintError('timeout', `the CLI "${command}" did not print its version within ${TIMEOUT_MS / 1_000} s`, {
     remedy:
-      'raise the CPU limit of the container, or look at what minter.cli.command names: no network is needed for that',
+      'raise the CPU limit of the container, or check the program that minter.cli.command names: printing the version needs no network',
   });
 }
 
 function nameless(command: string): MintError {
-  return new MintError('unknown', `the CLI "${command}" does not tell its version`, {
-    remedy: 'let minter.cli.command name the Databricks CLI: the deprecated one of pip (databricks-cli) is none',
+  return new MintError('unknown', `the CLI "${command}" does not print its version`, {
+    remedy: 'set minter.cli.command to the Databricks CLI; the deprecated CLI from pip (databricks-cli) does not work',
   });
 }

@@ -99,7 +99,7 @@ const CASES: readonly Case[] = [
     trouble: 'a wrong client secret',
     provoke: () => ({ env: { DATABRICKS_CLIENT_SECRET: 'dose00000000000000000000000000000000' } }),
     line: /mint: the workspace refused the client id or its secret \(auth\)/,
-    remedy: /make a new OAuth secret/,
+    remedy: /create a new OAuth secret/,
   },
   {
     trouble: 'a newline at the end of the OIDC token',
@@ -112,7 +112,7 @@ const CASES: readonly Case[] = [
     provoke: async (workspace, t) =>
       await withOidc(workspace, t, await workspace.serviceAccountToken({ lifetimeMs: -60_000 })),
     line: /mint: the OIDC token has expired \(auth\)/,
-    remedy: /check who renews the file/,
+    remedy: /find out why the file .* is not renewed/,
   },
   {
     trouble: 'an OIDC token file that does not exist',
@@ -128,7 +128,7 @@ const CASES: readonly Case[] = [
       return options;
     },
     line: /mint: \/.*\/token is a pipe or a device, not a file \(auth\)/,
-    remedy: /name a regular file/,
+    remedy: /to the path of a regular file/,
   },
   {
     trouble: 'no federation policy for the OIDC token',
@@ -142,13 +142,13 @@ const CASES: readonly Case[] = [
     provoke: async ({ url, clientId }, t) =>
       await withProfile(t, `[sp]\nhost = ${url}\nclient_id = ${clientId}\nclient_secret = revoked\n`),
     line: /mint: the CLI found no identity to log in with, or none that works \(auth\)/,
-    remedy: /auth_type = oauth-m2m into the profile, with which the CLI says why it cannot log in/,
+    remedy: /auth_type = oauth-m2m into the profile, so that the CLI says why it cannot log in/,
   },
   {
     trouble: 'a profile in a file that does not exist',
     provoke: async (_, t) => await withProfile(t, undefined),
     line: /mint: the file of the profile, \/.*\/databrickscfg, does not exist \(auth\)/,
-    remedy: /let DATABRICKS_CONFIG_FILE name the file that holds the profile/,
+    remedy: /set DATABRICKS_CONFIG_FILE to the path of the file that contains the profile/,
   },
   {
     trouble: 'no permission',

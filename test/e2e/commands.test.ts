@@ -104,7 +104,10 @@ testWithEachCli('version needs no configuration and names three programs', async
 test('version says so where there is no CLI', options, async (t) => {
   const { code, stdout } = await runCommand(t, 'version', { config: null, env: { PATH: '/nonexistent' } });
   assert.equal(code, 0);
-  assert.match(stdout, /^databricks the CLI "databricks" is not there, or is no program that this machine can run$/m);
+  assert.match(
+    stdout,
+    /^databricks the CLI "databricks" does not exist, or is not a program that this machine can run$/m,
+  );
   const viaOption = await runCommand(t, '--version', { config: null, env: { PATH: '/nonexistent' } });
   assert.deepEqual([viaOption.code, viaOption.stdout], [0, stdout]);
 });

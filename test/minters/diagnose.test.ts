@@ -18,7 +18,7 @@ const EXPECTED: Readonly<Record<string, readonly [failure: MintFailure, message:
   'file-oidc: a trailing newline in the token file is sent as it is': [
     'auth',
     /cannot read the OIDC token/,
-    /newline.*if it has none, it holds no token/,
+    /newline.*if there is none, the file does not contain a token/,
   ],
   'file-oidc: expired subject token': ['auth', /OIDC token has expired/, /DATABRICKS_OIDC_TOKEN_FILEPATH/],
   'file-oidc: token file missing': ['auth', /OIDC token file does not exist/, /mount/],
@@ -90,13 +90,13 @@ for (const [stderr, failure, message] of [
   [
     'Error: Get "https://h/oidc": tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2020-01-01T00:00:00Z is before 2026-01-01T00:00:00Z',
     'network',
-    /not valid at the time of this machine/,
+    /according to the clock of this machine, .* is not valid/,
   ],
   ...[
     `Credential was not sent or was of an unsupported type for this API.\n${ADVICE_AT_403}`,
     'personal access token (PAT) auth on this host requires a workspace_id; PATs are workspace-scoped, but no workspace_id is set.',
     'profile "sp" has no workspace_id set (account-only); this command requires a workspace.',
-  ].map((words) => [`Error: ${words}`, 'auth', /which of its workspaces/] as const),
+  ].map((words) => [`Error: ${words}`, 'auth', /none of them is selected/] as const),
   // cmd/root/auth.go and libs/auth/error.go of the CLI's v1.13.0: such a host serves no workspace, whatever follows it.
   ...[
     'invalid Databricks Workspace configuration - host is not a workspace host',
@@ -105,14 +105,14 @@ for (const [stderr, failure, message] of [
     'received HTML response instead of JSON\n\nNote: this configuration points to a Databricks account console host (https://accounts.cloud.databricks.com), which serves only account-level APIs.',
   ].map((words) => [`Error: ${words}`, 'auth', /account console/] as const),
   // acceptance/genie/ask-endpoint-gone of the same; the other is what a workspace answers in apache/airflow issue 60444.
-  ["Error: No API found for 'POST /postgres/credentials'", 'not_found', /has no API for Lakebase/],
-  ['Error: Bad Target: /api/2.0/database/credentials', 'not_found', /has no API for Lakebase/],
+  ["Error: No API found for 'POST /postgres/credentials'", 'not_found', /does not have the Lakebase API/],
+  ['Error: Bad Target: /api/2.0/database/credentials', 'not_found', /does not have the Lakebase API/],
   ...[
     'Get "https://h/oidc": remote error: tls: handshake failure',
     'Get "https://h/oidc": proxyconnect tcp: remote error: tls: protocol version not supported',
     'Get "https://h/oidc": tls: server selected unsupported protocol version 302',
     'Get "https://h/oidc": tls: failed to verify certificate: tls: no FIPS compatible certificate chains found',
-  ].map((words) => [`Error: ${words}`, 'network', /no TLS in common/] as const),
+  ].map((words) => [`Error: ${words}`, 'network', /no TLS version or cipher in common/] as const),
   [
     'Error: Get "https://h/oidc": proxyconnect tcp: tls: first record does not look like a TLS handshake',
     'network',
@@ -178,7 +178,7 @@ for (const [stderr, failure, message] of [
     'token not found',
     'no cached credentials; run `databricks auth login` to sign in',
     'stored credentials from older CLI versions are no longer used; run `databricks auth login` to sign in again',
-  ].map((words) => [`Error: error getting token: cache: ${words}`, 'auth', /logs in as a person/] as const),
+  ].map((words) => [`Error: error getting token: cache: ${words}`, 'auth', /uses the login of a person/] as const),
   // Of the auth_type of a profile: one that the profile has not what it takes for, or that there is not (config/config.go and
   // config/auth_default.go of databricks-sdk-go v0.175.0), and one that runs `az` (config/auth_azure_cli.go).
   ...[
@@ -190,13 +190,13 @@ for (const [stderr, failure, message] of [
   ...[
     "azure-cli auth: cannot get access token: ERROR: Please run 'az login' to setup account.\n. Config: profile=me",
     'azure-cli auth: not configured. Config: host=https://h, profile=me',
-  ].map((words) => [`Error: ${words}`, 'auth', /logs in as a person/] as const),
+  ].map((words) => [`Error: ${words}`, 'auth', /uses the login of a person/] as const),
   ...['Proxy Authentication Required', 'Forbidden', 'Bad Gateway', 'Service Unavailable', 'Gateway Timeout'].map(
     (status) =>
       [
         `Error: oauth-m2m auth: oidc: failed to get OAuth endpoints: Get "https://h/oidc": ${status}. Config: host=https://h`,
         'network',
-        /a proxy, or what else stands before the workspace/,
+        /a proxy, or something else in front of the workspace/,
       ] as const,
   ),
   ['Error: Post "https://h/api": request timed out after 1m0s of inactivity', 'network', /connection/],
@@ -222,7 +222,7 @@ for (const [stderr, failure, message] of [
     'error getting token: context deadline exceeded',
     'file-oidc auth: context deadline exceeded. Config: host=https://h',
     'error getting token: Post "https://h/oidc/v1/token": context deadline exceeded (Client.Timeout exceeded while awaiting headers)',
-  ].map((words) => [`Error: ${words}`, 'timeout', /throttles, or did not answer/] as const),
+  ].map((words) => [`Error: ${words}`, 'timeout', /throttles logins, or did not answer/] as const),
   [`Error: Invalid access token. [ReqId: 1f]\n${ADVICE_AT_403}`, 'auth', /did not accept the access token/],
   [`Error: JWT has expired\n${ADVICE_AT_403}`, 'auth', /did not accept the access token/],
   [
