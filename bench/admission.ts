@@ -61,17 +61,17 @@ export async function measureAdmission(scene: Scene, { repetitions }: Extent): P
     return [name, `${own < others ? '−' : '+'}${ms(Math.abs(own - others))}, ${ratio(own / others)}`, ''];
   };
   const { asking: injected, otherAfter, otherBefore, whole: written } = times;
-  const difference = compare('more for the label than for the same pod written out', injected!, written!);
-  scene.report.quote('admission of a pod that asks for the sidecar, against the same pod written out', difference[1]!);
+  const difference = compare('added by the label, compared with the same pod written by hand', injected!, written!);
+  scene.report.quote('admission of an injected pod, compared with the same pod written by hand', difference[1]!);
   scene.report.table(
     `creating a pod, until the API server answers: ${rounds} rounds of ${PODS} of each, one after the other`,
     ['', 'median', 'nine of ten within'],
     [
       row('another pod, no policies', otherBefore!),
       row('another pod, with the policies', otherAfter!),
-      compare('more for the policies', otherAfter!, otherBefore!),
-      row('sidecar written out, no policies', written!),
-      row('sidecar asked for by the label, with the policies', injected!),
+      compare('added by the policies', otherAfter!, otherBefore!),
+      row('sidecar written by hand, no policies', written!),
+      row('sidecar injected by the label, with the policies', injected!),
       difference,
     ],
   );

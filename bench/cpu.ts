@@ -34,14 +34,14 @@ export async function measureCpu(scene: Scene): Promise<void> {
     `… and both probes every ${PROBE_MS / 1_000} s, a scrape every ${SCRAPE_MS / 1_000} s`,
   ];
   const share = (ms = 0): string => `${((ms / QUIET_MS) * 100).toFixed(2)} %`;
-  scene.report.quote('processor time of a quiet minute', `${later[1]} ms`);
+  scene.report.quote('CPU time of a quiet minute', `${later[1]} ms`);
   scene.report.table(
-    'processor time in a quiet minute',
+    'CPU time in a quiet minute',
     ['', 'first after the start', 'later', 'of one CPU'],
     titles.map((title, i) => [title, `${first[i]} ms`, `${later[i]} ms`, share(later[i])]),
   );
   scene.report.note(
-    `Aim for a later minute of the second line: ${AIM_MS} ms, ${later[1]! <= AIM_MS ? 'met' : 'missed'}. In the first one V8 clears away, once, what the start has left.`,
+    `Aim for a later minute in the second row: ${AIM_MS} ms, ${later[1]! <= AIM_MS ? 'met' : 'missed'}. In the first minute, V8 once releases memory that the start needed.`,
   );
 }
 

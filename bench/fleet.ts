@@ -14,7 +14,7 @@ const CLI_SECONDS = 1;
 const TIMEOUT_SECONDS = 30;
 const FLOOR_SECONDS = 10;
 const SCALE = 10;
-/** Two renewals are due after at most this many lifetimes, but for the start and the queue. */
+/** Two refreshes are due after at most this many lifetimes, but for the start and the queue. */
 const LIFETIMES = 2;
 
 /** Fifty credentials in one process, three of which belong to a CLI that never ends. */
@@ -79,22 +79,22 @@ function report(
   const failed = lines.filter(({ msg, credential }) => msg === 'mint failed' && credential?.startsWith('works-'));
   scene.report.quote(
     `${COUNT} credentials in one process, ${HANGING} of them hanging for ever`,
-    `${expired.size} of the healthy ones expired`,
+    `${expired.size} healthy credentials expired`,
   );
   const percent = (fraction: number): string => `${Math.round(fraction * 100)} % of a lifetime`;
   scene.report.table(
     `${COUNT} credentials with tokens of ${lifetimeMs / 60_000} min and a CLI that takes ${CLI_SECONDS / scale} s, ${HANGING} of them hanging for ever` +
-      (scale === 1 ? '' : ` (everything ${scale} times faster than in production; --full is not)`),
+      (scale === 1 ? '' : ` (everything ${scale} times faster than in production, without --full)`),
     ['', 'measured'],
     [
       [
-        `healthy ones that were minted and renewed ${MINTS - 1} times or more`,
+        `healthy credentials that were minted and refreshed ${MINTS - 1} times or more`,
         `${counts.filter((n) => n >= MINTS).length} of ${works.length}`,
       ],
-      ['… and that expired once', String(works.filter((name) => expired.has(name)).length)],
-      ['… and attempts of theirs that failed', String(failed.length)],
-      ['life left when the successor was there: least', percent(Math.min(...left))],
-      ['life left when the successor was there: median', percent(quantile(left, 0.5))],
+      ['healthy credentials that expired', String(works.filter((name) => expired.has(name)).length)],
+      ['failed attempts of healthy credentials', String(failed.length)],
+      ['lifetime left when the next token was ready: minimum', percent(Math.min(...left))],
+      ['lifetime left when the next token was ready: median', percent(quantile(left, 0.5))],
       ...rest,
     ],
   );

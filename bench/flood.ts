@@ -50,19 +50,19 @@ export async function measureFlood(scene: Scene, { repetitions }: Extent): Promi
 
   const perSecond = (count: number): string => Math.round(count / seconds).toLocaleString('en-US');
   scene.report.quote(
-    `latest rotation in a flood of ${perSecond(shouted)} requests a second`,
+    `most delayed rotation in a flood of ${perSecond(shouted)} requests a second`,
     `${ms(Math.max(...flooded))} late (quiet: ${ms(Math.max(...quiet))})`,
   );
   scene.report.table(
     `${perSecond(shouted)} requests a second, ${mostHeld.toLocaleString('en-US')} connections open at once and ${perSecond(connections)} new ones a second, tokens of ${LIFETIME_SECONDS} s`,
     ['', 'quiet', 'in the flood'],
     [
-      ['new token after it was due, median', ms(median(quiet)), ms(median(flooded))],
-      ['… the latest', ms(Math.max(...quiet)), ms(Math.max(...flooded))],
+      ['delay of a new token after its due time: median', ms(median(quiet)), ms(median(flooded))],
+      ['… maximum', ms(Math.max(...quiet)), ms(Math.max(...flooded))],
       ['rotations', String(quiet.length), String(flooded.length)],
-      ['answers to junk a second', '', perSecond(answers)],
-      ['probes of a kubelet answered with 200', '', `${probes.answered} of ${probes.asked}`],
-      ['RSS at the end of it', '', mb(rss)],
+      ['responses to junk per second', '', perSecond(answers)],
+      ['kubelet probes answered with 200', '', `${probes.answered} of ${probes.asked}`],
+      ['RSS at the end', '', mb(rss)],
     ],
   );
 }

@@ -64,16 +64,16 @@ export async function measureHelper(scene: Scene): Promise<void> {
       compare(`start to probes answered, median of ${REPETITIONS}`, ms, ours.answersMs, theirs.answersMs),
       compare('idle RSS', mb, ours.memory.rss, theirs.memory.rss),
       compare('idle PSS', mb, ours.memory.pss, theirs.memory.pss),
-      compare('processor time of a quiet minute', ms, ours.cpuMs, theirs.cpuMs),
+      compare('CPU time of a quiet minute', ms, ours.cpuMs, theirs.cpuMs),
       compare('on disk: bundle and Node.js, to one executable', mb, sizes + nodeSize, size),
       ['… of which the bundle', mb(sizes), '', ''],
     ],
   );
   scene.report.note(
-    `A bare Node.js already has ${mb(readMemory(bare).rss)} of RSS here: a helper in Go is smaller and starts sooner than anything on Node.js can. The Databricks CLI, which is a Go program itself, is on disk beside the sidecar, and runs for a moment per token.`,
+    `A bare Node.js already has ${mb(readMemory(bare).rss)} of RSS here: a helper in Go is smaller and starts faster than any program on Node.js can. The Databricks CLI, also a Go program, is on disk beside the sidecar, and runs briefly for each token.`,
   );
   scene.report.quote(
-    `idle RSS against a side-car in Go (${NAME})`,
+    `idle RSS compared with a sidecar in Go (${NAME})`,
     `${ratio(ours.memory.rss / theirs.memory.rss)}: a program in Go is smaller`,
   );
 }

@@ -36,20 +36,20 @@ export async function measureMemory(scene: Scene): Promise<void> {
   const peak = median(sidecars.map(({ pid }) => readPeak(pid)));
   const minting = await whileMinting(scene);
   scene.report.quote(
-    'memory when idle, RSS',
-    `${mb(idle.rss)}, ${ratio(idle.rss / floor.rss)} a Node.js that does nothing`,
+    'idle memory (RSS)',
+    `${mb(idle.rss)}, ${ratio(idle.rss / floor.rss)} that of a Node.js that does nothing`,
   );
   scene.report.table(
     `memory: one credential, medians of ${COPIES} processes, ${SETTLE_MS / 1_000} s after the start`,
     ['', 'RSS', 'PSS', 'private'],
     [
       row('bare Node', floor),
-      row('… that listens for HTTP, has run a command and made a hash', middle(needed.map(readMemory))),
+      row('… that listens for HTTP, has run a command and computed a hash', middle(needed.map(readMemory))),
       row('sidecar, idle', idle),
       ['ratio', ratio(idle.rss / floor.rss, AIM), ratio(idle.pss / floor.pss), ratio(idle.own / floor.own)],
       row('… with a configuration file', middle(byFile.map(({ pid }) => readMemory(pid)))),
-      ['sidecar, highest since its start', mb(peak), '', ''],
-      row('sidecar while its CLI runs, highest', minting.sidecar),
+      ['sidecar, peak since its start', mb(peak), '', ''],
+      row('sidecar while its CLI runs, peak', minting.sidecar),
       row(`… with the processes of ${scene.cli.name}`, minting.all),
     ],
   );

@@ -14,7 +14,7 @@ const PICTURES = 'docs/figures';
 export function figuresPage(results: Results): string {
   return [
     '# Figures',
-    'Written by `npm run bench -- --write`, which measures and makes this page of what it finds: do not edit it. One part alone: `npm run bench -- start --write`. It needs Linux and about ten minutes; nothing in it is a test, and an aim that is missed is printed as such. Times say little about another machine, ratios say more: everything is measured side by side with what it is compared to. [performance.md](performance.md) explains why the figures are what they are.',
+    '`npm run bench -- --write` measures everything and writes this page: do not edit it. `npm run bench -- start --write` measures only one part. It needs Linux and about ten minutes. It is not a test: a missed aim is only printed. Times say little about another machine, so everything is measured side by side with a baseline: compare the ratios. [performance.md](performance.md) explains the figures.',
     ...[...results].map(([name, result]) => section(name, result)),
     '## When, where and with what',
     markdown(

@@ -58,7 +58,7 @@ async function measureIn(directory: string, place: string, scene: Scene, { repet
   const middle = median(delays);
   scene.report.quote(`end of the CLI to the new file, on ${place}`, `${ms(middle)} (median)`);
   scene.report.table(
-    `end of the CLI to the new file on ${place}: ${delays.length} renewals`,
+    `end of the CLI to the new file on ${place}: ${delays.length} refreshes`,
     ['', 'time', `aim: median ≤ ${AIM_MS} ms`],
     [
       ['median', ms(middle), middle <= AIM_MS ? 'met' : 'missed'],

@@ -34,8 +34,8 @@ export async function measureSecretMemory(scene: Scene): Promise<void> {
   ];
   const library = middle(whole.map(readMemory));
   scene.report.quote(
-    'the same with a Secret instead of a file',
-    `${mb(secret.rss)}, ${ratio(secret.rss / library.rss)} a Node.js that has loaded the client library as it comes`,
+    'idle memory (RSS) with a Secret instead of a file',
+    `${mb(secret.rss)}, ${ratio(secret.rss / library.rss)} that of a Node.js with the whole Kubernetes client library`,
   );
   scene.report.table(
     `memory with a Secret: medians of ${COPIES} processes, ${SETTLE_MS / 1_000} s after the start`,
@@ -44,8 +44,8 @@ export async function measureSecretMemory(scene: Scene): Promise<void> {
       row('sidecar with one file, idle', file),
       row('sidecar with one Secret, idle', secret),
       ['ratio', ratio(secret.rss / file.rss), ratio(secret.pss / file.pss), ratio(secret.own / file.own)],
-      ['highest since the start, with a file', mb(median(files.map(({ pid }) => readPeak(pid)))), '', ''],
-      ['highest since the start, with a Secret', mb(median(secrets.map(({ pid }) => readPeak(pid)))), '', ''],
+      ['peak since the start, with a file', mb(median(files.map(({ pid }) => readPeak(pid)))), '', ''],
+      ['peak since the start, with a Secret', mb(median(secrets.map(({ pid }) => readPeak(pid)))), '', ''],
       row('bare Node that has loaded the whole client library, and nothing else', library),
     ],
   );

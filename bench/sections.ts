@@ -10,58 +10,58 @@ export const SECTIONS = {
   start: {
     title: 'Start',
     about:
-      'How long until the first credential can be read, against what cannot be avoided: the start of a Node.js that does nothing, and one run of the CLI. One credential by variables, as in a pod that the chart made, whose volumes are in memory; a configuration file has a row of its own. The second table is the hard case, a CLI that costs next to nothing.',
+      'Time until the first credential can be read, compared with the unavoidable minimum: the start of a Node.js that does nothing, and one run of the CLI. One credential is configured by variables, as in an injected pod, with in-memory volumes; one row shows a configuration file. The second table is the hard case: a CLI that costs almost nothing.',
     command: 'npm run bench -- start',
   },
   publish: {
     title: 'Publication',
-    about: 'From the end of the CLI to the new file, with the fsync of file, record and directory in between.',
+    about: 'Time from the end of the CLI to the new file, including the fsync of file, record and directory.',
     command: 'npm run bench -- publish',
   },
   memory: {
     title: 'Memory',
     about:
-      'Against a Node.js that does nothing. One credential by variables, as in a pod that the chart made; a configuration file has a row of its own. RSS counts pages of the executable that other processes use too, PSS counts each in proportion, private is what would be free if the process ended.',
+      'Compared with a Node.js that does nothing. One credential is configured by variables, as in an injected pod; one row shows a configuration file. RSS counts pages of the executable that other processes also use, PSS counts each page in proportion, and private is the memory that would become free if the process ended.',
     command: 'npm run bench -- memory',
   },
   cpu: {
     title: 'Processor time',
-    about: 'Of a minute in which nothing is due, with one credential by variables.',
+    about: 'CPU time of a minute in which nothing is due, with one credential, configured by variables.',
     command: 'npm run bench -- cpu',
   },
   flood: {
     title: 'A flood',
     about:
-      'Somebody who can reach the port sends junk: requests that are too long, too slow or no HTTP at all, and ten thousand a second that do not wait for an answer. Who floods shares the machine with the sidecar, which in a cluster it need not; tokens of an hour have minutes of margin where these have two seconds.',
+      'A client that can reach the port sends junk: requests that are too long, too slow or not HTTP at all, and ten thousand requests a second that do not wait for a response. This is harder than in production: the client runs on the same machine as the sidecar, and the tokens here have a margin of two seconds, whereas tokens of an hour have minutes.',
     command: 'npm run bench -- flood',
   },
   fleet: {
     title: 'Many credentials in one process',
     about:
-      'Without `--full` it runs ten times faster than production, tokens, CLI and time-outs alike; limits that are no options, such as the five seconds that an attempt gets at least, are not scaled.',
+      'Without `--full`, everything runs ten times faster than in production: tokens, CLI and timeouts. Limits that are not options, such as the minimum of five seconds for an attempt, are not scaled.',
     command: 'npm run bench -- fleet',
   },
   simulation: {
     title: 'Ten thousand sidecars',
     about:
-      "In simulated time, which takes a minute of real time: the sidecar's own keeper and schedule, with the defaults of its configuration and tokens of an hour, against what others document. Tests hold the aims.",
+      "A simulation, which takes a minute of real time: the sidecar's own keeper and schedule, with the default configuration and tokens of an hour, compared with the documented behaviour of other tools. Tests enforce the aims.",
     command: 'npm run bench -- simulation',
   },
   'head-to-head': {
     title: 'Head to head with a cron',
     about:
-      'The cron script that people use today, in two variants, against this: same workspace, same outages, same logins, all of them real processes and real connections.',
+      'The cron script that people use today, in two variants, compared with this sidecar: same workspace, same outages, same logins, with real processes and real connections.',
     command: 'npm run bench -- head-to-head',
   },
   helper: {
     title: 'Against a side-car in Go',
-    about: 'What a small and well-known helper costs that is not written for Node.js.',
+    about: 'The cost of a small and well-known helper that does not run on Node.js.',
     command: 'npm run bench -- helper',
   },
   admission: {
     title: 'Admission',
     about:
-      'What the policies of the chart cost at a real API server with its etcd, for a pod that asks for the sidecar and for all the others. A server that is further away, or has more to do, takes longer for each of them.',
+      'What the policies of the chart cost on a real API server with etcd, for a pod that asks for the sidecar and for other pods. An API server that is further away or busier takes longer for each of them.',
     command: 'npm run bench -- admission',
   },
 } as const satisfies Record<string, Section>;

@@ -58,7 +58,7 @@ async function compare(scene: Scene, { title, cli, identity }: Contestant, repet
     `${ms(median(first))}, ${ratio(median(first) / floor)} bare Node and one run of the CLI`,
   );
   scene.report.table(
-    `first credential ${title}: medians of ${repetitions}, taken in turn`,
+    `first credential ${title}: medians of ${repetitions}, runs interleaved`,
     ['', 'time', 'to Node + CLI'],
     [
       ['bare Node, start to exit', ms(median(node)), ''],

@@ -42,8 +42,8 @@ function heading({ cliTitle, elapsedMs, tokenLifetimeMs }: Scene): Line[] {
       [`  ${Math.floor(elapsedMs / 1_000)} s`, 'dim'],
     ],
     [],
-    [[`A database password that dies after ${life} (on Lakebase: an hour), and two`]],
-    [['applications that log in again and again, each time on a new connection.']],
+    [[`A database password expires after ${life} (on Lakebase: an hour). Two applications`]],
+    [['log in all the time, each time on a new connection.']],
     [
       [
         cliTitle === '' ? 'Starting PostgreSQL and a stand-in workspace …' : `The sidecar mints with ${cliTitle}.`,

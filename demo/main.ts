@@ -14,7 +14,7 @@ const HELP = `Usage: npm run demo [-- --keep]
 Starts a stand-in workspace, a real PostgreSQL behind a stand-in Lakebase, and the sidecar. Then an application logs in
 through five rotations of its password and an outage of the workspace.
 
-  --keep   leave everything running afterwards, until Ctrl-C, and say how to look at it
+  --keep   keep everything running until Ctrl-C, and print commands to look at it
 `;
 const EXIT_USAGE = 64;
 const ROTATIONS = 5;
@@ -69,7 +69,7 @@ function end(reason: unknown, verdict: Verdict | undefined, isKept: boolean, vie
     view.print(['', `${reason.message} before the end; nothing is left running`]);
     return reason.exitCode;
   }
-  if (reason instanceof DemoError) view.print(['', `The demo did not come to its end: ${reason.message}`]);
+  if (reason instanceof DemoError) view.print(['', `The demo did not finish: ${reason.message}`]);
   else if (!(reason instanceof Stopped || reason instanceof Curtain)) throw reason;
   if (verdict === undefined) return 1;
   view.print(isKept ? ['', 'Stopped; nothing is left running.'] : ['', ...summarise(verdict)]);

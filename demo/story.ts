@@ -26,7 +26,7 @@ export class Narrator {
       case 'mint failed':
         if (this.#scene.outage !== undefined) this.#scene.outage.attempts += 1;
         this.#scene.tell(
-          `mint failed (${err?.failure}); the file stays, good for ${remainingSeconds} s; will retry`,
+          `mint failed (${err?.failure}); the file stays, valid for another ${remainingSeconds} s; will retry`,
           'warn',
         );
         break;
@@ -60,7 +60,7 @@ export async function tellStory(
   };
   scene.outage = outage;
   scene.isWorkspaceUp = false;
-  scene.tell('workspace down: 502 to whoever asks for a credential', 'bad');
+  scene.tell('workspace down: it answers each request for a credential with 502', 'bad');
   const isEnough = (): boolean => {
     const leastMs = Math.max(LEAST_REMAINING_MS, ATTEMPTS_LEFT * narrator.slowestAttemptMs);
     return outage.attempts >= ATTEMPTS_IN_OUTAGE || (scene.remainingMs ?? Infinity) < leastMs;

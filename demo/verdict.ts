@@ -21,11 +21,11 @@ export function judge(scene: Scene, pgpass: Reader, readOnce: Reader): Verdict {
   const lockedOut = refusal === undefined ? '' : `, locked out after ${inSeconds(refusal.afterMs)}`;
   const downMs = (outage?.endedAtMs ?? 0) - (outage?.beganAtMs ?? 0);
   const facts = [
-    `rotations          ${rotations} in ${inSeconds(elapsedMs)}, of tokens that live ${inSeconds(tokenLifetimeMs)}`,
+    `rotations          ${rotations} in ${inSeconds(elapsedMs)}; each token is valid for ${inSeconds(tokenLifetimeMs)}`,
     `pgpass reader      ${count(pgpass)}`,
     `read-once reader   ${count(readOnce)}${lockedOut}`,
-    `outage             ${inSeconds(downMs)}, ${outage?.attempts ?? 0} attempts to mint failed, ${outage?.logins ?? 0} logins meanwhile`,
-    `readiness          green at ${readyLooks} of ${looks} looks`,
+    `outage             ${inSeconds(downMs)}, ${outage?.attempts ?? 0} failed mints, ${outage?.logins ?? 0} logins meanwhile`,
+    `readiness          ready at ${readyLooks} of ${looks} checks`,
   ];
   return { facts, complaints };
 }
@@ -33,7 +33,7 @@ export function judge(scene: Scene, pgpass: Reader, readOnce: Reader): Verdict {
 export function summarise({ complaints, facts }: Verdict): string[] {
   const result =
     complaints.length === 0
-      ? ['The pgpass reader never noticed. The other one needs a restart, every hour.']
+      ? ['The pgpass reader noticed nothing. The read-once reader would need a restart every hour.']
       : ['It did not hold:', ...complaints.map((complaint) => `  ${complaint}`)];
   return [...facts, '', ...result];
 }

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import type { Config } from './config/load.ts';
-import { AppError, StartupError, UsageError } from './credential/errors.ts';
+import { AppError, StartupError, UsageError, withRemedy } from './credential/errors.ts';
+import { OPEN_FILES_REMEDIES } from './credential/failures.ts';
 import type { Cancellable } from './credential/ports.ts';
 import { JWT } from './credential/redact.ts';
 import { Stopped } from './platform/signals.ts';
@@ -78,12 +79,19 @@ export async function runCli(terminal: Terminal & Cancellable): Promise<number> 
 
 /** Says why the process ends: to who started it, and to the kubelet; with the exit code that goes with it. */
 export function lastWords(error: unknown, { stderr }: Pick<Terminal['streams'], 'stderr'>): number {
-  const isForeseen = error instanceof AppError;
-  const words = isForeseen ? error.message : `bug: ${error instanceof Error ? error.stack : String(error)}`;
+  const foreseen = error instanceof AppError ? error : outOfFiles(error);
+  const words = foreseen?.message ?? `bug: ${error instanceof Error ? error.stack : String(error)}`;
   const text = words.replaceAll(JWT, '[redacted]'); // V8 quotes values, as where one is no object
   stderr.write(`${NAME}: ${text.replaceAll('\n', '\n  ')}\n`);
   writeTerminationLog(text);
-  return isForeseen ? EXIT_CODES[error.code] : EXIT_BUG;
+  return foreseen === undefined ? EXIT_BUG : EXIT_CODES[foreseen.code];
+}
+
+/** It can meet whatever opens a file: a port, a pipe, a part of this program. Nobody has to foresee it at each place. */
+function outOfFiles(error: unknown): StartupError | undefined {
+  if (!(error instanceof Error && 'code' in error)) return undefined;
+  const remedy = Object.entries(OPEN_FILES_REMEDIES).find(([code]) => code === error.code)?.[1];
+  return remedy === undefined ? undefined : new StartupError(withRemedy(error.message, remedy), { cause: error });
 }
 
 async function dispatch({ command, values }: Invocation, terminal: Terminal & Cancellable): Promise<number> {

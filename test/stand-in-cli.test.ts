@@ -185,6 +185,52 @@ for (const cli of clis) {
       assert.match(first.stderr, /^Warn: \[hostmetadata\] failed to fetch host metadata for .*, will skip for 1m0s\n$/);
       assert.deepEqual([first.exitCode, second.exitCode, second.stderr], [0, 0, '']);
     });
+
+    // What becomes of a status is in config/azure.go (tokenError) and config/experimental/auth/retry.go of
+    // databricks-sdk-go v0.175.0, the words of throttling in its config/config.go, those of 503 in its issue 1072.
+    test('takes 503 from who issues tokens as the last word, and asks again only where that is said to throttle', async (t) => {
+      const { workspace, env } = await scene(t);
+      const message = 'The service at /oidc/v1/token is temporarily unavailable. Please try again later.';
+      workspace.fail('token', { status: 503, body: { message, error_code: 'TEMPORARILY_UNAVAILABLE' } });
+      const out = await run(cli.path, MINT, env);
+      assert.match(out.stderr, /^Error: error getting token: Post "\S+\/oidc\/v1\/token": {"message":"The service at /);
+      assert.equal(workspace.requests.filter(({ path }) => path === '/oidc/v1/token').length, 1);
+      await workspace.recover();
+      workspace.fail('token', { status: 429, body: { error: 'invalid_request', error_description: 'Not now' } }, 1);
+      assert.match((await run(cli.path, MINT, env)).stderr, /Not now/);
+      const error_description = 'Temporarily throttled, too many requests';
+      workspace.fail('token', { status: 429, body: { error: 'invalid_request', error_description } }, 1);
+      assert.deepEqual([(await run(cli.path, MINT, env)).stderr, workspace.minted.length], ['', 1]);
+    });
+
+    test('keeps to itself that the file of a profile is missing', async (t) => {
+      const { directory, env } = await scene(t);
+      const files = { DATABRICKS_CONFIG_FILE: join(directory, 'away'), DATABRICKS_CONFIG_PROFILE: 'sp' };
+      const { stderr } = await run(cli.path, MINT, { PATH: env['PATH'], HOME: env['HOME'], ...files });
+      assert.match(stderr, /^Error: default auth: cannot configure default credentials, .*profile=sp, config_file=/);
+    });
+
+    test('keeps to itself why it cannot log in by a profile, unless that has an auth_type', async (t) => {
+      const { workspace, directory, env } = await scene(t);
+      const profile = `[sp]\nhost = ${workspace.url}\nclient_id = ${workspace.clientId}\nclient_secret = wrong\n`;
+      const files = { DATABRICKS_CONFIG_FILE: join(directory, 'cfg'), DATABRICKS_CONFIG_PROFILE: 'sp' };
+      for (const [line, stderr] of [
+        ['', /^Error: default auth: cannot configure default credentials, .*profile=sp/],
+        ['auth_type = oauth-m2m\n', /^Error: error getting token: Post .*"invalid_client"/],
+        ['auth_type = file-oidc\n', /^Error: file-oidc auth: missing path\. Config: host=.*, profile=sp/],
+        [
+          'auth_type = oauth-m2m\nclient_id =\n',
+          /^Error: oauth-m2m auth: not configured\. Config: host=.*, profile=sp/,
+        ],
+        ['auth_type = oauth-m2n\n', /^Error: default auth: auth type "oauth-m2n" not found, please check /],
+        ['auth_type = databricks-cli\n', /^Error: error getting token: cache: no cached credentials; run /],
+      ] as const) {
+        await writeFile(files.DATABRICKS_CONFIG_FILE, profile + line);
+        const outcome = await run(cli.path, MINT, { PATH: env['PATH'], HOME: env['HOME'], ...files });
+        assert.match(outcome.stderr, stderr);
+        assert.equal(outcome.exitCode, 1);
+      }
+    });
   });
 }
 

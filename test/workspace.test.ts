@@ -93,7 +93,7 @@ describe('the token endpoint', () => {
   test('takes a service-account token as it is, and says what is wrong with a bad one', async (t) => {
     const workspace = await workspaceFor(t);
     const good = await workspace.serviceAccountToken();
-    const cases: [string, string, number, string | undefined][] = [
+    const cases: [string, string, number, string | RegExp | undefined][] = [
       [good, workspace.clientId, 200, undefined],
       [good, 'somebody', 401, 'Client authentication failed'],
       [`${good}\n`, workspace.clientId, 400, 'subject_token is not a JWT'],
@@ -103,13 +103,16 @@ describe('the token endpoint', () => {
         await workspace.serviceAccountToken({ audience: 'x' }),
         workspace.clientId,
         400,
-        'no federation policy matches the subject token',
+        /^Failed to process token: TOKEN_AUDIENCE_INVALID \(Token audience 'x' invalid\)\. .*, audience: '[^x']+'}$/,
       ],
-      [await workspace.signCredential(), workspace.clientId, 400, 'no federation policy matches the subject token'],
+      [await workspace.signCredential(), workspace.clientId, 400, /TOKEN_INVALID .*, audience: 'lakebase'}$/],
     ];
     for (const [subjectToken, clientId, status, description] of cases) {
       const answer = await exchange(workspace, { ...EXCHANGE, client_id: clientId, subject_token: subjectToken });
-      assert.deepEqual([answer.status, answer.body['error_description']], [status, description]);
+      const said = answer.body['error_description'];
+      assert.equal(answer.status, status);
+      if (description instanceof RegExp) assert.match(String(said), description);
+      else assert.equal(said, description);
     }
   });
 });

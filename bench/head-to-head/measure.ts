@@ -94,7 +94,7 @@ function report(scene: Scene, workspace: Workspace, races: readonly Race[]): voi
     ]),
   );
   scene.report.note(
-    'Both scripts are careful ones: they touch the file only when they have a token. Each copy is read a thousand times a second, and logs in about once a second. After a 503 the CLI tries for five minutes by itself; here that of a script is ended after what five minutes are at this scale. Its pauses in between do not scale, nor do the shortest pauses and deadlines of the sidecar.',
+    'Both scripts are careful: they touch the file only when they have a token. The file of each copy is read a thousand times a second, and used for about one login a second. After a 503, the CLI by itself retries for five minutes; here, the CLI of a script is killed after the scaled equivalent of five minutes. The pauses between retries of the CLI are not scaled, nor are the shortest pauses and deadlines of the sidecar.',
   );
   const share = ({ findings: { failedLogins, logins } }: { readonly findings: Findings }): string =>
     `${failedLogins} of ${failedLogins + logins}`;
@@ -102,7 +102,7 @@ function report(scene: Scene, workspace: Workspace, races: readonly Race[]): voi
   if (ours !== undefined && inPlace !== undefined) {
     scene.report.quote(
       `failed logins in two outages of the workspace, of ${OUTAGES.map((outage) => outage.for).join(' and ')} of the lifetime`,
-      `${share(ours)}; with the cron ${share(inPlace)}`,
+      `${share(ours)}; cron script: ${share(inPlace)}`,
     );
   }
 }

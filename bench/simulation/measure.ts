@@ -96,16 +96,16 @@ function tellOfStart(scene: Scene, title: string, outcomes: ReadonlyMap<string, 
     return [name, ...ratios, busiest(outcome.mints).toFixed(1)];
   };
   scene.report.table(
-    `${title}: the busiest five minutes against the mean of the hour, of the tokens after the first one`,
-    ['', ...hours.map((hour) => `hour ${hour + 1}`), 'most tokens a second'],
+    `${title}: busiest five minutes compared with the mean of the hour, without each sidecar's first token`,
+    ['', ...hours.map((hour) => `hour ${hour + 1}`), 'peak tokens per second'],
     [...outcomes].map(row),
   );
   const [ours, cron] = [...outcomes.values()].map((outcome) =>
     [0, 1].map((hour) => peakToMean(outcome, hour).toFixed(1)).join(' and '),
   );
   scene.report.quote(
-    `${thousands(SIDECARS)} sidecars, ${title}: busiest five minutes to mean, first and second hour (simulated)`,
-    `${ours}; with the cron ${cron}`,
+    `${thousands(SIDECARS)} sidecars, ${title}: busiest five minutes compared with the mean, hours 1 and 2 (simulated)`,
+    `${ours}; cron script: ${cron}`,
   );
 }
 
@@ -120,21 +120,21 @@ function tellOfOutages(scene: Scene, outages: ReadonlyMap<number, ReadonlyMap<st
     ]),
   );
   scene.report.table(
-    `outage ${OUTAGE_FROM_MS / HOUR_MS} h after the first of them started, all within an hour; then the workspace makes ${HEADROOM} times as many tokens as that fleet needs, and answers 429 to the rest`,
-    ['', 'sidecars whose token expired', 'logins lost', 'all well again after', 'most requests a second'],
+    `outage ${OUTAGE_FROM_MS / HOUR_MS} h after the first sidecar started (all start within an hour); after it, the workspace issues ${HEADROOM} times as many tokens as the fleet needs, and answers other requests with 429`,
+    ['', 'sidecars whose token expired', 'logins lost', 'recovered after', 'peak requests per second'],
     rows,
   );
   const [ours, cron] = [...outages.get(BEARABLE)!.values()].map(lost);
   scene.report.quote(
     `${thousands(SIDECARS)} sidecars, outage of ${BEARABLE} of the lifetime: logins lost (simulated)`,
-    `${thousands(ours ?? Number.NaN)}; with the cron ${thousands(cron ?? Number.NaN)}`,
+    `${thousands(ours ?? Number.NaN)}; cron script: ${thousands(cron ?? Number.NaN)}`,
   );
 }
 
 function tellOfSoonOutages(scene: Scene, outages: ReadonlyMap<number, Outcome>): void {
   scene.report.table(
-    `node reboot, and an outage of ${BEARABLE} of the lifetime soon after it: this sidecar, with ${HEADROOM} times the tokens that it needs`,
-    ['the outage begins', 'sidecars whose token expired', 'logins lost', 'all well again after'],
+    `node reboot, and an outage of ${BEARABLE} of the lifetime soon after it: this sidecar, with a workspace that issues ${HEADROOM} times the tokens that the fleet needs`,
+    ['the outage begins', 'sidecars whose token expired', 'logins lost', 'recovered after'],
     [...outages].map(([fromMs, outcome]) => [
       `${fromMs / MINUTE_MS} min after the reboot`,
       thousands(outcome.expired),
@@ -163,7 +163,7 @@ function thousands(count: number): string {
 
 function rules(): string {
   return [
-    'All run the same CLI, which takes a second, asks again by itself when it gets 429 or 503, and gives up after five minutes or when it is killed. A login is lost when an application, which logs in once a minute, finds an expired token. Each fleet meets a workspace with the same headroom over its own needs. Who asks early, as spiffe-helper does, outlives longer outages and makes more tokens for it; `refresh.at` is that choice here. The rules of the others:',
+    'All run the same CLI, which takes a second, retries by itself after 429 or 503, and gives up after five minutes or when it is killed. Applications log in once a minute; a login that finds an expired token is lost. Each fleet has a workspace with the same headroom over the needs of the fleet. A tool that refreshes early, such as spiffe-helper, survives longer outages but mints more tokens; here, `refresh.at` is that choice. The rules of the others:',
     POLICIES.map(({ title, rule, source }) => `- **${title}**: ${rule} (${source}).`).join('\n'),
   ].join('\n\n');
 }

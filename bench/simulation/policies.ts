@@ -31,7 +31,7 @@ function vaultRetryMs(failures: number): number {
 export const POLICIES: readonly Policy[] = [
   {
     title: 'cron, every 50 minutes',
-    rule: 'every 50 minutes from its start; what fails is left to the next time, but for the five minutes that the CLI itself tries',
+    rule: 'every 50 minutes from its start; apart from the five minutes of retries by the CLI, a failure waits for the next run',
     source:
       '“a lightweight cron script that rewrote the `DATABRICKS_TOKEN` in our `.env` file every 50 minutes”, [Backstage with Lakebase](https://www.databricks.com/blog/backstage-lakebase), 2026-04-30',
     refreshMs: () => CRON_MS - SECOND_MS,
@@ -40,7 +40,7 @@ export const POLICIES: readonly Policy[] = [
   },
   {
     title: "cert-manager's csi-lib",
-    rule: 'at ⅔ of the lifetime; after a failure 30 s, doubled up to 5 minutes, and up to half of it more at random; 60 s an attempt',
+    rule: 'at ⅔ of the lifetime; after a failure, waits 30 s, doubled up to 5 minutes, plus up to half of it at random; 60 s per attempt',
     source: '`manager/manager.go` of [cert-manager/csi-lib](https://github.com/cert-manager/csi-lib)',
     refreshMs: () => (LIFETIME_MS * 2) / 3,
     retryMs: (failures, random) => Math.min(5 * MINUTE_MS, 30 * SECOND_MS * 2 ** (failures - 1)) * (1 + random() / 2),
@@ -48,7 +48,7 @@ export const POLICIES: readonly Policy[] = [
   },
   {
     title: 'Vault Agent',
-    rule: 'a secret that cannot be renewed at 0.85 to 0.95 of its lifetime; 12 tries from 250 ms, doubled up to a minute, then the agent ends and is started again; 60 s an attempt',
+    rule: 'a secret that cannot be renewed is replaced at 0.85 to 0.95 of its lifetime; 12 tries with pauses from 250 ms, doubled up to a minute, then the agent exits and is restarted; 60 s per attempt',
     source:
       '[retry and lifetime of Vault Agent’s templates](https://developer.hashicorp.com/vault/docs/agent-and-proxy/agent/template), `dependency/vault_common.go` of [hashicorp/consul-template](https://github.com/hashicorp/consul-template) at 1deacb7',
     refreshMs: (random) => (0.85 + random() / 10) * LIFETIME_MS,
@@ -57,7 +57,7 @@ export const POLICIES: readonly Policy[] = [
   },
   {
     title: 'spiffe-helper',
-    rule: 'at half of what is left, and a second; after a failure 1 s, doubled up to a minute, for ever; no deadline of its own',
+    rule: 'at half of the remaining lifetime plus a second; after a failure, waits 1 s, doubled up to a minute, for ever; no deadline of its own',
     source: '`pkg/sidecar/sidecar.go` of [spiffe/spiffe-helper](https://github.com/spiffe/spiffe-helper) at 06cfd7e',
     refreshMs: () => LIFETIME_MS / 2 + SECOND_MS,
     retryMs: (failures) => Math.min(MINUTE_MS, SECOND_MS * 2 ** (failures - 1)),

@@ -50,7 +50,7 @@ const DECLARED = [
     name: 'TMPDIR',
     group: 'setting',
     default: '/tmp',
-    meaning: 'Where the private home and cache of the CLI are made.',
+    meaning: 'Directory for the private home and cache of the CLI.',
   },
 
   {
@@ -69,7 +69,7 @@ const DECLARED = [
     name: 'LAKEBASE_TTL',
     group: 'credential',
     option: 'credentials[0].ttl',
-    meaning: 'Lifetime to ask for.',
+    meaning: 'Requested lifetime.',
   },
   {
     name: 'LAKEBASE_CREDENTIAL_NAME',
@@ -116,13 +116,13 @@ const DECLARED = [
     name: 'DATABRICKS_HOST',
     group: 'identity',
     meaning:
-      'The workspace: an https URL or a bare host name. With a profile it takes precedence over the host of the profile.',
+      'The workspace: an https URL or a bare host name. With a profile, it takes precedence over the host of the profile.',
   },
   {
     name: 'DATABRICKS_WORKSPACE_ID',
     group: 'identity',
     meaning:
-      'Its number, where its host serves several workspaces; or end `DATABRICKS_HOST` with `/?o=` and the number.',
+      'Number of the workspace, if its host serves several workspaces. Alternatively, append `/?o=` and the number to `DATABRICKS_HOST`.',
   },
   {
     name: 'DATABRICKS_AUTH_TYPE',
@@ -139,37 +139,41 @@ const DECLARED = [
   {
     name: 'DATABRICKS_CLIENT_SECRET_FILE',
     group: 'identity',
-    meaning: 'Absolute path of a file with that secret, read at each mint, so that a rotated secret needs no restart.',
+    meaning: 'Absolute path of a file with that secret. It is read at each mint, so a rotated secret needs no restart.',
   },
-  { name: 'DATABRICKS_CONFIG_PROFILE', group: 'identity', meaning: 'Name of the profile; also needed for `DEFAULT`.' },
+  {
+    name: 'DATABRICKS_CONFIG_PROFILE',
+    group: 'identity',
+    meaning: 'Name of the profile; must also be set for `DEFAULT`.',
+  },
   {
     name: 'DATABRICKS_CONFIG_FILE',
     group: 'identity',
     default: '~/.databrickscfg',
-    meaning: 'File that holds the profile: an absolute path, or one that begins with `~/`.',
+    meaning: 'File that contains the profile: an absolute path, or one that begins with `~/`.',
   },
   {
     name: 'DATABRICKS_TOKEN',
     group: 'identity',
     meaning: 'Personal access token; ignored without `DATABRICKS_AUTH_TYPE=pat`.',
   },
-  { name: 'HOME', group: 'identity', meaning: 'What `~` stands for in `DATABRICKS_CONFIG_FILE`.' },
+  { name: 'HOME', group: 'identity', meaning: 'The directory that `~` in `DATABRICKS_CONFIG_FILE` stands for.' },
 
-  { name: 'PATH', group: 'child', meaning: 'Where the CLI is looked for.' },
+  { name: 'PATH', group: 'child', meaning: 'Directories in which the CLI is searched.' },
   { name: 'HTTPS_PROXY', group: 'child', meaning: 'Proxy for https.' },
   { name: 'https_proxy', group: 'child', meaning: 'The same.' },
   { name: 'HTTP_PROXY', group: 'child', meaning: 'Proxy for http.' },
   { name: 'http_proxy', group: 'child', meaning: 'The same.' },
-  { name: 'NO_PROXY', group: 'child', meaning: 'Hosts that are reached without a proxy.' },
+  { name: 'NO_PROXY', group: 'child', meaning: 'Hosts to reach without a proxy.' },
   { name: 'no_proxy', group: 'child', meaning: 'The same.' },
-  { name: 'SSL_CERT_FILE', group: 'child', holds: 'a path', meaning: 'File of certificate authorities.' },
-  { name: 'SSL_CERT_DIR', group: 'child', holds: 'paths', meaning: 'Directories of certificate authorities.' },
+  { name: 'SSL_CERT_FILE', group: 'child', holds: 'a path', meaning: 'File with certificate authorities.' },
+  { name: 'SSL_CERT_DIR', group: 'child', holds: 'paths', meaning: 'Directories with certificate authorities.' },
   {
     name: 'GODEBUG',
     group: 'child',
     only: 'fips140=',
     meaning:
-      'Of its settings `fips140` only. With `fips140=off` the CLI, from 1.13.0 on, takes TLS that FIPS 140-3 does not approve.',
+      'Only its setting `fips140` is passed on. With `fips140=off`, the CLI (1.13.0 and newer) accepts TLS that FIPS 140-3 does not approve.',
   },
 ] as const satisfies readonly Variable[];
 

@@ -45,9 +45,9 @@ function word(what: string) {
 const fileSink = object({
   path: described(
     sinkPath,
-    'Where the file is: an absolute, normalised path that no other sink uses. The directory is made (0750) if it does not exist.',
+    'Path of the file: absolute, normalised, and not used by another sink. The directory is created (0750) if it does not exist.',
   ),
-  format: described(oneOf(FORMATS), 'What the file holds; docs/configuration.md says what each format needs.'),
+  format: described(oneOf(FORMATS), 'Format of the file; docs/configuration.md says what each format needs.'),
   mode: withDefault(
     z.pipe(
       text(
@@ -71,7 +71,7 @@ const secretSink = object({
       DNS_SUBDOMAIN,
       'the name of a Secret: at most 253 of a-z, 0-9, - and ., each part beginning and ending with a letter or digit',
     ),
-    'Name of the Secret, which holds this credential only. It is made if it does not exist.',
+    'Name of the Secret. It can hold only this one credential. It is created if it does not exist.',
   ),
   data: described(
     z.record(z.string().check(z.regex(DATA_KEY)), oneOf(FORMATS), {
@@ -80,17 +80,17 @@ const secretSink = object({
           ? 'must be a key of at most 253 letters, digits, -, _ and ., which is not . and does not begin with ..'
           : 'must be a mapping of keys to formats such as {password: token}',
     }),
-    'The keys to write, each with the format of its value. One of them must hold `token`, `json` or `pgpass`, in which the sidecar finds the token again. Other keys of the Secret are left alone.',
+    'The keys to write, each with the format of its value. One key must have the format `token`, `json` or `pgpass`, so that the sidecar can read the token back. Other keys of the Secret are left alone.',
   ),
   type: withDefault(
     text(SECRET_TYPE, 'a type of Secret such as Opaque'),
     'Opaque',
-    'Type of the Secret, which cannot be changed later.',
+    'Type of the Secret. It cannot be changed later.',
   ),
   force: withDefault(
     z.boolean({ error: 'must be true or false' }),
     false,
-    'Takes over keys that another field manager owns. Without it nothing is written then, and the error names that manager.',
+    'Whether to take over keys that another field manager owns. If false, nothing is written in that case, and the error names that manager.',
   ),
 });
 
@@ -103,9 +103,9 @@ const sink = object({
 const connection = object({
   host: optional(
     connectionHost,
-    "The endpoint's own host name; a `-pooler` host is refused, because Lakebase's pooler accepts no OAuth login. Needed by `pgpass`, `env` and `uri`. For `pgpass` it may be `'*'`: the client then sends the token to any server.",
+    "The endpoint's own host name; a `-pooler` host is refused, because Lakebase's pooler does not accept OAuth tokens. Needed by `pgpass`, `env` and `uri`. For `pgpass` it may be `'*'`: the client then sends the token to any server.",
   ),
-  port: optional(integer(1, 65_535), 'Without it, `pgpass` has `*` and the other formats 5432.'),
+  port: optional(integer(1, 65_535), 'If not set, `pgpass` has `*` and the other formats have 5432.'),
   database: optional(word('a database name'), 'Needed by `env` and `uri`; `pgpass` always has `*`.'),
   user: optional(
     word('a role name'),
@@ -114,7 +114,7 @@ const connection = object({
   sslmode: withDefault(
     oneOf(SSL_MODES),
     'require',
-    'As in libpq. Lakebase accepts encrypted connections only; with less than `require` a client may send the token unencrypted.',
+    'As in libpq. Lakebase accepts only encrypted connections; below `require`, a client may send the token unencrypted.',
   ),
 });
 
@@ -128,18 +128,18 @@ const credential = object({
       ENDPOINT,
       'of the form projects/PROJECT/branches/BRANCH/endpoints/ENDPOINT; a Provisioned instance is named by instance (LAKEBASE_INSTANCE) instead',
     ),
-    'A Lakebase Autoscaling endpoint, `projects/…/branches/…/endpoints/…`. Exactly one of `endpoint` and `instance`.',
+    'A Lakebase Autoscaling endpoint, `projects/…/branches/…/endpoints/…`. Set exactly one of `endpoint` and `instance`.',
   ),
   instance: optional(
     text(
       INSTANCE,
       'the name of a database instance: at most 63 letters, digits, - and _; an Autoscaling endpoint is named by endpoint (LAKEBASE_ENDPOINT) instead',
     ),
-    'A Lakebase Provisioned instance, by name. Exactly one of `endpoint` and `instance`.',
+    'Name of a Lakebase Provisioned instance. Set exactly one of `endpoint` and `instance`.',
   ),
   ttl: optional(
     durationWithin('5m', '1h'),
-    "Lifetime to ask for, 5m to 1h. Without it, the service's own default: one hour. Not allowed for an instance. Needs Databricks CLI 1.7.0 or newer.",
+    'Requested lifetime, 5m to 1h. By default, the service sets it: one hour. Not allowed for an instance. Needs Databricks CLI 1.7.0 or newer.',
   ),
   connection: withDefault(connection, {}, 'What the files contain besides the token.'),
   sinks: described(
@@ -182,7 +182,7 @@ const refresh = object({
   jitter: withDefault(
     number(0, 0.94),
     0.1,
-    'How much earlier than `at` a refresh may come, as a fraction of the lifetime; drawn at random each time.',
+    'How much earlier than `at` a refresh may come, as a fraction of the lifetime. The actual value is random each time.',
   ),
   floor: duration(
     '0s',
@@ -193,7 +193,7 @@ const refresh = object({
 });
 
 const backoff = object({
-  initial: duration('1s', '1h', '1s', 'The delay after the first failure. It doubles with each further one.'),
+  initial: duration('1s', '1h', '1s', 'The delay after the first failure. It doubles with each further failure.'),
   max: duration(
     '1s',
     '1h',
@@ -203,11 +203,15 @@ const backoff = object({
 });
 
 const http = object({
-  host: withDefault(listenHost, '::', 'Address to listen on; `::` means all, IPv4 too. A change needs a restart.'),
+  host: withDefault(
+    listenHost,
+    '::',
+    'Address to listen on; `::` means all addresses, including IPv4. A change needs a restart.',
+  ),
   port: withDefault(
     integer(0, 65_535),
     9467,
-    'Port of health, metrics and status; 0 takes any free one. A change needs a restart.',
+    'Port of health, metrics and status; 0 chooses any free port. A change needs a restart.',
   ),
 });
 
@@ -221,18 +225,18 @@ export const options = object({
     z
       .array(credential, { error: 'must be a list of credentials, each with name, endpoint or instance, and sinks' })
       .check(z.minLength(1, { error: 'must have at least one credential' })),
-    'What to keep fresh. A credential that fails never delays another.',
+    'The credentials to keep fresh. A credential that fails never delays another.',
   ),
   minter: withDefault(minter, {}, 'How credentials are minted.'),
   refresh: withDefault(
     refresh,
     {},
-    'When a valid credential is replaced. The first refresh after a mint at the start comes at a random time up to `at`, the first one after failures in the second half of that time, so that sidecars that start or fail together do not stay in step.',
+    'When a valid credential is replaced. The first refresh after a mint at the start comes at a random time up to `at`; the first refresh after failures comes in the second half of that time. So sidecars that start or fail together do not stay in step.',
   ),
   backoff: withDefault(
     backoff,
     {},
-    'When a failed mint or write is tried again. Up to half of each delay is left out at random.',
+    'When a failed mint or write is retried. Each delay is shortened at random, by up to half.',
   ),
   http: withDefault(http, {}, 'Health, metrics and status.'),
   log: withDefault(log, {}, 'Logging, as JSON lines on standard output.'),

@@ -10,8 +10,8 @@ export const SECRET_SHAPES: readonly RegExp[] = [
   /((?:secret|token|password|assertion)["']?\s*[:=]\s*)(?:"(?:[^"\\]|\\.)*(?:"|\\?$)|'[^']*(?:'|$))/gi,
   /((?:secret|token|password|assertion)\\+["']\s*[:=]\s*)\\+["'][^]*?(?:\\+["']|$)/gi, // quoted again, as in a log
   /((?:secret|token|password|assertion)\s*=\s*)(?!\*\*\*)[^\s"',&}]+/gi,
-  // After a colon and a blank an ordinary word or an HTTP status may follow: "error getting token: Post …".
-  /((?:authorization|secret|token|password|assertion)\s*:(?:\s+(?![a-z]+(?:[\s.,:;]|$)|\d{3}\b))?)[^\s"',&{}]+/gi,
+  // After a colon and a blank an ordinary word, a code or an HTTP status may follow: "error getting token: Post …".
+  /((?:authorization|secret|token|password|assertion)\s*:(?:\s+(?![a-z_]+(?:[\s.,:;]|$)|\d{3}\b))?)[^\s"',&{}]+/gi,
   /(?=[\w+-]*[a-z])(?=[\w+-]*[A-Z])(?=[\w+-]*\d)[\w+-]{32,}=*/g,
 ];
 /** More is not looked at, so that no text, however hostile, takes long. */

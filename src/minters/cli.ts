@@ -2,7 +2,7 @@ import type { Auth } from '../credential/auth.ts';
 import type { Cancellable, Clock } from '../credential/ports.ts';
 import type { Secret } from '../credential/secret.ts';
 import type { PrivateHomes } from './homes.ts';
-import { readOidcToken, readSecret } from './identity-files.ts';
+import { readOidcToken, readSecret, requireProfiles } from './identity-files.ts';
 import { type CommandResult, runCommand } from './process.ts';
 
 export interface CliOptions {
@@ -73,6 +73,7 @@ export class DatabricksCli {
         };
       }
       case 'profile':
+        requireProfiles(auth.configFile);
         return {
           variables: {
             DATABRICKS_CONFIG_FILE: auth.configFile,

@@ -37,7 +37,7 @@ export class CommandMinter implements Minter {
     ]);
     if (result.errno !== undefined) throw notStarted(this.#cli.command, result.errno);
     if (result.hasTimedOut) throw tooSlow(options.timeoutMs);
-    if (result.isTooLong) throw new MintError('bad_response', 'the CLI printed far more than an answer');
+    if (result.isTooLong) throw new MintError('bad_response', 'the CLI printed far more than a credential');
     if (result.exitCode !== 0) throw this.#explain(result, options);
     const credential = parseResponse(result.stdout, { issuedAt, monotonicAt, ttlMs: this.#request.ttlMs });
     this.#minted = credential.token;
@@ -61,7 +61,7 @@ const MORE_MEMORY = 'raise the memory limit of the container: a program that exc
 /** It has left no words. Our own SIGKILL follows a deadline, which is told as such. */
 export function endedBy(signal = 'a signal'): MintError {
   return new MintError('unknown', `the CLI was ended by ${signal}`, {
-    remedy: signal === 'SIGKILL' ? MORE_MEMORY : 'find out who or what ends it: by itself it ends with an exit code',
+    remedy: signal === 'SIGKILL' ? MORE_MEMORY : 'find out what ends it: by itself, the CLI ends with an exit code',
   });
 }
 
@@ -72,8 +72,8 @@ function ofShell(exitCode: number): Diagnosis | undefined {
     case 127:
       return {
         failure: 'spawn',
-        message: `the CLI ended with ${exitCode}, as a shell does that cannot start a program`,
-        remedy: 'look at what minter.cli.command names, and at what that runs: it cannot start the Databricks CLI',
+        message: `the CLI ended with ${exitCode}, as a shell does when it cannot start a program`,
+        remedy: 'check the program that minter.cli.command names: it cannot start the Databricks CLI',
       };
     case KILLED:
       return endedBy('SIGKILL');
@@ -84,9 +84,11 @@ function ofShell(exitCode: number): Diagnosis | undefined {
 
 /** The Databricks CLI has words for each of its failures, so it is what runs it that is silent, such as a script. */
 function endedWith(exitCode: number): MintError {
-  return new MintError('unknown', `the CLI ended with ${exitCode} and without a word`, {
+  return new MintError('unknown', `the CLI ended with ${exitCode} and without any output`, {
     remedy:
-      exitCode === KILLED ? MORE_MEMORY : 'look at what minter.cli.command names: the Databricks CLI says why it fails',
+      exitCode === KILLED
+        ? MORE_MEMORY
+        : 'check the program that minter.cli.command names: the Databricks CLI says why it fails',
   });
 }
 
@@ -105,13 +107,14 @@ const REMEDY_BY_ERRNO: Readonly<Record<string, string>> = {
   EAGAIN: 'raise the limit on processes, of the pod (podPidsLimit of the kubelet) or of the user (ulimit -u)',
   ...OPEN_FILES_REMEDIES,
   ENOMEM: 'raise the memory limit of the container, or find out what uses up the memory of this machine',
-  E2BIG: 'shorten what the CLI gets by variables, such as PATH, proxies and the client secret: each may have 128 KiB',
-  ETXTBSY: 'let whoever still writes to the file of the CLI, as an installation does, finish',
+  E2BIG:
+    'shorten the environment variables that the CLI gets, such as PATH, proxies and the client secret: each may have 128 KiB',
+  ETXTBSY: 'wait until the installation of the CLI, which still writes to its file, has finished',
 };
 
 export function notStarted(command: string, errno: string): MintError {
   const reasons: Readonly<Record<string, string>> = {
-    ENOENT: 'is not there, or is no program that this machine can run',
+    ENOENT: 'does not exist, or is not a program that this machine can run',
     EACCES: 'is not executable',
     ENOEXEC: 'is not a program for this machine',
   };
@@ -122,6 +125,6 @@ export function notStarted(command: string, errno: string): MintError {
 function tooSlow(timeoutMs: number): MintError {
   return new MintError(
     'timeout',
-    `the CLI did not finish within ${wholeSeconds(timeoutMs)} s: the workspace did not answer, refused connections or throttled, all of which the CLI retries without a word`,
+    `the CLI did not finish within ${wholeSeconds(timeoutMs)} s: the workspace did not answer, refused connections or throttled, all of which the CLI retries silently`,
   );
 }

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import { MintError } from '../credential/errors.ts';
 import { Secret } from '../credential/secret.ts';
 
@@ -17,7 +17,7 @@ export function readSecret(file: string): Secret {
     if (error instanceof MintError) throw error;
     const { code = 'unknown' } = error as NodeJS.ErrnoException;
     throw new MintError('auth', `the client secret file ${file} cannot be read (${code})`, {
-      remedy: 'let DATABRICKS_CLIENT_SECRET_FILE name a file that the user the sidecar runs as can read',
+      remedy: 'make the file that DATABRICKS_CLIENT_SECRET_FILE names readable for the user that the sidecar runs as',
     });
   }
   if (text === '') {
@@ -26,8 +26,8 @@ export function readSecret(file: string): Secret {
     });
   }
   if (FOREIGN.some((character) => text.includes(character))) {
-    throw new MintError('auth', `the client secret file ${file} holds more than one line of text`, {
-      remedy: 'put nothing but the OAuth secret of the service principal into the file, as plain text',
+    throw new MintError('auth', `the client secret file ${file} has more than one line of text`, {
+      remedy: 'put only the OAuth secret of the service principal into the file, as plain text',
     });
   }
   return new Secret(text);
@@ -51,6 +51,22 @@ export function readOidcToken(file: string): Secret[] {
 }
 
 /**
+ * The CLI takes a file that is missing for one without profiles, and says only that it finds no identity.
+ *
+ * @throws MintError where it is missing; of all else that may be wrong with it, the CLI says what
+ */
+export function requireProfiles(file: string): void {
+  try {
+    statSync(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return;
+    throw new MintError('auth', `the file of the profile, ${file}, does not exist`, {
+      remedy: 'set DATABRICKS_CONFIG_FILE to the path of the file that contains the profile',
+    });
+  }
+}
+
+/**
  * Never waits for the other end of a pipe, which nobody might ever open.
  *
  * @throws MintError for what cannot hold a token or a secret; an error of the system
@@ -69,6 +85,6 @@ export function readFile(path: string): string {
 
 function unfit(path: string, reason: string): MintError {
   return new MintError('auth', `${path} ${reason}`, {
-    remedy: 'let the variable that names it name a regular file with nothing else in it, which is read at each mint',
+    remedy: 'set the variable to the path of a regular file with nothing else in it; the file is read at each mint',
   });
 }

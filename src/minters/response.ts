@@ -17,18 +17,18 @@ export interface MintContext {
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i;
 
 /** The CLI itself prints JSON, or fails. */
-const NO_CLI = 'let minter.cli.command name the Databricks CLI itself: it prints JSON, and nothing before or after it';
+const NO_CLI = 'set minter.cli.command to the Databricks CLI itself, which prints JSON and nothing before or after it';
 
 /** What the command printed, as a credential. No error here quotes it, nor has it as its cause: it is the token. */
 export function parseResponse(stdout: string, { issuedAt, monotonicAt, ttlMs }: MintContext): Credential {
   const answer = parseJson(stdout);
-  if (!isRecord(answer)) throw new MintError('bad_response', 'the CLI printed no JSON object', { remedy: NO_CLI });
+  if (!isRecord(answer)) throw new MintError('bad_response', 'the CLI did not print a JSON object', { remedy: NO_CLI });
   const { token } = answer;
-  if (typeof token !== 'string' || token === '') throw new MintError('bad_response', 'the CLI printed no token');
+  if (typeof token !== 'string' || token === '') throw new MintError('bad_response', 'the CLI did not print a token');
   if (!isToken(token)) {
     throw new MintError(
       'bad_response',
-      'the token holds white space or control characters, or is longer than any password',
+      'the token contains white space or control characters, or is longer than any password',
     );
   }
   const claims = readClaims(token);
@@ -38,7 +38,7 @@ export function parseResponse(stdout: string, { issuedAt, monotonicAt, ttlMs }: 
     expiresAt: Math.min(readExpiry(answer) ?? Infinity, claims.expiresAt ?? Infinity),
   };
   if (service.expiresAt === Infinity)
-    throw new MintError('bad_response', 'neither the answer nor the token says when it expires');
+    throw new MintError('bad_response', 'neither the response nor the token says when it expires');
   const lifetimeMs = Math.min(service.expiresAt - service.issuedAt, ttlMs ?? LONGEST_LIFETIME_MS);
   return {
     token: new Secret(token),
@@ -55,6 +55,6 @@ function readExpiry(answer: Readonly<Record<string, unknown>>): number | undefin
   const text = answer['expire_time'] ?? answer['expiration_time'];
   if (text === undefined || text === null) return undefined;
   const at = typeof text === 'string' && RFC3339.test(text) ? Date.parse(text) : Number.NaN;
-  if (!Number.isFinite(at)) throw new MintError('bad_response', 'the expiry in the answer is no RFC 3339 time');
+  if (!Number.isFinite(at)) throw new MintError('bad_response', 'the expiry in the response is not an RFC 3339 time');
   return at;
 }

@@ -3,8 +3,8 @@ import { oneLine } from '../credential/display.ts';
 import type { Secret } from '../credential/secret.ts';
 
 const REDACTED = '[secret]';
-/** A few words of the command say what went wrong; the rest is usage text or a dump of the exchange. */
-const MAX_LENGTH = 400;
+/** Enough for a refused OIDC token, at whose end stands what a federation policy for it says; what follows, nobody needs. */
+const MAX_LENGTH = 800;
 
 /** The last of the shapes, also with `=` inside. Looked for afterwards, in what is left, so that `NAME=` before a secret stays. */
 const LONG = /(?=[\w+=-]*[a-z])(?=[\w+=-]*[A-Z])(?=[\w+=-]*\d)[\w+=-]{32,}/g;

@@ -8,6 +8,8 @@ import { runCommand } from './process.ts';
 const OLDEST = '0.298.0';
 /** The first with `--ttl`. */
 const OLDEST_WITH_TTL = '1.7.0';
+/** What a build that is no release says of itself before 1.12.0, and so nothing of its age. */
+const NO_RELEASE = '0.0.0';
 const TIMEOUT_MS = 10_000;
 
 export interface Installed {
@@ -39,20 +41,20 @@ export async function readCliVersion(
 /** Why this version will not do; undefined if it will. */
 export function complaintAbout(version: string, hasTtl: boolean): string | undefined {
   const needed = hasTtl ? OLDEST_WITH_TTL : OLDEST;
-  if (!isOlder(version, needed)) return undefined;
+  if (version === NO_RELEASE || !isOlder(version, needed)) return undefined;
   return `Databricks CLI ${version} is too old: ${needed} or newer is needed${hasTtl ? ' for a ttl' : ''}`;
 }
 
 /** It asks nobody, so the network has no part in it. */
 function tooSlow(command: string): MintError {
-  return new MintError('timeout', `the CLI "${command}" did not tell its version within ${TIMEOUT_MS / 1_000} s`, {
+  return new MintError('timeout', `the CLI "${command}" did not print its version within ${TIMEOUT_MS / 1_000} s`, {
     remedy:
-      'raise the CPU limit of the container, or look at what minter.cli.command names: no network is needed for that',
+      'raise the CPU limit of the container, or check the program that minter.cli.command names: printing the version needs no network',
   });
 }
 
 function nameless(command: string): MintError {
-  return new MintError('unknown', `the CLI "${command}" does not tell its version`, {
-    remedy: 'let minter.cli.command name the Databricks CLI: the deprecated one of pip (databricks-cli) is none',
+  return new MintError('unknown', `the CLI "${command}" does not print its version`, {
+    remedy: 'set minter.cli.command to the Databricks CLI; the deprecated CLI from pip (databricks-cli) does not work',
   });
 }

@@ -49,9 +49,15 @@ export class Parts {
     if (known !== undefined) return known.exports;
     // `require` would look for hooks, caches and paths first, each time.
     if (!name.startsWith('./')) return process.getBuiltinModule(name);
+    const part = this.#find(name);
     const module = { exports: {} };
     this.#modules.set(name, module);
-    this.#find(name)(module.exports, this.require, module);
+    try {
+      part(module.exports, this.require, module);
+    } catch (error) {
+      this.#modules.delete(name); // half of it is no module: where files run out for a moment, the next try may go well
+      throw error;
+    }
     return module.exports;
   }
 

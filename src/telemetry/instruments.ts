@@ -18,28 +18,36 @@ export function createInstruments(registry: Registry) {
   });
   return {
     valid: new Gauge(
-      describe('valid', '1 while every sink holds our unexpired token, else 0; alert when it is 0.', CREDENTIAL),
+      describe(
+        'valid',
+        '1 while every sink holds an unexpired token of the credential, else 0; alert when it is 0.',
+        CREDENTIAL,
+      ),
     ),
     expiry: new Gauge(
       describe(
         'expiry_timestamp_seconds',
-        "When the earliest-expiring credential in any sink expires, by the service's clock; alert on this minus time().",
+        "When the earliest-expiring token in any sink expires, by the service's clock; alert on this minus time().",
         CREDENTIAL,
       ),
     ),
     issued: new Gauge(
-      describe('issued_timestamp_seconds', "When that credential was issued, by the service's clock.", CREDENTIAL),
+      describe(
+        'issued_timestamp_seconds',
+        "When the earliest-expiring token was issued, by the service's clock.",
+        CREDENTIAL,
+      ),
     ),
     replaceBy: new Gauge(
       describe(
         'replace_by_timestamp_seconds',
-        "When that credential is to be replaced at the latest, as `refresh` says, by the service's clock.",
+        "When the earliest-expiring token is to be replaced at the latest, according to `refresh`, by the service's clock.",
         CREDENTIAL,
       ),
     ),
-    age: new Gauge(describe('age_seconds', 'Age of that credential, computed at the scrape.', CREDENTIAL)),
+    age: new Gauge(describe('age_seconds', 'Age of the earliest-expiring token, computed at the scrape.', CREDENTIAL)),
     sinkExpiry: new Gauge(
-      describe('sink_expiry_timestamp_seconds', "When what this sink holds expires, by the service's clock.", SINK),
+      describe('sink_expiry_timestamp_seconds', "When the token in this sink expires, by the service's clock.", SINK),
     ),
     lastSuccess: new Gauge(describe('last_success_timestamp_seconds', 'When the last mint succeeded.', CREDENTIAL)),
     lastAttempt: new Gauge(describe('last_attempt_timestamp_seconds', 'When the last mint was started.', CREDENTIAL)),
@@ -57,26 +65,26 @@ export function createInstruments(registry: Registry) {
     consecutiveFailures: new Gauge(
       describe(
         'consecutive_failures',
-        'Mints that failed since the last one that succeeded, or since the token of another writer was taken over.',
+        'Mints that failed since the last success, or since the token of another writer was adopted.',
         CREDENTIAL,
       ),
     ),
     adoptions: new Counter(
       describe(
         'adoptions_total',
-        'Credentials taken over from a file, a Secret or the configuration before, instead of minted.',
+        'Tokens adopted from a file, a Secret or the previous configuration, instead of minted.',
         CREDENTIAL,
       ),
     ),
     refreshDuration: new Histogram({
-      ...describe('refresh_duration_seconds', 'How long mints took, those that failed included.', CREDENTIAL),
+      ...describe('refresh_duration_seconds', 'Duration of mints, including failed ones.', CREDENTIAL),
       buckets: DURATION_BUCKETS,
     }),
     sinkWrites: new Counter(
       describe('sink_writes_total', 'Writes of a sink, by result: success or failure.', [...SINK, 'result']),
     ),
     sinkLastWrite: new Gauge(
-      describe('sink_last_write_timestamp_seconds', 'When the sink was last written with success.', SINK),
+      describe('sink_last_write_timestamp_seconds', 'When the sink was last written successfully.', SINK),
     ),
     sinkRepairs: new Counter(
       describe('sink_repairs_total', 'Writes because somebody else had changed or deleted the sink.', SINK),
@@ -88,19 +96,19 @@ export function createInstruments(registry: Registry) {
       describe('clock_skew_seconds', "The service's clock minus this machine's, at the last mint.", []),
     ),
     configReloadSuccessful: new Gauge(
-      describe('config_last_reload_successful', '1 if the configuration was last loaded with success, else 0.', []),
+      describe('config_last_reload_successful', '1 if the last load of the configuration succeeded, else 0.', []),
     ),
     configReloadSuccess: new Gauge(
       describe(
         'config_last_reload_success_timestamp_seconds',
-        'When the configuration was last loaded with success.',
+        'When the configuration was last loaded successfully.',
         [],
       ),
     ),
     buildInfo: new Gauge(
       describe(
         'build_info',
-        'Always 1; versions of the sidecar, of the Databricks CLI (`unknown` until it has told) and of Node.js.',
+        'Always 1; versions of the sidecar, of the Databricks CLI (`unknown` until detected) and of Node.js.',
         ['version', 'cli_version', 'node_version'],
       ),
     ),

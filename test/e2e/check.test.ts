@@ -69,6 +69,23 @@ async function withOidc(workspace: Workspace, t: Cleanup, token: string | undefi
   };
 }
 
+async function withProfile(t: Cleanup, profiles: string | undefined): Promise<SetupOptions> {
+  const directory = await temporaryDirectory(t);
+  const file = join(directory, 'databrickscfg');
+  if (profiles !== undefined) await writeFile(file, profiles);
+  return {
+    directory,
+    config: { credentials: [credential(directory, { connection: { host: 'localhost', user: 'app' } })] },
+    env: {
+      DATABRICKS_HOST: undefined,
+      DATABRICKS_CLIENT_ID: undefined,
+      DATABRICKS_CLIENT_SECRET: undefined,
+      DATABRICKS_CONFIG_FILE: file,
+      DATABRICKS_CONFIG_PROFILE: 'sp',
+    },
+  };
+}
+
 function forEndpoint(project: string): Trouble {
   return async (_, t) => {
     const directory = await temporaryDirectory(t);
@@ -82,7 +99,7 @@ const CASES: readonly Case[] = [
     trouble: 'a wrong client secret',
     provoke: () => ({ env: { DATABRICKS_CLIENT_SECRET: 'dose00000000000000000000000000000000' } }),
     line: /mint: the workspace refused the client id or its secret \(auth\)/,
-    remedy: /make a new OAuth secret/,
+    remedy: /create a new OAuth secret/,
   },
   {
     trouble: 'a newline at the end of the OIDC token',
@@ -95,7 +112,7 @@ const CASES: readonly Case[] = [
     provoke: async (workspace, t) =>
       await withOidc(workspace, t, await workspace.serviceAccountToken({ lifetimeMs: -60_000 })),
     line: /mint: the OIDC token has expired \(auth\)/,
-    remedy: /check who renews the file/,
+    remedy: /find out why the file .* is not renewed/,
   },
   {
     trouble: 'an OIDC token file that does not exist',
@@ -111,7 +128,7 @@ const CASES: readonly Case[] = [
       return options;
     },
     line: /mint: \/.*\/token is a pipe or a device, not a file \(auth\)/,
-    remedy: /name a regular file/,
+    remedy: /to the path of a regular file/,
   },
   {
     trouble: 'no federation policy for the OIDC token',
@@ -119,6 +136,19 @@ const CASES: readonly Case[] = [
       await withOidc(workspace, t, await workspace.serviceAccountToken({ issuer: 'https://other.example' })),
     line: /mint: the workspace refused the OIDC token \(auth\)/,
     remedy: /check DATABRICKS_CLIENT_ID, and .*federation policy with this token’s issuer, subject and audience/,
+  },
+  {
+    trouble: 'a profile that cannot log in',
+    provoke: async ({ url, clientId }, t) =>
+      await withProfile(t, `[sp]\nhost = ${url}\nclient_id = ${clientId}\nclient_secret = revoked\n`),
+    line: /mint: the CLI found no identity to log in with, or none that works \(auth\)/,
+    remedy: /auth_type = oauth-m2m into the profile, so that the CLI says why it cannot log in/,
+  },
+  {
+    trouble: 'a profile in a file that does not exist',
+    provoke: async (_, t) => await withProfile(t, undefined),
+    line: /mint: the file of the profile, \/.*\/databrickscfg, does not exist \(auth\)/,
+    remedy: /set DATABRICKS_CONFIG_FILE to the path of the file that contains the profile/,
   },
   {
     trouble: 'no permission',
@@ -182,6 +212,9 @@ test('check shows what a federation policy has to name', { timeout: 30_000 }, as
   const policy =
     /issuer https:\/\/other\.example, subject system:serviceaccount:backstage:backstage, audience lakebase/;
   assert.match(stdout, new RegExp(`identity: workload identity of .* \\(${policy.source}\\), at http`));
+  const wanted =
+    /the CLI said: .*TOKEN_INVALID .*\{issuer: 'https:\/\/other\.example', subject: '.*', audience: 'lakebase'\}/;
+  assert.match(stdout, wanted, 'what Databricks itself says of that');
   assert.ok(!token.split('.').some((part) => stdout.includes(part)));
 });
 

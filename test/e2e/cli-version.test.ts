@@ -51,7 +51,7 @@ test('the version is asked for after some seconds, also where nothing could be m
 });
 
 test(
-  'a program that mints and does not tell its version is warned of by run, and found by check, with what to do',
+  'a program that mints and does not print its version is warned of by run, and found by check, with what to do',
   options,
   async (t) => {
     const workspace = await workspaceFor(t);
@@ -60,13 +60,13 @@ test(
     assert.equal(code, 69, stdout);
     assert.match(
       stdout,
-      /✗ fail cli: the CLI "\/\S+" does not tell its version\n {7}→ let minter\.cli\.command name the Databricks CLI: the deprecated one of pip \(databricks-cli\) is none\n/,
+      /✗ fail cli: the CLI "\/\S+" does not print its version\n {7}→ set minter\.cli\.command to the Databricks CLI; the deprecated CLI from pip \(databricks-cli\) does not work\n/,
     );
     const versions = await runCommand(t, 'version', { workspace, cli: nameless });
-    assert.match(versions.stdout, /^databricks the CLI "\/\S+" does not tell its version$/m);
+    assert.match(versions.stdout, /^databricks the CLI "\/\S+" does not print its version$/m);
     const sidecar = await (await startSidecar(t, { workspace, cli: nameless })).ready();
     const { level, complaint } = await sidecar.logged('this Databricks CLI may not work');
-    assert.deepEqual([level, complaint], ['warn', `the CLI "${nameless}" does not tell its version`]);
+    assert.deepEqual([level, complaint], ['warn', `the CLI "${nameless}" does not print its version`]);
     assert.match((await sidecar.get('/metrics')).body, /cli_version="unknown"/);
   },
 );
@@ -81,6 +81,6 @@ test('version does without a configuration that is bad, but not with a bug in re
       signal: new AbortController().signal,
     });
   await print(new ConfigError([]));
-  assert.match(String(printed.read()), /^databricks the CLI "databricks" is not there/m);
+  assert.match(String(printed.read()), /^databricks the CLI "databricks" does not exist, or is not a program/m);
   await assert.rejects(print(new TypeError('a bug')), /a bug/);
 });

@@ -30,16 +30,38 @@ function refused({ code, stderr }: Outcome, expected: number, ...words: readonly
   assert.doesNotMatch(stderr, /bug/);
 }
 
-test('the last words of a bug that quotes a token, as errors of V8 do, are without it', () => {
+function lastWordsOf(error: unknown): { readonly code: number; readonly said: string } {
   let said = '';
   const stderr = { write: (words: string) => (said += words) } as unknown as NodeJS.WriteStream;
+  const code = lastWords(error, { stderr });
+  return { code, said };
+}
+
+test('the last words of a bug that quotes a token, as errors of V8 do, are without it', () => {
+  let bug: unknown;
   try {
     assert.ok('token' in ('eyJhbGciOiJub25lIn0.eyJjYW5hcnkiOjF9.canary' as unknown as object));
   } catch (error) {
-    assert.equal(lastWords(error, { stderr }), 1);
+    bug = error;
   }
+  const { code, said } = lastWordsOf(bug);
+  assert.equal(code, 1);
   assert.match(said, /^lakebase-credential-sidecar: bug: TypeError: .*'token' in \[redacted\]\n/);
   assert.doesNotMatch(said, /canary/);
+});
+
+test('where files run out, whatever is opened then, the last words say which limit to raise, and it is no bug', () => {
+  const message = 'EMFILE: too many open files, open "/app/parts/once.js"';
+  for (const [code, limit] of [
+    ['EMFILE', 'raise the limit on the open files of the sidecar (ulimit -n)'],
+    ['ENFILE', 'find out what has so many files open on this machine, or raise its limit (fs.file-max)'],
+  ] as const) {
+    assert.deepEqual(lastWordsOf(Object.assign(new Error(message), { code })), {
+      code: 69,
+      said: `lakebase-credential-sidecar: ${message}\n  → ${limit}\n`,
+    });
+  }
+  assert.equal(lastWordsOf(Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' })).code, 1);
 });
 
 test('schema prints the JSON Schema that the documentation shows, and nothing else', options, async (t) => {
@@ -82,7 +104,10 @@ testWithEachCli('version needs no configuration and names three programs', async
 test('version says so where there is no CLI', options, async (t) => {
   const { code, stdout } = await runCommand(t, 'version', { config: null, env: { PATH: '/nonexistent' } });
   assert.equal(code, 0);
-  assert.match(stdout, /^databricks the CLI "databricks" is not there, or is no program that this machine can run$/m);
+  assert.match(
+    stdout,
+    /^databricks the CLI "databricks" does not exist, or is not a program that this machine can run$/m,
+  );
   const viaOption = await runCommand(t, '--version', { config: null, env: { PATH: '/nonexistent' } });
   assert.deepEqual([viaOption.code, viaOption.stdout], [0, stdout]);
 });

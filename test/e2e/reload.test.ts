@@ -242,7 +242,7 @@ testWithEachCli('a new OIDC token, swapped in by the kubelet, heals a failing cr
   const env = { DATABRICKS_CLIENT_SECRET: undefined, DATABRICKS_OIDC_TOKEN_FILEPATH: join(volume, 'token') };
   const sidecar = await startSidecar(t, { workspace, cli, directory, env, config: PATIENT });
   const failed = await sidecar.logged('mint failed');
-  assert.match(failed['remedy'] as string, /check who renews the file/);
+  assert.match(failed['remedy'] as string, /find out why the file .* is not renewed/);
   await swapVolume(volume, 'token', await workspace.serviceAccountToken());
   const healed = await sidecar.logged('minted again after failures');
   assert.ok(Date.parse(healed['time'] as string) < Date.parse(failed['retryAt'] as string), 'it was due anyway');

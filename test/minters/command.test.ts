@@ -128,9 +128,9 @@ test('the token in use is redacted from what the CLI says, also where another pr
 
 test('a CLI that is not there, one that does not end, and one that prints without end, are told apart', async (t) => {
   for (const [command, failure, message, timeoutMs] of [
-    ['/nonexistent/databricks', 'spawn', /"\/nonexistent\/databricks" is not there/, 30_000],
+    ['/nonexistent/databricks', 'spawn', /"\/nonexistent\/databricks" does not exist, or is not a program/, 30_000],
     [await scriptedCli(t, 'exec sleep 60'), 'timeout', /did not finish within 1 s/, 1_000],
-    [await scriptedCli(t, 'exec yes'), 'bad_response', /printed far more than an answer/, 30_000],
+    [await scriptedCli(t, 'exec yes'), 'bad_response', /printed far more than a credential/, 30_000],
   ] as const) {
     const minter = minterOf(t, command, { value: new Secret('hidden') });
     await assert.rejects(minter.mint({ signal: t.signal, slot: 0, timeoutMs }), { failure, message });
@@ -146,7 +146,7 @@ test('where a limit of the system keeps a CLI from being started, another CLI is
   await copyFile(process.execPath, busy);
   const writer = await open(busy, 'r+');
   const minting = minterOf(t, busy, { value: new Secret('hidden') }).mint(options);
-  await assert.rejects(minting, { failure: 'spawn', message: /\(ETXTBSY\)$/, remedy: /finish$/ });
+  await assert.rejects(minting, { failure: 'spawn', message: /\(ETXTBSY\)$/, remedy: /has finished$/ });
   await writer.close();
   for (const errno of ['EAGAIN', 'EMFILE', 'ENFILE', 'ENOMEM']) {
     const { remedy } = notStarted('databricks', errno);
@@ -159,7 +159,7 @@ test('a CLI that the kernel has ended is said to need memory, and one that anoth
   const options = { signal: t.signal, slot: 0, timeoutMs: 5_000 };
   for (const [signal, remedy] of [
     ['KILL', /^raise the memory limit of the container/],
-    ['TERM', /^find out who or what ends it/],
+    ['TERM', /^find out what ends it/],
   ] as const) {
     const minter = minterOf(t, await scriptedCli(t, `kill -${signal} $$`), { value: new Secret('hidden') });
     await assert.rejects(minter.mint(options), {
@@ -173,13 +173,13 @@ test('a CLI that the kernel has ended is said to need memory, and one that anoth
 test('a CLI that fails without a word is told as such, and what a shell says of one that the kernel has ended as well', async (t) => {
   const options = { signal: t.signal, slot: 0, timeoutMs: 5_000 };
   for (const [exitCode, remedy] of [
-    [3, /^look at what minter\.cli\.command names/],
+    [3, /^check the program that minter\.cli\.command names/],
     [137, /^raise the memory limit of the container/],
   ] as const) {
     const minter = minterOf(t, await scriptedCli(t, `echo 'a word'; exit ${exitCode}`), {
       value: new Secret('hidden'),
     });
-    const message = `the CLI ended with ${exitCode} and without a word`;
+    const message = `the CLI ended with ${exitCode} and without any output`;
     await assert.rejects(minter.mint(options), { failure: 'unknown', message, remedy });
   }
 });
@@ -188,8 +188,8 @@ test('a script that does not find the CLI, or tells that it was killed, is not t
   const options = { signal: t.signal, slot: 0, timeoutMs: 5_000 };
   const shellWithout = (exitCode: number) => ({
     failure: 'spawn',
-    message: `the CLI ended with ${exitCode}, as a shell does that cannot start a program`,
-    remedy: /^look at what minter\.cli\.command names/,
+    message: `the CLI ended with ${exitCode}, as a shell does when it cannot start a program`,
+    remedy: /^check the program that minter\.cli\.command names/,
   });
   const killed = { failure: 'unknown', message: 'the CLI was ended by SIGKILL', remedy: /^raise the memory limit/ };
   for (const [script, error] of [
@@ -209,7 +209,7 @@ test('what is no line of text is no secret, and the file is to blame and not the
     await writeFile(file, text);
     await assert.rejects(minter.mint({ signal: t.signal, slot: 0, timeoutMs: 5_000 }), {
       failure: 'auth',
-      message: `the client secret file ${file} holds more than one line of text`,
+      message: `the client secret file ${file} has more than one line of text`,
     });
   }
 });
@@ -221,7 +221,7 @@ test('a pipe or a device in the place of the client secret file is refused, and 
     await assert.rejects(minterOf(t, '/bin/false', { file }).mint({ signal: t.signal, slot: 0, timeoutMs: 5_000 }), {
       failure: 'auth',
       message: `${file} is a pipe or a device, not a file`,
-      remedy: /name a regular file/,
+      remedy: /to the path of a regular file/,
     });
   }
 });

@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs';
 import { mkdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
-import { readOidcToken, readSecret } from '../../src/minters/identity-files.ts';
+import { readOidcToken, readSecret, requireProfiles } from '../../src/minters/identity-files.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 
 test('a client secret is what its file holds, without the white space around it', async (t) => {
@@ -21,12 +21,12 @@ test('a file that holds no client secret is a failure of authentication, which s
   for (const [text, message, remedy] of [
     ['', /secret is empty$/, /^put the OAuth secret/],
     [' \n', /secret is empty$/, /^put the OAuth secret/],
-    ['one\rtwo', /secret holds more than one line of text$/, /^put nothing but the OAuth secret/],
+    ['one\rtwo', /secret has more than one line of text$/, /^put only the OAuth secret/],
   ] as const) {
     await writeFile(file, text);
     assert.throws(() => readSecret(file), { failure: 'auth', message, remedy });
   }
-  const remedy = /^let DATABRICKS_CLIENT_SECRET_FILE name a file/;
+  const remedy = /^make the file that DATABRICKS_CLIENT_SECRET_FILE names readable/;
   const away = join(directory, 'away');
   assert.throws(() => readSecret(away), { failure: 'auth', message: /away cannot be read \(ENOENT\)$/, remedy });
   assert.throws(() => readSecret(directory), { failure: 'auth', message: /cannot be read \(EISDIR\)$/, remedy });
@@ -76,4 +76,14 @@ test('no file is left open, whatever is in its place', async (t) => {
     assert.throws(() => readSecret('/dev/null'));
   }
   assert.ok(openFiles() < before + 10, `${openFiles()} instead of ${before}`);
+});
+
+test('a file of profiles that is missing is told as such: the CLI says only that it finds no identity', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const [file, away] = [join(directory, 'databrickscfg'), join(directory, 'away')];
+  await writeFile(file, '');
+  requireProfiles(file);
+  requireProfiles(join(file, 'below')); // of what it cannot open, the CLI says so
+  const message = `the file of the profile, ${away}, does not exist`;
+  assert.throws(() => requireProfiles(away), { failure: 'auth', message, remedy: /^set DATABRICKS_CONFIG_FILE to/ });
 });

@@ -114,28 +114,28 @@ test('the fingerprint is the SHA-256 of the token, and the token stays as it is'
 
 const EXPIRY = `"expire_time":"${rfc3339(NOW + HOUR_MS)}"`;
 for (const [title, stdout, message] of [
-  ['nothing', '', /no JSON object/],
-  ['text', 'canary', /no JSON object/],
-  ['half of an object', '{"token":"canary', /no JSON object/],
-  ['two objects', `{"token":"canary"}{"token":"canary"}`, /no JSON object/],
-  ['null', 'null', /no JSON object/],
-  ['a number', '7', /no JSON object/],
-  ['a text in JSON', '"canary"', /no JSON object/],
-  ['a list', `[{"token":"canary",${EXPIRY}}]`, /no JSON object/],
-  ['an empty object', '{}\n', /no token/],
-  ['no token', `{${EXPIRY}}`, /no token/],
-  ['an empty token', `{"token":"",${EXPIRY}}`, /no token/],
-  ['a token that is no text', `{"token":{"canary":1},${EXPIRY}}`, /no token/],
+  ['nothing', '', /did not print a JSON object/],
+  ['text', 'canary', /did not print a JSON object/],
+  ['half of an object', '{"token":"canary', /did not print a JSON object/],
+  ['two objects', `{"token":"canary"}{"token":"canary"}`, /did not print a JSON object/],
+  ['null', 'null', /did not print a JSON object/],
+  ['a number', '7', /did not print a JSON object/],
+  ['a text in JSON', '"canary"', /did not print a JSON object/],
+  ['a list', `[{"token":"canary",${EXPIRY}}]`, /did not print a JSON object/],
+  ['an empty object', '{}\n', /did not print a token/],
+  ['no token', `{${EXPIRY}}`, /did not print a token/],
+  ['an empty token', `{"token":"",${EXPIRY}}`, /did not print a token/],
+  ['a token that is no text', `{"token":{"canary":1},${EXPIRY}}`, /did not print a token/],
   ['a token with a newline', `{"token":"canary\\n",${EXPIRY}}`, /white space or control/],
   ['a token with a blank', `{"token":"can ary",${EXPIRY}}`, /white space or control/],
   ['a token with a NUL', `{"token":"canary\\u0000",${EXPIRY}}`, /white space or control/],
   ['a token that no server would take', `{"token":"${'canary'.repeat(10_000)}",${EXPIRY}}`, /longer than any/],
   ['a token with a letter beyond ASCII', `{"token":"canäry",${EXPIRY}}`, /white space or control/],
-  ['no expiry', '{"token":"canary.def.ghi"}', /neither the answer nor the token/],
-  ['an empty expiry', '{"token":"canary","expire_time":""}', /no RFC 3339 time/],
-  ['an expiry without an offset', '{"token":"canary","expire_time":"2030-01-01T01:00:00"}', /no RFC 3339 time/],
-  ['an expiry that is no day', '{"token":"canary","expire_time":"2030-13-01T01:00:00Z"}', /no RFC 3339 time/],
-  ['an expiry that is a number', '{"token":"canary","expire_time":1893459600}', /no RFC 3339 time/],
+  ['no expiry', '{"token":"canary.def.ghi"}', /neither the response nor the token/],
+  ['an empty expiry', '{"token":"canary","expire_time":""}', /is not an RFC 3339 time/],
+  ['an expiry without an offset', '{"token":"canary","expire_time":"2030-01-01T01:00:00"}', /is not an RFC 3339 time/],
+  ['an expiry that is no day', '{"token":"canary","expire_time":"2030-13-01T01:00:00Z"}', /is not an RFC 3339 time/],
+  ['an expiry that is a number', '{"token":"canary","expire_time":1893459600}', /is not an RFC 3339 time/],
 ] as const) {
   test(`${title} is a bad response, and the error has nothing of it`, () => {
     const error = refusal(stdout);
@@ -149,7 +149,7 @@ for (const [title, stdout, message] of [
 }
 
 test('of what prints no JSON the command is to blame, and not the workspace', () => {
-  assert.match(refusal('hello').remedy, /^let minter\.cli\.command name the Databricks CLI itself/);
+  assert.match(refusal('hello').remedy, /^set minter\.cli\.command to the Databricks CLI itself/);
   assert.match(refusal('{}').remedy, /^check that DATABRICKS_HOST/);
 });
 

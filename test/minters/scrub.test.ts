@@ -187,6 +187,9 @@ for (const text of [
   'Error: subject_token is not a JWT',
   'proxyconnect tcp: dial tcp: lookup http://proxy:3128/ failed, ask admin@example.com',
   'Error: error getting token: 503 Service Unavailable',
+  // What Databricks says of a token without a policy (workload-identity/databricks-service-principal-operator, docs/measured.md).
+  `{"error_description":"Failed to process token: TOKEN_AUDIENCE_INVALID (Token audience 'x' invalid)."}`,
+  'Failed to process token: TOKEN_INVALID (Ensure a valid federation policy has been configured).',
   'Error: open /var/run/secrets/token: permission denied',
   'Error: authorization: not allowed here',
   String.raw`Error: json: cannot unmarshal number into \"token\": wanted text`,
@@ -201,19 +204,19 @@ test('what the recorded failures say in their first line stays readable', () => 
     const filled = fill(stderr, PLACES);
     const [first = ''] = filled.split(/\s*(?:\n\n|Request log:)/);
     const line = first.replaceAll(/\s+/g, ' ').trim();
-    assert.equal(scrub(filled, [new Secret(CLIENT_SECRET)]), line.length > 400 ? `${line.slice(0, 400)}…` : line, name);
+    assert.equal(scrub(filled, [new Secret(CLIENT_SECRET)]), line.length > 800 ? `${line.slice(0, 800)}…` : line, name);
   }
 });
 
-test('the words are one line of at most 400 characters, without usage text and without a log of requests', () => {
+test('the words are one line of at most 800 characters, without usage text and without a log of requests', () => {
   const usage = readTranscripts().find(({ name }) => name === 'unknown flag')!.stderr;
   assert.equal(scrub(usage, []), 'Error: unknown flag: --nope');
   const dump = readTranscripts().find(({ name }) => name === 'broken JSON answered')!.stderr;
   assert.doesNotMatch(scrub(dump, []), /Request log|Traceparent/);
   assert.equal(scrub('\n\nError: one', []), 'Error: one');
   assert.equal(scrub('one\ntwo\r\n\tthree', []), 'one two three');
-  assert.equal(scrub('word '.repeat(1_000), []).length, 401);
-  assert.equal(scrub('x'.repeat(400), []), 'x'.repeat(400));
+  assert.equal(scrub('word '.repeat(1_000), []).length, 801);
+  assert.equal(scrub('x'.repeat(800), []), 'x'.repeat(800));
   assert.equal(scrub('', []), '');
 });
 
@@ -223,7 +226,7 @@ test('nothing in the words moves the cursor of a terminal, or turns around what 
 });
 
 test('a secret at the place where the words are cut off leaves no piece', () => {
-  for (let before = 330; before < 410; before += 1) {
+  for (let before = 730; before < 810; before += 1) {
     const clean = scrub(`${'x '.repeat(before / 2)}${OPAQUE} tail`, [new Secret(OPAQUE)]);
     assert.ok(leaked(clean, OPAQUE).length < 8);
   }

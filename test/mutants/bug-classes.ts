@@ -28,7 +28,12 @@ const reader = at(
 const kills = at(
   'processes',
   'sinks/file-crash',
-  'a process that is killed leaves whole files, and the next one adopts them and tidies up',
+  'wherever it is killed, a process leaves whole files, and the next one adopts them and tidies up',
+);
+const failures = at(
+  'file system',
+  'sinks/each-step-fails',
+  'whichever step of a publication fails, each file holds a token that is on record, nothing else is left, and the next publication goes well',
 );
 const frugal = at(
   'API server',
@@ -42,7 +47,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
     number: 1,
     bug: 'a reader gets half a file',
     seenIn: 'spiffe-helper#422, k8s-sidecar, tbot and others that truncate in place',
-    tests: [reader],
+    tests: [reader, kills, failures],
   },
   {
     number: 2,
@@ -72,7 +77,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
   },
   {
     number: 5,
-    bug: 'what a crash left behind makes every later write fail',
+    bug: 'leftovers of a crash make every later write fail',
     seenIn: 'AtomicWriter’s `..data_tmp`',
     tests: [
       at('file system', 'sinks/atomic-write', 'a temporary of somebody who never ended is in nobody’s way'),
@@ -81,7 +86,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
   },
   {
     number: 6,
-    bug: 'an expired credential is called healthy',
+    bug: 'an expired credential is reported as healthy',
     seenIn: 'spiffe-helper, git-sync, rolesanywhere-credential-helper#200',
     tests: [
       at('pure', 'credential/status', 'a sink that holds a credential … is …'),
@@ -107,7 +112,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
   },
   {
     number: 8,
-    bug: 'bad health stays after the recovery',
+    bug: 'health stays bad after the recovery',
     seenIn: 'teleport#64418',
     tests: [
       at('pure', 'http/probes', 'looks again at each request, so it turns back without a refresh'),
@@ -120,7 +125,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
   },
   {
     number: 9,
-    bug: 'the heartbeat is stamped by who is asked, not by who works',
+    bug: 'the heartbeat is updated by the health check, not by the loop that works',
     seenIn: 'k8s-sidecar#621',
     tests: [
       at('fake clock', 'credential/ticker', 'the heartbeat of a ticker that turns no longer grows old'),
@@ -129,7 +134,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
   },
   {
     number: 10,
-    bug: 'a suspended machine, or a clock that was set, is not noticed',
+    bug: 'a suspended machine or a changed clock is not noticed',
     seenIn: 'cloud-sql-proxy#1788, #1199; cloud-sql-nodejs-connector#283',
     tests: [
       at(
@@ -147,7 +152,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
   },
   {
     number: 11,
-    bug: 'the issuer answers with a nearly dead token, and it is taken',
+    bug: 'the issuer returns a token about to expire, and it is accepted',
     seenIn: 'cloud-sql-proxy#643',
     tests: [
       at(
@@ -160,7 +165,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
   },
   {
     number: 12,
-    bug: 'an error takes the place of a valid credential',
+    bug: 'an error replaces a valid credential',
     seenIn: 'cloud-sql-proxy#521, rolesanywhere-credential-helper#200',
     tests: [
       at(
@@ -207,7 +212,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
   },
   {
     number: 15,
-    bug: 'a fleet that was started together mints together for ever',
+    bug: 'a fleet that starts together mints together for ever',
     seenIn: 'cert-manager/csi-lib#47',
     tests: [
       at(
@@ -224,7 +229,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
   },
   {
     number: 16,
-    bug: 'a restart mints although what it left is valid',
+    bug: 'a restart mints although the previous token is still valid',
     seenIn: 'cert-manager/csi-driver#119, vault-secrets-operator#285',
     tests: [
       at(
@@ -260,7 +265,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
   },
   {
     number: 18,
-    bug: 'a Secret is deleted and created, and in between there is none',
+    bug: 'a Secret is deleted and created again, and is missing in between',
     seenIn: 'k8s-ecr-login-renew',
     tests: [
       at(
@@ -277,7 +282,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
   },
   {
     number: 19,
-    bug: 'the own service-account token is read once',
+    bug: 'the program reads its own service account token only once',
     seenIn: 'k8s-sidecar#372 and others, since Kubernetes lets tokens expire',
     tests: [
       at('API server', 'cluster/secrets/trouble', 'outlive a service-account token that is rotated, at once'),
@@ -290,7 +295,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
   },
   {
     number: 20,
-    bug: 'the swap of a link is missed by who watches the file behind it',
+    bug: 'a watch on a file misses the swap of the link to it',
     seenIn: 'kubernetes#111947, #112677, configmap-reload#190',
     tests: [
       at('file system', 'platform/content-changes', 'the swap of the link in a ConfigMap volume is noticed at once'),
@@ -299,7 +304,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
   },
   {
     number: 21,
-    bug: 'a signal is lost: it comes before the process, or its child, is ready for it',
+    bug: 'a signal is lost because it comes before the process, or its child, is ready for it',
     seenIn: 'spiffe-helper#250',
     tests: [
       at('pure', 'credential/tasks', 'a signal that has fired already is passed on to the tasks'),
@@ -340,7 +345,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
   },
   {
     number: 24,
-    bug: 'the token dies before the credential that was made of it, or the other way round',
+    bug: 'the token expires before the credential that was made from it, or vice versa',
     seenIn: 'npgsql#5163',
     tests: [
       at('pure', 'minters/response', 'where expire_time and exp differ, the earlier counts'),
@@ -372,7 +377,7 @@ export const BUG_CLASSES: readonly BugClass[] = [
   },
   {
     number: 26,
-    bug: 'the new credential goes to the wrong place while the old one is withdrawn, and nobody sees which one is in use',
+    bug: 'the new credential goes to the wrong place, the old one is revoked, and nobody sees which one is in use',
     seenIn: 'Cloudflare R2, 21 March 2025',
     tests: [
       at('pure', 'http/status', 'has every key for a credential that is well'),

@@ -86,6 +86,15 @@ test('a part is run once, and those that need each other get what there is so fa
   assert.equal(parts.require('./b.js'), a.b);
 });
 
+test('a part that could not be loaded is loaded anew when it is needed again, with those that need it', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await writeParts(directory, 'a.js', { 'a.js': "exports.digit=require('./b.js')" });
+  const parts = new Parts(directory);
+  for (let count = 0; count < 2; count += 1) assert.throws(() => parts.require('./a.js'), { code: 'ENOENT' });
+  await writeParts(directory, 'b.js', { 'b.js': 'module.exports=1' });
+  assert.deepEqual(parts.require('./a.js'), { digit: 1 });
+});
+
 test('of the parts in one file each is run when it is needed, and only then', async (t) => {
   const directory = await temporaryDirectory(t);
   await writeParts(directory, 'first.js', {

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, type Config } from './databricks-cli-config.ts';
-import { CliError, messageOf, NetworkError, send, type Call, type Reply } from './databricks-cli-http.ts';
+import { CliError, messageOf, send, TimedOut, type Call, type Reply } from './databricks-cli-http.ts';
 
 export interface Program {
   readonly version: string;
@@ -27,11 +27,15 @@ interface Document {
 const METADATA_LIFETIME_MS = 3_600_000;
 const MISS_LIFETIME_MS = 60_000;
 const TOKEN_PATIENCE_MS = 60_000;
-const TOKEN_RETRIES = new Set([429, 502, 503, 504]);
-/** How often the real program asks for the discovery document while it goes through every way to log in. */
-const DISCOVERIES_OF_THE_CHAIN = 6;
-const CANNOT_CONFIGURE =
-  'default auth: cannot configure default credentials, please check https://docs.databricks.com/en/dev-tools/auth.html#databricks-client-unified-authentication to configure credentials for your preferred authentication method';
+/** Of the statuses that are to be retried the only one that survives the SDK's mapping of errors (config/azure.go, v0.175.0). */
+const TOKEN_RETRY = 502;
+/** What is to be throttling, whatever its status, says so in these words (config/config.go of the same). */
+const THROTTLED = /throttled|too many requests|429|request limit exceeded|rate limit/;
+/** The ways to log in that ask for the discovery document before they notice that they are not configured. */
+const DISCOVERIES_IN_VAIN = 3;
+const DOCS = 'https://docs.databricks.com/en/dev-tools/auth.html#databricks-client-unified-authentication';
+const CANNOT_CONFIGURE = `cannot configure default credentials, please check ${DOCS} to configure credentials for your preferred authentication method`;
+const TYPES = `please check ${DOCS} for a list of supported auth types`;
 
 /** The files below `DATABRICKS_CACHE_DIR`; a disk that cannot be written is as good as an empty one. */
 class FileCache<T> {
@@ -72,8 +76,12 @@ class FileCache<T> {
 }
 
 /** Throttling is waited for; what else the host answers is taken as an answer. */
+function isThrottled({ status, text }: Reply): boolean {
+  return status >= 400 && THROTTLED.test(text);
+}
+
 function get(url: string, { userAgent }: Program): Promise<Reply> {
-  return send({ method: 'GET', url, headers: { 'user-agent': userAgent } }, ({ status }) => status === 429);
+  return send({ method: 'GET', url, headers: { 'user-agent': userAgent } }, isThrottled);
 }
 
 function parse(reply: Reply): Document | undefined {
@@ -117,6 +125,10 @@ async function discover(issuer: string, program: Program): Promise<string> {
   return endpoint;
 }
 
+function tooLate(): CliError {
+  return new CliError('context deadline exceeded');
+}
+
 async function requestToken(
   url: string,
   form: Record<string, string>,
@@ -132,13 +144,14 @@ async function requestToken(
   };
   const deadline = Date.now() + TOKEN_PATIENCE_MS;
   for (let ceilingMs = 1000; ; ceilingMs = Math.min(ceilingMs * 2, 60_000)) {
-    const reply = await send(call, () => false);
+    const reply = await send(call, isThrottled, deadline - Date.now()).catch((error: unknown) => {
+      throw error instanceof TimedOut ? tooLate() : error;
+    });
     const token = parse(reply)?.access_token;
     if (token) return token;
+    if (reply.status !== TOKEN_RETRY) throw new CliError(`Post "${url}": ${reply.text}`);
     const pauseMs = Math.random() * ceilingMs;
-    if (!TOKEN_RETRIES.has(reply.status) || Date.now() + pauseMs > deadline) {
-      throw new CliError(`Post "${url}": ${reply.text}`);
-    }
+    if (Date.now() + pauseMs > deadline) throw tooLate();
     await delay(pauseMs);
   }
 }
@@ -149,7 +162,7 @@ async function withClientSecret(config: Config, endpoint: string, { userAgent }:
   try {
     return await requestToken(endpoint, { grant_type: 'client_credentials', scope: 'all-apis' }, headers);
   } catch (error) {
-    if (!(error instanceof CliError) || error instanceof NetworkError) throw error;
+    if (!(error instanceof CliError)) throw error;
     throw new CliError(`error getting token: ${error.message}`);
   }
 }
@@ -177,31 +190,69 @@ async function withSubjectToken(config: Config, issuer: string, program: Program
   return requestToken(endpoint, form, { 'user-agent': program.userAgent });
 }
 
-/** One way to log in; `named` is the auth type that is asked for, or undefined where any will do. @throws CliError */
+type Login = () => Promise<Bearer>;
+/** Undefined where the configuration lacks what this way to log in takes. @throws CliError */
+type Configure = (config: Config, issuer: string, program: Program) => Promise<Login | undefined>;
+
+/** In the order in which they are tried. */
+const WAYS = new Map<string, Configure>([
+  ['pat', ({ token }) => Promise.resolve(token ? () => Promise.resolve({ authType: 'pat', token }) : undefined)],
+  [
+    'oauth-m2m',
+    async (config, issuer, program) => {
+      if (!config.client_id || !config.client_secret) return undefined;
+      const endpoint = await discover(issuer, program);
+      return async () => ({ authType: 'oauth-m2m', token: await withClientSecret(config, endpoint, program) });
+    },
+  ],
+  // Always without the login of that person, which is in their keyring or home (libs/auth/storage of the CLI's v1.13.0).
+  [
+    'databricks-cli',
+    () => {
+      const words = 'cache: no cached credentials; run `databricks auth login` to sign in';
+      return Promise.resolve(() => Promise.reject(new CliError(`error getting token: ${words}`)));
+    },
+  ],
+  [
+    'file-oidc',
+    async (config, issuer, program) => {
+      if (!config.databricks_id_token_filepath) throw new CliError('missing path');
+      const token = await withSubjectToken(config, issuer, program);
+      return () => Promise.resolve({ authType: 'file-oidc', token });
+    },
+  ],
+]);
+
+/** Each is tried, and an error of one is but a reason to try the next (config/auth_default.go of the SDK's v0.175.0). */
+const byAny: Configure = async (config, issuer, program) => {
+  for (const configure of WAYS.values()) {
+    try {
+      const bearer = await (await configure(config, issuer, program))?.();
+      if (bearer !== undefined) return () => Promise.resolve(bearer);
+    } catch (error) {
+      if (!(error instanceof CliError)) throw error;
+    }
+  }
+  for (let asked = 0; asked < DISCOVERIES_IN_VAIN; asked += 1) await discover(issuer, program).catch(() => '');
+  return undefined;
+};
+
+/** By the way that is asked for, or by any. @throws CliError */
 export async function authenticate(config: Config, issuer: string, program: Program): Promise<Bearer> {
-  const { auth_type: named, token, client_id: id, client_secret: secret, databricks_id_token_filepath: file } = config;
-  const isTried = (authType: string): boolean => named === undefined || named === authType;
-  const explain = (authType: string, error: unknown): unknown =>
-    error instanceof CliError ? new CliError(`${authType} auth: ${error.message}. ${describe(config)}`) : error;
-  if (config.host && token && isTried('pat')) return { authType: 'pat', token };
-  if (config.host && id && secret && isTried('oauth-m2m')) {
-    const endpoint = await discover(issuer, program).catch((error: unknown) => {
-      throw explain('oauth-m2m', error);
+  const { host, auth_type: named } = config;
+  const way = named === undefined ? undefined : WAYS.get(named);
+  const configure = async (): Promise<Login> => {
+    if (named !== undefined && way === undefined) throw new CliError(`auth type "${named}" not found, ${TYPES}`);
+    const login = host ? await (way ?? byAny)(config, issuer, program) : undefined;
+    if (login === undefined) throw new CliError(way === undefined ? CANNOT_CONFIGURE : 'not configured');
+    return login;
+  };
+  // The real program tries it twice before it gives up.
+  const login = await configure()
+    .catch(configure)
+    .catch((error: unknown) => {
+      if (!(error instanceof CliError)) throw error;
+      throw new CliError(`${way === undefined ? 'default' : named} auth: ${error.message}. ${describe(config)}`);
     });
-    return { authType: 'oauth-m2m', token: await withClientSecret(config, endpoint, program) };
-  }
-  if (config.host && file && isTried('file-oidc')) {
-    const exchange = (): Promise<string> => withSubjectToken(config, issuer, program);
-    // The real program tries all of it twice before it gives up.
-    const token = await exchange()
-      .catch(exchange)
-      .catch((error: unknown) => {
-        throw explain('file-oidc', error);
-      });
-    return { authType: 'file-oidc', token };
-  }
-  if (config.host && named === undefined) {
-    for (let asked = 0; asked < DISCOVERIES_OF_THE_CHAIN; asked += 1) await discover(issuer, program).catch(() => '');
-  }
-  throw new CliError(`${CANNOT_CONFIGURE}. ${describe(config)}`);
+  return login();
 }

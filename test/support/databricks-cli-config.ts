@@ -71,7 +71,9 @@ function addProfile(config: Config): void {
   if (hasIdentity && !config.profile) return;
   const file = config.config_file ?? join(process.env['HOME'] ?? homedir(), '.databrickscfg');
   const profile = config.profile ?? 'DEFAULT';
-  const section = existsSync(file) ? parseIni(readFileSync(file, 'utf8')).get(profile) : undefined;
+  // A file that is missing is no error, even where a profile is named (config/config_file.go of the SDK's v0.175.0).
+  if (!existsSync(file)) return;
+  const section = parseIni(readFileSync(file, 'utf8')).get(profile);
   if (section === undefined) {
     if (config.profile) fail('resolve', `${file} has no ${profile} profile configured`, config);
     return;

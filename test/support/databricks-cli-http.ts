@@ -109,9 +109,12 @@ function sendOnce(call: Call): Promise<Reply> {
   return promise;
 }
 
+/** Not answered in time, for all retries. */
+export class TimedOut extends CliError {}
+
 /** Retries for five minutes, without a word: nothing but the caller's deadline makes it sooner. */
-export async function send(call: Call, isRetryable: Retryable): Promise<Reply> {
-  const deadline = Date.now() + PATIENCE_MS;
+export async function send(call: Call, isRetryable: Retryable, patienceMs = PATIENCE_MS): Promise<Reply> {
+  const deadline = Date.now() + patienceMs;
   for (let attempt = 1; ; attempt += 1) {
     let failure: Reply | NetworkError;
     try {
@@ -123,7 +126,7 @@ export async function send(call: Call, isRetryable: Retryable): Promise<Reply> {
     }
     const pauseMs = Math.min(attempt * 1000, MAX_PAUSE_MS) + 50 + Math.random() * 700;
     if (Date.now() + pauseMs > deadline) {
-      throw new CliError(`timed out: ${failure instanceof NetworkError ? failure.message : messageOf(failure)}`);
+      throw new TimedOut(`timed out: ${failure instanceof NetworkError ? failure.message : messageOf(failure)}`);
     }
     await delay(pauseMs);
   }

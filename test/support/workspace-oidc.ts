@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { decodeJwt, errors, jwtVerify, type JSONWebKeySet } from 'jose';
+import { decodeJwt, errors, jwtVerify, type JSONWebKeySet, type JWTPayload } from 'jose';
 import { keyResolver } from './tokens.ts';
 
 /** A refusal in the words of OAuth. */
@@ -40,9 +40,22 @@ export function trust({ jwks, issuer, audience, subject }: FederationPolicy): Ve
       });
     } catch (error) {
       if (error instanceof errors.JWTExpired) throw new OAuthRefusal(400, 'invalid_grant', 'subject token expired');
-      throw new OAuthRefusal(400, 'invalid_grant', 'no federation policy matches the subject token');
+      throw new OAuthRefusal(400, 'invalid_grant', mismatch(error, decodeJwt(token), audience));
     }
   };
+}
+
+/**
+ * In the words of Databricks, as workload-identity/databricks-service-principal-operator has measured them (docs/measured.md):
+ * it names what a policy for that token would say or, where only the audience is wrong, the one that there is.
+ */
+function mismatch(error: unknown, { iss, sub, aud }: JWTPayload, audience: string): string {
+  const isAudience = error instanceof errors.JWTClaimValidationFailed && error.claim === 'aud';
+  const reason = isAudience
+    ? `TOKEN_AUDIENCE_INVALID (Token audience '${String(aud)}' invalid)`
+    : 'TOKEN_INVALID (Ensure a valid federation policy has been configured)';
+  const policy = `{issuer: '${iss}', subject: '${sub}', audience: '${isAudience ? audience : String(aud)}'}`;
+  return `Failed to process token: ${reason}. Valid federation policy for provided token: ${policy}`;
 }
 
 export interface Clients {

@@ -82,7 +82,7 @@ describe('the chart as platforms use it', { skip }, () => {
       assert.deepEqual(await needed({ ...DEFAULTS, instance: 'orders' }), []);
       const namespaceDefaults = { orders: { instance: 'orders' }, other: null };
       assert.match(await notes({ defaults: DEFAULTS, namespaceDefaults }), /# not needed in: orders\n/);
-      assert.match(await notes({ defaults: DEFAULTS }), /The federation policy names the subject/);
+      assert.match(await notes({ defaults: DEFAULTS }), /The federation policy must have the subject/);
       const withSecret = await notes({ defaults: { ...DEFAULTS, 'client-secret-name': 'client' } });
       assert.match(
         withSecret,

@@ -75,10 +75,7 @@ describe('releases of the chart', { skip }, () => {
         const notes = await world.helm(helm, ['install', ...where], both);
         assert.match(notes, /lakebase-credential-sidecar\/inject: "true"/);
         assert.match(notes, new RegExp(`rollout status deployment/${release}`));
-        assert.match(
-          notes,
-          /without the Prometheus operator .*: nothing is installed for podMonitor, prometheusRule, dash/,
-        );
+        assert.match(notes, /no Prometheus operator .*, so these are not installed: podMonitor, prometheusRule, dash/);
         await world.helm(helm, ['upgrade', ...where], { ...secretSync, injection: { enabled: false } });
         assert.equal(
           (await world.everything()).filter((name) => name.includes('admission') && name.includes(release)).length,
