@@ -154,7 +154,7 @@ const FILE = `The file is one YAML (or JSON) document in UTF-8, at most 1 MiB; a
 The program notices a change of the file within five seconds, also in a ConfigMap volume. A change takes effect as a whole:
 
 - If the new file is invalid, or the file is missing for five seconds, nothing changes. The log says why, and \`lakebase_credential_config_last_reload_successful\` is 0.
-- If a write of a changed credential hangs, as on a network volume whose server is down, the change waits for that write, and so does every later change. After 20 s, the log and the same metric say so.
+- If a write of a changed credential hangs, as on a network volume whose server is down, the new settings of that credential wait for that write, and so does every later change of the file. After 20 s, the log and the same metric say so.
 - Valid tokens are kept, and written at once to the files and Secrets that are now configured. Only credentials that are new, or have another \`name\`, \`endpoint\` or \`instance\`, are minted.
 - A changed \`ttl\` applies from the next refresh on.
 - Files and Secrets that are no longer configured are left as they are.

@@ -159,7 +159,7 @@ const DECLARED = [
   },
   { name: 'HOME', group: 'identity', meaning: 'The directory that `~` in `DATABRICKS_CONFIG_FILE` stands for.' },
 
-  { name: 'PATH', group: 'child', meaning: 'Directories in which the CLI is searched.' },
+  { name: 'PATH', group: 'child', meaning: 'Directories in which to look for the CLI.' },
   { name: 'HTTPS_PROXY', group: 'child', meaning: 'Proxy for https.' },
   { name: 'https_proxy', group: 'child', meaning: 'The same.' },
   { name: 'HTTP_PROXY', group: 'child', meaning: 'Proxy for http.' },

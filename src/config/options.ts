@@ -231,7 +231,7 @@ export const options = object({
   refresh: withDefault(
     refresh,
     {},
-    'When a valid credential is replaced. The first refresh after a mint at the start comes at a random time up to `at`; the first refresh after failures comes in the second half of that time. So sidecars that start or fail together do not stay in step.',
+    'When a valid credential is replaced. The first refresh after a mint at the start, or after an expiry, comes at a random time up to `at`; the first refresh after other failures comes in the second half of that time. So sidecars that start or fail together do not stay in step.',
   ),
   backoff: withDefault(
     backoff,
