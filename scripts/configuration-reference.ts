@@ -179,7 +179,7 @@ const IDENTITY = `The sidecar mints with one of these identities, configured as 
 - **a profile**: \`DATABRICKS_CONFIG_PROFILE\`, and \`DATABRICKS_CONFIG_FILE\` if it is not in the home directory. Of the other variables, only \`DATABRICKS_HOST\` and \`DATABRICKS_WORKSPACE_ID\` are used; they take precedence over the profile, as in the CLI. The profile must contain the client id and secret of a service principal, or a token: the sidecar cannot use a person's login from \`databricks auth login\`. Set \`auth_type\` in the profile (\`oauth-m2m\`, \`file-oidc\` or \`pat\`): without it, the CLI does not say why a login failed, such as a revoked secret or a host name that does not resolve;
 - **a personal access token**, only with \`DATABRICKS_AUTH_TYPE=pat\`: \`DATABRICKS_HOST\` and \`DATABRICKS_TOKEN\`.
 
-If more than one of the first three is set, choose one with \`DATABRICKS_AUTH_TYPE\`; otherwise the configuration is refused. Paths must be absolute, because the CLI runs in \`/\`. White space around secrets and tokens is removed, except in the file of the OIDC token: the CLI itself reads that file and would send a trailing line break, which the service refuses.`;
+If more than one of the first three is set, the configuration is refused, unless \`DATABRICKS_AUTH_TYPE\` chooses workload identity or the client secret. Paths must be absolute, because the CLI runs in \`/\`. White space around secrets and tokens is removed, except in the file of the OIDC token: the CLI itself reads that file and would send a trailing line break, which the service refuses.`;
 
 function section(name: string, schema: JsonSchema): string {
   return [
