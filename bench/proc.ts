@@ -1,5 +1,5 @@
-import type { ChildProcess } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { type ChildProcess, spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 
 export interface Memory {
   /** All pages, those of the Node.js executable included that other processes use too. */
@@ -42,7 +42,7 @@ export function descendantsOf(pid: number): number[] {
 }
 
 /**
- * At once, with all that it has started (on Linux): the CLI of a sidecar has a process group of its own, and would go on
+ * At once, with all that it has started: the CLI of a sidecar has a process group of its own, and would go on
  * for minutes, writing where somebody has tidied up.
  */
 export function killWithDescendants({ exitCode, pid, signalCode }: ChildProcess): void {
@@ -58,12 +58,20 @@ export function killWithDescendants({ exitCode, pid, signalCode }: ChildProcess)
 
 /** Direct ones. */
 export function childrenOf(pid: number): number[] {
+  if (!existsSync('/proc/self/task')) return childrenByPs(pid);
   try {
     const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
     return text === '' ? [] : text.split(' ').map(Number);
   } catch {
     return []; // it has ended
   }
+}
+
+/** On macOS. */
+function childrenByPs(pid: number): number[] {
+  const { stdout } = spawnSync('ps', ['-axo', 'pid=,ppid='], { encoding: 'utf8' });
+  const pairs = stdout.split('\n').map((line) => line.trim().split(/ +/).map(Number));
+  return pairs.flatMap(([child, parent]) => (child !== undefined && parent === pid ? [child] : []));
 }
 
 function kilobytes(text: string, name: string): number {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { requireLoopback } from '../../bench/loopback.ts';
 import { descendantsOf } from '../../bench/proc.ts';
-import { isRunning } from '../support/sidecar-clis.ts';
+import { isRunning } from '../support/processes.ts';
 import { eventually } from '../support/eventually.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -32,7 +32,7 @@ for (const [signal, code] of [
     assert.equal(processes.length, 2, 'the workspace and the other one');
     child.kill(signal);
     assert.equal((await once(child, 'exit'))[0], code, output());
-    for (const pid of processes) assert.ok(!(await isRunning(pid)), `process ${pid} is left`);
+    for (const pid of processes) assert.ok(!isRunning(pid), `process ${pid} is left`);
     assert.equal(existsSync(directory), false);
     assert.match(output(), /^undone$/m);
   });

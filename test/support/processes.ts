@@ -1,8 +1,39 @@
 import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+
+/** Linux has it. An image may lack `ps`, as those of Node.js that are slim do; macOS has nothing else. */
+const HAS_PROC = existsSync('/proc/self/stat');
 
 /** The command lines of all that name this directory, in their environment too: that is where a CLI has it. */
 export function processesOf(directory: string): string[] {
-  const { stdout } = spawnSync('ps', ['axeww', '-o', 'args='], { encoding: 'utf8' });
-  const lines = stdout.split('\n').filter((line) => line.includes(directory));
-  return lines.map((line) => line.replace(/ \w+=.*/, '')); // an environment is nobody else's business
+  if (!HAS_PROC) {
+    const lines = ps('-axEww', '-o', 'args=').split('\n');
+    // An environment is nobody else's business.
+    return lines.filter((line) => line.includes(directory)).map((line) => line.replace(/ \w+=.*/, ''));
+  }
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  const words = (pid: string): string => proc(pid, 'cmdline').replaceAll('\0', ' ');
+  return pids.filter((pid) => `${words(pid)}${proc(pid, 'environ')}`.includes(directory)).map(words);
+}
+
+export function commandLineOf(pid: number): string {
+  return HAS_PROC ? proc(pid, 'cmdline') : ps('-ww', '-o', 'args=', '-p', String(pid));
+}
+
+/** Whether it runs; a zombie that nobody asked after does not. */
+export function isRunning(pid: number): boolean {
+  const state = HAS_PROC ? /\) (\w) /.exec(proc(pid, 'stat'))?.[1] : ps('-o', 'state=', '-p', String(pid)).trim()[0];
+  return state !== undefined && !'ZX'.includes(state);
+}
+
+function proc(pid: number | string, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
+  } catch {
+    return ''; // it has ended, or is another user's
+  }
+}
+
+function ps(...args: readonly string[]): string {
+  return spawnSync('ps', args, { encoding: 'utf8' }).stdout;
 }

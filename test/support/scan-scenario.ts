@@ -1,6 +1,7 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Cli } from './clis.ts';
+import { commandLineOf } from './processes.ts';
 import type { Places } from './scan.ts';
 import { recordingCli, scriptedCli, workspaceFor } from './sidecar-clis.ts';
 import type { SetupOptions } from './sidecar-setup.ts';
@@ -38,7 +39,7 @@ async function look(sidecar: Sidecar, when: string, places: Record<string, strin
 }
 
 async function finish(sidecar: Sidecar, name: string, places: Record<string, string>): Promise<void> {
-  places[`command line of ${name}`] = await readFile(`/proc/${sidecar.pid}/cmdline`, 'utf8');
+  places[`command line of ${name}`] = commandLineOf(sidecar.pid);
   await sidecar.stop();
   places[`output of ${name}`] = sidecar.stdout;
   places[`errors of ${name}`] = sidecar.stderr;

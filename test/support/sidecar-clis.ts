@@ -5,6 +5,7 @@ import { clis, NO_REAL_CLI, TELLS_VERSION, type Cli } from './clis.ts';
 import { shellWord } from '../../src/sinks/render.ts';
 import { temporaryDirectory, undoAfter, type Cleanup } from './cleanup.ts';
 import { eventually } from './eventually.ts';
+import { isRunning } from './processes.ts';
 import { startWorkspace, type Workspace } from './workspace.ts';
 import type { WorkspaceOptions } from './workspace-server.ts';
 
@@ -53,14 +54,8 @@ export async function hangingCli(t: Cleanup): Promise<HangingCli> {
   return { path, pids };
 }
 
-/** Whether it runs; a zombie that nobody asked after does not. */
-export async function isRunning(pid: number): Promise<boolean> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  return stat !== '' && !/\) [ZX] /.test(stat);
-}
-
 export async function allGone(pids: readonly number[]): Promise<void> {
-  for (const pid of pids) await eventually(`process ${pid} is gone`, async () => !(await isRunning(pid)));
+  for (const pid of pids) await eventually(`process ${pid} is gone`, () => !isRunning(pid));
 }
 
 export interface RecordedRun {
@@ -77,47 +72,34 @@ export interface RecordingCli {
   runs(): Promise<RecordedRun[]>;
 }
 
-/** Notes what the kernel knows about its process, then becomes `cli`. */
+/** What a process with these constants in front notes of itself before it does what `cli` does; in place of a shell, which has variables of its own. */
+const RECORDING = `
+  const { renameSync, statSync, writeFileSync } = require('node:fs');
+  const { argv, env, pid } = process;
+  const modeOf = (path) => statSync(path, { throwIfNoEntry: false })?.mode.toString(8).slice(-3);
+  const modes = { homeMode: modeOf(env.HOME ?? '/nonexistent'), homesMode: modeOf((env.HOME ?? '/nonexistent') + '/..') };
+  delete env.__CF_USER_TEXT_ENCODING; // macOS gives it to every process
+  writeFileSync(records + '/new.' + pid, JSON.stringify({ argv, env, cwd: process.cwd(), ...modes }));
+  renameSync(records + '/new.' + pid, records + '/' + pid);
+  const { status } = require('node:child_process').spawnSync(cli, argv.slice(2), { stdio: 'inherit' });
+  process.exitCode = status ?? 1;
+`;
+
+/** Notes what its process is started with, then does what `cli` does. */
 export async function recordingCli(t: Cleanup, cli: Cli): Promise<RecordingCli> {
   const directory = await temporaryDirectory(t);
   const records = join(directory, 'records');
   await mkdir(records, { mode: 0o700 });
   const path = join(directory, 'databricks');
-  const script = [
-    '#!/bin/sh',
-    `record='${records}'/$$`,
-    'mkdir "$record.new"',
-    'cat /proc/$$/environ > "$record.new/env"',
-    'cat /proc/$$/cmdline > "$record.new/argv"',
-    'readlink /proc/$$/cwd > "$record.new/cwd"',
-    'stat -c %a "${HOME:-/nonexistent}" > "$record.new/home" 2>&1',
-    'stat -c %a "${HOME:-/nonexistent}/.." > "$record.new/homes" 2>&1',
-    'mv "$record.new" "$record"',
-    `exec ${shellWord(cli.path)} "$@"`,
-  ];
-  await writeFile(path, `${script.join('\n')}\n`);
+  const constants = `const [records, cli] = ${JSON.stringify([records, cli.path])};`;
+  await writeFile(path, `#!/usr/bin/env node\n${constants}${RECORDING}`);
   await chmod(path, 0o755);
   return { path, runs: async () => await readRecords(records) };
 }
 
 async function readRecords(directory: string): Promise<RecordedRun[]> {
   const names = (await readdir(directory)).filter((name) => /^\d+$/.test(name));
-  const read = async (record: string, name: string): Promise<string> =>
-    await readFile(join(directory, record, name), 'utf8');
-  return await Promise.all(
-    names.map(async (record) => ({
-      argv: split(await read(record, 'argv')),
-      env: Object.fromEntries(
-        split(await read(record, 'env')).map((pair) => pair.split(/=(.*)/s, 2) as [string, string]),
-      ),
-      cwd: (await read(record, 'cwd')).trim(),
-      homeMode: (await read(record, 'home')).trim(),
-      homesMode: (await read(record, 'homes')).trim(),
-    })),
-  );
-}
-
-/** The kernel ends each word with a NUL. */
-function split(words: string): string[] {
-  return words.split('\0').slice(0, -1);
+  const read = async (name: string): Promise<RecordedRun> =>
+    JSON.parse(await readFile(join(directory, name), 'utf8')) as RecordedRun;
+  return await Promise.all(names.map(read));
 }

@@ -1,5 +1,5 @@
 import { readFile, readlink } from 'node:fs/promises';
-import { isRunning } from '../../support/sidecar-clis.ts';
+import { isRunning } from '../../support/processes.ts';
 import { eventually } from '../../support/eventually.ts';
 import { podProcesses } from '../leftovers.ts';
 import type { Following } from './pods.ts';
@@ -19,7 +19,7 @@ export async function sidecarProcess(podUid: string): Promise<number> {
 
 /** When it was gone; the kubelet tells whole seconds only, and a log that is followed ends up to a second late. */
 export async function endOf(pid: number): Promise<number> {
-  await eventually(`the end of process ${pid}`, async () => !(await isRunning(pid)), { withinMs: 60_000 });
+  await eventually(`the end of process ${pid}`, () => !isRunning(pid), { withinMs: 60_000 });
   return Date.now();
 }
 
