@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { requireLoopback } from '../../bench/loopback.ts';
 import { descendantsOf } from '../../bench/proc.ts';
+import { NOT_LINUX } from '../support/linux.ts';
 import { isRunning } from '../support/processes.ts';
 import { eventually } from '../support/eventually.ts';
 
@@ -22,20 +23,24 @@ for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
 ] as const) {
-  test(`${signal} in the middle of a measurement leaves no process and no folder behind`, async (t) => {
-    const { child, output } = start('test/fixtures/bench-part.ts');
-    t.after(() => child.kill('SIGKILL'));
-    const line = await eventually('the part measures', () => /^\{.*\}$/m.exec(output())?.[0], { onTimeout: output });
-    const { pid, directory } = JSON.parse(line) as { pid: number; directory: string };
-    const processes = descendantsOf(child.pid!);
-    assert.ok(processes.includes(pid));
-    assert.equal(processes.length, 2, 'the workspace and the other one');
-    child.kill(signal);
-    assert.equal((await once(child, 'exit'))[0], code, output());
-    for (const pid of processes) assert.ok(!isRunning(pid), `process ${pid} is left`);
-    assert.equal(existsSync(directory), false);
-    assert.match(output(), /^undone$/m);
-  });
+  test(
+    `${signal} in the middle of a measurement leaves no process and no folder behind`,
+    { skip: NOT_LINUX },
+    async (t) => {
+      const { child, output } = start('test/fixtures/bench-part.ts');
+      t.after(() => child.kill('SIGKILL'));
+      const line = await eventually('the part measures', () => /^\{.*\}$/m.exec(output())?.[0], { onTimeout: output });
+      const { pid, directory } = JSON.parse(line) as { pid: number; directory: string };
+      const processes = descendantsOf(child.pid!);
+      assert.ok(processes.includes(pid));
+      assert.equal(processes.length, 2, 'the workspace and the other one');
+      child.kill(signal);
+      assert.equal((await once(child, 'exit'))[0], code, output());
+      for (const pid of processes) assert.ok(!isRunning(pid), `process ${pid} is left`);
+      assert.equal(existsSync(directory), false);
+      assert.match(output(), /^undone$/m);
+    },
+  );
 }
 
 for (const [args, code, says] of [

@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { lastWords } from '../../src/cli.ts';
 import { VARIABLES } from '../../src/config/environment.ts';
 import { LOG_LEVELS } from '../../src/config/options.ts';
+import { NOT_LINUX } from '../support/linux.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { ENDPOINT, sidecarSetup } from '../support/sidecar-setup.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
@@ -113,15 +114,19 @@ test('version says so where there is no CLI', options, async (t) => {
 });
 
 for (const command of ['check', 'help', 'schema', 'version']) {
-  test(`${command} says that what it prints cannot be written, and ends with 69`, options, async (t) => {
-    const { env } = await sidecarSetup(t, { config: null });
-    const full = await open('/dev/full', 'w');
-    t.after(async () => await full.close());
-    const { code, stderr } = await endOf(spawn(NODE, [SOURCE, command], { env, stdio: ['ignore', full.fd, 'pipe'] }));
-    const words = 'cannot write to standard output: ENOSPC: no space left on device, write';
-    assert.equal(stderr, `lakebase-credential-sidecar: ${words}\n`);
-    assert.equal(code, 69);
-  });
+  test(
+    `${command} says that what it prints cannot be written, and ends with 69`,
+    { ...options, skip: NOT_LINUX },
+    async (t) => {
+      const { env } = await sidecarSetup(t, { config: null });
+      const full = await open('/dev/full', 'w');
+      t.after(async () => await full.close());
+      const { code, stderr } = await endOf(spawn(NODE, [SOURCE, command], { env, stdio: ['ignore', full.fd, 'pipe'] }));
+      const words = 'cannot write to standard output: ENOSPC: no space left on device, write';
+      assert.equal(stderr, `lakebase-credential-sidecar: ${words}\n`);
+      assert.equal(code, 69);
+    },
+  );
 
   test(`${command} does not mind a reader that has seen enough`, options, async (t) => {
     const { env } = await sidecarSetup(t, { config: null });

@@ -4,6 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { NOT_LINUX } from '../support/linux.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
@@ -45,7 +46,7 @@ async function peakMiB(sidecar: Sidecar): Promise<number> {
 
 test(
   'files without number that lie beside the credential fill no memory at a start',
-  { timeout: 120_000 },
+  { timeout: 120_000, skip: NOT_LINUX },
   async (t) => {
     const directory = await temporaryDirectory(t);
     await crowd(join(directory, 'run'));
@@ -54,8 +55,12 @@ test(
   },
 );
 
-test('files without number that come beside the credential fill no memory', { timeout: 120_000 }, async (t) => {
-  const sidecar = await (await startSidecar(t, { workspace: await workspaceFor(t) })).ready();
-  await crowd(join(sidecar.directory, 'run'));
-  await keepsGoing(sidecar);
-});
+test(
+  'files without number that come beside the credential fill no memory',
+  { timeout: 120_000, skip: NOT_LINUX },
+  async (t) => {
+    const sidecar = await (await startSidecar(t, { workspace: await workspaceFor(t) })).ready();
+    await crowd(join(sidecar.directory, 'run'));
+    await keepsGoing(sidecar);
+  },
+);

@@ -9,6 +9,8 @@ import { test } from 'node:test';
 import { clis } from '../support/clis.ts';
 import { kubeconfigOf } from '../support/api-client.ts';
 import { configText, credential, ENDPOINT } from '../support/sidecar-setup.ts';
+import { exists } from '../support/exists.ts';
+import { NOT_LINUX } from '../support/linux.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
@@ -163,7 +165,7 @@ test('the swap of a ConfigMap volume is noticed, the second one too', { timeout:
   assert.deepEqual((await sidecar.logged('configuration reloaded', { from }))['changed'], ['reports']);
 });
 
-test('reloads leave nothing open behind', { timeout: 60_000 }, async (t) => {
+test('reloads leave nothing open behind', { timeout: 60_000, skip: NOT_LINUX }, async (t) => {
   const workspace = await workspaceFor(t);
   const sidecar = await (await startSidecar(t, { workspace })).ready();
   const { directory } = sidecar;

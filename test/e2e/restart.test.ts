@@ -158,10 +158,11 @@ test(
     const token = 'an-opaque-token-of-no-known-shape';
     const directory = await temporaryDirectory(t);
     const minted = join(directory, 'minted');
+    const expiresAt = new Date(Date.now() + 20_000).toISOString();
     const cli = await scriptedCli(
       t,
       `if [ -e '${minted}' ]; then echo "Error: ${token} is still good" >&2; exit 1; fi
-     touch '${minted}'; echo '{"token": "${token}", "expire_time": "'$(date -u -d '+20 sec' +%FT%TZ)'"}'`,
+     touch '${minted}'; echo '{"token": "${token}", "expire_time": "${expiresAt}"}'`,
     );
     const config = { refresh: { floor: '0s', at: 0.1, jitter: 0 } };
     await (await (await startSidecar(t, { workspace, cli, directory })).ready()).stop();

@@ -4,6 +4,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { standInCli } from '../support/clis.ts';
+import { NOT_LINUX } from '../support/linux.ts';
 import { allGone, hangingCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { spawnRun, startSidecar } from '../support/sidecar.ts';
 
@@ -86,7 +87,7 @@ for (const [signal, code] of [
 
 test(
   'a run of the CLI changes nothing about what a signal does, such as SIGHUP, which nohup has a process ignore',
-  options,
+  { ...options, skip: NOT_LINUX },
   async (t) => {
     const workspace = await workspaceFor(t);
     const cli = await hangingCli(t);

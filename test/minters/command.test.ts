@@ -10,11 +10,13 @@ import { DatabricksCli } from '../../src/minters/cli.ts';
 import { CommandMinter, type MintRequest, notStarted } from '../../src/minters/command.ts';
 import { PrivateHomes } from '../../src/minters/homes.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
+import { NOT_LINUX } from '../support/linux.ts';
 import { scriptedCli } from '../support/sidecar-clis.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
 import { join } from 'node:path';
 import { Secret } from '../../src/credential/secret.ts';
+import { shellWord } from '../../src/sinks/render.ts';
 
 const REQUEST: MintRequest = {
   resource: { kind: 'endpoint', name: 'projects/p/branches/b/endpoints/e' },
@@ -139,20 +141,24 @@ test('a CLI that is not there, one that does not end, and one that prints withou
 
 test('where a limit of the system keeps a CLI from being started, another CLI is not asked for', async (t) => {
   const command = await scriptedCli(t, 'exit 0');
-  const long = minterOf(t, command, { value: new Secret('x'.repeat(200_000)) });
+  const long = minterOf(t, command, { value: new Secret('x'.repeat(2_000_000)) });
   const options = { signal: t.signal, slot: 0, timeoutMs: 5_000 };
   await assert.rejects(long.mint(options), { failure: 'spawn', message: /\(E2BIG\)$/, remedy: /^shorten/ });
-  const busy = join(await temporaryDirectory(t), 'databricks');
-  await copyFile(process.execPath, busy);
-  const writer = await open(busy, 'r+');
-  const minting = minterOf(t, busy, { value: new Secret('hidden') }).mint(options);
-  await assert.rejects(minting, { failure: 'spawn', message: /\(ETXTBSY\)$/, remedy: /has finished$/ });
-  await writer.close();
   for (const errno of ['EAGAIN', 'EMFILE', 'ENFILE', 'ENOMEM']) {
     const { remedy } = notStarted('databricks', errno);
     assert.match(remedy, /limit/, errno);
     assert.doesNotMatch(remedy, /install/);
   }
+});
+
+test('where a CLI is still being written, the remedy is to let that finish', { skip: NOT_LINUX }, async (t) => {
+  const busy = join(await temporaryDirectory(t), 'databricks');
+  await copyFile(process.execPath, busy);
+  const writer = await open(busy, 'r+');
+  t.after(() => writer.close());
+  const minter = minterOf(t, busy, { value: new Secret('hidden') });
+  const minting = minter.mint({ signal: t.signal, slot: 0, timeoutMs: 5_000 });
+  await assert.rejects(minting, { failure: 'spawn', message: /\(ETXTBSY\)$/, remedy: /has finished$/ });
 });
 
 test('a CLI that the kernel has ended is said to need memory, and one that another signal has ended is not', async (t) => {
@@ -237,9 +243,15 @@ test('who has left the group of the CLI, and holds its output open, holds up nei
   const directory = await temporaryDirectory(t);
   const pidFile = join(directory, 'pid');
   const answer = '{"token": "opaque", "expire_time": "2099-01-01T00:00:00Z"}';
+  const leaver = join(directory, 'leaver.cjs');
+  const spawning = "require('node:child_process').spawn('sleep', ['60'], { detached: true, stdio: 'inherit' })";
+  await writeFile(
+    leaver,
+    `const child = ${spawning}; require('node:fs').writeFileSync('${pidFile}', String(child.pid)); child.unref();`,
+  );
   const command = await scriptedCli(
     t,
-    `setsid sh -c 'echo $$ > ${pidFile}; exec sleep 60' & while [ ! -s ${pidFile} ]; do sleep 0.01; done; echo '${answer}'; [ -e ${directory}/hang ] && exec sleep 60; exit 0`,
+    `${shellWord(process.execPath)} '${leaver}'; echo '${answer}'; [ -e '${directory}/hang' ] && exec sleep 60; exit 0`,
   );
   const leftOver = async (): Promise<number> =>
     await eventually('it runs', async () => Number(await readFile(pidFile, 'utf8').catch(() => '')) || undefined);

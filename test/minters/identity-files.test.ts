@@ -68,7 +68,7 @@ test('no file is left open, whatever is in its place', async (t) => {
   const directory = await temporaryDirectory(t);
   const file = join(directory, 'secret');
   await writeFile(file, 'dose0123');
-  const openFiles = (): number => readdirSync('/proc/self/fd').length;
+  const openFiles = (): number => readdirSync('/dev/fd').length;
   const before = openFiles();
   for (let count = 0; count < 20; count += 1) {
     readSecret(file);

@@ -202,7 +202,7 @@ test('no file and no directory is left open, whatever becomes of a replacement',
   const directory = await temporaryDirectory(t);
   const path = join(directory, 'token');
   await mkdir(join(directory, 'directory'));
-  const openFiles = (): number => readdirSync('/proc/self/fd').length;
+  const openFiles = (): number => readdirSync('/dev/fd').length;
   const before = openFiles();
   for (let count = 0; count < 20; count += 1) {
     await replaceFile(path, 'text', 0o600, t);
