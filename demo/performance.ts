@@ -1,5 +1,6 @@
 import type { Cancellable, Clock } from '../src/credential/ports.ts';
 import { runAll } from '../src/credential/tasks.ts';
+import { whyNoPostgres } from '../test/support/postgres.ts';
 import { castReaders } from './readers.ts';
 import type { Scene } from './scene.ts';
 import type { Sidecar } from './sidecar.ts';
@@ -24,6 +25,8 @@ export interface Performance {
 
 /** Sets the stage, tells the story, and lets everything run until the signal. */
 export async function perform({ stage, scene, clock, conclude }: Performance, { signal }: Cancellable): Promise<void> {
+  const reason = whyNoPostgres();
+  if (reason !== false) throw new DemoError(reason);
   const narrator = new Narrator(scene);
   scene.tell('starting PostgreSQL, a stand-in workspace, and the sidecar');
   const props = await stage.set((line) => narrator.hear(line), { signal });

@@ -13,6 +13,7 @@ import { Scene } from '../demo/scene.ts';
 import { judge, summarise } from '../demo/verdict.ts';
 import { systemClock as clock } from '../src/platform/clock.ts';
 import { standInCli } from './support/clis.ts';
+import { whyNoPostgres } from './support/postgres.ts';
 import { processesOf } from './support/processes.ts';
 import { eventually } from './support/eventually.ts';
 
@@ -61,7 +62,7 @@ function startDemo(t: TestContext, ...args: readonly string[]): Demo {
   };
 }
 
-describe('the demo', () => {
+describe('the demo', { skip: whyNoPostgres() }, () => {
   test('shows five rotations and an outage without a failed login, and leaves nothing behind', async (t) => {
     const { code, output } = await startDemo(t).end();
     assert.equal(code, 0, output);

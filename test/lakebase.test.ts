@@ -2,22 +2,23 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { hash } from 'node:crypto';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { Client, type ClientConfig, type DatabaseError } from 'pg';
 import { temporaryDirectory } from './support/cleanup.ts';
 import { startLakebase, type Lakebase } from './support/lakebase.ts';
 import { missing } from './support/logins.ts';
-import { startPostgres, type Postgres } from './support/postgres.ts';
+import { startPostgres, type Postgres, whyNoPostgres } from './support/postgres.ts';
 import { startWorkspace, type Workspace } from './support/workspace.ts';
 
 const DATABASE = 'databricks_postgres';
 
-describe('a stand-in Lakebase', () => {
+describe('a stand-in Lakebase', { skip: whyNoPostgres() }, () => {
   let workspace: Workspace;
   let postgres: Postgres;
   let lakebase: Lakebase;
@@ -219,6 +220,20 @@ describe('a stand-in Lakebase', () => {
     const config = { port: alone.port, ssl: { ca: alone.caCertificate } };
     assert.equal((await refusal(clientWith(await workspace.signCredential(), config))).code, '57P03');
     await alone.close();
+  });
+
+  test('is none the worse for a temporary directory whose path is too long for a socket', async (t) => {
+    const parent = await temporaryDirectory(t);
+    await chmod(parent, 0o755); // the server of root is that of somebody else
+    const directory = join(parent, 'x'.repeat(60));
+    await mkdir(directory);
+    const { TMPDIR } = process.env;
+    t.after(() => (TMPDIR === undefined ? delete process.env['TMPDIR'] : (process.env['TMPDIR'] = TMPDIR)));
+    process.env['TMPDIR'] = directory;
+    const own = await startPostgres();
+    await own.ensureDatabase(DATABASE);
+    await own.close();
+    assert.deepEqual([await readdir(directory), existsSync(dirname(own.socketPath))], [[], false]);
   });
 
   test('lets psql in with a good token, and not with an expired one', { skip: missing.psql }, async (t) => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext } from 'node:test';
 import type { Cli } from '../support/clis.ts';
+import { whyNoPostgres } from '../support/postgres.ts';
 import { credential } from '../support/sidecar-setup.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { type Attempts, logInUntil, passwordFunction, startServer } from '../support/logins.ts';
@@ -35,7 +36,7 @@ async function begin(t: TestContext, cli: Cli, { tokenLifetimeMs, at }: { tokenL
   return { workspace, sidecar, someLogIn, finish };
 }
 
-describe('an outage of the workspace', { concurrency: 2 }, () => {
+describe('an outage of the workspace', { concurrency: 2, skip: whyNoPostgres() }, () => {
   testWithEachCli(
     'that is shorter than the life left costs nothing: no login fails and /readyz stays 200',
     async (t, cli) => {

@@ -9,7 +9,6 @@ import { test } from 'node:test';
 import { clis } from '../support/clis.ts';
 import { kubeconfigOf } from '../support/api-client.ts';
 import { configText, credential, ENDPOINT } from '../support/sidecar-setup.ts';
-import { exists } from '../support/exists.ts';
 import { NOT_LINUX } from '../support/linux.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';

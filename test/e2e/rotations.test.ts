@@ -16,6 +16,7 @@ import {
 } from '../support/logins.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
+import { whyNoPostgres } from '../support/postgres.ts';
 import { startSidecar, type Sidecar } from '../support/sidecar.ts';
 import { cleanupOfSuite } from '../support/suite.ts';
 import type { Workspace } from '../support/workspace.ts';
@@ -33,50 +34,54 @@ const CLIENTS: readonly { readonly name: string; readonly logIn: LogIn; readonly
 ];
 
 function rotateFiftyTimes(cli: Cli): void {
-  describe(`through ${ROTATIONS} rotations, with ${cli.name}`, { concurrency: true, timeout: 120_000 }, () => {
-    const shared = cleanupOfSuite();
-    const enough = new AbortController();
-    let workspace: Workspace;
-    let server: Server;
-    let sidecar: Sidecar;
+  describe(
+    `through ${ROTATIONS} rotations, with ${cli.name}`,
+    { concurrency: true, timeout: 120_000, skip: whyNoPostgres() },
+    () => {
+      const shared = cleanupOfSuite();
+      const enough = new AbortController();
+      let workspace: Workspace;
+      let server: Server;
+      let sidecar: Sidecar;
 
-    before(async () => {
-      workspace = await workspaceFor(shared, { tokenLifetimeMs: LIFETIME_MS });
-      server = await startServer(shared, workspace);
-      const directory = await temporaryDirectory(shared);
-      const config = { credentials: [credential(directory, { connection: server.connection })], refresh };
-      sidecar = await (await startSidecar(shared, { workspace, cli, directory, config })).ready();
-      // The tests say it when there were too few.
-      void eventually('enough rotations', () => workspace.minted.length > ROTATIONS, { withinMs: 100_000 }).then(
-        () => enough.abort(),
-        () => enough.abort(),
-      );
-    });
-
-    for (const { name, logIn, skip } of CLIENTS) {
-      test(`no login of ${name} fails`, { skip }, async () => {
-        const reader = { server, user: workspace.clientId, directory: sidecar.path('') };
-        const { failures, successes } = await logInUntil(enough.signal, logIn, reader);
-        assert.deepEqual(failures, []);
-        assert.ok(workspace.minted.length > ROTATIONS, `${workspace.minted.length - 1} rotations`);
-        assert.ok(successes >= ROTATIONS / 4, `${successes} logins`);
+      before(async () => {
+        workspace = await workspaceFor(shared, { tokenLifetimeMs: LIFETIME_MS });
+        server = await startServer(shared, workspace);
+        const directory = await temporaryDirectory(shared);
+        const config = { credentials: [credential(directory, { connection: server.connection })], refresh };
+        sidecar = await (await startSidecar(shared, { workspace, cli, directory, config })).ready();
+        // The tests say it when there were too few.
+        void eventually('enough rotations', () => workspace.minted.length > ROTATIONS, { withinMs: 100_000 }).then(
+          () => enough.abort(),
+          () => enough.abort(),
+        );
       });
-    }
 
-    test('the logins used most of the tokens, and the server refused none', async () => {
-      await eventually('enough rotations', () => enough.signal.aborted, { withinMs: 100_000 });
-      assert.deepEqual(
-        server.lakebase.logins.filter(({ ok }) => !ok),
-        [],
-      );
-      const used = new Set(server.lakebase.logins.map(({ tokenFingerprint }) => tokenFingerprint));
-      assert.ok(used.size > ROTATIONS * 0.8, `${used.size} tokens were used`);
-      const metrics = await sidecar.metrics();
-      assert.equal(metrics.get('consecutive_failures'), 0);
-      assert.equal(metrics.get('sink_repairs_total'), 0);
-      assert.ok(metrics.get('refreshes_total')! > ROTATIONS);
-    });
-  });
+      for (const { name, logIn, skip } of CLIENTS) {
+        test(`no login of ${name} fails`, { skip }, async () => {
+          const reader = { server, user: workspace.clientId, directory: sidecar.path('') };
+          const { failures, successes } = await logInUntil(enough.signal, logIn, reader);
+          assert.deepEqual(failures, []);
+          assert.ok(workspace.minted.length > ROTATIONS, `${workspace.minted.length - 1} rotations`);
+          assert.ok(successes >= ROTATIONS / 4, `${successes} logins`);
+        });
+      }
+
+      test('the logins used most of the tokens, and the server refused none', async () => {
+        await eventually('enough rotations', () => enough.signal.aborted, { withinMs: 100_000 });
+        assert.deepEqual(
+          server.lakebase.logins.filter(({ ok }) => !ok),
+          [],
+        );
+        const used = new Set(server.lakebase.logins.map(({ tokenFingerprint }) => tokenFingerprint));
+        assert.ok(used.size > ROTATIONS * 0.8, `${used.size} tokens were used`);
+        const metrics = await sidecar.metrics();
+        assert.equal(metrics.get('consecutive_failures'), 0);
+        assert.equal(metrics.get('sink_repairs_total'), 0);
+        assert.ok(metrics.get('refreshes_total')! > ROTATIONS);
+      });
+    },
+  );
 }
 
 for (const cli of clis) rotateFiftyTimes(cli);

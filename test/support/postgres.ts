@@ -1,16 +1,20 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { chmod, chown, cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Client, escapeIdentifier, type DatabaseError } from 'pg';
+import { IN_LINUX } from './linux.ts';
 
 /** `nobody`: the server refuses to run as root, where the tests may well run. */
 const UNPRIVILEGED = 65534;
 const SUPERUSER = 'postgres';
 const PORT = 5432;
+/** macOS takes no longer path of a socket; Linux takes four bytes more. */
+const MAX_SOCKET_PATH = 103;
 const HOW_TO_INSTALL = 'install the optional dependencies: npm ci --include=optional';
 
 export interface Postgres {
@@ -45,6 +49,10 @@ function installedDirectory(): string {
   } catch {
     throw new Error(`${name} is not installed; ${HOW_TO_INSTALL}`);
   }
+}
+
+function socketIn(directory: string): string {
+  return join(directory, `.s.PGSQL.${PORT}`);
 }
 
 function runs(directory: string, account: Account): boolean {
@@ -120,15 +128,33 @@ async function serve(binaries: string, data: string, sockets: string, account: A
   return child;
 }
 
+/** Why it does not run on this machine, and what to do; false where it does. */
+export function whyNoPostgres(): string | false {
+  try {
+    userInfo();
+  } catch {
+    return `PostgreSQL takes no user without a name: let /etc/passwd have one for ${process.getuid?.()}, or be another user`;
+  }
+  try {
+    // Whether it ends well, as without its libraries it does not, is not asked here.
+    const { error } = spawnSync(join(installedDirectory(), 'bin/postgres'), ['--version'], { cwd: '/' });
+    return error !== undefined && `this PostgreSQL is for glibc, which Alpine Linux is without: \`${IN_LINUX}\``;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
 /** A real server of its own, on a socket in a temporary directory; everything is gone when it is closed. */
 export async function startPostgres(): Promise<Postgres> {
   const account = serverAccount();
   const root = await mkdtemp(join(tmpdir(), 'pg-'));
   const data = join(root, 'data');
-  const sockets = join(root, 'run');
+  const usual = join(root, 'run');
+  const isTooLong = Buffer.byteLength(socketIn(usual)) > MAX_SOCKET_PATH;
+  const sockets = isTooLong ? await mkdtemp('/tmp/pg-') : usual;
   await chmod(root, 0o755);
   for (const directory of [data, sockets]) {
-    await mkdir(directory, { mode: 0o700 });
+    await mkdir(directory, { mode: 0o700, recursive: true });
     if (account.uid !== undefined) await chown(directory, account.uid, UNPRIVILEGED);
   }
   let binaries = installedDirectory();
@@ -139,7 +165,11 @@ export async function startPostgres(): Promise<Postgres> {
   await initialise(binaries, data, account);
   let child = await serve(binaries, data, sockets, account);
   const quit = (): boolean => child.kill('SIGQUIT');
-  process.once('exit', quit);
+  const leave = (): void => {
+    quit();
+    rmSync(sockets, { recursive: true, force: true });
+  };
+  process.once('exit', leave);
   const stop = async (): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, 'exit');
@@ -165,7 +195,7 @@ export async function startPostgres(): Promise<Postgres> {
   const ensureDatabase = (database: string): Promise<void> =>
     administer(`CREATE DATABASE ${escapeIdentifier(database)}`, '42P04');
   return {
-    socketPath: join(sockets, `.s.PGSQL.${PORT}`),
+    socketPath: socketIn(sockets),
     connect,
     ensureDatabase,
     ensureRole: (role) => administer(`CREATE ROLE ${escapeIdentifier(role)} LOGIN`, '42710'),
@@ -174,9 +204,9 @@ export async function startPostgres(): Promise<Postgres> {
       child = await serve(binaries, data, sockets, account);
     },
     close: async () => {
-      process.off('exit', quit);
+      process.off('exit', leave);
       await stop();
-      await rm(root, { recursive: true, force: true });
+      for (const directory of [sockets, root]) await rm(directory, { recursive: true, force: true });
     },
   };
 }
