@@ -26,7 +26,7 @@ export interface Performance {
 /** Sets the stage, tells the story, and lets everything run until the signal. */
 export async function perform({ stage, scene, clock, conclude }: Performance, { signal }: Cancellable): Promise<void> {
   const reason = whyNoPostgres();
-  if (reason !== false) throw new DemoError(reason);
+  if (reason !== false) throw new DemoError(reason.replace('npm test', 'npm run demo'));
   const narrator = new Narrator(scene);
   scene.tell('starting PostgreSQL, a stand-in workspace, and the sidecar');
   const props = await stage.set((line) => narrator.hear(line), { signal });
