@@ -6,8 +6,8 @@ import { test, type TestContext } from 'node:test';
 import { temporaryDirectory } from './support/cleanup.ts';
 
 const RUNNER = join(import.meta.dirname, '../scripts/test-files.ts');
-/** With which this run of tests tells its files that they are part of it. */
-const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+/** With which this run of tests tells its files that they are part of it, and that it is in a terminal. */
+const { NODE_TEST_CONTEXT: _context, FORCE_COLOR: _color, ...env } = process.env;
 
 /** The sources of test files by their names, in groups that run beside each other. */
 async function runOf(t: TestContext, ...groups: readonly Readonly<Record<string, string>>[]) {

@@ -102,10 +102,10 @@ test('a file of the largest size is read', async (t) => {
 
 test('what the shell gives this process to read is read, as of `<(…)` or `--config /dev/stdin`', () => {
   const module = JSON.stringify(import.meta.resolve('../../src/config/file.ts'));
-  const script = `import(${module}).then(({ readConfigFile }) => console.log(readConfigFile(process.argv[1])))`;
+  const script = `import(${module}).then(({ readConfigFile }) => console.log(JSON.stringify(readConfigFile(process.argv[1]))))`;
   for (const path of ['/dev/stdin', '/dev/fd/0', ...(NOT_LINUX === false ? ['/proc/self/fd/0'] : [])]) {
     const command = `(sleep 0.1; echo 'a: 1') | ${shellWord(process.execPath)} -e "$1" ${path}`;
-    assert.equal(execFileSync('sh', ['-c', command, 'sh', script], { encoding: 'utf8' }), '{ a: 1 }\n');
+    assert.equal(execFileSync('sh', ['-c', command, 'sh', script], { encoding: 'utf8' }), '{"a":1}\n');
   }
 });
 

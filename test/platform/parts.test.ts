@@ -57,7 +57,7 @@ test('bytecode that was made with other flags of V8 is not used', async (t) => {
   const directory = await partWithBytecode(t);
   const script = `
     import { Parts } from ${JSON.stringify(MODULE)};
-    console.log(new Parts(${JSON.stringify(directory)}).require('./part.js'));`;
+    console.log(String(new Parts(${JSON.stringify(directory)}).require('./part.js')));`;
   const run = (...flags: string[]): string =>
     spawnSync(process.execPath, [...flags, '--input-type=module', '-e', script], { encoding: 'utf8' }).stdout.trim();
   assert.equal(run(), '1');
