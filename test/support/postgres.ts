@@ -161,6 +161,11 @@ export async function startPostgres(): Promise<Postgres> {
   if (!runs(binaries, account)) {
     await stage(binaries, join(root, 'native'));
     binaries = join(root, 'native');
+    if (!runs(binaries, account)) {
+      throw new Error(
+        `PostgreSQL does not run in ${root}: where nothing may (noexec), set TMPDIR to another directory`,
+      );
+    }
   }
   await initialise(binaries, data, account);
   let child = await serve(binaries, data, sockets, account);
