@@ -98,7 +98,7 @@ async function npmProgram(): Promise<string> {
 }
 
 async function recipe(root: string, ...instructions: readonly string[]): Promise<Recipe> {
-  await execa('chmod', ['--recursive', 'a+rX', root]); // the umask is for files of this machine
+  await execa('chmod', ['-R', 'a+rX', root]); // the umask is for files of this machine
   return ['FROM scratch', 'COPY . /', ...instructions, ''].join('\n');
 }
 

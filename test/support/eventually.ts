@@ -1,4 +1,7 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, mkdtemp, realpath } from 'node:fs/promises';
+import { mkdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface Patience {
@@ -43,13 +46,18 @@ export async function throughout(
   }
 }
 
-/** A directory in place of the file; tried again, because the sidecar may write the file in between. */
+/**
+ * A directory in place of the file; tried again, because the sidecar may write the file in between. At once, so that it
+ * rarely does: after its third repair it waits for a minute.
+ */
 export async function occupy(path: string): Promise<void> {
-  await eventually('the path is taken', async () => {
-    await rm(path, { force: true });
-    return await mkdir(path).then(
-      () => true,
-      () => false,
-    );
+  await eventually('the path is taken', () => {
+    rmSync(path, { force: true });
+    try {
+      mkdirSync(path);
+      return true;
+    } catch {
+      return false;
+    }
   });
 }
