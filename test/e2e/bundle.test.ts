@@ -188,7 +188,7 @@ describe('the bundle', () => {
       preload,
       `process.on('exit', () => require('node:fs').writeFileSync(${JSON.stringify(list)}, JSON.stringify(process.moduleLoadList)))`,
     );
-    const sidecar = await startSidecar(t, { workspace, entry, env: { NODE_OPTIONS: `--require=${preload}` } });
+    const sidecar = await startSidecar(t, { workspace, entry, env: { NODE_OPTIONS: `--require="${preload}"` } });
     await (await sidecar.ready()).metrics();
     await sidecar.stop();
     const loaded = JSON.parse(await readFile(list, 'utf8')) as string[];

@@ -227,7 +227,7 @@ test('check finds a CLI that is too old for a ttl', { timeout: 30_000 }, async (
   assert.equal(code, 69);
   assert.match(
     stdout,
-    /✗ fail cli: \/\S+: Databricks CLI 1\.6\.0 is too old: 1\.7\.0 or newer is needed for a ttl\n {7}→ install a newer/,
+    /✗ fail cli: \/.+: Databricks CLI 1\.6\.0 is too old: 1\.7\.0 or newer is needed for a ttl\n {7}→ install a newer/,
   );
   assert.equal(workspace.requests.length, 0);
 });
@@ -256,10 +256,10 @@ test(
     const config = { credentials: [credential(directory, { sinks })] };
     const { code, stdout } = await runCommand(t, 'check', { workspace, directory, config });
     assert.equal(code, 69);
-    assert.match(stdout, /✗ fail backstage file:\S+\/file\/token: cannot write .*\n {7}→ remove the file that stands/);
+    assert.match(stdout, /✗ fail backstage file:.+\/file\/token: cannot write .*\n {7}→ remove the file that stands/);
     assert.match(
       stdout,
-      /✗ fail backstage file:\S+\/link: .* is a symbolic link.*\n {7}→ configure the path that the link points to/,
+      /✗ fail backstage file:.+\/link: .* is a symbolic link.*\n {7}→ configure the path that the link points to/,
     );
     assert.match(stdout, /^2 of 6 checks failed$/m);
   },

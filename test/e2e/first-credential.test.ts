@@ -47,7 +47,7 @@ testWithEachCli(
     const sidecar = await startSidecar(t, { workspace, cli });
     const before = await sidecar.get('/readyz?verbose');
     assert.equal(before.status, 503);
-    assert.match(before.body, /^\[-\]backstage file:\S+\/run\/token failed: \S+\/run\/token does not exist$/m);
+    assert.match(before.body, /^\[-\]backstage file:.+\/run\/token failed: .+\/run\/token does not exist$/m);
     assert.equal((await sidecar.get('/readyz?sinks=file')).status, 503);
     assert.equal((await sidecar.get('/healthz')).status, 200);
     assert.equal((await sidecar.metrics()).get('valid', { credential: 'backstage' }), 0);

@@ -1,7 +1,4 @@
-import { mkdir, rm, mkdtemp, realpath } from 'node:fs/promises';
 import { mkdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface Patience {
