@@ -18,6 +18,7 @@ Measures what the program costs, side by side with what it is compared to. All p
   --write         puts the results into docs/figures.md and the README
 `;
 const EXIT_USAGE = 64;
+const EXIT_UNAVAILABLE = 69;
 
 interface Options {
   readonly parts: readonly PartName[];
@@ -78,6 +79,11 @@ if (options === undefined) {
 } else if (typeof options === 'string') {
   process.stderr.write(`${options}\n\n${HELP}`);
   process.exitCode = EXIT_USAGE;
+} else if (process.platform !== 'linux') {
+  process.stderr.write(
+    'npm run bench needs Linux, whose kernel tells what memory and processors are used for (/proc)\n',
+  );
+  process.exitCode = EXIT_UNAVAILABLE;
 } else {
   await measure(options);
 }

@@ -56,7 +56,7 @@ for (const [args, code, says] of [
   });
 }
 
-test('a workspace that does not listen on loopback is never measured', async () => {
+test('a workspace that does not listen on loopback is never measured', { skip: NOT_LINUX }, async () => {
   const env = { DATABRICKS_HOST: 'https://my-workspace.cloud.databricks.com' };
   const { child, output } = start('bench/main.ts', env);
   const [code] = await once(child, 'exit');
@@ -64,6 +64,16 @@ test('a workspace that does not listen on loopback is never measured', async () 
   assert.match(
     output(),
     /DATABRICKS_HOST is https:\/\/my-workspace.cloud.databricks.com: only what listens on loopback/,
+  );
+});
+
+test('elsewhere than on Linux it says that it needs that, and measures nothing', async () => {
+  const NODE_OPTIONS = `--import=data:text/javascript,Object.defineProperty(process,'platform',{value:'darwin'})`;
+  const { child, output } = start('bench/main.ts', { NODE_OPTIONS });
+  assert.deepEqual(await once(child, 'close'), [69, null]);
+  assert.equal(
+    output(),
+    'npm run bench needs Linux, whose kernel tells what memory and processors are used for (/proc)\n',
   );
 });
 
