@@ -242,7 +242,7 @@ describe('a stand-in Lakebase', { skip: whyNoPostgres() }, () => {
     await writeFile(certificate, lakebase.caCertificate);
     const psql = async (token: string) => {
       const conninfo = `host=${lakebase.host} port=${lakebase.port} dbname=${DATABASE} user=${workspace.clientId}`;
-      const tls = `sslmode=verify-full sslrootcert=${certificate}`;
+      const tls = `sslmode=verify-full sslrootcert='${certificate}'`;
       return promisify(execFile)('psql', [`${conninfo} ${tls}`, '-X', '-A', '-t', '-c', 'SELECT current_user'], {
         env: { PATH: process.env['PATH'], HOME: directory, PGPASSWORD: token },
       });

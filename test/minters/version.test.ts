@@ -44,7 +44,7 @@ test(
     assert.match(await complaintOf('kill -KILL $$'), /^the CLI was ended by SIGKILL: raise the memory limit/);
     assert.match(
       await complaintOf('exec sleep 60'),
-      /^the CLI "\S+" did not print its version within 10 s: raise the CPU/,
+      /^the CLI ".+" did not print its version within 10 s: raise the CPU/,
     );
   },
 );

@@ -71,7 +71,7 @@ test("a directory of somebody else's is unwritable, and the error names both own
 });
 
 test("a file of somebody else's in a directory with the sticky bit is unwritable, one's own is not", async (t) => {
-  if (process.getuid?.() !== 0) return t.skip('only root makes files for two users');
+  if (process.getuid?.() !== 0) return t.skip('only root makes files for two users: `sudo npm test`');
   const directory = await temporaryDirectory(t);
   await chmod(directory, 0o1777);
   const [theirs, own] = [join(directory, 'theirs'), join(directory, 'own')];
@@ -95,7 +95,7 @@ test("a file of somebody else's in a directory with the sticky bit is unwritable
 });
 
 test("a record of somebody else's in a directory with the sticky bit is unwritable before anything is minted", async (t) => {
-  if (process.getuid?.() !== 0) return t.skip('only root makes files for two users');
+  if (process.getuid?.() !== 0) return t.skip('only root makes files for two users: `sudo npm test`');
   const directory = await temporaryDirectory(t);
   await chmod(directory, 0o1777);
   const record = stateFileIn(directory).path;
@@ -118,7 +118,7 @@ test('an immutable file, or record, is unwritable before anything is minted; one
     try {
       execFileSync('chattr', ['+i', path], { stdio: 'ignore' });
     } catch {
-      return t.skip('here no file can be made immutable');
+      return t.skip('here no file can be made immutable: `sudo npm test`, with TMPDIR on a disk of Linux');
     }
     try {
       for (const { failure, message } of await prepareElsewhere(token)) {
@@ -132,7 +132,7 @@ test('an immutable file, or record, is unwritable before anything is minted; one
 });
 
 test('a directory that can be written, but not read, is unwritable before anything is minted', async (t) => {
-  if (process.getuid?.() !== 0) return t.skip('only root tries as somebody else');
+  if (process.getuid?.() !== 0) return t.skip('only root tries as somebody else: `sudo npm test`');
   const directory = await temporaryDirectory(t);
   await chmod(directory, 0o333);
   for (const { failure, message } of await prepareElsewhere(join(directory, 'token'), { uid: 65_534, gid: 65_534 })) {

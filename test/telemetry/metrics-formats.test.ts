@@ -58,14 +58,18 @@ describe('the two formats', () => {
     assert.doesNotMatch(body, new RegExp(CANARY));
   });
 
-  test('pass promtool', { skip: hasPromtool ? false : 'promtool is not on the PATH' }, async () => {
-    const { body } = await (await filled()).render('text', [statusWith()]);
-    const { stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: body, encoding: 'utf8' });
-    const complaints = `${stdout}${stderr}`.split('\n').filter((line) => line !== '');
-    // Node's own metrics have names that it does not like.
-    assert.deepEqual(
-      complaints.filter((line) => !line.startsWith('nodejs_')),
-      [],
-    );
-  });
+  test(
+    'pass promtool',
+    { skip: hasPromtool ? false : 'promtool is not on the PATH: apt-get install prometheus' },
+    async () => {
+      const { body } = await (await filled()).render('text', [statusWith()]);
+      const { stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: body, encoding: 'utf8' });
+      const complaints = `${stdout}${stderr}`.split('\n').filter((line) => line !== '');
+      // Node's own metrics have names that it does not like.
+      assert.deepEqual(
+        complaints.filter((line) => !line.startsWith('nodejs_')),
+        [],
+      );
+    },
+  );
 });
