@@ -2,7 +2,6 @@ import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { clis, NO_REAL_CLI, TELLS_VERSION, type Cli } from './clis.ts';
-import { shellWord } from '../../src/sinks/render.ts';
 import { temporaryDirectory, undoAfter, type Cleanup } from './cleanup.ts';
 import { eventually } from './eventually.ts';
 import { isRunning } from './processes.ts';
