@@ -83,7 +83,7 @@ export class Reloader {
       metrics.configReloaded(false);
       this.#refusal = error;
       if (error.message === told?.message) return;
-      log.warn({ err: error }, 'configuration not reloaded, the old one stays in force');
+      log.warn({ err: error }, 'configuration not reloaded; the previous one stays active');
     }
   }
 
@@ -92,7 +92,7 @@ export class Reloader {
     const configuring = app.configure(config, options);
     if ((await within(RELOAD_MS, configuring, { ...options, clock })) === undefined) {
       metrics.configReloaded(false);
-      log.warn('the new configuration waits for a write that hangs; restart the container if that does not end');
+      log.warn('new configuration delayed by a hanging write; restart the container if this persists');
     }
     return await configuring;
   }
@@ -112,11 +112,11 @@ export class Reloader {
   #warnOfRest(config: Config): void {
     const { log, config: first } = this.#options;
     if (JSON.stringify(config.http) !== JSON.stringify(first.http)) {
-      log.warn({ http: config.http }, 'a change of http needs a restart');
+      log.warn({ http: config.http }, 'http settings changed; restart to apply them');
     }
     const kept = new Set(sinksOf(config));
     const left = sinksOf(this.#config).filter((sink) => !kept.has(sink));
-    if (left.length > 0) log.info({ sinks: left }, 'sinks that are no longer configured are left as they are');
+    if (left.length > 0) log.info({ sinks: left }, 'sinks no longer configured are left as they are');
   }
 }
 

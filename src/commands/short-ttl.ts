@@ -16,6 +16,6 @@ export function isShortForVolumes(
 export function warnOfShortLives({ credentials }: Config, log: Logger): void {
   for (const { name, ttl } of credentials.filter(isShortForVolumes)) {
     const fields = { credential: name, ttl: formatDuration(ttl) };
-    log.warn(fields, 'a Secret volume may lag behind by more than a minute: a ttl of 15m or more is safer');
+    log.warn(fields, 'Secret volumes may lag by more than a minute; use a ttl of at least 15m');
   }
 }

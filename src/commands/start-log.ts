@@ -7,7 +7,8 @@ import { version } from '../version.ts';
 /** The log of a command; its first lines name what may be a mistake. */
 export function startLog({ auth, log: { level }, unknownVariables: variables }: Config): Logger {
   const log = createLogger({ level, version });
-  if (variables.length > 0) log.warn({ variables }, 'variables that are not known are ignored');
-  if (isSentInClear(auth)) log.warn({ host: auth.host }, 'the workspace is asked without TLS, by http://');
+  if (variables.length > 0) log.warn({ variables }, 'unknown LAKEBASE_ variables ignored');
+  if (isSentInClear(auth))
+    log.warn({ host: auth.host }, 'workspace address uses http://: requests are sent without TLS');
   return log;
 }

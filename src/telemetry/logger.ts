@@ -45,7 +45,7 @@ export function createLogger({ level, version }: LoggerOptions, destination?: De
 
 /** Only what is known to be harmless: libraries hang whole requests and command lines on their errors. */
 function serializeError(error: unknown, hasStack: boolean, depth = 0): SerializedError {
-  if (!(error instanceof Error)) return { name: typeof error, message: 'something that is no error was thrown' };
+  if (!(error instanceof Error)) return { name: typeof error, message: 'a value that is not an Error was thrown' };
   const { code, failure } = error as { code?: unknown; failure?: unknown };
   return {
     name: error.name,

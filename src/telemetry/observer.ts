@@ -34,7 +34,7 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
         nextRefreshAt: refreshes ? rfc3339(dueAt) : undefined,
         durationMs: Math.round(durationMs),
       };
-      if (isOvertaken) logOf(credential).info(fields, 'minted in vain: another writer was faster');
+      if (isOvertaken) logOf(credential).info(fields, 'minted token discarded: another writer published first');
       else if (failuresBefore === 0) logOf(credential).info(fields, 'minted');
       else logOf(credential).info({ ...fields, failuresBefore }, 'minted again after failures');
     },
@@ -83,13 +83,17 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
     sinkRepairsLimited(credential, sink, resumeAt, problem) {
       const remedy = problem?.remedy ?? SINK_REMEDIES.foreign_content;
       const fields = { sink, remedy, resumeAt: rfc3339(resumeAt) };
-      logOf(credential).warn(fields, 'sink changed by somebody else again and again; repairs wait');
-      report(credential, sink, 'changed by somebody else again and again; repairs wait', remedy);
+      logOf(credential).warn(fields, 'sink repeatedly changed by somebody else; repairs delayed');
+      report(credential, sink, 'repeatedly changed by somebody else; repairs delayed', remedy);
     },
 
     sinkWatchChanged(credential, sink, problem) {
       if (problem === undefined) logOf(credential).info({ sink }, 'sink is watched again');
-      else logOf(credential).warn({ sink, err: problem, remedy: problem.remedy }, 'sink not watched');
+      else
+        logOf(credential).warn(
+          { sink, err: problem, remedy: problem.remedy },
+          'sink watch failed; changes by others are noticed late',
+        );
     },
 
     sinkHangs(credential, sink, problem) {
@@ -101,13 +105,13 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
     eventsRefused(credential, problem) {
       logOf(credential).warn(
         { err: problem, remedy: problem.remedy },
-        'no events; tried again in an hour, and not said again',
+        'Events not recorded; next try in an hour, further failures not logged',
       );
     },
 
     clockJumped(byMs) {
       metrics?.clockJumped();
-      log.warn({ bySeconds: wholeSeconds(byMs) }, 'clock jumped; every credential is due');
+      log.warn({ bySeconds: wholeSeconds(byMs) }, 'clock jumped; refreshing all credentials');
     },
   };
 }

@@ -304,10 +304,10 @@ test('check, once and run name a variable that may be misspelled', { timeout: 30
   const { code, stdout } = await runCommand(t, 'check', setup);
   assert.equal(code, 0, stdout);
   assert.match(stdout, /configuration: .*: backstage; not known, so ignored: LAKEBASE_CREDENTIAL_LEVEL$/m);
-  const isSaid = /"variables":\["LAKEBASE_CREDENTIAL_LEVEL"\],"msg":"variables that are not known are ignored"/;
+  const isSaid = /"variables":\["LAKEBASE_CREDENTIAL_LEVEL"\],"msg":"unknown LAKEBASE_ variables ignored"/;
   assert.match((await runCommand(t, 'once', setup)).stdout, isSaid);
   const sidecar = await startSidecar(t, setup);
-  await sidecar.logged('variables that are not known are ignored');
+  await sidecar.logged('unknown LAKEBASE_ variables ignored');
 });
 
 test(
@@ -320,7 +320,7 @@ test(
     const { stdout } = await runCommand(t, 'check', { workspace, cli, env });
     assert.match(stdout, /identity: .*, at http:\/\/workspace\.invalid; without TLS: write https:\/\/, unless /);
     const sidecar = await startSidecar(t, { workspace, cli, env });
-    const { level, host } = await sidecar.logged('the workspace is asked without TLS, by http://');
+    const { level, host } = await sidecar.logged('workspace address uses http://: requests are sent without TLS');
     assert.deepEqual({ level, host }, { level: 'warn', host: 'http://workspace.invalid' });
   },
 );

@@ -38,7 +38,7 @@ test(
     for (const [round, ms] of [2 * HOUR_MS, -HOUR_MS].entries()) {
       const [from, before] = [sidecar.lines.length, await sidecar.read('token')];
       await set(ms);
-      const { level, bySeconds } = await sidecar.logged('clock jumped; every credential is due', { from });
+      const { level, bySeconds } = await sidecar.logged('clock jumped; refreshing all credentials', { from });
       assert.deepEqual([level, Math.abs(Number(bySeconds))], ['warn', round === 0 ? 7_200 : 10_800]);
       await eventually('the new token is there', async () => {
         const token = await sidecar.read('token');

@@ -136,9 +136,7 @@ test('a reload that waits for a write on a disk that hangs says so', { timeout: 
     sidecar.configFile,
     configText(directory, undefined, { credentials: [credential(directory)], refresh }),
   );
-  await sidecar.logged(
-    'the new configuration waits for a write that hangs; restart the container if that does not end',
-  );
+  await sidecar.logged('new configuration delayed by a hanging write; restart the container if this persists');
   assert.equal((await sidecar.metrics()).get('config_last_reload_successful'), 0);
 });
 
@@ -196,7 +194,7 @@ test(
       sidecar.configFile,
       configText(directory, undefined, { credentials: [credential(directory, { sinks })] }),
     );
-    await sidecar.logged('configuration not reloaded, the old one stays in force');
+    await sidecar.logged('configuration not reloaded; the previous one stays active');
     const before = await readFile(calls, 'utf8');
     await rm(tried, { recursive: true });
     await eventually('it is tried again', () => existsSync(tried));

@@ -12,7 +12,9 @@ test(
     const sidecar = await (await startSidecar(t, { workspace })).ready();
     const { configFile } = sidecar;
     await rename(configFile, `${configFile}.away`);
-    const line = await sidecar.logged('configuration not reloaded, the old one stays in force', { withinMs: 30_000 });
+    const line = await sidecar.logged('configuration not reloaded; the previous one stays active', {
+      withinMs: 30_000,
+    });
     assert.equal(line.level, 'warn');
     assert.match(JSON.stringify(line['err']), /config\.yaml: cannot be read: no such file or directory/);
     assert.equal((await sidecar.metrics()).get('config_last_reload_successful'), 0);

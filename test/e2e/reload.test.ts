@@ -60,7 +60,7 @@ testWithEachCli(
       async () => ((await stat(sidecar.path('token'))).mode & 0o777) === 0o600,
     );
     assert.equal(await sidecar.read('token'), workspace.minted[0]?.token);
-    const left = await sidecar.logged('sinks that are no longer configured are left as they are');
+    const left = await sidecar.logged('sinks no longer configured are left as they are');
     assert.deepEqual(left['sinks'], [`file:${directory}/run/pgpass`]);
     assert.ok((await sidecar.read('pgpass')).includes(workspace.minted[0]!.token));
 
@@ -99,7 +99,7 @@ test(
       if (bad === undefined) execFileSync('sh', ['-c', 'mkfifo "$1.new" && mv "$1.new" "$1"', 'sh', configFile]);
       else await writeFile(configFile, bad);
       // By its reason: a file that is written in place may be read, and complained about, while it is empty.
-      const complaint = `configuration not reloaded, the old one stays in force: ${what}`;
+      const complaint = `configuration not reloaded; the previous one stays active: ${what}`;
       const line = await eventually(complaint, () => sidecar.lines.find((one) => isComplaint(one, what)));
       assert.equal(line.level, 'warn', what);
       assert.equal((await sidecar.metrics()).get('config_last_reload_successful'), 0, what);
@@ -120,7 +120,7 @@ test(
   async (t) => {
     const sidecar = await (await startSidecar(t, { workspace: await workspaceFor(t) })).ready();
     const { configFile, directory } = sidecar;
-    const refusal = 'configuration not reloaded, the old one stays in force';
+    const refusal = 'configuration not reloaded; the previous one stays active';
     const refusals = (): number => sidecar.lines.filter(({ msg }) => msg === refusal).length;
     const cli = join(directory, 'databricks');
     const obstacle = join(directory, 'elsewhere');
@@ -142,7 +142,7 @@ test(
 );
 
 function isComplaint({ msg, err }: LogLine, what: string): boolean {
-  if (msg !== 'configuration not reloaded, the old one stays in force') return false;
+  if (msg !== 'configuration not reloaded; the previous one stays active') return false;
   return (err as { message: string }).message.includes(what);
 }
 
@@ -206,7 +206,8 @@ test(
       await writeFile(sidecar.configFile, configText(sidecar.directory, undefined, { ...differences }));
       await sidecar.logged('configuration reloaded', { from });
     };
-    const warnings = () => sidecar.lines.filter(({ msg }) => msg === 'a change of http needs a restart').length;
+    const warnings = () =>
+      sidecar.lines.filter(({ msg }) => msg === 'http settings changed; restart to apply them').length;
     await reload({ http: { host: '127.0.0.1', port: 1 }, log: { level: 'debug' } });
     assert.equal(warnings(), 1);
     await reload({ log: { level: 'debug' } });

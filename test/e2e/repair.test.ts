@@ -78,7 +78,7 @@ describe('a file', { concurrency: 4 }, () => {
         await eventually('the file is right again', async () => await isRight(sidecar, content), { withinMs: SOON_MS });
       }
       await writeFile(sidecar.path('pgpass'), 'something else');
-      const { level } = await sidecar.logged('sink changed by somebody else again and again; repairs wait');
+      const { level } = await sidecar.logged('sink repeatedly changed by somebody else; repairs delayed');
       assert.equal(level, 'warn');
       await throughout('the repair waits', 1_500, async () => (await sidecar.read('pgpass')) === 'something else');
       const { status, body } = await sidecar.get('/readyz');

@@ -39,7 +39,7 @@ test(
     const warned = (from = 0) =>
       sidecar.lines
         .slice(from)
-        .filter(({ msg }) => msg.startsWith('a Secret volume may lag behind by more than a minute'))
+        .filter(({ msg }) => msg.startsWith('Secret volumes may lag by more than a minute'))
         .map(({ level, credential: name, ttl }) => [level, name, ttl]);
     assert.deepEqual(warned(), [['warn', 'short', '899s']]);
 

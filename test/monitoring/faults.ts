@@ -65,7 +65,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
       await calm();
       const from = sidecar.lines.length;
       await writeFile(clock, offset);
-      await sidecar.logged('clock jumped; every credential is due', { from });
+      await sidecar.logged('clock jumped; refreshing all credentials', { from });
     }
     await fires('ClockJumps');
   },

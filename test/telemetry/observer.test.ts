@@ -192,7 +192,7 @@ const rows: {
     event: 'a sink that is not watched any more',
     fire: (observer) => observer.sinkWatchChanged('backstage', SINK, new SinkError('forbidden', 'not allowed')),
     level: 'warn',
-    msg: 'sink not watched',
+    msg: 'sink watch failed; changes by others are noticed late',
     fields: {
       sink: SINK,
       err: { name: 'SinkError', code: 'sink', failure: 'forbidden', message: 'not allowed' },
@@ -229,7 +229,7 @@ const rows: {
     event: 'events that nobody will see',
     fire: (observer) => observer.eventsRefused('backstage', new SinkError('forbidden', 'not allowed')),
     level: 'warn',
-    msg: 'no events; tried again in an hour, and not said again',
+    msg: 'Events not recorded; next try in an hour, further failures not logged',
     fields: {
       err: { name: 'SinkError', code: 'sink', failure: 'forbidden', message: 'not allowed' },
       remedy: new SinkError('forbidden', '').remedy,
@@ -240,25 +240,25 @@ const rows: {
     fire: (observer) =>
       observer.minted('backstage', current, { durationMs: 1_234.5, dueAt: NOW, failuresBefore: 0, isOvertaken: true }),
     level: 'info',
-    msg: 'minted in vain: another writer was faster',
+    msg: 'minted token discarded: another writer published first',
     fields: { ...life, nextRefreshAt: '2026-11-23T12:00:00.000Z', durationMs: 1_235 },
   },
   {
     event: 'a fight over a sink',
     fire: (observer) => observer.sinkRepairsLimited('backstage', SINK, NOW + 1_000, undefined),
     level: 'warn',
-    msg: 'sink changed by somebody else again and again; repairs wait',
+    msg: 'sink repeatedly changed by somebody else; repairs delayed',
     fields: { sink: SINK, remedy: SINK_REMEDIES.foreign_content, resumeAt: '2026-11-23T12:00:01.000Z' },
-    problem: `backstage: ${SINK}: changed by somebody else again and again; repairs wait: ${SINK_REMEDIES.foreign_content}`,
+    problem: `backstage: ${SINK}: repeatedly changed by somebody else; repairs delayed: ${SINK_REMEDIES.foreign_content}`,
   },
   {
     event: 'a fight over the mode of a sink',
     fire: (observer) =>
       observer.sinkRepairsLimited('backstage', SINK, NOW + 1_000, new SinkError('wrong_mode', 'its mode is 0644')),
     level: 'warn',
-    msg: 'sink changed by somebody else again and again; repairs wait',
+    msg: 'sink repeatedly changed by somebody else; repairs delayed',
     fields: { sink: SINK, remedy: SINK_REMEDIES.wrong_mode, resumeAt: '2026-11-23T12:00:01.000Z' },
-    problem: `backstage: ${SINK}: changed by somebody else again and again; repairs wait: ${SINK_REMEDIES.wrong_mode}`,
+    problem: `backstage: ${SINK}: repeatedly changed by somebody else; repairs delayed: ${SINK_REMEDIES.wrong_mode}`,
   },
 ];
 

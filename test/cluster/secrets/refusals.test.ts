@@ -229,7 +229,9 @@ describe('a Secret that cannot be written', { skip, concurrency: 4 }, () => {
     const { world, account } = await begin(t, 'without-watch');
     await world.allow(account, [ruleFor(SECRET, ['get', 'patch', 'create'])]);
     const sidecar = await (await world.start(t, { account })).ready();
-    const { err } = (await sidecar.logged('sink not watched')) as LogLine & { err: { message: string } };
+    const { err } = (await sidecar.logged('sink watch failed; changes by others are noticed late')) as LogLine & {
+      err: { message: string };
+    };
     assert.match(err.message, /^cannot watch secrets/);
     await world.kubectl(['delete', 'secret', SECRET]);
     await world.holdsNewest({ withinMs: 30_000 });

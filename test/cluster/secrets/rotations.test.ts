@@ -105,7 +105,7 @@ describe('a Secret that is rotated', { skip }, () => {
     await world.allow(account, [ruleFor()]);
     await world.kubectl(['delete', 'secret', SECRET]);
     const silent = await (await world.start(shared, { account, config: { refresh: REFRESH } })).ready();
-    const { err } = await silent.logged('no events; tried again in an hour, and not said again');
+    const { err } = await silent.logged('Events not recorded; next try in an hour, further failures not logged');
     assert.match(
       (err as { message: string }).message,
       /^cannot create events in namespace "apps": system:serviceaccount:apps:backstage lacks the rule - \{apiGroups: \[""\], resources: \[events\], verbs: \[create\]\}$/,
@@ -114,7 +114,7 @@ describe('a Secret that is rotated', { skip }, () => {
     await silent.logged('expired without a successor');
     await world.workspace.recover();
     await silent.ready();
-    assert.equal(silent.lines.filter(({ msg }) => msg.startsWith('no events')).length, 1);
+    assert.equal(silent.lines.filter(({ msg }) => msg.startsWith('Events not recorded')).length, 1);
     await assertFrugal(world.api);
   });
 });
