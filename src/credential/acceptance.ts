@@ -4,7 +4,7 @@ import type { Clock, Credential } from './ports.ts';
 import { expiresLater, lifetimeMs, remainingMs, skewOf } from './schedule.ts';
 
 const SHORTER_THAN_ASKED =
-  'find out why the service gives less than it was asked for, as with a ttl above its limit; the present token stays until a new one outlives it';
+  'find out why the service grants a shorter lifetime than requested, for example because the ttl is above its limit; the current token stays until a new one expires later';
 
 export interface Demands {
   /** Lifetime that was asked for. */
@@ -23,22 +23,19 @@ export function requireBetter(
   const leftMs = remainingMs(fresh, clock);
   // Not `leftMs <= 0`: that would let NaN pass.
   if (!(leftMs > 0)) {
-    throw new MintError(
-      'short_lived',
-      `the new token is already expired by ${wholeSeconds(-leftMs)} s by this machine's clock`,
-    );
+    throw new MintError('short_lived', `the new token expired ${wholeSeconds(-leftMs)} s ago by this machine's clock`);
   }
   if (present === undefined) return;
   // Taken as new it would seem to be issued just now, and to live longer than it does.
   if (fresh.fingerprint === present.fingerprint && !expiresLater(fresh, present)) {
-    throw new MintError('short_lived', 'the service gave the present token again', {
-      remedy: 'find out what between the CLI and the service answers from a cache; the present token stays',
+    throw new MintError('short_lived', 'the service returned the current token again', {
+      remedy: 'find out which proxy between the CLI and the service returns cached responses; the current token stays',
     });
   }
   const seemsExpired = remainingMs(present, clock) <= 0;
   if (!seemsExpired && isForSomebodyElse(fresh, present)) {
-    throw new MintError('bad_response', 'the new token is for another identity than the present one', {
-      remedy: 'find out why the CLI logs in as somebody else; the present token stays until it expires',
+    throw new MintError('bad_response', 'the new token belongs to a different identity than the current one', {
+      remedy: 'find out why the CLI logs in with a different identity; the current token stays until it expires',
     });
   }
   // By the service's clock, which all tokens and all writers share. By ours the present token may only seem to have
@@ -47,13 +44,14 @@ export function requireBetter(
   if (lifetimeMs(fresh) < requestedMs / 2 && !outlives) {
     throw new MintError(
       'short_lived',
-      `the new token lives ${wholeSeconds(lifetimeMs(fresh))} s, less than half of the ${wholeSeconds(requestedMs)} s asked for, and expires before the present one`,
+      `the new token lives ${wholeSeconds(lifetimeMs(fresh))} s, less than half of the ${wholeSeconds(requestedMs)} s requested, and expires before the current one`,
       { remedy: saysWhenIssued(fresh) ? SHORTER_THAN_ASKED : undefined },
     );
   }
   if (isShared && !seemsExpired && !outlives) {
     throw new MintError('short_lived', 'the new token expires no later than the one in the Secret, which stays', {
-      remedy: 'nothing where the ttl has just been made shorter; else find out who writes the Secret with a longer one',
+      remedy:
+        'nothing, if you have just shortened the ttl; otherwise, find out who writes the Secret with a longer ttl',
     });
   }
 }

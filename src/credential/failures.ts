@@ -11,9 +11,9 @@ export const MINT_REMEDIES = {
     'check the name: `databricks postgres list-endpoints projects/PROJECT/branches/BRANCH` lists endpoints, `databricks database list-database-instances` instances',
   network: 'check DATABRICKS_HOST, name resolution, proxies and certificates from this network',
   bad_response:
-    'check that DATABRICKS_HOST names the workspace itself, with /?o= and its number if others share the host, and no proxy or login page answers for it',
+    'check that DATABRICKS_HOST names the workspace itself (with /?o= and its number, if several workspaces share the host), and that no proxy or login page answers instead of it',
   short_lived: 'check the clock of this machine against the time of the service',
-  unknown: 'read the words of the CLI, which `check` shows and the log has as `detail`',
+  unknown: 'read the error output of the CLI: `check` prints it, and the log has it as `detail`',
 } as const;
 export type MintFailure = keyof typeof MINT_REMEDIES;
 
@@ -25,19 +25,21 @@ export const OPEN_FILES_REMEDIES = {
 
 /** Why a sink does not hold the credential, or could not be written, in the same way. */
 export const SINK_REMEDIES = {
-  missing: 'nothing: it is written as soon as there is a credential; if others delete it, find out who',
-  not_a_file: 'remove what is at the path: it must be a regular file, or nothing',
+  missing: 'nothing: it is written as soon as there is a token; if it is deleted repeatedly, find out who does it',
+  not_a_file: 'remove what is at the path: the path must be free or a regular file',
   wrong_mode: 'find out who changes the mode of the file; it is repaired within a second',
   foreign_content:
-    'find out who else writes it: two writers need two paths, or two Secrets, and with files in one directory also two names',
-  refused: 'mount the directory instead of the single file, and let the path name a regular file in it',
+    'find out who else writes it: two writers need different paths or Secrets, and, for files in one directory, also different credential names',
+  refused: 'mount the directory instead of the single file, and configure the path of a regular file in it',
   unwritable: 'make the directory readable and writable for the user the sidecar runs as',
   no_space: 'make room on the volume, or give it a larger size limit',
   no_namespace: 'create the namespace, or correct the namespace of the Secret in the configuration',
   forbidden: 'give the service account of the sidecar a role with the rule that the message in the log shows',
-  conflict: 'make the other manager give up these keys, use other keys, or set force: true to take them over',
-  unreachable: 'check that the API server answers from this pod; it is written as soon as it does',
-  throttled: 'nothing: it is written when the API server has time again; find out who keeps it busy',
+  conflict:
+    'remove these keys from what the other manager applies, use other keys, or set force: true to take them over',
+  unreachable: 'check that this pod can reach the API server; the Secret is written as soon as it can',
+  throttled:
+    'nothing: it is written when the API server is less busy; if this lasts, find out what overloads the API server',
   unknown: 'read the log of the sidecar',
 } as const;
 export type SinkFailure = keyof typeof SINK_REMEDIES;

@@ -43,7 +43,7 @@ export class PatientLook {
 }
 
 export function noAnswerOf(sink: string): SinkError {
-  const remedy = 'find out why its volume hangs; a network volume does so while its server is away';
+  const remedy = 'find out why its volume hangs, such as a network volume whose server is down';
   return new SinkError('unreachable', `${sink} does not answer`, { remedy });
 }
 

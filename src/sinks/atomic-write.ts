@@ -149,8 +149,8 @@ async function setMode(file: number, path: string, mode: number): Promise<void> 
   });
   const found = await modeOf(file);
   if (found === mode) return;
-  const reason = `would have the mode ${octal(found)} instead of ${octal(mode)}: its file system does not keep modes`;
-  const remedy = 'use a directory on a volume that keeps them, a memory-backed one best of all';
+  const reason = `would have the mode ${octal(found)} instead of ${octal(mode)}: its file system does not support file modes`;
+  const remedy = 'use a directory on a volume that supports file modes, preferably a memory-backed one';
   throw new SinkError('refused', `${path} ${reason}`, { remedy });
 }
 

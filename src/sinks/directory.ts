@@ -64,6 +64,6 @@ async function isDirectory(path: string): Promise<boolean> {
 async function refuseDeadLink(path: string): Promise<void> {
   const stats = await lstat(path).catch(() => undefined);
   if (stats?.isSymbolicLink() !== true) return;
-  const remedy = 'make the directory that the link points to, or remove the link';
-  throw new SinkError('unwritable', `${path} is a symbolic link to nothing, where a directory should be`, { remedy });
+  const remedy = 'create the directory that the link points to, or remove the link';
+  throw new SinkError('unwritable', `${path} is a broken symbolic link, where a directory should be`, { remedy });
 }

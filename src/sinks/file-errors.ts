@@ -34,25 +34,25 @@ const NAME_BY_ERRNO: Readonly<Record<number, string>> = {
   [-constants.errno.ESTALE]: 'ESTALE',
 };
 
-const SERVER_AWAY = 'find out why the server that the volume comes from does not answer';
-const IN_THE_WAY = 'remove the file that stands where the directory should be, or configure another path';
+const SERVER_AWAY = 'find out why the server of the volume does not answer';
+const IN_THE_WAY = 'remove the file that is where the directory should be, or configure another path';
 /** More exact than the remedy of the failure in general: here no permission would help. */
 const REMEDY_BY_ERRNO: Readonly<Record<string, string>> = {
-  EROFS: 'mount a volume there that the sidecar may write: this file system is read-only',
+  EROFS: 'mount a volume there that the sidecar can write to: this file system is read-only',
   ENOTDIR: IN_THE_WAY,
   EEXIST: IN_THE_WAY,
-  EISDIR: 'remove the directory that stands where the file should be, or configure another path',
+  EISDIR: 'remove the directory that is where the file should be, or configure another path',
   ENAMETOOLONG: 'configure a shorter path',
-  ELOOP: 'configure a path whose symbolic links lead to a directory: these lead in a circle',
+  ELOOP: 'configure a path whose symbolic links lead to a directory: these form a loop',
   ...OPEN_FILES_REMEDIES,
-  ENOTCONN: 'start the pod again, so that the volume is mounted anew: the program that served it has ended',
-  ESTALE: 'start the pod again, so that the volume is mounted anew: its server knows this directory no longer',
+  ENOTCONN: 'recreate the pod, so that the volume is mounted again: the program that served it has ended',
+  ESTALE: 'recreate the pod, so that the volume is mounted again: its server no longer knows this directory',
   ETIMEDOUT: SERVER_AWAY,
   EHOSTDOWN: SERVER_AWAY,
-  EIO: 'look at the log of the kernel: the disk, or the server that the volume comes from, has failed',
+  EIO: 'look at the kernel log: the disk, or the server of the volume, has failed',
 };
 
-const NO_DIRECTORY = 'a file stands where a directory should';
+const NO_DIRECTORY = 'there is a file where a directory should be';
 /** Better than the system's own words. */
 const REASON_BY_ERRNO: Readonly<Record<string, string>> = {
   ENOTDIR: NO_DIRECTORY,

@@ -74,7 +74,7 @@ export class FileSink implements Sink {
       const [missing] = await missingDirectories(dirname(path));
       if (missing !== undefined) {
         await probeDirectory(missing, mode, ROOM_BYTES); // what is permitted may be impossible all the same, for root in /proc above all
-        return `${dirname(path)} does not exist yet and can be made in ${dirname(missing)}`;
+        return `${dirname(path)} does not exist yet and can be created in ${dirname(missing)}`;
       }
       await this.#probe(ROOM_BYTES);
       return `can be written with mode ${octal(mode)}; ${await ownershipOf(dirname(path))}`;
@@ -122,7 +122,7 @@ export class FileSink implements Sink {
         this.#glance.remember(stats);
         return { state: 'holds', credential };
       }
-      return lacks(new SinkError('foreign_content', `${path} holds something else than this credential`));
+      return lacks(new SinkError('foreign_content', `${path} holds something other than a token of this credential`));
     } catch (error) {
       if (hasErrno(error, 'ENOENT')) return lacks(new SinkError('missing', `${path} does not exist`, { cause: error }));
       return lacks(await toSinkError(error, 'read', path));

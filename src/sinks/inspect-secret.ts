@@ -38,7 +38,7 @@ export function inspectSecret(
   // has not come to: readers can log in with it.
   if (credential !== undefined && isAsApplied(object, spec)) return { state: 'marred', credential };
   const isSuccessor = !isOfIdentity(object, spec) && (sinceOf(object, spec) ?? -Infinity) > since;
-  if (!isSuccessor) return lacks('foreign_content', `${name} holds something else than this credential`);
+  if (!isSuccessor) return lacks('foreign_content', `${name} holds something other than a token of this credential`);
   return lacks('foreign_content', `${name} holds a token of a newer identity`, SUCCEEDED_MS, SUCCEEDED_REMEDY);
 }
 

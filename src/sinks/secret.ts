@@ -67,7 +67,7 @@ export class SecretSink implements Sink {
     this.#options = options;
     this.#target = { resource: 'secrets', namespace, name };
     this.#endpoint = new SecretEndpoint(options.api, options);
-    this.#known = new KnownSecret(name, new SinkError('unreachable', `${this.name} was not looked at yet`));
+    this.#known = new KnownSecret(name, new SinkError('unreachable', `${this.name} has not been checked yet`));
   }
 
   /** Nothing about the Secret itself: trouble with it must not hold back an application that reads files. */
@@ -88,7 +88,7 @@ export class SecretSink implements Sink {
     const conflicts = conflictsIn(answer);
     if (conflicts.length > 0) this.#refuseForeign(conflicts);
     else if (answer.status >= 300) throw this.#explain(answer);
-    if (present === undefined) return 'does not exist yet and can be made';
+    if (present === undefined) return 'does not exist yet and can be created';
     return `can be written${denied.length > 0 ? ', but not made again if it is deleted: the role lacks the verb create' : ''}`;
   }
 

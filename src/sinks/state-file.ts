@@ -71,9 +71,13 @@ export class StateFile {
     if (stats === undefined) return;
     if (!stats.isDirectory()) return await refuseKept(this.path, stats);
     const remedy = 'remove the directory, or configure files in another one';
-    throw new SinkError('refused', `${this.path} is a directory, and belongs to the record of what the files hold`, {
-      remedy,
-    });
+    throw new SinkError(
+      'refused',
+      `${this.path} is a directory, but its path is needed for the state file of the credential`,
+      {
+        remedy,
+      },
+    );
   }
 
   /** Whether it is on record. If not, the next process does not know the token in the files, and can only mint. */

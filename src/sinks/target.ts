@@ -13,15 +13,18 @@ export async function refuseUnfitTarget(path: string): Promise<void> {
   const stats = await lstat(path).catch(() => undefined); // what else is wrong, an attempt to put a file beside it shows
   if (stats === undefined) return;
   if (stats.isDirectory())
-    throw refuse('is a directory', 'remove it if it is in the way of the file, or configure the path of a file in it');
+    throw refuse(
+      'is a directory',
+      'remove the directory if the file belongs in its place, or configure the path of a file in it',
+    );
   if (stats.isSymbolicLink()) {
     const remedy = 'configure the path that the link points to, or remove the link';
-    throw refuse('is a symbolic link, which writing would replace', remedy);
+    throw refuse('is a symbolic link, which a write would replace', remedy);
   }
   if (!stats.isFile())
     throw refuse(`is ${kindOf(stats)}`, 'configure the path of a regular file, or remove what is there');
   if (await isMountPoint(path)) {
-    const reason = 'is mounted as a single file (subPath), so its readers would never see a new one';
+    const reason = 'is mounted as a single file (subPath), so its readers would never see a new token';
     throw refuse(reason, 'mount the directory instead of the single file');
   }
   await refuseKept(path, stats);
@@ -35,13 +38,13 @@ export async function refuseKept(path: string, stats: Stats): Promise<void> {
   if (await isKept(stats, dirname(path))) {
     throw new SinkError(
       'unwritable',
-      `${path} belongs to uid ${stats.uid}, and in a directory with the sticky bit nobody else may replace it; this process runs as uid ${process.getuid?.()}`,
+      `${path} belongs to uid ${stats.uid}, and its directory has the sticky bit, so no other user may replace it; this process runs as uid ${process.getuid?.()}`,
       { remedy: 'remove the file, or configure a path in another directory' },
     );
   }
   if (stats.isFile() && (await isImmutable(path))) {
-    const remedy = 'make it an ordinary file with `chattr -i`, or configure another path';
-    throw new SinkError('unwritable', `${path} is immutable, so that nobody may replace it, not even root`, { remedy });
+    const remedy = 'remove the attribute with `chattr -i`, or configure another path';
+    throw new SinkError('unwritable', `${path} is immutable, so nobody can replace it, not even root`, { remedy });
   }
 }
 

@@ -55,7 +55,7 @@ test('without iat a clock that is ten minutes fast is named as the likely reason
   const { recorder, sink } = await startKeeper(t, { clock, ttlMs: LIFETIME_MS, script });
   const [, error] = recorder.of('mintFailed')[0]!;
   assert.equal(error.failure, 'short_lived');
-  assert.match(error.message, /already expired by 300 s by this machine's clock/);
+  assert.match(error.message, /the new token expired 300 s ago by this machine's clock/);
   assert.match(error.remedy, /clock of this machine/);
   assert.equal(sink.content, undefined);
 });

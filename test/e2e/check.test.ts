@@ -25,7 +25,7 @@ testWithEachCli('check says of a healthy set-up what it found, ends with 0, and 
     /^✓ ok {3}identity: client \S+ with a secret by variable, at http:\/\/127\.0\.0\.1:\d+$/,
     /^✓ ok {3}cli: \/.+ \d+\.\d+\.\d+$/,
     /^✓ ok {3}backstage mint: a token that lives 1h, thrown away$/,
-    /^✓ ok {3}backstage file:\/.*\/run\/pgpass: .*\/run does not exist yet and can be made in \/.*$/,
+    /^✓ ok {3}backstage file:\/.*\/run\/pgpass: .*\/run does not exist yet and can be created in \/.*$/,
     /^✓ ok {3}backstage file:\/.*\/run\/token: .*\/run does not exist yet/,
     /^all 6 checks passed$/,
   ];
@@ -256,7 +256,7 @@ test(
     const config = { credentials: [credential(directory, { sinks })] };
     const { code, stdout } = await runCommand(t, 'check', { workspace, directory, config });
     assert.equal(code, 69);
-    assert.match(stdout, /✗ fail backstage file:.+\/file\/token: cannot write .*\n {7}→ remove the file that stands/);
+    assert.match(stdout, /✗ fail backstage file:.+\/file\/token: cannot write .*\n {7}→ remove the file that is where/);
     assert.match(
       stdout,
       /✗ fail backstage file:.+\/link: .* is a symbolic link.*\n {7}→ configure the path that the link points to/,

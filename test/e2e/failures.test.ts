@@ -31,11 +31,11 @@ const FAULTS: Readonly<Record<Exclude<MintFailure, 'spawn'>, readonly [Route, Fa
   ],
   network: ['credential', 'truncated', /check DATABRICKS_HOST/],
   bad_response: ['credential', 'broken-json', /names the workspace itself/],
-  short_lived: ['credential', hardlyLiving, /gives less than it was asked for/],
+  short_lived: ['credential', hardlyLiving, /grants a shorter lifetime than requested/],
   unknown: [
     'credential',
     { status: 500, body: { message: 'boom' } },
-    /read the words of the CLI, which .*check.* shows/,
+    /read the error output of the CLI: .*check.* prints it/,
   ],
 };
 

@@ -86,7 +86,7 @@ test(
     assert.equal(code, 73, stderr);
     assert.match(stderr, /run\/pgpass/);
     assert.match(stderr, /run\/token/);
-    assert.match(stderr, /a file stands where a directory should/);
+    assert.match(stderr, /there is a file where a directory should be/);
     assert.doesNotMatch(stderr, /does not exist/);
   },
 );
@@ -102,7 +102,7 @@ test('once whose last file is written at its time-out has a reason to fail, or n
 
 test('once is not in time (69) where a sink is only slow, and cannot write (73) where one has failed, whatever else is missing', () => {
   const name = 'secret:apps/lakebase';
-  const slow = lacking('unreachable', `${name} was not looked at yet`, name);
+  const slow = lacking('unreachable', `${name} has not been checked yet`, name);
   const error = new SinkError('no_space', 'no space left');
   const failed = { ...lacking('missing', 'there is no file'), failure: { error, at: NOW, retryAt: NOW } };
   const codeOf = (...statuses: CredentialStatus[]) => whyUnfinished(statuses, '2s')?.code;

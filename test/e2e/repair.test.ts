@@ -83,7 +83,7 @@ describe('a file', { concurrency: 4 }, () => {
       await throughout('the repair waits', 1_500, async () => (await sidecar.read('pgpass')) === 'something else');
       const { status, body } = await sidecar.get('/readyz');
       assert.equal(status, 503);
-      assert.match(body, /pgpass holds something else than this credential/);
+      assert.match(body, /pgpass holds something other than a token of this credential/);
     },
   );
 

@@ -14,12 +14,12 @@ for (const [status, failure, remedy] of [
   [403, 'forbidden', /admission policy or webhook/],
   [404, 'no_namespace', /create the namespace/],
   [409, 'conflict', /admission policy or webhook/],
-  [410, 'unreachable', /API server answers/],
+  [410, 'unreachable', /can reach the API server/],
   [413, 'refused', /1 MiB/],
   [422, 'refused', /1 MiB/],
-  [429, 'throttled', /has time again/],
-  [500, 'unreachable', /API server answers/],
-  [503, 'unreachable', /API server answers/],
+  [429, 'throttled', /is less busy/],
+  [500, 'unreachable', /can reach the API server/],
+  [503, 'unreachable', /can reach the API server/],
 ] as const) {
   test(`an API server that answers ${status} is told as ${failure}, in its own words and with what to do`, () => {
     const error = toSinkError('patch', SECRET, refused(status, 'for a reason'));

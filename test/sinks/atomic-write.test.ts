@@ -63,7 +63,11 @@ for (const [how, answer] of [
     const path = join(directory, 'token');
     await writeFile(path, 'old');
     t.after(() => (share = undefined));
-    const refused = { failure: 'refused', message: /token would have the mode 0755 instead of 0600/, remedy: /keeps/ };
+    const refused = {
+      failure: 'refused',
+      message: /token would have the mode 0755 instead of 0600/,
+      remedy: /supports file modes/,
+    };
     share = { mode: 0o755, answer };
     await assert.rejects(replaceFile(path, 'never seen', 0o600, t), refused);
     await assert.rejects(probeDirectory(path, 0o600), refused);

@@ -44,7 +44,7 @@ test('a link to nothing is no directory, and is left as it is', async (t) => {
   await symlink('nowhere', path);
   const refused = {
     failure: 'unwritable',
-    message: `${path} is a symbolic link to nothing, where a directory should be`,
+    message: `${path} is a broken symbolic link, where a directory should be`,
   };
   for (const wanted of [path, join(path, 'deeper')]) await assert.rejects(makeDirectory(wanted), refused);
   assert.equal(await readlink(path), 'nowhere');

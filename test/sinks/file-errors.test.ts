@@ -22,18 +22,18 @@ for (const [code, failure, remedy] of [
   ['EACCES', 'unwritable', /./],
   ['EPERM', 'unwritable', /./],
   ['EROFS', 'unwritable', /mount a volume .* read-only/],
-  ['ENOTDIR', 'unwritable', /remove the file that stands where the directory should be/],
-  ['EEXIST', 'unwritable', /remove the file that stands where the directory should be/],
+  ['ENOTDIR', 'unwritable', /remove the file that is where the directory should be/],
+  ['EEXIST', 'unwritable', /remove the file that is where the directory should be/],
   ['ENOENT', 'unwritable', /./],
   ['ELOOP', 'unwritable', /./],
   ['ENAMETOOLONG', 'unwritable', /./],
   ['EBUSY', 'refused', /./],
   ['EXDEV', 'refused', /./],
-  ['EISDIR', 'refused', /remove the directory that stands where the file should be/],
-  ['ENOTCONN', 'unreachable', /start the pod again.* the program that served it has ended/],
-  ['ESTALE', 'unreachable', /start the pod again.* its server knows this directory no longer/],
-  ['ETIMEDOUT', 'unreachable', /why the server that the volume comes from does not answer/],
-  ['EIO', 'unknown', /the log of the kernel/],
+  ['EISDIR', 'refused', /remove the directory that is where the file should be/],
+  ['ENOTCONN', 'unreachable', /recreate the pod.* the program that served it has ended/],
+  ['ESTALE', 'unreachable', /recreate the pod.* its server no longer knows this directory/],
+  ['ETIMEDOUT', 'unreachable', /why the server of the volume does not answer/],
+  ['EIO', 'unknown', /the kernel log/],
   ['EMFILE', 'unknown', /limit on the open files of the sidecar/],
   ['ENFILE', 'unknown', /open on this machine/],
 ] as const) {
@@ -54,7 +54,7 @@ test('what stands where a directory should is called a file', async () => {
   for (const code of ['EEXIST', 'ENOTDIR'] as const) {
     assert.match(
       (await toSinkError(errorOf(code), 'write', '/a/b')).message,
-      /: a file stands where a directory should \(/,
+      /: there is a file where a directory should be \(/,
     );
   }
 });

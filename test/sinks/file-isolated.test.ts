@@ -80,7 +80,10 @@ test("a file of somebody else's in a directory with the sticky bit is unwritable
   await chown(own, user.uid, user.gid);
   for (const { failure, message } of await prepareElsewhere(theirs, user)) {
     assert.equal(failure, 'unwritable');
-    assert.match(message, /theirs belongs to uid 0, and in a directory with the sticky bit .* as uid 65534$/);
+    assert.match(
+      message,
+      /theirs belongs to uid 0, and its directory has the sticky bit, so no other user may replace it; .* as uid 65534$/,
+    );
   }
   for (const { message } of await prepareElsewhere(own, user)) assert.match(message, /^went well/);
   // Nor is anybody's where the directory is one's own, or has no such bit, or to root.
@@ -103,7 +106,7 @@ test("a record of somebody else's in a directory with the sticky bit is unwritab
   const user = { uid: 65_534, gid: 65_534 };
   for (const { failure, message } of await prepareElsewhere(join(directory, 'token'), user)) {
     assert.equal(failure, 'unwritable');
-    assert.ok(message.startsWith(`${record} belongs to uid 0, and in a directory with the sticky bit`), message);
+    assert.ok(message.startsWith(`${record} belongs to uid 0, and its directory has the sticky bit`), message);
   }
   await chown(record, user.uid, user.gid);
   for (const { message } of await prepareElsewhere(join(directory, 'token'), user)) assert.match(message, /^went well/);
@@ -123,7 +126,7 @@ test('an immutable file, or record, is unwritable before anything is minted; one
     try {
       for (const { failure, message } of await prepareElsewhere(token)) {
         assert.equal(failure, 'unwritable');
-        assert.equal(message, `${path} is immutable, so that nobody may replace it, not even root`);
+        assert.equal(message, `${path} is immutable, so nobody can replace it, not even root`);
       }
     } finally {
       execFileSync('chattr', ['-i', path]);
@@ -147,7 +150,7 @@ test('a link to nothing in place of a directory is unwritable, and is called tha
   for (const path of [join(directory, 'link', 'token'), join(directory, 'link', 'deeper', 'token')]) {
     for (const { failure, message } of await prepareElsewhere(path)) {
       assert.equal(failure, 'unwritable');
-      assert.match(message, /\/link is a symbolic link to nothing, where a directory should be$/);
+      assert.match(message, /\/link is a broken symbolic link, where a directory should be$/);
     }
   }
 });

@@ -48,7 +48,7 @@ test('a target that is no regular file is refused with what to do instead, and l
   const expected = {
     directory: [
       /is a directory$/,
-      /^remove it if it is in the way of the file, or configure the path of a file in it$/,
+      /^remove the directory if the file belongs in its place, or configure the path of a file in it$/,
     ],
     link: [/is a symbolic link, which/, /^configure the path that the link points to, or remove the link$/],
     dangling: [/is a symbolic link, which/, /^configure the path that the link points to, or remove the link$/],
@@ -91,7 +91,7 @@ test('an examination says what it found and changes nothing', async (t) => {
   const missing = join(dirname(path), 'not', 'yet', 'token');
   assert.equal(
     await fileSink(missing, 'token').examine({ signal: t.signal }),
-    `${dirname(missing)} does not exist yet and can be made in ${dirname(path)}`,
+    `${dirname(missing)} does not exist yet and can be created in ${dirname(path)}`,
   );
   assert.deepEqual(await readdir(dirname(path)), before);
 

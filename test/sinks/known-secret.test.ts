@@ -3,7 +3,7 @@ import test from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
 import { KnownSecret } from '../../src/sinks/known-secret.ts';
 
-const UNSEEN = new SinkError('unreachable', 'was not looked at yet');
+const UNSEEN = new SinkError('unreachable', 'has not been checked yet');
 const SILENT = new SinkError('unreachable', 'no answer');
 
 function version(resourceVersion: string, more: object = { data: { password: 'dG9rZW4=' } }) {

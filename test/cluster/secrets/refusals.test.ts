@@ -241,7 +241,7 @@ describe('a Secret that cannot be written', { skip, concurrency: 4 }, () => {
 
   test('is examined by check, which writes nothing', async (t) => {
     const { world, account } = await begin(t, 'check');
-    for (const expected of [/does not exist yet and can be made/, /can be written/]) {
+    for (const expected of [/does not exist yet and can be created/, /can be written/]) {
       const check = await world.run(t, 'check', { account });
       assert.equal(check.code, 0, check.stdout);
       assert.match(check.stdout, expected);
