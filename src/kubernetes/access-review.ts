@@ -36,5 +36,5 @@ async function may(
   if (answer.status >= 300) throw toSinkError('review the access to', target, answer);
   const { allowed } = recordOf(recordOf(answer.body)['status']);
   if (typeof allowed === 'boolean') return allowed;
-  throw strangeAnswer(answer, 'permissions');
+  throw strangeAnswer(answer, 'SelfSubjectAccessReview');
 }

@@ -35,9 +35,9 @@ const DENIED =
 /** What the ResourceQuota of a namespace refuses. */
 const QUOTA = / is forbidden: exceeded quota: /;
 
-const CHECK_TIME = 'check the clock of this machine, and until when the certificate of the API server is valid';
+const CHECK_TIME = 'check the clock of this machine, and how long the certificate of the API server is valid';
 const CHECK_AUTHORITY =
-  'let the certificate authority of the kubeconfig, or ca.crt of the service account, be the one that signed the certificate of the API server';
+  'make sure that the certificate authority in the kubeconfig, or in ca.crt of the service account, is the one that signed the certificate of the API server';
 
 /** What to do where no connection comes about, by the code of Node.js. */
 const CONNECTION_REMEDIES: Readonly<Record<string, string>> = {
@@ -50,7 +50,7 @@ const CONNECTION_REMEDIES: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: CHECK_AUTHORITY,
   CERT_SIGNATURE_FAILURE: CHECK_AUTHORITY,
   ERR_TLS_CERT_ALTNAME_INVALID:
-    'let the server of the kubeconfig be a name or an address that is in the certificate of the API server, or set tls-server-name',
+    'set the server in the kubeconfig to a name or an address that is in the certificate of the API server, or set tls-server-name',
 };
 
 const FAILURES: Readonly<Record<number, SinkFailure>> = {
@@ -103,8 +103,11 @@ export function unreachable(address: string, error: NodeJS.ErrnoException, reaso
 }
 
 /** Of an answer that is not refused, and in which what every API server answers is missing. */
-export function strangeAnswer({ status }: ApiAnswer, missing: string): SinkError {
-  return new SinkError('unreachable', `what answers (${status}) in the place of the API server knows no ${missing}`);
+export function strangeAnswer({ status }: ApiAnswer, expected: string): SinkError {
+  return new SinkError(
+    'unreachable',
+    `the server that answered (${status}) is not the API server: its response is not a valid ${expected}`,
+  );
 }
 
 /** Names the verbs, the resource and the object, and the rule that allows them, as YAML in one line. */
@@ -165,15 +168,15 @@ export function isStranger({ status, body }: ApiAnswer): boolean {
 
 function remedyOf(answer: ApiAnswer): string | undefined {
   if (isStranger(answer))
-    return 'let the server of the kubeconfig be the API server: a proxy, or a login page, answers in its place';
+    return 'set the server in the kubeconfig to the API server itself: a proxy or a login page answers instead of it';
   if (isTerminating(answer)) return 'wait until the namespace is gone, then create it again';
   if (answer.status === 403 && QUOTA.test(statusOf(answer.body).message))
-    return 'give the namespace a larger quota, or delete what counts against it and nobody needs';
+    return 'give the namespace a larger quota, or delete objects that count against it and that nobody needs';
   if ([403, 409].includes(answer.status) || isDenied(answer))
-    return 'find out what refuses it: an admission policy or webhook of the cluster';
+    return 'find out which admission policy or webhook of the cluster refuses it';
   if (answer.status === 401) return 'check the token of the service account, or the user of the kubeconfig';
   if (answer.status === 413 || answer.status === 422) {
-    return 'do what the API server says; a Secret takes 1 MiB in all, and its type and what is immutable never change';
+    return 'correct what the API server complains about; a Secret holds at most 1 MiB, and its type and anything immutable cannot be changed';
   }
   return undefined;
 }

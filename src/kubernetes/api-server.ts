@@ -113,7 +113,7 @@ export class ApiServer {
       onOpen();
       for await (const line of linesOf(response)) {
         const { type, object } = recordOf(parse(line));
-        if (typeof type !== 'string') throw new Error('it sends what is no event');
+        if (typeof type !== 'string') throw new Error('it sent something that is not a watch event');
         onEvent({ type, object });
       }
       return undefined;
@@ -200,7 +200,7 @@ export class ApiServer {
     const sent = (isPlain ? requestHttp : requestHttps)(url, all);
     const { promise: answered, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     sent.on('response', (response) => {
-      sent.setTimeout(SILENCE_MS, () => response.destroy(new Error('not a word for too long')));
+      sent.setTimeout(SILENCE_MS, () => response.destroy(new Error('no data received for too long')));
       resolve(response);
     });
     sent.on('error', reject); // what comes after the answer ends the answer, too

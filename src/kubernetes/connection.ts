@@ -91,7 +91,7 @@ function loadServiceAccount(config: KubeConfig): void {
   config.loadFromCluster();
   // The library makes the address of the two variables without a look at them: https://undefined:undefined.
   if (config.getCurrentCluster()?.server.includes('undefined')) {
-    throw refusePod('this is no pod (KUBERNETES_SERVICE_HOST is not set), and KUBECONFIG is not set either');
+    throw refusePod('this is not a pod (KUBERNETES_SERVICE_HOST is not set), and KUBECONFIG is not set either');
   }
 }
 
@@ -103,14 +103,14 @@ async function tryOut(connect: Connect, kubeconfig: string | undefined): Promise
     const problem = `${(error as NodeJS.ErrnoException).path ?? ''} ${codeOf(error)}`.trim();
     if (kubeconfig === undefined) throw refusePod(`no service account is mounted in this pod (${problem})`, error);
     const remedy =
-      'mend what it names: files that this process may read, or a program that it can run and that succeeds';
+      'fix what it refers to: files that this process can read, or a login program that it can run and that succeeds';
     throw refuseKubeconfig(kubeconfig, `cannot be used: ${problem}`, remedy, error);
   }
 }
 
 function refusePod(reason: string, cause?: unknown): SinkError {
   const remedy =
-    'let the pod mount the token of its service account (automountServiceAccountToken: true), or set KUBECONFIG';
+    'mount the token of the service account in the pod (automountServiceAccountToken: true), or set KUBECONFIG';
   return noApiServer(reason, remedy, cause);
 }
 
@@ -120,11 +120,11 @@ function refusePod(reason: string, cause?: unknown): SinkError {
  */
 function inWords(error: unknown): unknown {
   if (error instanceof SyntaxError || error instanceof TypeError) {
-    return new Error('the program that logs in printed no ExecCredential');
+    return new Error('the login program did not print an ExecCredential');
   }
   if (!(error instanceof Error) || 'code' in error) return error;
   const words = quotable(error.message, [], LOGINS);
-  return new Error(words === '' ? 'the program that logs in failed without a word' : words);
+  return new Error(words === '' ? 'the login program failed without output' : words);
 }
 
 function codeOf(error: unknown): string {

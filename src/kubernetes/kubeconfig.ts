@@ -42,13 +42,14 @@ export function loadKubeconfig(config: KubeConfig, path: string): ImpersonationH
     rest = readRest(text, directory);
   } catch {
     // The parser's words would quote the file, which may hold keys.
-    const remedy = 'put one there, such as `kubectl config view --minify --flatten` prints where kubectl works';
-    throw refuseKubeconfig(path, text.trim() === '' ? 'is empty' : 'does not parse', remedy);
+    const remedy =
+      'put a kubeconfig there, such as the output of `kubectl config view --minify --flatten` where kubectl works';
+    throw refuseKubeconfig(path, text.trim() === '' ? 'is empty' : 'cannot be parsed', remedy);
   }
   const [cluster, user] = [config.getCurrentCluster(), config.getCurrentUser()];
   if (cluster === null || user === null) {
-    const remedy = 'let its current-context name one of its contexts, and that a cluster and a user of the same file';
-    throw refuseKubeconfig(path, 'has no current-context, or one without its cluster and user', remedy);
+    const remedy = 'set its current-context to one of its contexts, which names a cluster and a user of the same file';
+    throw refuseKubeconfig(path, 'has no current-context, or one whose cluster or user is missing', remedy);
   }
   const tokenFile = rest.tokenFiles.get(user.name);
   // The library knows this key by another name than kubectl, and would read the file once only.
@@ -60,8 +61,8 @@ export function loadKubeconfig(config: KubeConfig, path: string): ImpersonationH
   if (user.exec) completeExec(user.exec as Exec, cluster, directory, rest.configs.get(cluster.name));
   const impersonation = rest.impersonations.get(user.name) ?? {};
   if (Object.keys(impersonation).length > 0 && !('Impersonate-User' in impersonation)) {
-    const remedy = 'let its user have `as`, too, or none of as-uid, as-groups and as-user-extra';
-    throw refuseKubeconfig(path, 'says as which uid or groups to ask, and not as whom', remedy);
+    const remedy = 'set `as` for its user, too, or remove as-uid, as-groups and as-user-extra';
+    throw refuseKubeconfig(path, 'impersonates a uid, groups or extra fields, but no user', remedy);
   }
   return impersonation;
 }
@@ -73,7 +74,7 @@ export function refuseKubeconfig(path: string, problem: string, remedy: string, 
 }
 
 function readFile(path: string): string {
-  const remedy = 'let KUBECONFIG name one file, not a list of them, that this process may read';
+  const remedy = 'set KUBECONFIG to the path of one file, not of several, that this process can read';
   try {
     if (!statSync(path).isFIFO()) return readFileSync(path, 'utf8');
   } catch (error) {
@@ -85,27 +86,27 @@ function readFile(path: string): string {
 
 function refuseUnsupported(path: string, cluster: Cluster, user: User): void {
   if (cluster.proxyUrl !== undefined) {
-    const remedy = 'remove proxy-url from its cluster, and let the API server be reached from here without a proxy';
-    throw refuseKubeconfig(path, 'asks for a proxy, which is not supported', remedy);
+    const remedy = 'remove proxy-url from its cluster, and make the API server reachable from here without a proxy';
+    throw refuseKubeconfig(path, 'requires a proxy, which is not supported', remedy);
   }
   // What is no URL, such as a host and a port alone, would be found at the first request only, and not by its name.
   const { protocol } = URL.parse(cluster.server) ?? {};
   if (protocol !== 'https:' && protocol !== 'http:') {
     throw refuseKubeconfig(
       path,
-      'names a server that is no https URL',
-      'let its server be of the form https://host:port',
+      'names a server that is not an https URL',
+      'set its server to a URL of the form https://host:port',
     );
   }
   if (protocol === 'http:' && !cluster.skipTLSVerify) {
     const remedy =
-      'let its server begin with https://, or set insecure-skip-tls-verify: true where nobody else listens';
+      'make its server begin with https://, or set insecure-skip-tls-verify: true if nobody else can read the traffic';
     throw refuseKubeconfig(path, 'names a server without TLS', remedy);
   }
   const provider = (user.authProvider as { readonly name?: string } | null)?.name;
   if (provider !== undefined && !AUTH_PROVIDERS.has(provider)) {
-    const remedy = 'let its user log in with exec, tokenFile, token or a client certificate instead of auth-provider';
-    throw refuseKubeconfig(path, `logs in with the provider ${provider}, which is not supported`, remedy);
+    const remedy = 'configure exec, tokenFile, token or a client certificate for its user instead of auth-provider';
+    throw refuseKubeconfig(path, `uses the auth-provider ${provider}, which is not supported`, remedy);
   }
 }
 

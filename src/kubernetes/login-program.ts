@@ -41,7 +41,7 @@ export function startLogin(
   for (const pipe of pipes) {
     pipe.on('data', ({ length }: Buffer | string) => {
       printed += length;
-      if (printed > MAX_OUTPUT) giveUp('printed far more than a login');
+      if (printed > MAX_OUTPUT) giveUp('printed far more than an ExecCredential');
     });
   }
   running.add(child);

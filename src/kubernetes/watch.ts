@@ -85,7 +85,7 @@ function statusCodeOf(status: unknown): number {
 }
 
 function endedAtOnce(): SinkError {
-  return new SinkError('unreachable', 'the API server ends each watch as soon as it has begun', {
-    remedy: 'look for a proxy or load balancer before the API server that cannot pass on watches',
+  return new SinkError('unreachable', 'the API server ends each watch as soon as it begins', {
+    remedy: 'look for a proxy or load balancer in front of the API server that does not support watches',
   });
 }

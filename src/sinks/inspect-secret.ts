@@ -12,7 +12,7 @@ const DELETED_MS = 900;
 /** In a roll-out that changes the identity the old pods end when the new ones are ready: those must have the Secret until then. */
 const SUCCEEDED_MS = 60_000;
 const SUCCEEDED_REMEDY =
-  'nothing while a roll-out changes the workspace or the client: the pods of before leave the Secret to the new ones, until they end; else find out who writes it as somebody else';
+  'nothing during a roll-out to another workspace or client: the old pods leave the Secret to the new ones until they end; otherwise, find out who writes it with another identity';
 
 /**
  * What a reader of a Secret gets; where that is none of `known`, when it may be repaired. `since` is when our identity

@@ -97,7 +97,7 @@ export function fieldManagerOf({ credentialName }: SecretSpec): string {
 export function whyUnfit(object: SecretObject, { type }: SecretSpec): string | undefined {
   if (object.immutable === true) return 'is immutable';
   if (object.type === undefined || object.type === type) return undefined;
-  return `has the type ${quotable(object.type)}, and ${type} is configured; the type of a Secret never changes`;
+  return `has the type ${quotable(object.type)}, but ${type} is configured; the type of a Secret cannot be changed`;
 }
 
 /** What is applied, and nothing else of the Secret is ours. `since` is when its identity began, by the service's clock. */

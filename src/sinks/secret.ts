@@ -89,7 +89,7 @@ export class SecretSink implements Sink {
     if (conflicts.length > 0) this.#refuseForeign(conflicts);
     else if (answer.status >= 300) throw this.#explain(answer);
     if (present === undefined) return 'does not exist yet and can be created';
-    return `can be written${denied.length > 0 ? ', but not made again if it is deleted: the role lacks the verb create' : ''}`;
+    return `can be written${denied.length > 0 ? ', but not created again if it is deleted: the role lacks the verb create' : ''}`;
   }
 
   async look({ signal }: Cancellable): Promise<void> {
@@ -180,7 +180,7 @@ export class SecretSink implements Sink {
     const reason = this.#known.object && whyUnfit(this.#known.object, this.#options);
     if (reason === undefined) return;
     throw new SinkError('refused', `${this.name} ${reason}`, {
-      remedy: 'delete the Secret, so that it is made again, or configure another one',
+      remedy: 'delete the Secret, so that the sidecar creates it again, or configure another one',
     });
   }
 
@@ -213,7 +213,7 @@ export class SecretSink implements Sink {
 
   #learn(answer: ApiAnswer): SecretObject {
     const object = asSecret(answer.body, this.#options.name);
-    if (object === undefined) throw strangeAnswer(answer, 'Secrets');
+    if (object === undefined) throw strangeAnswer(answer, 'Secret');
     this.#known.present(object);
     this.#learnSince();
     return object;
@@ -224,14 +224,10 @@ export class SecretSink implements Sink {
     if (this.#known.isAheadOf(asSecret(answer.body, this.#options.name))) return;
     const applied = this.#learn(answer);
     if (compare(applied, credential, this.#options) === 'same') return;
-    throw new SinkError(
-      'conflict',
-      `${this.name} was applied, but something in the cluster makes another thing of it`,
-      {
-        remedy: 'find the webhook or policy that changes Secrets on their way, and let it leave this one alone',
-        retryAfterMs: ALTERED_RETRY_MS,
-      },
-    );
+    throw new SinkError('conflict', `${this.name} was applied, but something in the cluster changed it`, {
+      remedy: 'find the mutating webhook or policy that changes Secrets, and exclude this Secret from it',
+      retryAfterMs: ALTERED_RETRY_MS,
+    });
   }
 
   #explain(answer: ApiAnswer, verb = 'patch'): SinkError {

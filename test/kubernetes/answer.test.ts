@@ -30,7 +30,10 @@ test('half an event at the end of a watch is nothing', async () => {
 
 test('a watch that sends no end of a line is given up when it is longer than any event', async () => {
   const mebibyte = Buffer.alloc(1024 ** 2, 'x');
-  await assert.rejects(linesIn([mebibyte, mebibyte, mebibyte, mebibyte]), /more than the 3 MiB of the largest Secret/);
+  await assert.rejects(
+    linesIn([mebibyte, mebibyte, mebibyte, mebibyte]),
+    /it sent more than 3 MiB, the most that a Secret can take/,
+  );
 });
 
 test('a watch that sends without a pause leaves others their turn', async () => {

@@ -104,7 +104,7 @@ test('a watch of which nothing is heard for longer than the server is ever silen
   };
   await assert.rejects(api.watch('/x', {}, { ...HANDLERS, onOpen }, t), {
     failure: 'unreachable',
-    message: /cannot be reached: not a word for too long$/,
+    message: /cannot be reached: no data received for too long$/,
   });
 });
 

@@ -121,7 +121,7 @@ test('the largest Secret is taken in, and what could fill the memory is not', as
   for (const path of ['/largest', '/brackets', '/escaped', '/many'] as const)
     assert.deepEqual(await ask(path), JSON.parse(bodies[path]));
   assert.equal(typeof (await ask('/too-many')), 'undefined');
-  await assert.rejects(ask('/too-long'), { message: /: it sends more than the 3 MiB of the largest Secret$/ });
+  await assert.rejects(ask('/too-long'), { message: /: it sent more than 3 MiB, the most that a Secret can take$/ });
 });
 
 /** Watches until the server ends it, and tells what came. */
@@ -156,7 +156,10 @@ for (const line of ['', 'no JSON', '7', 'null', '{"type":7}']) {
     });
     assert.deepEqual([events.map(({ type }) => type), opened], [['ADDED'], 1]);
     assert.ok(typeof result === 'string');
-    assert.match(result, /^SinkError: the API server 127\.0\.0\.1:\d+ cannot be reached: it sends what is no event$/);
+    assert.match(
+      result,
+      /^SinkError: the API server 127\.0\.0\.1:\d+ cannot be reached: it sent something that is not a watch event$/,
+    );
   });
 }
 

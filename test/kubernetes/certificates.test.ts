@@ -57,7 +57,12 @@ test('a certificate that is refused is explained by what to do about it', async 
     ['CERT_NOT_YET_VALID', /^check the clock of this machine/, await certificateOf({ sinceMs: HOUR_MS / 2 })],
     ['CERT_HAS_EXPIRED', /^check the clock of this machine/, await certificateOf({ untilMs: -HOUR_MS / 2 })],
     ['ERR_TLS_CERT_ALTNAME_INVALID', /tls-server-name$/, await certificateOf({ ip: '127.0.0.2' })],
-    ['DEPTH_ZERO_SELF_SIGNED_CERT', /^let the certificate authority of the kubeconfig/, await certificateOf({}), good],
+    [
+      'DEPTH_ZERO_SELF_SIGNED_CERT',
+      /^make sure that the certificate authority in the kubeconfig/,
+      await certificateOf({}),
+      good,
+    ],
   ] as const;
   for (const [code, remedy, shown, trusted] of refused) {
     const api = await clientOf(t, shown, trusted);

@@ -31,75 +31,75 @@ const COMPLAINTS = [
 ];
 
 const REFUSED: Readonly<Record<string, readonly [content: string | undefined, problem: RegExp, remedy: RegExp]>> = {
-  'is not there': [undefined, /cannot be read \(ENOENT\)$/, /^let KUBECONFIG name one file/],
-  'is empty': ['\n', /is empty$/, /^put one there/],
-  'does not parse': ['{"users": [', /does not parse$/, /^put one there/],
-  'names a number as its token file': [kubeconfig({ tokenFile: 5 }), /does not parse$/, /^put one there/],
-  'has no current context': ['{"users": []}', /has no current-context/, /^let its current-context name/],
+  'is not there': [undefined, /cannot be read \(ENOENT\)$/, /^set KUBECONFIG to the path of one file/],
+  'is empty': ['\n', /is empty$/, /^put a kubeconfig there/],
+  'cannot be parsed': ['{"users": [', /cannot be parsed$/, /^put a kubeconfig there/],
+  'names a number as its token file': [kubeconfig({ tokenFile: 5 }), /cannot be parsed$/, /^put a kubeconfig there/],
+  'has no current context': ['{"users": []}', /has no current-context/, /^set its current-context to/],
   'has a context without its cluster': [
     kubeconfig({ token: 'x' }).replace('"cluster":"c"', '"cluster":"d"'),
-    /has no current-context, or one without its cluster and user$/,
+    /has no current-context, or one whose cluster or user is missing$/,
     /a cluster and a user of the same file/,
   ],
   'has a context without its user': [
     kubeconfig({ token: 'x' }).replace('"user":"u"', '"user":"v"'),
-    /has no current-context, or one without its cluster and user$/,
+    /has no current-context, or one whose cluster or user is missing$/,
     /a cluster and a user of the same file/,
   ],
   'asks for a proxy': [
     kubeconfig({ token: 'x' }, { ...SERVER, 'proxy-url': 'http://127.0.0.1:1' }),
-    /asks for a proxy, which is not supported$/,
+    /requires a proxy, which is not supported$/,
     /^remove proxy-url from its cluster/,
   ],
   'names a server without TLS': [
     kubeconfig({ token: 'x' }, { server: 'http://127.0.0.1:1' }),
     /names a server without TLS$/,
-    /^let its server begin with https:\/\//,
+    /^make its server begin with https:\/\//,
   ],
   'names a server without TLS in capitals': [
     kubeconfig({ token: 'x' }, { server: 'HTTP://127.0.0.1:1' }),
     /names a server without TLS$/,
-    /^let its server begin with https:\/\//,
+    /^make its server begin with https:\/\//,
   ],
   'names an address for a server': [
     kubeconfig({ token: 'x' }, { server: '127.0.0.1:6443' }),
-    /names a server that is no https URL$/,
-    /^let its server be of the form https:\/\/host:port/,
+    /names a server that is not an https URL$/,
+    /^set its server to a URL of the form https:\/\/host:port/,
   ],
   'names a host and a port for a server': [
     kubeconfig({ token: 'x' }, { server: 'localhost:6443' }),
-    /names a server that is no https URL$/,
-    /^let its server be of the form https:\/\/host:port/,
+    /names a server that is not an https URL$/,
+    /^set its server to a URL of the form https:\/\/host:port/,
   ],
   'says as which groups to ask, and not as whom': [
     kubeconfig({ token: 'x', 'as-groups': ['admins'] }),
-    /says as which uid or groups to ask, and not as whom$/,
-    /^let its user have `as`, too/,
+    /impersonates a uid, groups or extra fields, but no user$/,
+    /^set `as` for its user, too/,
   ],
   'logs in with what kubectl has dropped': [
     kubeconfig({ 'auth-provider': { name: 'gcp', config: {} } }),
-    /logs in with the provider gcp, which is not supported$/,
-    /^let its user log in with exec/,
+    /uses the auth-provider gcp, which is not supported$/,
+    /^configure exec, tokenFile/,
   ],
   'names a file that is not there': [
     kubeconfig({ tokenFile: 'nothing' }),
     /cannot be used: \/.*\/nothing ENOENT$/,
-    /^mend what it names: files/,
+    /^fix what it refers to: files/,
   ],
   'names a program that is not there': [
     kubeconfig({ exec: { apiVersion: 'client.authentication.k8s.io/v1', command: '/nowhere/login' } }),
     /cannot be used: \/nowhere\/login ENOENT$/,
-    /^mend what it names: .*program/,
+    /^fix what it refers to: .*program/,
   ],
   'names a program that prints nothing but a token': [
     kubeconfig({ exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'echo', args: ['canary.f395accd'] } }),
-    /cannot be used: the program that logs in printed no ExecCredential$/,
-    /^mend what it names: .*program/,
+    /cannot be used: the login program did not print an ExecCredential$/,
+    /^fix what it refers to: .*program/,
   ],
   'names a program that prints another object': [
     kubeconfig({ exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'echo', args: ['{}'] } }),
-    /cannot be used: the program that logs in printed no ExecCredential$/,
-    /^mend what it names: .*program/,
+    /cannot be used: the login program did not print an ExecCredential$/,
+    /^fix what it refers to: .*program/,
   ],
   'names a program that complains at length, with a token in it': [
     kubeconfig({
@@ -110,7 +110,7 @@ const REFUSED: Readonly<Record<string, readonly [content: string | undefined, pr
       },
     }),
     /cannot be used: no session for \[redacted\]: see 0{400,480}$/,
-    /^mend what it names: .*program/,
+    /^fix what it refers to: .*program/,
   ],
   'names a program that complains with logins in it that are no JWT': [
     kubeconfig({
@@ -121,12 +121,12 @@ const REFUSED: Readonly<Record<string, readonly [content: string | undefined, pr
       },
     }),
     /cannot be used: no session: \[redacted\] was refused token=\[redacted\]& "id_token": \[redacted\] client_secret=\[redacted\] parse "http:\/\/user:\[redacted\]@proxy:3128": net\/url: invalid userinfo k8s-aws-v1\.\[redacted\] AccessDenied: the token: expired for Role_4711$/,
-    /^mend what it names: .*program/,
+    /^fix what it refers to: .*program/,
   ],
   'names a program that fails without a word': [
     kubeconfig({ exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'false' } }),
-    /cannot be used: the program that logs in failed without a word$/,
-    /^mend what it names: .*program/,
+    /cannot be used: the login program failed without output$/,
+    /^fix what it refers to: .*program/,
   ],
 };
 
@@ -154,8 +154,8 @@ test('without a kubeconfig, and outside of a pod, the remedy names both ways out
   delete process.env['KUBERNETES_SERVICE_HOST'];
   await assert.rejects(openConnection(undefined), {
     failure: 'refused',
-    message: /: this is no pod \(KUBERNETES_SERVICE_HOST is not set\), and KUBECONFIG is not set either$/,
-    remedy: /^let the pod mount the token .*, or set KUBECONFIG$/,
+    message: /: this is not a pod \(KUBERNETES_SERVICE_HOST is not set\), and KUBECONFIG is not set either$/,
+    remedy: /^mount the token of the service account .*, or set KUBECONFIG$/,
   });
 });
 
@@ -187,7 +187,7 @@ test('a kubeconfig that is a pipe is refused, and never waited for', async (t) =
   execFileSync('mkfifo', [path]);
   await assert.rejects(openConnection(path), {
     message: `the API server cannot be found: the kubeconfig ${path} is a pipe, not a file`,
-    remedy: /^let KUBECONFIG name one file/,
+    remedy: /^set KUBECONFIG to the path of one file/,
   });
 });
 

@@ -49,7 +49,7 @@ for (const stream of [1, 2]) {
       const child = startLogin('sh', ['-c', `exec yes >&${stream}`]);
       for (const pipe of [child.stdout!, child.stderr!]) pipe.resume(); // as the client library does
       const closed = once(child, 'close');
-      await assert.rejects(closed, { message: 'sh printed far more than a login' });
+      await assert.rejects(closed, { message: 'sh printed far more than an ExecCredential' });
       await allGone([child.pid!]);
     },
   );
@@ -161,7 +161,7 @@ for (const [what, printed] of [
     await writeFile(output, printed);
     await assert.rejects(ask(), {
       failure: 'unreachable',
-      message: /the program that logs in printed no ExecCredential$/,
+      message: /the login program did not print an ExecCredential$/,
     });
     await print('second');
     await ask();

@@ -113,7 +113,7 @@ for (const [what, last] of Object.entries({
     for (const [index, gap] of gaps.entries()) assert.ok(gap >= Math.min(15_000, 1_000 * 2 ** index) / 2, `${gap}`);
     const problem =
       last === undefined
-        ? 'the API server ends each watch as soon as it has begun'
+        ? 'the API server ends each watch as soon as it begins'
         : '500 {"code":500,"message":"etcd is away"}';
     assert.deepEqual(said(), [`trouble ${problem}`, 'fine']);
   });

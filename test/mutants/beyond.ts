@@ -96,7 +96,7 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'writers of a Secret that a webhook alters hurry each other',
     file: 'src/sinks/secret.ts',
-    from: '        retryAfterMs: ALTERED_RETRY_MS,\n',
+    from: '      retryAfterMs: ALTERED_RETRY_MS,\n',
     to: '',
     test: [
       'sinks/secret-altered',

@@ -143,7 +143,10 @@ test('an answer to an apply that is not this Secret is no success', async (t) =>
     };
     const sink = new SecretSink({ ...options, api: fakeApi({ request }) });
     await sink.look(t);
-    await assert.rejects(sink.write(credentialOf(0), t), { failure: 'unreachable', message: /knows no Secrets$/ });
+    await assert.rejects(sink.write(credentialOf(0), t), {
+      failure: 'unreachable',
+      message: /the server that answered \(200\) is not the API server: its response is not a valid Secret$/,
+    });
   }
 });
 

@@ -214,7 +214,7 @@ test('what no apply can change is said: a Secret that is immutable, or has anoth
   assert.equal(whyUnfit({ ...published(), immutable: false }, SPEC), undefined);
   assert.match(whyUnfit({ ...published(), immutable: true }, SPEC) ?? '', /is immutable/);
   const wipe = `\u001B[2K${'x'.repeat(1_000_000)}`;
-  assert.match(whyUnfit({ ...published(), type: wipe }, SPEC) ?? '', /^has the type \[2Kx{100,1000}, and Opaque/);
+  assert.match(whyUnfit({ ...published(), type: wipe }, SPEC) ?? '', /^has the type \[2Kx{100,1000}, but Opaque/);
   assert.match(whyUnfit({ ...published(), type: 'kubernetes.io/tls' }, SPEC) ?? '', /kubernetes\.io\/tls.*Opaque/);
 });
 

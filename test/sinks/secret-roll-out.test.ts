@@ -117,7 +117,7 @@ test('the old pod says that a roll-out may be under way, and sends nobody to loo
   const { holding } = (await old.status({ signal: t.signal })).sinks[0]!;
   assert.ok(holding.state === 'lacks');
   assert.equal(holding.problem.failure, 'foreign_content');
-  assert.match(holding.problem.remedy, /^nothing while a roll-out changes the workspace or the client/);
+  assert.match(holding.problem.remedy, /^nothing during a roll-out to another workspace or client/);
 });
 
 test('an old pod that stays writes once a minute, with whatever token, and the new one takes the Secret back at once', async (t) => {

@@ -81,7 +81,7 @@ export class ModelApiServer {
 
   /** Connections that die without a word; the client gives them up after a while. */
   silenceWatches(): void {
-    const reason = new SinkError('unreachable', 'not a word for too long');
+    const reason = new SinkError('unreachable', 'no data received for too long');
     for (const watcher of this.#watchers) {
       this.#watchers.delete(watcher);
       void this.#clock.sleep(SILENCE_MS, NEVER).then(() => watcher.end(reason));

@@ -116,7 +116,7 @@ describe('a Secret that cannot be written', { skip, concurrency: 4 }, () => {
     const sidecar = await world.start(t, { account, withFile: true });
     assert.match(
       (await complaint(sidecar, 'refused')).err.message,
-      /has the type example\.com\/theirs, and Opaque is configured/,
+      /has the type example\.com\/theirs, but Opaque is configured/,
     );
   });
 
@@ -245,7 +245,7 @@ describe('a Secret that cannot be written', { skip, concurrency: 4 }, () => {
       const check = await world.run(t, 'check', { account });
       assert.equal(check.code, 0, check.stdout);
       assert.match(check.stdout, expected);
-      if (expected.source.includes('made')) {
+      if (expected.source.includes('created')) {
         assert.equal(await world.secret(), undefined);
         await world.kubectl(['create', '-f', '-'], manifest(SECRET, {}));
       }
@@ -266,13 +266,16 @@ describe('a Secret that cannot be written', { skip, concurrency: 4 }, () => {
   });
 
   const kubeconfigs = {
-    'that does not exist': [undefined, /\/kubeconfig cannot be read \(ENOENT\)\s+→ let KUBECONFIG name one file/],
-    'that is empty': ['', /is empty\s+→ put one there/],
-    'that does not parse': ['{"users": [', /does not parse\s+→ put one there/],
-    'that is no kubeconfig': ['hello', /has no current-context.*\s+→ let its current-context name/],
+    'that does not exist': [
+      undefined,
+      /\/kubeconfig cannot be read \(ENOENT\)\s+→ set KUBECONFIG to the path of one file/,
+    ],
+    'that is empty': ['', /is empty\s+→ put a kubeconfig there/],
+    'that cannot be parsed': ['{"users": [', /cannot be parsed\s+→ put a kubeconfig there/],
+    'that is no kubeconfig': ['hello', /has no current-context.*\s+→ set its current-context to/],
     'without a current context': [
       '{"clusters": [], "users": [], "contexts": []}',
-      /has no current-context.*\s+→ let its current-context name/,
+      /has no current-context.*\s+→ set its current-context to/,
     ],
   } as const;
   for (const [what, [content, expected]] of Object.entries(kubeconfigs)) {
@@ -294,7 +297,7 @@ describe('a Secret that cannot be written', { skip, concurrency: 4 }, () => {
     const workspace = await workspaceFor(t);
     const run = await base.run(t, 'run', { account, workspace });
     assert.equal(run.code, 73, run.stderr);
-    assert.match(run.stderr, /this is no pod/);
+    assert.match(run.stderr, /this is not a pod/);
     const pod = { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: '1' };
     const unmounted = await base.run(t, 'run', { account, workspace, env: { KUBECONFIG: '', ...pod } });
     assert.equal(unmounted.code, 73, unmounted.stderr);
