@@ -77,7 +77,7 @@ function injection(config: Schema): Schema {
     ...orNull(object(podSettings(config))),
     // Of `not` alone Helm says that it failed. No instance has such a name.
     if: { not: { required: ['endpoint', 'instance'], properties: { endpoint: string, instance: string } } },
-    else: { properties: { instance: { const: 'left out beside an endpoint' } } },
+    else: { properties: { instance: { const: 'left out, because endpoint is set' } } },
   };
   const ofValues = { properties: { operator: { enum: ['In', 'NotIn'] } } };
   return object({

@@ -39,7 +39,7 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
   [defaults({ ttl: '299s' }), /\/injection\/defaults\/ttl: .*pattern/],
   [
     defaults({ endpoint: 'projects/a/branches/b/endpoints/c', instance: 'a' }),
-    /\/injection\/defaults\/instance: .*left out beside an endpoint/,
+    /\/injection\/defaults\/instance: .*left out, because endpoint is set/,
   ],
   [defaults({ files: 'pgpass;token' }), /\/injection\/defaults\/files: .*pattern/],
   [defaults({ directory: 'run/lakebase' }), /\/injection\/defaults\/directory: .*pattern/],
@@ -90,12 +90,12 @@ const REJECTED: readonly (readonly [object, RegExp])[] = [
   [config({ minter: { cli: { concurrency: 0 } } }), /\/secretSync\/config\/minter\/cli\/concurrency: .*>= 1/],
   [
     sync({ endpoint: 'projects/a/branches/b/endpoints/c' }),
-    /\/credentials\/0\/instance: .*left out beside an endpoint/,
+    /\/credentials\/0\/instance: .*left out, because endpoint is set/,
   ],
   [sync({ instance: undefined }), /\/credentials\/0: .*'endpoint'[^]*\/credentials\/0: .*'instance'/],
   [sync({ instance: undefined, endpoint: 'projects/a/branches/b/endpoints/c', ttl: '61m' }), /\/0\/ttl: .*pattern/],
   [sync({ name: 'Reports' }), /\/credentials\/0\/name: .*pattern/],
-  [sync({ ttl: '1h' }), /\/credentials\/0\/ttl: .*left out beside an instance/],
+  [sync({ ttl: '1h' }), /\/credentials\/0\/ttl: .*left out, because instance is set/],
   [
     sync({ sinks: [{ file: { path: '/run/a', format: 'token' } }] }),
     /\/credentials\/0\/sinks\/0: .*additional.*"file"/,

@@ -27,7 +27,7 @@ export interface OnceOptions extends Cancellable {
 /** Mints and writes every credential once. @throws StartupError or SinksError when that takes too long */
 export async function once({ load, timeout = TIMEOUT, signal }: OnceOptions): Promise<void> {
   const timeoutMs = parseDuration(timeout);
-  if (timeoutMs === undefined) throw new UsageError(`--timeout "${timeout}" is no duration such as 90s, 15m or 1h`);
+  if (timeoutMs === undefined) throw new UsageError(`--timeout "${timeout}" is not a duration such as 90s, 15m or 1h`);
   if (timeoutMs === 0) throw new UsageError(`--timeout "${timeout}" leaves no time to mint`);
   const config = await load();
   const observer = createObserver({ log: startLog(config), clock, refreshes: false });

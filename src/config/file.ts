@@ -21,7 +21,7 @@ const SCHEMA = CORE_SCHEMA.withTags(mergeTag);
 /** The mapping that the file holds. @throws ConfigError that names positions, never what stands there. */
 export function readConfigFile(path: string): Record<string, unknown> {
   const documents = parse(path, decode(path, readBytes(path)));
-  if (documents.length > 1) throw problem(path, 'must hold one YAML document');
+  if (documents.length > 1) throw problem(path, 'must contain exactly one YAML document');
   const value = documents[0] ?? null;
   if (value === null) throw problem(path, 'is empty');
   if (!isRecord(value)) throw problem(path, 'must be a mapping with the key credentials');

@@ -154,7 +154,7 @@ class IdentityReader {
     this.#report(
       'DATABRICKS_HOST',
       given === undefined
-        ? 'is missing: every identity but a profile needs it'
+        ? 'is missing: every identity except a profile needs it'
         : `must be an https URL or a host name, such as ${allowed}`,
     );
     return '';
@@ -165,7 +165,7 @@ class IdentityReader {
     if (id === undefined) return host;
     const numbered = `${new URL(host).origin}/?o=${id}`;
     if (NUMBERED.test(host) && host !== numbered)
-      this.#report('DATABRICKS_WORKSPACE_ID', 'is of another workspace than DATABRICKS_HOST: keep one of them');
+      this.#report('DATABRICKS_WORKSPACE_ID', 'names a different workspace than DATABRICKS_HOST: remove one of them');
     return numbered;
   }
 
@@ -192,7 +192,7 @@ class IdentityReader {
     const value = read(this.#env, name);
     if (value?.trim()) return value;
     const profile = this.#has('DATABRICKS_CONFIG_PROFILE')
-      ? '; a profile is used only where DATABRICKS_AUTH_TYPE is not set'
+      ? '; a profile is used only if DATABRICKS_AUTH_TYPE is not set'
       : '';
     this.#report(name, `is missing: needed by ${KINDS[kind]}${profile}`);
     return '';

@@ -101,10 +101,10 @@ async function readBase(
   if (configFile === undefined) {
     if (read(env, 'LAKEBASE_ENDPOINT') ?? read(env, 'LAKEBASE_INSTANCE')) return credentialFromEnvironment(env);
     const unknown = unknownVariables(env);
-    const misspelled = unknown.length === 0 ? '' : `; not known, so perhaps misspelled: ${unknown.join(', ')}`;
+    const misspelled = unknown.length === 0 ? '' : `; unknown, perhaps misspelled: ${unknown.join(', ')}`;
     issues.push({
       path: '',
-      message: `no credential is configured: name a file with --config or LAKEBASE_CREDENTIAL_CONFIG, or set LAKEBASE_ENDPOINT or LAKEBASE_INSTANCE${misspelled}`,
+      message: `no credential is configured: set --config or LAKEBASE_CREDENTIAL_CONFIG to a configuration file, or set LAKEBASE_ENDPOINT or LAKEBASE_INSTANCE${misspelled}`,
     });
     return undefined;
   }
@@ -157,7 +157,8 @@ function problems(issues: readonly ConfigIssue[], env: Environment): ConfigError
 function pointAtEnds({ path, message }: ConfigIssue, env: Environment): ConfigIssue {
   const isVariable = Object.hasOwn(env, path);
   const value = (isVariable ? env[path] : path) ?? ''; // the path may be that of the configuration file
-  if (isVariable && /^(["']).*\1$/.test(value)) return { path, message: `${message}; quotes are a part of it` };
+  if (isVariable && /^(["']).*\1$/.test(value))
+    return { path, message: `${message}; the quotes are part of the value: remove them` };
   if (value === value.trim()) return { path, message };
   const what = isVariable ? 'it' : 'its name';
   return {

@@ -126,14 +126,14 @@ const credential = object({
   endpoint: optional(
     text(
       ENDPOINT,
-      'of the form projects/PROJECT/branches/BRANCH/endpoints/ENDPOINT; a Provisioned instance is named by instance (LAKEBASE_INSTANCE) instead',
+      'of the form projects/PROJECT/branches/BRANCH/endpoints/ENDPOINT; for a Provisioned instance, set instance (LAKEBASE_INSTANCE) instead',
     ),
     'A Lakebase Autoscaling endpoint, `projects/…/branches/…/endpoints/…`. Set exactly one of `endpoint` and `instance`.',
   ),
   instance: optional(
     text(
       INSTANCE,
-      'the name of a database instance: at most 63 letters, digits, - and _; an Autoscaling endpoint is named by endpoint (LAKEBASE_ENDPOINT) instead',
+      'the name of a database instance: at most 63 letters, digits, - and _; for an Autoscaling endpoint, set endpoint (LAKEBASE_ENDPOINT) instead',
     ),
     'Name of a Lakebase Provisioned instance. Set exactly one of `endpoint` and `instance`.',
   ),
@@ -154,9 +154,9 @@ const credential = object({
   allOf: [
     {
       if: { not: { required: ['endpoint', 'instance'] } },
-      else: { properties: { instance: { const: 'left out beside an endpoint' } } },
+      else: { properties: { instance: { const: 'left out, because endpoint is set' } } },
     },
-    { if: { required: ['endpoint'] }, else: { properties: { ttl: { const: 'left out beside an instance' } } } },
+    { if: { required: ['endpoint'] }, else: { properties: { ttl: { const: 'left out, because instance is set' } } } },
   ],
 });
 

@@ -79,16 +79,16 @@ function* timing(draft: Draft<Options>, isWrong: (path: Path) => boolean): Gener
 function* resource(credential: DraftCredential, at: Path): Generator<BrokenRule> {
   const { endpoint, instance, ttl } = credential ?? {};
   if (endpoint === undefined && instance === undefined) {
-    yield { path: [...at, 'endpoint'], message: 'is missing: exactly one of endpoint and instance is needed' };
+    yield { path: [...at, 'endpoint'], message: 'is missing: set exactly one of endpoint and instance' };
   }
   if (endpoint !== undefined && instance !== undefined) {
     yield {
       path: [...at, 'instance'],
-      message: 'cannot be used together with an endpoint: exactly one of the two is needed',
+      message: 'cannot be used together with an endpoint: set exactly one of the two',
     };
   }
   if (instance !== undefined && endpoint === undefined && ttl !== undefined) {
-    yield { path: [...at, 'ttl'], message: 'cannot be used with an instance: its API takes no lifetime' };
+    yield { path: [...at, 'ttl'], message: 'cannot be used with an instance, which does not support a ttl: remove it' };
   }
 }
 
@@ -102,7 +102,7 @@ function* kinds(credential: DraftCredential, at: Path): Generator<BrokenRule> {
     if (isRecord(secret?.data) && !BEARING.some((format) => formatsOf(sink).includes(format))) {
       yield {
         path: [...at, 'sinks', j, 'secret', 'data'],
-        message: `must have a key that holds ${BEARING.join(', ').replace(/, (\w+)$/, ' or $1')}: there the sidecar finds the token again`,
+        message: `must have a key with the format ${BEARING.join(', ').replace(/, (\w+)$/, ' or $1')}, so that the sidecar can read the token back`,
       };
     }
   }
@@ -126,7 +126,7 @@ function* formats(credential: DraftCredential, at: Path): Generator<BrokenRule> 
   if (connection?.host === '*' && other !== undefined) {
     yield {
       path: [...at, 'connection', 'host'],
-      message: `must be a real host for the format ${other}; only pgpass takes *`,
+      message: `must be a real host for the format ${other}; only pgpass accepts *`,
     };
   }
   for (const [j, sink] of sinks) {
@@ -162,10 +162,11 @@ function* uniquePaths(credentials: [number, DraftCredential][]): Generator<Broke
     const same = files.slice(0, n).find((earlier) => earlier.file === file);
     if (same !== undefined) yield { path: at, message: `must be unique: ${same.where} has it too` };
     if (states.has(file)) {
-      yield { path: at, message: 'must not be the state file that stands beside the files of a credential' };
+      yield { path: at, message: 'must not be the state file that the sidecar keeps beside the files of a credential' };
     }
     const parent = files.find((other) => file.startsWith(`${other.file}/`));
-    if (parent !== undefined) yield { path: at, message: `must not lie below another file: ${parent.where} is one` };
+    if (parent !== undefined)
+      yield { path: at, message: `must not lie below the file of another sink: ${parent.where}` };
   }
 }
 

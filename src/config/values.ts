@@ -50,7 +50,7 @@ export function object<T extends z.core.$ZodLooseShape>(shape: T) {
 }
 
 export function text(pattern: RegExp, allowed: string) {
-  const unquoted = allow(`${allowed}; put it in quotes: without them YAML takes it for something else than text`);
+  const unquoted = allow(`${allowed}; put it in quotes: without them, YAML does not read it as text`);
   // YAML reads 12 as a number and true as a truth: whoever has written that sees nothing wrong in it.
   const isUnquoted = (value: unknown): boolean =>
     (typeof value === 'number' || typeof value === 'boolean') && pattern.test(String(value));
@@ -61,7 +61,7 @@ export function text(pattern: RegExp, allowed: string) {
 
 /** Half a surrogate pair, which YAML and JSON can escape, cannot be written in UTF-8: the name in a file, or of one, would differ. */
 export const wholeCharacters = z.refine<string>((value) => value.isWellFormed(), {
-  error: 'must consist of whole characters: half a surrogate pair is escaped in it',
+  error: 'must not contain an incomplete character: half a surrogate pair is escaped in it',
 });
 
 export function oneOf<const T extends readonly string[]>(values: T) {
@@ -82,7 +82,7 @@ export function integer(from: number, to: number) {
 function within(from: number, to: number, allowed: string, isAllowed: (value: number) => boolean) {
   const isWithin = (value: number): boolean => isAllowed(value) && value >= from && value <= to;
   const wrong = allow(allowed);
-  const quoted = allow(`${allowed}; leave out the quotes: between them YAML takes it for text`);
+  const quoted = allow(`${allowed}; remove the quotes: with them, YAML reads it as text`);
   // As templates write numbers. Digits of the environment have become a number before (see layers.ts).
   const isQuoted = (value: unknown): boolean =>
     typeof value === 'string' && /^[0-9.]{1,5}$/.test(value) && isWithin(Number(value));
@@ -117,8 +117,7 @@ export const listenHost = text(ADDRESS, address).check(z.refine(isAddress, allow
 export const connectionHost = text(ADDRESS_OR_ANY, `${address}, or "*"`).check(
   z.refine(isAddress, allow(`${address}, or "*"`)),
   z.refine((value) => !POOLER.test(value), {
-    error:
-      "must be the direct host, without -pooler: Lakebase's pooler takes no OAuth login, so it would refuse the token",
+    error: "must be the endpoint's own host, without -pooler: Lakebase's pooler does not accept OAuth tokens",
   }),
 );
 
@@ -135,6 +134,6 @@ export const sinkPath = text(ABSOLUTE_PATH, path).check(
     error: `must have a file name of at most ${MAX_BASENAME_BYTES} bytes`,
   }),
   z.refine((value) => !/^\..*\.tmp$/.test(posix.basename(value)), {
-    error: 'must not begin with a dot and end in .tmp: such names are for files that are being written',
+    error: 'must not begin with a dot and end in .tmp: such names are reserved for temporary files',
   }),
 );

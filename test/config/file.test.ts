@@ -26,7 +26,7 @@ const CASES: readonly { readonly title: string; readonly content: string | Uint8
   { title: 'an empty document', content: '---\n', expected: /is empty$/ },
   { title: 'a list', content: '- canary', expected: /must be a mapping with the key credentials$/ },
   { title: 'a text', content: 'canary', expected: /must be a mapping with the key credentials$/ },
-  { title: 'several documents', content: 'a: 1\n---\nb: 2\n', expected: /must hold one YAML document$/ },
+  { title: 'several documents', content: 'a: 1\n---\nb: 2\n', expected: /must contain exactly one YAML document$/ },
   {
     title: 'broken YAML',
     content: 'log:\n  level: "canary\n',

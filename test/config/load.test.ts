@@ -34,7 +34,7 @@ test('a setting from outside does not hide that the file is wrong there', async 
 });
 
 test('where only quotes are missing for a text, that is said', async (t) => {
-  const hint = '; put it in quotes: without them YAML takes it for something else than text';
+  const hint = '; put it in quotes: without them, YAML does not read it as text';
   const yaml = (name: string, user: string, ttl = '5m'): string =>
     `credentials: [{name: ${name}, endpoint: ${ENDPOINT}, ttl: ${ttl}, connection: {user: ${user}}, sinks: [{file: {path: /a, format: token}}]}]`;
   const user = 'credentials[0].connection.user: must be a role name of at most 255 characters without white space';
@@ -48,7 +48,7 @@ test('where only quotes are missing for a text, that is said', async (t) => {
 });
 
 test('where a number has quotes too many, that is said', async (t) => {
-  const hint = '; leave out the quotes: between them YAML takes it for text';
+  const hint = '; remove the quotes: with them, YAML reads it as text';
   const file = { credentials: [credential({ connection: { port: '5432' } })], refresh: { at: '0.5' } };
   assert.deepEqual(await problems(load(t, file)), [
     `credentials[0].connection.port: must be a whole number from 1 to 65535${hint}`,

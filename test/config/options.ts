@@ -23,7 +23,7 @@ export function testOptions(cases: readonly Case[]): void {
         const { error } = configSchema.safeParse(file(value));
         assert.ok(error, `rejects ${JSON.stringify(value)}`);
         for (const { message } of error.issues) {
-          assert.match(message, /allowed here|^(is missing: it )?must |^is missing: exactly/);
+          assert.match(message, /allowed here|^(is missing: it )?must |^is missing: set exactly/);
         }
       }
     });

@@ -16,7 +16,7 @@ const CASES: readonly { readonly title: string; readonly file: object; readonly 
   {
     title: 'neither endpoint nor instance',
     file: { credentials: [credential({ endpoint: undefined })] },
-    expected: [/^credentials\[0\]\.endpoint: is missing: exactly one/],
+    expected: [/^credentials\[0\]\.endpoint: is missing: set exactly one/],
   },
   {
     title: 'both endpoint and instance',
@@ -36,7 +36,7 @@ const CASES: readonly { readonly title: string; readonly file: object; readonly 
   {
     title: 'a ttl for an instance',
     file: { credentials: [credential({ endpoint: undefined, instance: 'i', ttl: '10m' })] },
-    expected: [/^credentials\[0\]\.ttl: cannot be used with an instance: its API takes no lifetime$/],
+    expected: [/^credentials\[0\]\.ttl: cannot be used with an instance, which does not support a ttl: remove it$/],
   },
   {
     title: 'a name that is used twice',
@@ -73,7 +73,7 @@ const CASES: readonly { readonly title: string; readonly file: object; readonly 
   {
     title: 'a Secret in which the token could not be found again',
     file: { credentials: [credential({ connection, sinks: [secret({ data: { u: 'uri', e: 'env' } })] })] },
-    expected: [/^credentials\[0\]\.sinks\[0\]\.secret\.data: must have a key that holds token, json or pgpass/],
+    expected: [/^credentials\[0\]\.sinks\[0\]\.secret\.data: must have a key with the format token, json or pgpass/],
   },
   {
     title: 'a Secret whose format needs more of the connection',
@@ -109,7 +109,7 @@ const CASES: readonly { readonly title: string; readonly file: object; readonly 
     title: 'a path below another file',
     file: { credentials: [credential({ sinks: files('/a', '/a/b') })] },
     expected: [
-      /^credentials\[0\]\.sinks\[1\]\.file\.path: must not lie below another file: credentials\[0\]\.sinks\[0\]/,
+      /^credentials\[0\]\.sinks\[1\]\.file\.path: must not lie below the file of another sink: credentials\[0\]\.sinks\[0\]/,
     ],
   },
   {
@@ -145,7 +145,7 @@ const CASES: readonly { readonly title: string; readonly file: object; readonly 
     },
     expected: [
       new RegExp(
-        `^credentials\\[0\\]\\.connection\\.host: must be a real host for the format ${format}; only pgpass takes \\*$`,
+        `^credentials\\[0\\]\\.connection\\.host: must be a real host for the format ${format}; only pgpass accepts \\*$`,
       ),
     ],
   })),

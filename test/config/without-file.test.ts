@@ -119,7 +119,7 @@ test('nothing to keep fresh and nobody to mint are named together', async () => 
   assert.equal(found.length, 3);
   assert.match(
     found.join('\n'),
-    /^no identity to mint with.*\nDATABRICKS_HOST: is missing.*\nno credential is configured: name a file with --config/,
+    /^no identity to mint with.*\nDATABRICKS_HOST: is missing.*\nno credential is configured: set --config or LAKEBASE_CREDENTIAL_CONFIG to a configuration file/,
   );
 });
 
@@ -144,10 +144,7 @@ test('a variable that looks like ours and is none is named, and those that Kuber
   assert.deepEqual((await loadConfig({ env: { ...env, ...misspelled } })).unknownVariables, Object.keys(misspelled));
 
   const found = await problems(loadConfig({ env: { ...IDENTITY, LAKEBASE_ENDPIONT: ENDPOINT } }));
-  assert.match(
-    found.join('\n'),
-    /^no credential is configured: .*; not known, so perhaps misspelled: LAKEBASE_ENDPIONT$/,
-  );
+  assert.match(found.join('\n'), /^no credential is configured: .*; unknown, perhaps misspelled: LAKEBASE_ENDPIONT$/);
   const [without = ''] = await problems(loadConfig({ env: IDENTITY }));
   assert.match(without, /^no credential is configured: .* LAKEBASE_INSTANCE$/);
 });
@@ -180,7 +177,10 @@ test('quotes that an env file of Docker has left in a variable are pointed at', 
   };
   const found = await problems(loadConfig({ env: { ...env, DATABRICKS_HOST: `"${IDENTITY.DATABRICKS_HOST}"` } }));
   assert.deepEqual(
-    found.map((line) => [line.slice(0, line.indexOf(':')), line.endsWith('; quotes are a part of it')]),
+    found.map((line) => [
+      line.slice(0, line.indexOf(':')),
+      line.endsWith('; the quotes are part of the value: remove them'),
+    ]),
     [
       ['DATABRICKS_HOST', true],
       ['LAKEBASE_ENDPOINT', true],
@@ -196,10 +196,13 @@ test('an endpoint in the place of an instance, and the other way round, are told
   const [endpoint = ''] = await problems(loadConfig({ env: { ...env, LAKEBASE_ENDPOINT: 'my-instance' } }));
   assert.match(
     endpoint,
-    /^LAKEBASE_ENDPOINT: must be of the form projects\/.*; a Provisioned instance .*LAKEBASE_INSTANCE/,
+    /^LAKEBASE_ENDPOINT: must be of the form projects\/.*; for a Provisioned instance, set .*LAKEBASE_INSTANCE/,
   );
   const [instance = ''] = await problems(loadConfig({ env: { ...env, LAKEBASE_INSTANCE: ENDPOINT } }));
-  assert.match(instance, /^LAKEBASE_INSTANCE: must be the name of .*; an Autoscaling endpoint .*LAKEBASE_ENDPOINT/);
+  assert.match(
+    instance,
+    /^LAKEBASE_INSTANCE: must be the name of .*; for an Autoscaling endpoint, set .*LAKEBASE_ENDPOINT/,
+  );
 });
 
 test('a relative path is a mistake, and no bug, where the directory in which this process was started is gone', async (t) => {

@@ -144,9 +144,17 @@ for (const { command, flags, words } of [
   { command: 'run', flags: ['--http-port'], words: ['--http-port'] },
   { command: 'run', flags: ['--config', '--log-level=info'], words: ["use '--config=-XYZ'; see lakebase"] },
   { command: 'run', flags: ['--log-level='], words: ['--log-level is empty: give it a value, or leave it out'] },
-  { command: 'once', flags: ['--timeout', 'soon'], words: ['--timeout "soon" is no duration such as 90s, 15m or 1h'] },
+  {
+    command: 'once',
+    flags: ['--timeout', 'soon'],
+    words: ['--timeout "soon" is not a duration such as 90s, 15m or 1h'],
+  },
   { command: 'once', flags: ['--timeout', '0s'], words: ['--timeout "0s" leaves no time to mint'] },
-  { command: 'once', flags: ['--timeout', 'soon', '--config', '/nowhere'], words: ['--timeout "soon" is no duration'] },
+  {
+    command: 'once',
+    flags: ['--timeout', 'soon', '--config', '/nowhere'],
+    words: ['--timeout "soon" is not a duration'],
+  },
 ]) {
   test(`${command} ${flags.join(' ')} is wrong usage: 64`, options, async (t) => {
     const workspace = await workspaceFor(t);
