@@ -33,25 +33,25 @@ Keeps a short-lived Lakebase (Databricks Postgres) credential fresh beside an ap
 Commands:
   run       keep every credential fresh until SIGTERM or SIGINT (the default)
   once      mint and write every credential once
-  check     try everything but the port, keep nothing, and say what to do about what fails
+  check     test everything except the port, leave nothing behind, and say how to fix what fails
   schema    print the JSON Schema of the configuration
   version   print the versions of this program, Node.js and the Databricks CLI
-  help      print this
+  help      print this help
 
 Options:
-  --config FILE       configuration file; also LAKEBASE_CREDENTIAL_CONFIG; without one the environment says it all
+  --config FILE       configuration file; also LAKEBASE_CREDENTIAL_CONFIG; without it, environment variables configure one credential
   --http-host HOST    address to listen on (run)
   --http-port PORT    port of health, metrics and status (run)
   --log-level LEVEL   trace, debug, info, warn, error or fatal
-  --timeout DURATION  how long once may take, such as 90s; 60s without it
+  --timeout DURATION  time limit of once, such as 90s; default 60s
 
 Exit codes:
-  0      done; for run: a signal has stopped it
+  0      success; for run: stopped by a signal
   1      a bug in this program
   64     wrong usage
-  69     not available: the CLI, the workspace, the port, or standard output; once: not done in time; check: a failure
-  73     a sink cannot be written
-  78     bad configuration
+  69     not available: the CLI, the workspace, the port, or standard output; once: timed out; check: something failed
+  73     a sink (a file or a Secret) cannot be written
+  78     invalid configuration
   128+N  stopped by signal N; for run: by a second signal
 `;
 
@@ -161,11 +161,12 @@ function readArguments(argv: readonly string[]): Invocation {
   const [command = 'run', ...rest] = positionals;
   if (values.help === true) return { command: 'help', values };
   if (values.version === true) return { command: 'version', values };
-  if (!isCommand(command)) throw new UsageError(`unknown command "${command}": one of ${COMMANDS.join(', ')}`);
+  if (!isCommand(command)) throw new UsageError(`unknown command "${command}": use one of ${COMMANDS.join(', ')}`);
   if (rest.length > 0) throw new UsageError(`unexpected argument "${rest[0]}" after ${command}`);
   const empty = Object.entries(values).find(([, value]) => value === '')?.[0];
   if (empty !== undefined) throw new UsageError(`--${empty} is empty: give it a value, or leave it out`);
-  if (values.timeout !== undefined && command !== 'once') throw new UsageError('--timeout is for once only');
+  if (values.timeout !== undefined && command !== 'once')
+    throw new UsageError('--timeout works with the command once only');
   return { command, values };
 }
 

@@ -105,12 +105,14 @@ class Report {
 
 function describeConfiguration({ configFile, credentials, unknownVariables }: Config): string {
   const names = credentials.map(({ name }) => name).join(', ');
-  const unknown = unknownVariables.length === 0 ? '' : `; not known, so ignored: ${unknownVariables.join(', ')}`;
+  const unknown = unknownVariables.length === 0 ? '' : `; unknown variables ignored: ${unknownVariables.join(', ')}`;
   return `${configFile ?? 'from the environment'}: ${names}${unknown}`;
 }
 
 function describeIdentity(auth: Auth): string {
-  const inClear = isSentInClear(auth) ? '; without TLS: write https://, unless something on the way adds it' : '';
+  const inClear = isSentInClear(auth)
+    ? '; sent without TLS: use https://, unless something on the network path adds TLS'
+    : '';
   return `${describePrincipal(auth)}${inClear}`;
 }
 
@@ -119,7 +121,7 @@ function describePrincipal(auth: Auth): string {
     case 'file-oidc':
       return `workload identity of client ${auth.clientId} with the token in ${auth.tokenFile}${describeToken(auth.tokenFile)}, at ${auth.host}`;
     case 'oauth-m2m':
-      return `client ${auth.clientId} with a secret ${'file' in auth.secret ? `in ${auth.secret.file}` : 'by variable'}, at ${auth.host}`;
+      return `client ${auth.clientId} with a secret ${'file' in auth.secret ? `in ${auth.secret.file}` : 'from a variable'}, at ${auth.host}`;
     case 'profile': {
       const place = auth.host ?? (auth.workspaceId && `the workspace ${auth.workspaceId}`);
       return `profile ${auth.profile} of ${auth.configFile}${place === undefined ? '' : `, at ${place}`}`;
@@ -177,7 +179,7 @@ async function checkMint(
   try {
     const minted = await new CommandMinter(cli, { resource, ttlMs }, clock).mint({ signal, slot: 0, timeoutMs });
     requireBetter(minted, undefined, { requestedMs: ttlMs ?? LONGEST_LIFETIME_MS, isShared: false }, clock);
-    const advice = isShortForVolumes(credential) ? '; for a Secret volume a ttl of 15m or more is safer' : '';
+    const advice = isShortForVolumes(credential) ? '; for a Secret volume, use a ttl of at least 15m' : '';
     return { isOk: true, text: `${describeCredential(minted)}${advice}` };
   } catch (error) {
     if (!(error instanceof MintError)) throw error;
@@ -189,8 +191,8 @@ async function checkMint(
 
 function describeCredential(minted: Credential): string {
   const apart = wholeSeconds(Math.abs(skewOf(minted)));
-  const skew = apart < 5 ? '' : `; the clocks differ by ${apart} s, which is allowed for`;
-  return `a token that lives ${formatDuration(lifetimeMs(minted))}, thrown away${skew}`;
+  const skew = apart < 5 ? '' : `; the clocks differ by ${apart} s, which is compensated for`;
+  return `a token that is valid for ${formatDuration(lifetimeMs(minted))}, discarded${skew}`;
 }
 
 async function checkSink(sink: Sink, options: Cancellable): Promise<Finding> {
@@ -221,7 +223,7 @@ async function checkPlaces(
       seen.set(place, path);
       if (other === undefined) continue;
       const text = `is the same file as ${other}: its directory is a link to the other one, or mounted twice`;
-      report.add(`${name} file:${path}`, { isOk: false, text, remedy: 'configure a file of its own for each' });
+      report.add(`${name} file:${path}`, { isOk: false, text, remedy: 'configure a different file for each' });
     }
   }
 }

@@ -14,7 +14,7 @@ import { startLog } from './start-log.ts';
 const TIMEOUT = '60s';
 
 /** The CLI's own time is not over, so nobody knows whether it hangs. */
-const NO_ANSWER_REMEDY = `${MINT_REMEDIES.timeout}; or give it longer with --timeout`;
+const NO_ANSWER_REMEDY = `${MINT_REMEDIES.timeout}; or allow more time with --timeout`;
 
 /** Ends it well: every sink holds its credential. */
 class Done extends Error {}
@@ -64,7 +64,7 @@ export function whyUnfinished(
     ...sinks.flatMap(({ name, wanted, holding }) => {
       if (holding.state === 'lacks') return [withRemedy(holding.problem.message, holding.problem.remedy)];
       const isWritten = holding.credential.fingerprint === wanted;
-      return isWritten ? [] : [withRemedy(`${name} holds another token still`, 'give it longer with --timeout')];
+      return isWritten ? [] : [withRemedy(`${name} still holds another token`, 'allow more time with --timeout')];
     }),
   ];
   if (reasons.length === 0) return undefined;

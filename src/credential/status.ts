@@ -55,7 +55,7 @@ const OVERRUN_MS = 30_000;
 /** The checks of `/healthz`: does this process still turn? Nothing outside it can make one of them fail. */
 export function livenessChecks(beatAt: number, keepers: readonly Vitals[], clock: Clock): Check[] {
   const beatMs = clock.monotonic() - beatAt;
-  const heartbeat = { name: 'scheduler', isOk: beatMs < HEARTBEAT_MS, reason: `last turned ${seconds(beatMs)} ago` };
+  const heartbeat = { name: 'scheduler', isOk: beatMs < HEARTBEAT_MS, reason: `last ran ${seconds(beatMs)} ago` };
   return [heartbeat, ...keepers.map((vitals) => livenessCheck(vitals, clock))];
 }
 

@@ -20,9 +20,10 @@ const LOCALHOST = 'localhost';
 
 const NO_LOOKUP = 'the name could not be looked up: set http.host to an IP address, or to "::" for all';
 const REMEDIES: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'another process of this pod or machine has the port: stop it, or set http.port to one that is free',
+  EADDRINUSE: 'another process in this pod or on this machine uses the port: stop it, or set http.port to a free one',
   EACCES: 'this user may not open the port: set http.port to one above 1023',
-  EADDRNOTAVAIL: 'no interface of this machine has the address: set http.host to one that it has, or to "::" for all',
+  EADDRNOTAVAIL:
+    'no network interface of this machine has the address: set http.host to one that it has, or to "::" for all',
   EINVAL: 'nothing can listen on such an address by itself: set http.host to another one, or to "::" for all',
   EAFNOSUPPORT: 'this machine has no addresses of that kind: set http.host to "0.0.0.0"',
   ENOTFOUND: 'the name has no address: set http.host to an IP address, or to "::" for all',

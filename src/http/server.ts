@@ -74,7 +74,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
 
   server.setErrorHandler<FastifyError>((error, request, reply) => {
     if (error.code === 'FST_ERR_HANDLER_TIMEOUT') {
-      return answer(reply, 503, `timed out: the sinks could not be looked at within ${deadlineMs / 1_000} s\n`);
+      return answer(reply, 503, `timed out: the sinks could not be checked within ${deadlineMs / 1_000} s\n`);
     }
     const status = error.statusCode ?? 500;
     if (status >= 400 && status < 500) return answer(reply, status, `${reason(status)}\n`);
@@ -82,7 +82,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     if (!request.signal.aborted) {
       log.error({ err: error, path: request.routeOptions.url }, 'http request failed');
     }
-    return answer(reply, 500, 'internal error; the log of the sidecar has more\n');
+    return answer(reply, 500, 'internal error; see the log of the sidecar\n');
   });
 
   return server;

@@ -80,7 +80,7 @@ async function refresh() {
     answeredAt = new Date();
     lost.hidden = true;
   } catch {
-    lost.textContent = 'No answer from the sidecar since ' + answeredAt.toISOString().slice(11, 19) + ' UTC. What stands below is from then.';
+    lost.textContent = 'No answer from the sidecar since ' + answeredAt.toISOString().slice(11, 19) + ' UTC. The data below is from that time.';
     lost.hidden = false;
   }
 }

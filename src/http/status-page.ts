@@ -164,7 +164,7 @@ function sinkBadge({ failure, problem, ready }: SinkReport): Html {
 }
 
 function holding(remainingSeconds: number | null): string {
-  if (remainingSeconds === null) return 'no credential of ours';
+  if (remainingSeconds === null) return 'no token of this credential';
   return remainingSeconds > 0 ? `${span(remainingSeconds)} left` : `expired ${span(-remainingSeconds)} ago`;
 }
 

@@ -56,7 +56,7 @@ test('the process is alive while its heartbeat is younger than 30 s', () => {
     [HOUR_MS, false],
   ] as const) {
     const checks = livenessChecks(clock.monotonic() - ageMs, [], clock);
-    assert.deepEqual(checks, [{ name: 'scheduler', isOk, reason: `last turned ${Math.round(ageMs / 1_000)} s ago` }]);
+    assert.deepEqual(checks, [{ name: 'scheduler', isOk, reason: `last ran ${Math.round(ageMs / 1_000)} s ago` }]);
   }
 });
 

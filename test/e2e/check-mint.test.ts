@@ -9,7 +9,8 @@ testWithEachCli('check tells how far the clocks are apart, which does no harm', 
     workspace.clockOffsetMs = hours * HOUR_MS;
     const { code, stdout } = await runCommand(t, 'check', { workspace, cli });
     assert.equal(code, 0, stdout);
-    const apart = /mint: a token that lives 1h, thrown away; the clocks differ by (\d+) s, which is allowed for$/m;
+    const apart =
+      /mint: a token that is valid for 1h, discarded; the clocks differ by (\d+) s, which is compensated for$/m;
     const seconds = Number(apart.exec(stdout)?.[1]);
     assert.ok(Math.abs(seconds - 7_200) < 5, stdout);
   }

@@ -22,9 +22,9 @@ testWithEachCli('check says of a healthy set-up what it found, ends with 0, and 
   const lines = stdout.trimEnd().split('\n');
   const expected = [
     /^✓ ok {3}configuration: \/.*config\.yaml: backstage$/,
-    /^✓ ok {3}identity: client \S+ with a secret by variable, at http:\/\/127\.0\.0\.1:\d+$/,
+    /^✓ ok {3}identity: client \S+ with a secret from a variable, at http:\/\/127\.0\.0\.1:\d+$/,
     /^✓ ok {3}cli: \/.+ \d+\.\d+\.\d+$/,
-    /^✓ ok {3}backstage mint: a token that lives 1h, thrown away$/,
+    /^✓ ok {3}backstage mint: a token that is valid for 1h, discarded$/,
     /^✓ ok {3}backstage file:\/.*\/run\/pgpass: .*\/run does not exist yet and can be created in \/.*$/,
     /^✓ ok {3}backstage file:\/.*\/run\/token: .*\/run does not exist yet/,
     /^all 6 checks passed$/,
@@ -303,7 +303,7 @@ test('check, once and run name a variable that may be misspelled', { timeout: 30
   const setup = { workspace: await workspaceFor(t), env: { LAKEBASE_CREDENTIAL_LEVEL: 'debug' } };
   const { code, stdout } = await runCommand(t, 'check', setup);
   assert.equal(code, 0, stdout);
-  assert.match(stdout, /configuration: .*: backstage; not known, so ignored: LAKEBASE_CREDENTIAL_LEVEL$/m);
+  assert.match(stdout, /configuration: .*: backstage; unknown variables ignored: LAKEBASE_CREDENTIAL_LEVEL$/m);
   const isSaid = /"variables":\["LAKEBASE_CREDENTIAL_LEVEL"\],"msg":"unknown LAKEBASE_ variables ignored"/;
   assert.match((await runCommand(t, 'once', setup)).stdout, isSaid);
   const sidecar = await startSidecar(t, setup);
@@ -318,7 +318,7 @@ test(
     const cli = await scriptedCli(t, 'exit 1'); // nothing goes anywhere
     const env = { DATABRICKS_HOST: 'http://workspace.invalid' };
     const { stdout } = await runCommand(t, 'check', { workspace, cli, env });
-    assert.match(stdout, /identity: .*, at http:\/\/workspace\.invalid; without TLS: write https:\/\/, unless /);
+    assert.match(stdout, /identity: .*, at http:\/\/workspace\.invalid; sent without TLS: use https:\/\/, unless /);
     const sidecar = await startSidecar(t, { workspace, cli, env });
     const { level, host } = await sidecar.logged('workspace address uses http://: requests are sent without TLS');
     assert.deepEqual({ level, host }, { level: 'warn', host: 'http://workspace.invalid' });

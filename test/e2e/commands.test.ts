@@ -137,10 +137,10 @@ for (const command of ['check', 'help', 'schema', 'version']) {
 }
 
 for (const { command, flags, words } of [
-  { command: 'mint', flags: [], words: ['unknown command "mint": one of run, once, check'] },
+  { command: 'mint', flags: [], words: ['unknown command "mint": use one of run, once, check'] },
   { command: 'run', flags: ['now'], words: ['unexpected argument "now" after run'] },
   { command: 'run', flags: ['--nonsense'], words: ["'--nonsense'", 'see lakebase-credential-sidecar help'] },
-  { command: 'run', flags: ['--timeout', '5s'], words: ['--timeout is for once only'] },
+  { command: 'run', flags: ['--timeout', '5s'], words: ['--timeout works with the command once only'] },
   { command: 'run', flags: ['--http-port'], words: ['--http-port'] },
   { command: 'run', flags: ['--config', '--log-level=info'], words: ["use '--config=-XYZ'; see lakebase"] },
   { command: 'run', flags: ['--log-level='], words: ['--log-level is empty: give it a value, or leave it out'] },
@@ -275,7 +275,11 @@ test('run ends with 69 where its port is taken, and says what to do', options, a
     workspace,
     flags: ['--http-host', '127.0.0.1', '--http-port', `${port}`],
   });
-  refused(outcome, 69, `cannot listen on 127.0.0.1:${port}: another process of this pod or machine has the port`);
+  refused(
+    outcome,
+    69,
+    `cannot listen on 127.0.0.1:${port}: another process in this pod or on this machine uses the port`,
+  );
 });
 
 test(

@@ -64,7 +64,7 @@ test(
     assert.equal(code, 69);
     assert.match(
       stderr,
-      /backstage: no answer\n {2}→ check that the workspace answers .*; or give it longer with --timeout\n/,
+      /backstage: no answer\n {2}→ check that the workspace answers .*; or allow more time with --timeout\n/,
     );
     await allGone(pids);
   },
@@ -96,7 +96,7 @@ test('once whose last file is written at its time-out has a reason to fail, or n
   const unwritten = statusWith({ sinks: [holding(credentialWith({ token: 'of an earlier run' }))] });
   assert.equal(
     whyUnfinished([statusWith(), unwritten], '2s')?.message,
-    'not every sink was written within 2s\nfile:/run/lakebase/pgpass holds another token still\n→ give it longer with --timeout',
+    'not every sink was written within 2s\nfile:/run/lakebase/pgpass still holds another token\n→ allow more time with --timeout',
   );
 });
 

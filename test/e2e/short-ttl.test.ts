@@ -29,7 +29,7 @@ test(
     const env = { KUBECONFIG: kubeconfig };
     const credentials = [file, secret('short', '899s'), secret('long', '15m'), secret('default')];
     const { stdout } = await runCommand(t, 'check', { workspace, directory, env, config: { credentials } });
-    const cautioned = stdout.matchAll(/^✓ ok {3}(\S+) mint: .*; for a Secret volume a ttl of 15m or more is safer$/gm);
+    const cautioned = stdout.matchAll(/^✓ ok {3}(\S+) mint: .*; for a Secret volume, use a ttl of at least 15m$/gm);
     assert.deepEqual(
       [...cautioned].map(([, name]) => name),
       ['short'],

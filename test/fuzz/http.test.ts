@@ -25,7 +25,7 @@ async function before(t: TestContext): Promise<void> {
   const server = createServer({
     clock: frozenClock,
     version: '1.2.3',
-    liveness: () => [{ name: 'scheduler', isOk: true, reason: 'last turned 0 s ago' }],
+    liveness: () => [{ name: 'scheduler', isOk: true, reason: 'last ran 0 s ago' }],
     statuses: async () => await Promise.resolve(isReady ? ready : expired),
     renderMetrics: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
     log: { error: (fields) => logged.push(fields) },

@@ -4,7 +4,7 @@ import type { Check, CredentialStatus } from '../../src/credential/status.ts';
 import { createServer, type ServerOptions } from '../../src/http/server.ts';
 import { credentialWith, frozenClock, holding, lacking, statusWith } from '../support/statuses.ts';
 
-const SCHEDULER: Check = { name: 'scheduler', isOk: true, reason: 'last turned 0 s ago' };
+const SCHEDULER: Check = { name: 'scheduler', isOk: true, reason: 'last ran 0 s ago' };
 
 function serverWith(statuses: readonly CredentialStatus[], overrides: Partial<ServerOptions> = {}) {
   return createServer({
@@ -159,7 +159,7 @@ describe('/healthz', () => {
   test('lists its checks with verbose', async () => {
     const response = await serverWith([]).inject('/healthz?verbose');
     assert.equal(response.statusCode, 200);
-    assert.equal(response.body, '[+]scheduler ok: last turned 0 s ago\nhealthz check passed\n');
+    assert.equal(response.body, '[+]scheduler ok: last ran 0 s ago\nhealthz check passed\n');
   });
 
   test('is 503 when one check fails, and says which', async () => {

@@ -18,7 +18,7 @@ function serverWith(overrides: Partial<ServerOptions> = {}) {
   return createServer({
     clock: frozenClock,
     version: '1.2.3',
-    liveness: () => [{ name: 'scheduler', isOk: true, reason: 'last turned 0 s ago' }],
+    liveness: () => [{ name: 'scheduler', isOk: true, reason: 'last ran 0 s ago' }],
     statuses: async () => await Promise.resolve([statusWith()]),
     renderMetrics: async (format, statuses) => await metrics.render(format, statuses),
     log: { error: (fields) => assert.fail(JSON.stringify(fields)) },
@@ -132,7 +132,7 @@ describe('every path', () => {
       t.after(async () => await server.close());
       const response = await server.inject(url);
       assert.equal(response.statusCode, 503);
-      assert.equal(response.body, 'timed out: the sinks could not be looked at within 0.02 s\n');
+      assert.equal(response.body, 'timed out: the sinks could not be checked within 0.02 s\n');
       assert.equal(inspection?.aborted, true);
     });
 
@@ -144,7 +144,7 @@ describe('every path', () => {
         log: { error: (fields) => void logged.push(fields) },
       }).inject(url);
       assert.equal(response.statusCode, 500);
-      assert.equal(response.body, 'internal error; the log of the sidecar has more\n');
+      assert.equal(response.body, 'internal error; see the log of the sidecar\n');
       assert.deepEqual(logged, [{ err: bug, path: url }]);
     });
   }

@@ -29,7 +29,7 @@ function serverWith(t: TestContext, overrides: Partial<ServerOptions> = {}): Fas
   const server = createServer({
     clock: frozenClock,
     version: '1.2.3',
-    liveness: () => [{ name: 'scheduler', isOk: true, reason: 'last turned 0 s ago' }],
+    liveness: () => [{ name: 'scheduler', isOk: true, reason: 'last ran 0 s ago' }],
     statuses: async () => await Promise.resolve([statusWith()]),
     renderMetrics: async () => await Promise.resolve({ contentType: 'text/plain', body: '' }),
     log: { error: (fields) => assert.fail(JSON.stringify(fields)) },
@@ -211,7 +211,7 @@ describe('listening', () => {
       assert.ok(error instanceof StartupError);
       assert.equal(
         error.message,
-        `cannot listen on ${LOOPBACK}:${port}: another process of this pod or machine has the port: stop it, or set http.port to one that is free (EADDRINUSE)`,
+        `cannot listen on ${LOOPBACK}:${port}: another process in this pod or on this machine uses the port: stop it, or set http.port to a free one (EADDRINUSE)`,
       );
       return true;
     });
@@ -224,7 +224,7 @@ describe('listening', () => {
     const failure = listen(serverWith(t), { host: '192.0.2.1', port: 0 });
     await assert.rejects(failure, {
       name: 'StartupError',
-      message: /192\.0\.2\.1:0: no interface .* \(EADDRNOTAVAIL\)/,
+      message: /192\.0\.2\.1:0: no network interface .* \(EADDRNOTAVAIL\)/,
     });
   });
 

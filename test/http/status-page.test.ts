@@ -70,7 +70,7 @@ describe('the page', () => {
       'has only just started',
       '✕ not ready As of 12:00:00 UTC backstage … pending projects/backstage/branches/production/endpoints/primary ' +
         'No credential yet next attempt is due Issued – Expires – Last success – Last attempt – Fingerprint – ' +
-        'Sinks /run/lakebase/pgpass … waiting file · no credential of ours a/b ✕ forbidden secret · no credential of ours ' +
+        'Sinks /run/lakebase/pgpass … waiting file · no token of this credential a/b ✕ forbidden secret · no token of this credential ' +
         'Give the service account of the sidecar a role with the rule that the message in the log shows. Next try in 90 s.',
       {
         current: undefined,
