@@ -42,7 +42,7 @@ helm.sh/chart: {{ include "lakebase.labelValue" (printf "%s-%s" .Chart.Name .Cha
 {{- if regexMatch ":[^/]*$" $repository -}}
 {{- fail (printf "image.repository: %s has a tag: write it into image.tag" $repository) -}}
 {{- else if not (regexMatch "^([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$" $repository) -}}
-{{- fail (printf "image.repository: %s is no name of an image: write its registry and its name, in small letters, as registry.example.com/lakebase-credential-sidecar" $repository) -}}
+{{- fail (printf "image.repository: %s is not the name of an image: write registry and name in lower case, such as registry.example.com/lakebase-credential-sidecar" $repository) -}}
 {{- end -}}
 {{- if $image.digest -}}
 {{- printf "%s@%s" $repository $image.digest -}}
@@ -56,7 +56,7 @@ helm.sh/chart: {{ include "lakebase.labelValue" (printf "%s-%s" .Chart.Name .Cha
 {{- $has := semverCompare ">=1.36.0-0" .Capabilities.KubeVersion.Version -}}
 {{- if eq (toString (.Values.injection).enabled) "true" -}}
 {{- if not $has -}}
-{{- fail (printf "injection.enabled: injection needs Kubernetes 1.36 or newer, this is %s (helm template has to be told, by --kube-version): set it to false, and add the kustomize component manifests/components/sidecar to your applications instead (docs/kubernetes.md)" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "injection.enabled: injection needs Kubernetes 1.36 or newer, this is %s (helm template needs --kube-version): set it to false, and add the kustomize component manifests/components/sidecar to your applications instead (docs/kubernetes.md)" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
 true
 {{- else if and $has (eq (toString (.Values.injection).enabled) "auto") -}}
@@ -94,6 +94,6 @@ true
 {{- if regexMatch $shape.refused $host -}}
 {{- fail (printf "%s: %s is %s: write %s" (index . 0) (index . 1) $host $shape.write) -}}
 {{- else if regexMatch $shape.pooler $host -}}
-{{- fail (printf "%s: %s is %s: a pooler takes no OAuth login; write the host without -pooler" (index . 0) (index . 1) $host) -}}
+{{- fail (printf "%s: %s is %s: a pooler does not accept OAuth tokens; write the host without -pooler" (index . 0) (index . 1) $host) -}}
 {{- end -}}
 {{- end -}}

@@ -19,7 +19,7 @@ const EVERYTHING = {
 };
 const WORKSPACE = /secretSync\.identity\.workspaceHost: set it to https:\/\//;
 const REPOSITORY = /image\.repository: set it to where your clusters pull/;
-const NAMESPACES = /injection\.namespaceSelector: .*every namespace.*: leave the default as it is, or write/;
+const NAMESPACES = /injection\.namespaceSelector: .*every namespace.*: keep the default, or write/;
 const CREDENTIALS = /secretSync\.config\.credentials: list what is to be kept fresh/;
 /** What cannot be without, and what is said then; of those that have no default, null is a value of the wrong type. */
 const NEEDED: Readonly<Record<string, RegExp>> = {

@@ -55,7 +55,10 @@ describe('the policies of releases that come and go', { skip }, () => {
       const text = await world.refusal(podOf());
       return text !== 'it was created' && text;
     });
-    assert.match(refusal, /^nothing has added the sidecar: see whether the MutatingAdmissionPolicy .* and its binding/);
+    assert.match(
+      refusal,
+      /^the sidecar was not added: check that the MutatingAdmissionPolicy .* and its binding exist/,
+    );
     await world.helm('helm4', ['upgrade', 'lakebase', CHART, '--namespace', 'lakebase'], VALUES);
     await world.injects();
   });

@@ -186,7 +186,7 @@ describe('Secrets of the chart, and the program that writes them', { skip }, () 
       const before = await world.everything();
       await assert.rejects(
         kept.install('one', kept.values()),
-        new RegExp(`secretSync\\.config\\.credentials: there is no namespace ${kept.apps}: make it first`),
+        new RegExp(`secretSync\\.config\\.credentials: there is no namespace ${kept.apps}: create it first`),
       );
       assert.deepEqual(await world.everything(), before);
     }

@@ -29,7 +29,7 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
         `an image whose name no registry has: ${repository}`,
         { ...both, image: { repository } },
         new RegExp(
-          `image\\.repository: ${repository} is no name of an image: write its registry and its name, in small`,
+          `image\\.repository: ${repository} is not the name of an image: write registry and name in lower case`,
         ),
       ] as const,
   ),
@@ -38,12 +38,12 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
   [
     'one Secret for two credentials',
     withSync({ config: { credentials: [0, 0].map((index) => secretSync.secretSync.config.credentials[index]) } }),
-    /the Secret backstage\/backstage-lakebase is listed twice, and can hold one credential only/,
+    /the Secret backstage\/backstage-lakebase is listed twice, but can hold only one credential: give each credential its own Secret/,
   ],
   [
     'two credentials of one name',
     withCredential({}, {}),
-    /credentials: orders is the name of two credentials: give each/,
+    /credentials: orders is the name of two credentials: give each its own name/,
   ],
   [
     'a space without a break, which the program would refuse',
@@ -53,7 +53,7 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
   [
     'a pooler',
     withCredential({ connection: { host: 'ep-1-pooler.example.com' } }),
-    /credentials: orders: connection\.host is ep-1-pooler\.example\.com: a pooler takes no OAuth login; write the host/,
+    /credentials: orders: connection\.host is ep-1-pooler\.example\.com: a pooler does not accept OAuth tokens; write the host/,
   ],
   [
     'an address with a port',
@@ -63,7 +63,7 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
   [
     'a Secret in which no token is found again',
     withCredential({ connection: CONNECTION, data: { uri: 'uri' } }),
-    /credentials: orders: give apps\/orders-0 a key that holds token, json or pgpass/,
+    /credentials: orders: give apps\/orders-0 a key with the format token, json or pgpass/,
   ],
   [
     'a format without its host',
@@ -121,27 +121,27 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
   [
     'settings of more namespaces than an API server takes in one expression',
     withDefaults({ namespaceDefaults: namespacesOf(600) }),
-    /injection\.namespaceDefaults: as an expression it has 1\d{5} characters, and an API server takes 100000: write/,
+    /injection\.namespaceDefaults: as an expression it has 1\d{5} characters, but an API server accepts at most 100000: move/,
   ],
   [
     'a default of memory that is above its limit',
     withDefaults({ defaults: { 'memory-request': '0.3e9' } }),
-    /injection\.defaults: memory-request is 0\.3e9, above memory-limit, which is 256Mi: write less into the one, or more/,
+    /injection\.defaults: memory-request is 0\.3e9, above memory-limit, which is 256Mi: lower the request, or raise/,
   ],
   [
     'a limit of memory that is below the default of its request',
     withDefaults({ namespaceDefaults: { orders: { 'memory-limit': '63Mi' } } }),
-    /injection\.namespaceDefaults\.orders: memory-request is 64Mi, above memory-limit, which is 63Mi: write less/,
+    /injection\.namespaceDefaults\.orders: memory-request is 64Mi, above memory-limit, which is 63Mi: lower the request/,
   ],
   [
     'a limit of cpu that is below the default of its request, be it the number 0',
     withDefaults({ defaults: { 'cpu-limit': 0 } }),
-    /injection\.defaults: cpu-request is 10m, above cpu-limit, which is 0: write less into the one, or more/,
+    /injection\.defaults: cpu-request is 10m, above cpu-limit, which is 0: lower the request, or raise/,
   ],
   [
     "a namespace's limit of 0 where all have another",
     withDefaults({ defaults: { 'cpu-limit': 1 }, namespaceDefaults: { orders: { 'cpu-limit': 0 } } }),
-    /injection\.namespaceDefaults\.orders: cpu-request is 10m, above cpu-limit, which is 0: write less/,
+    /injection\.namespaceDefaults\.orders: cpu-request is 10m, above cpu-limit, which is 0: lower the request/,
   ],
   [
     'a default user that Kubernetes has none of',
@@ -152,7 +152,7 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
   [
     'a pooler among the defaults of injection',
     withDefaults({ defaults: { 'pg-host': 'ep-1-Pooler.example.com' } }),
-    /injection\.defaults: pg-host is ep-1-Pooler\.example\.com: a pooler takes no OAuth login; write the host without/,
+    /injection\.defaults: pg-host is ep-1-Pooler\.example\.com: a pooler does not accept OAuth tokens; write the host without/,
   ],
   [
     'an address with a port among the defaults of injection',
@@ -162,7 +162,7 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
   [
     'a directory that the sidecar has for itself',
     withDefaults({ namespaceDefaults: { orders: { directory: '/tmp/lakebase' } } }),
-    /injection\.namespaceDefaults\.orders: directory is \/tmp\/lakebase: write an absolute path, .* none in \/tmp/,
+    /injection\.namespaceDefaults\.orders: directory is \/tmp\/lakebase: write an absolute path, .* not in \/tmp/,
   ],
   [
     'one file twice',

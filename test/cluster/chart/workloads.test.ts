@@ -105,7 +105,9 @@ describe('workloads with one label, in a restricted namespace', { skip }, () => 
 
   chapter('are not created with a wrong annotation, and the events say what to write', {}, async (t) => {
     await apply(deploymentOf(stage, { name: 'wrong', script: ONCE, annotations: { ttl: '2h' } }));
-    t.diagnostic(await refusedWith(/ttl is 2h: write 5m to 1h, as 300s, 15m or 1h, into the annotation lakebase-cred/));
+    t.diagnostic(
+      await refusedWith(/ttl is 2h: write 5m to 1h, such as 300s, 15m or 1h, into the annotation lakebase-cred/),
+    );
     assert.deepEqual(await stage.namespace.pods('app=wrong'), []);
   });
 
@@ -115,7 +117,7 @@ describe('workloads with one label, in a restricted namespace', { skip }, () => 
     await eventually('a pod is refused', async () => (await attempt()).includes('denied request'), BY_KUBECTL);
     await stage.namespace.kubectl(['scale', 'deployment/orders', '--replicas=2']);
     const scaledAt = performance.now();
-    await refusedWith(/nothing has added the sidecar: see whether the MutatingAdmissionPolicy lakebase-.* are there/);
+    await refusedWith(/the sidecar was not added: check that the MutatingAdmissionPolicy lakebase-.* exist/);
     const tokens = tokensOf('orders');
     await eventually('a rotation', () => tokensOf('orders') > tokens, { withinMs: 2 * LIFETIME_MS });
     assert.deepEqual(

@@ -160,7 +160,7 @@ export class ChartWorld {
       async () => {
         const pod = await this.create(podOf(), namespace).catch(() => undefined);
         if (pod === undefined || sidecarOf(pod) === undefined) return false;
-        return (await this.refusal(nonsense, namespace)).startsWith('no such annotation');
+        return (await this.refusal(nonsense, namespace)).startsWith('unknown annotation');
       },
       { everyMs: 100 },
     );

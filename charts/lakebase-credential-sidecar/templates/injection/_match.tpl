@@ -6,7 +6,7 @@
 
 {{- define "lakebase.binding" -}}
 {{- if not .Values.injection.namespaceSelector -}}
-{{- fail "injection.namespaceSelector: nothing is left of it, which would select every namespace, kube-system too: leave the default as it is, or write matchExpressions: [] if every namespace is meant" -}}
+{{- fail "injection.namespaceSelector: it is empty, which would select every namespace, even kube-system: keep the default, or write matchExpressions: [] to select every namespace" -}}
 {{- end -}}
 policyName: {{ include "lakebase.clusterName" . }}
 matchResources:

@@ -119,7 +119,7 @@ least never look at ConfigMaps again until they are restarted (kubernetes/kubern
 {{/* An API server parses no longer expression: it would refuse one policy while the other is there already, and quote it all. */}}
 {{- define "lakebase.fitting" -}}
 {{- if gt (len .) 100000 -}}
-{{- fail (printf "injection.namespaceDefaults: as an expression it has %d characters, and an API server takes 100000: write what most namespaces have in common into injection.defaults, and settings of single applications into annotations of their pods" (len .)) -}}
+{{- fail (printf "injection.namespaceDefaults: as an expression it has %d characters, but an API server accepts at most 100000: move what most namespaces have in common to injection.defaults, and settings of single applications to annotations of their pods" (len .)) -}}
 {{- end -}}
 {{- . -}}
 {{- end -}}
@@ -166,7 +166,7 @@ least never look at ConfigMaps again until they are restarted (kubernetes/kubern
 {{- end -}}
 {{- end -}}
 {{- if and $texts.limit (gt (include "lakebase.amount" $texts.request | float64) (include "lakebase.amount" $texts.limit | float64)) -}}
-{{- fail (printf "%s: %s-request is %s, above %s-limit, which is %s: write less into the one, or more into the other" $whose $resource $texts.request $resource $texts.limit) -}}
+{{- fail (printf "%s: %s-request is %s, above %s-limit, which is %s: lower the request, or raise the limit" $whose $resource $texts.request $resource $texts.limit) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -11,7 +11,7 @@ For charts that have this one as a dependency, and place the sidecar themselves.
 {{- $own := omit . "chart" -}}
 {{- range $key := keys $own | sortAlpha -}}
 {{- if not (has $key $known) -}}
-{{- fail (printf "lakebase-credential-sidecar: no such setting: %s; there are %s" $key (join ", " $known)) -}}
+{{- fail (printf "lakebase-credential-sidecar: unknown setting: %s; the settings are %s" $key (join ", " $known)) -}}
 {{- end -}}
 {{- end -}}
 {{- $all := dict -}}
@@ -42,7 +42,7 @@ For charts that have this one as a dependency, and place the sidecar themselves.
 {{- $host := index . "pg-host" -}}
 {{- $isUrl := or (has "env" $formats) (has "uri" $formats) -}}
 {{- if and .endpoint .instance -}}
-{{- fail (printf "%s: endpoint and instance exclude each other: remove one of them" $name) -}}
+{{- fail (printf "%s: endpoint and instance cannot be used together: remove one of them" $name) -}}
 {{- else if not (or .endpoint .instance) -}}
 {{- fail (printf "%s: set endpoint to %s, or instance to the name of a Lakebase Provisioned instance" $name $shapes.endpoint.write) -}}
 {{- end -}}
@@ -54,13 +54,13 @@ For charts that have this one as a dependency, and place the sidecar themselves.
 {{- include "lakebase.checkEach" (list $name .) -}}
 {{- include "lakebase.checkAmounts" (list $name .) -}}
 {{- if not (or .audience (index . "client-secret-name")) -}}
-{{- fail (printf "%s: set audience to what the federation policy names" $name) -}}
+{{- fail (printf "%s: set audience to the audience of the federation policy" $name) -}}
 {{- else if and .ttl .instance -}}
-{{- fail (printf "%s: an instance has no ttl: set ttl to nothing" $name) -}}
+{{- fail (printf "%s: an instance does not support a ttl: set ttl to an empty value" $name) -}}
 {{- else if and (not $host) (or $isUrl (has "pgpass" $formats)) -}}
-{{- fail (printf "%s: set pg-host to the host of the endpoint; only the files token and json need none" $name) -}}
+{{- fail (printf "%s: set pg-host to the host of the endpoint; only the files token and json do not need it" $name) -}}
 {{- else if and (eq $host "*") (or $isUrl (has "json" $formats)) -}}
-{{- fail (printf "%s: pg-host is *: write %s; only a pgpass line may be good for any server" $name (index $shapes "pg-host" "write")) -}}
+{{- fail (printf "%s: pg-host is *: write %s; only a pgpass line may be valid for any server" $name (index $shapes "pg-host" "write")) -}}
 {{- else if and (not (index . "pg-database")) $isUrl -}}
 {{- fail (printf "%s: set pg-database to %s" $name (index $shapes "pg-database" "write")) -}}
 {{- end -}}

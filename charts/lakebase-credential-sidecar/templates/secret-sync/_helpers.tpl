@@ -21,7 +21,7 @@
 {{- range .sinks -}}
 {{- $formats := values .secret.data -}}
 {{- if not (or (has "token" $formats) (has "json" $formats) (has "pgpass" $formats)) -}}
-{{- fail (printf "%s: give %s/%s a key that holds token, json or pgpass: there the program finds the token again" $name .secret.namespace .secret.name) -}}
+{{- fail (printf "%s: give %s/%s a key with the format token, json or pgpass, so that the program can read the token back" $name .secret.namespace .secret.name) -}}
 {{- end -}}
 {{- range $field, $needing := dict "host" (list "pgpass" "env" "uri") "database" (list "env" "uri") -}}
 {{- range $needing -}}
@@ -32,18 +32,18 @@
 {{- end -}}
 {{- range list "json" "env" "uri" -}}
 {{- if and (eq ($connection.host | default "") "*") (has . $formats) -}}
-{{- fail (printf "%s: connection.host is *: write a host name, which the format %s needs; only a pgpass line may be good for any server" $name .) -}}
+{{- fail (printf "%s: connection.host is *: write a host name, which the format %s needs; only a pgpass line may be valid for any server" $name .) -}}
 {{- end -}}
 {{- end -}}
 {{- $secret := printf "%s/%s" .secret.namespace .secret.name -}}
 {{- if hasKey $seen $secret -}}
-{{- fail (printf "secretSync.config.credentials: the Secret %s is listed twice, and can hold one credential only" $secret) -}}
+{{- fail (printf "secretSync.config.credentials: the Secret %s is listed twice, but can hold only one credential: give each credential its own Secret" $secret) -}}
 {{- end -}}
 {{- $_ := set $seen $secret true -}}
 {{- include "lakebase.checkNamespace" (list $ .secret.namespace) -}}
 {{- end -}}
 {{- if hasKey $names .name -}}
-{{- fail (printf "%s is the name of two credentials: give each its own" $name) -}}
+{{- fail (printf "%s is the name of two credentials: give each its own name" $name) -}}
 {{- end -}}
 {{- $_ := set $names .name true -}}
 {{- end -}}
@@ -94,9 +94,9 @@
 {{- if ne $namespace $root.Release.Namespace -}}
 {{- $found := lookup "v1" "Namespace" "" $namespace -}}
 {{- if and (not $found) (lookup "v1" "Namespace" "" "default") -}}
-{{- fail (printf "secretSync.config.credentials: there is no namespace %s: make it first, or correct the name" $namespace) -}}
+{{- fail (printf "secretSync.config.credentials: there is no namespace %s: create it first, or correct the name" $namespace) -}}
 {{- else if ($found.metadata).deletionTimestamp -}}
-{{- fail (printf "secretSync.config.credentials: the namespace %s is being deleted: wait until it is gone and make it anew, or leave its Secrets out" $namespace) -}}
+{{- fail (printf "secretSync.config.credentials: the namespace %s is being deleted: wait until it is gone and create it again, or remove its Secrets from the list" $namespace) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
