@@ -37,7 +37,7 @@ export const SINK_REMEDIES = {
   forbidden: 'give the service account of the sidecar a role with the rule that the message in the log shows',
   conflict:
     'remove these keys from what the other manager applies, use other keys, or set force: true to take them over',
-  unreachable: 'check that this pod can reach the API server; the Secret is written as soon as it can',
+  unreachable: 'check that this pod can reach the API server; the Secret is written as soon as it answers',
   throttled:
     'nothing: it is written when the API server is less busy; if this lasts, find out what overloads the API server',
   unknown: 'read the log of the sidecar',
