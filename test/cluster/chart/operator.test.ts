@@ -118,7 +118,8 @@ describe('the Prometheus operator, with the chart installed by Helm', { skip }, 
     });
     for (const { annotations, labels, state } of pending) {
       assert.equal(state, 'pending');
-      assert.match(annotations['description']!, new RegExp(`in ${labels['namespace']}/${labels['pod']} goes on`));
+      const pod = `${labels['namespace']}/${labels['pod']}`;
+      assert.match(annotations['description']!, new RegExp(`in ${pod} keeps using its last good configuration`));
     }
     await writeFile(sidecar.configFile, good);
     await eventually('none', async () => (await prometheus.alerts()).length === 0);
