@@ -46,6 +46,19 @@ with the bug and passes without it. This was last done on ${date} with Node ${no
 | ----- | ---------------------- | ----- | ----------------------- | ---- |
 ${MUTANTS.map(rowOf).join('\n')}
 
+## Each step is the last one, and each step fails
+
+Nothing is left to chance in how a file is replaced. A process is killed (\`kill -9\`) before each file operation that changes something, with half of what was being
+written: in its first publication, and in one that replaces files (\`test/sinks/file-crash.test.ts\`). And each file operation fails, in turn, with each of six errors
+(\`test/sinks/each-step-fails.test.ts\`).
+
+These tests found nothing. The same, done by hand with \`strace\` to each system call of a start, found this:
+
+- If the limit on open files was reached, whatever was opened then (the port, a pipe, a part of the program itself) ended the process with the stack trace of a bug. Now
+  it says which limit to raise. Regression test: _where files run out, whatever is opened then, the last words say which limit to raise, and it is no bug_.
+- A part of the program that could not be read counted as loaded, and was empty when it was needed again. Regression test: _a part that could not be loaded is loaded anew
+  when it is needed again, with those that need it_.
+
 ## Fuzz
 
 \`npm test\` tries each property of \`test/fuzz\` with up to a thousand cases (slow properties with a few), and with a new seed each time. A failing case is printed in its smallest form, with the seed that
