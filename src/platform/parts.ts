@@ -55,7 +55,9 @@ export class Parts {
     try {
       part(module.exports, this.require, module);
     } catch (error) {
-      this.#modules.delete(name); // half of it is no module: where files run out for a moment, the next try may go well
+      // Half of it is no module: where files run out for a moment, the next try may go well.
+      this.#modules.delete(name);
+      this.#parts.set(name, part);
       throw error;
     }
     return module.exports;
@@ -67,7 +69,7 @@ export class Parts {
       for (const [one, part] of Object.entries(parcel)) this.#parts.set(one, part);
     }
     const found = this.#parts.get(name)!;
-    this.#parts.delete(name); // it is run once
+    this.#parts.delete(name); // it is run once, unless it fails
     return found;
   }
 

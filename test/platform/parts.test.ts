@@ -95,6 +95,18 @@ test('a part that could not be loaded is loaded anew when it is needed again, wi
   assert.deepEqual(parts.require('./a.js'), { digit: 1 });
 });
 
+test('a part that has failed is run again when it is needed again, also one that shares a file with others', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await writeParts(directory, 'first.js', {
+    'first.js': "exports.second=()=>require('./second.js')",
+    'second.js': "exports.third=require('./third.js')",
+  });
+  const first = new Parts(directory).require('./first.js') as { second: () => unknown };
+  for (let count = 0; count < 2; count += 1) assert.throws(first.second, { code: 'ENOENT', path: /third\.js$/ });
+  await writeParts(directory, 'third.js', { 'third.js': 'module.exports=3' });
+  assert.deepEqual(first.second(), { third: 3 });
+});
+
 test('of the parts in one file each is run when it is needed, and only then', async (t) => {
   const directory = await temporaryDirectory(t);
   await writeParts(directory, 'first.js', {
