@@ -52,7 +52,9 @@ test('wherever it is killed, a process leaves whole files, and the next one adop
       const tokens = await publishedTokens(directory);
       if (publishedBefore > 0) assert.equal(tokens.length, sinks.length);
       if (code !== null) assert.deepEqual([code, tokens], [0, sinks.map(() => tokenOf(publishedBefore))]);
-      const recovered = await Promise.all(sinks.map((sink) => sink.recover({ signal: t.signal })));
+      // By objects that remember nothing, as another process would do it.
+      const next = Object.values(siblingSinks(directory));
+      const recovered = await Promise.all(next.map((sink) => sink.recover({ signal: t.signal })));
       assert.deepEqual(
         recovered.flatMap((found) => (found === undefined ? [] : [found.token.reveal()])),
         tokens,
@@ -60,6 +62,12 @@ test('wherever it is killed, a process leaves whole files, and the next one adop
       assert.deepEqual(
         (await readdir(directory)).filter((name) => name.endsWith('.tmp')),
         [],
+      );
+      const later = publishedBefore + 1;
+      await Promise.all(next.map((sink) => sink.write(credentialOf(later), { signal: t.signal })));
+      assert.deepEqual(
+        await publishedTokens(directory),
+        next.map(() => tokenOf(later)),
       );
     }
     assert.ok(kills > LEAST_STEPS, `killed at ${kills} steps only`);
