@@ -3,8 +3,8 @@ import { readdirSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import test from 'node:test';
 import { getSystemErrorMap, inspect } from 'node:util';
-import { beforeEachStep } from '../fixtures/sink-steps.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
+import { beforeEachStep } from '../support/sink-steps.ts';
 
 // Put in its place before the sinks are loaded, which take the functions as they are then.
 let step = 0;
