@@ -90,8 +90,9 @@ export function lastWords(error: unknown, { stderr }: Pick<Terminal['streams'], 
 /** It can meet whatever opens a file: a port, a pipe, a part of this program. Nobody has to foresee it at each place. */
 function outOfFiles(error: unknown): StartupError | undefined {
   if (!(error instanceof Error && 'code' in error)) return undefined;
-  const remedy = Object.entries(OPEN_FILES_REMEDIES).find(([code]) => code === error.code)?.[1];
-  return remedy === undefined ? undefined : new StartupError(withRemedy(error.message, remedy), { cause: error });
+  const { code, message } = error;
+  if (code !== 'EMFILE' && code !== 'ENFILE') return undefined;
+  return new StartupError(withRemedy(message, OPEN_FILES_REMEDIES[code]), { cause: error });
 }
 
 async function dispatch({ command, values }: Invocation, terminal: Terminal & Cancellable): Promise<number> {
