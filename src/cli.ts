@@ -167,7 +167,7 @@ function readArguments(argv: readonly string[]): Invocation {
   const empty = Object.entries(values).find(([, value]) => value === '')?.[0];
   if (empty !== undefined) throw new UsageError(`--${empty} is empty: give it a value, or leave it out`);
   if (values.timeout !== undefined && command !== 'once')
-    throw new UsageError('--timeout works with the command once only');
+    throw new UsageError('--timeout works only with the command once');
   return { command, values };
 }
 

@@ -140,7 +140,7 @@ for (const { command, flags, words } of [
   { command: 'mint', flags: [], words: ['unknown command "mint": use one of run, once, check'] },
   { command: 'run', flags: ['now'], words: ['unexpected argument "now" after run'] },
   { command: 'run', flags: ['--nonsense'], words: ["'--nonsense'", 'see lakebase-credential-sidecar help'] },
-  { command: 'run', flags: ['--timeout', '5s'], words: ['--timeout works with the command once only'] },
+  { command: 'run', flags: ['--timeout', '5s'], words: ['--timeout works only with the command once'] },
   { command: 'run', flags: ['--http-port'], words: ['--http-port'] },
   { command: 'run', flags: ['--config', '--log-level=info'], words: ["use '--config=-XYZ'; see lakebase"] },
   { command: 'run', flags: ['--log-level='], words: ['--log-level is empty: give it a value, or leave it out'] },
