@@ -130,7 +130,7 @@ const RULES: readonly Rule[] = [
     pattern: /file-oidc auth: .*(?:permission denied|is a directory|no such file)/,
     failure: 'auth',
     message: 'the OIDC token file cannot be read',
-    remedy: 'make the file that DATABRICKS_OIDC_TOKEN_FILEPATH names readable for the user that the sidecar runs as',
+    remedy: 'set DATABRICKS_OIDC_TOKEN_FILEPATH to the path of a file that the user the sidecar runs as can read',
   },
   {
     pattern:

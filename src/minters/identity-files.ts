@@ -17,7 +17,7 @@ export function readSecret(file: string): Secret {
     if (error instanceof MintError) throw error;
     const { code = 'unknown' } = error as NodeJS.ErrnoException;
     throw new MintError('auth', `the client secret file ${file} cannot be read (${code})`, {
-      remedy: 'make the file that DATABRICKS_CLIENT_SECRET_FILE names readable for the user that the sidecar runs as',
+      remedy: 'set DATABRICKS_CLIENT_SECRET_FILE to the path of a file that the user the sidecar runs as can read',
     });
   }
   if (text === '') {
@@ -85,6 +85,7 @@ export function readFile(path: string): string {
 
 function unfit(path: string, reason: string): MintError {
   return new MintError('auth', `${path} ${reason}`, {
-    remedy: 'set the variable to the path of a regular file with nothing else in it; the file is read at each mint',
+    remedy:
+      'set the variable that names it to the path of a regular file with nothing else in it; it is read at each mint',
   });
 }

@@ -26,7 +26,7 @@ test('a file that holds no client secret is a failure of authentication, which s
     await writeFile(file, text);
     assert.throws(() => readSecret(file), { failure: 'auth', message, remedy });
   }
-  const remedy = /^make the file that DATABRICKS_CLIENT_SECRET_FILE names readable/;
+  const remedy = /^set DATABRICKS_CLIENT_SECRET_FILE to the path of a file that the user the sidecar runs as can read$/;
   const away = join(directory, 'away');
   assert.throws(() => readSecret(away), { failure: 'auth', message: /away cannot be read \(ENOENT\)$/, remedy });
   assert.throws(() => readSecret(directory), { failure: 'auth', message: /cannot be read \(EISDIR\)$/, remedy });
