@@ -15,7 +15,7 @@ export interface ApiAnswer {
 const MAX_ANSWER_BYTES = 3 * 1024 * 1024;
 /** Most answers are shorter. */
 const FIRST_BYTES = 16 * 1024;
-const TOO_LONG = `it sent more than ${MAX_ANSWER_BYTES / 1024 ** 2} MiB, the most that a Secret can take`;
+const TOO_LONG = `it sent more than ${MAX_ANSWER_BYTES / 1024 ** 2} MiB, more than any Secret needs`;
 /** Of objects and lists: once it is parsed, `{}` may take a hundred times its two characters. A large Secret has some thousand. */
 const MAX_NODES = 50_000;
 /** A longer `Retry-After` is cut to this: a proxy under maintenance may ask for an hour, in which a token expires. */

@@ -32,7 +32,7 @@ test('a watch that sends no end of a line is given up when it is longer than any
   const mebibyte = Buffer.alloc(1024 ** 2, 'x');
   await assert.rejects(
     linesIn([mebibyte, mebibyte, mebibyte, mebibyte]),
-    /it sent more than 3 MiB, the most that a Secret can take/,
+    /it sent more than 3 MiB, more than any Secret needs/,
   );
 });
 
