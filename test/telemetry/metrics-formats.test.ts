@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import type { Metrics } from '../../src/telemetry/metrics.ts';
+import { missing } from '../support/monitoring.ts';
 import { CANARY, credentialWith, statusWith } from '../support/statuses.ts';
 import { samplesOf, tracked } from './samples.ts';
-
-const hasPromtool = spawnSync('promtool', ['--version']).status === 0;
 
 describe('the two formats', () => {
   async function filled(): Promise<Metrics> {
@@ -58,18 +57,14 @@ describe('the two formats', () => {
     assert.doesNotMatch(body, new RegExp(CANARY));
   });
 
-  test(
-    'pass promtool',
-    { skip: hasPromtool ? false : 'promtool is not on the PATH: apt-get install prometheus' },
-    async () => {
-      const { body } = await (await filled()).render('text', [statusWith()]);
-      const { stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: body, encoding: 'utf8' });
-      const complaints = `${stdout}${stderr}`.split('\n').filter((line) => line !== '');
-      // Node's own metrics have names that it does not like.
-      assert.deepEqual(
-        complaints.filter((line) => !line.startsWith('nodejs_')),
-        [],
-      );
-    },
-  );
+  test('pass promtool', { skip: missing.promtool }, async () => {
+    const { body } = await (await filled()).render('text', [statusWith()]);
+    const { stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: body, encoding: 'utf8' });
+    const complaints = `${stdout}${stderr}`.split('\n').filter((line) => line !== '');
+    // Node's own metrics have names that it does not like.
+    assert.deepEqual(
+      complaints.filter((line) => !line.startsWith('nodejs_')),
+      [],
+    );
+  });
 });
