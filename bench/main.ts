@@ -80,9 +80,7 @@ if (options === undefined) {
   process.stderr.write(`${options}\n\n${HELP}`);
   process.exitCode = EXIT_USAGE;
 } else if (process.platform !== 'linux') {
-  process.stderr.write(
-    'npm run bench needs Linux, whose kernel tells what memory and processors are used for (/proc)\n',
-  );
+  process.stderr.write('npm run bench needs Linux: it reads memory and CPU time from /proc\n');
   process.exitCode = EXIT_UNAVAILABLE;
 } else {
   await measure(options);

@@ -36,7 +36,7 @@ function install() {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-/** The one of npm needs glibc, which Alpine is without, and a script of its package, to fetch it. */
+/** The Node.js that npm installs needs glibc, which Alpine lacks, and an install script, which fetches it. */
 function useThisNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   rmSync(installedNode, { force: true });

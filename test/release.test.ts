@@ -14,7 +14,7 @@ const scripts = steps.flatMap(({ run }) => run ?? []);
 
 /** Of the runner; that of macOS is of 2007. */
 const hasBash = spawnSync('bash', ['-c', '[ "${BASH_VERSINFO[0]}" -ge 4 ]']).status === 0;
-const options = { skip: !hasBash && 'it takes bash 4: `brew install bash && npm test`, or `apk add bash && npm test`' };
+const options = { skip: !hasBash && 'it needs bash 4: `brew install bash && npm test`, or `apk add bash && npm test`' };
 
 interface Workflow {
   readonly env: Readonly<Record<string, string>>;

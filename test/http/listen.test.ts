@@ -29,7 +29,7 @@ const hasSecond = await once(createServer().listen(0, '127.0.0.2').unref(), 'lis
   () => true,
   () => false,
 );
-const skip = !hasSecond && 'it takes 127.0.0.2: `sudo ifconfig lo0 alias 127.0.0.2 && npm test`';
+const skip = !hasSecond && 'it needs 127.0.0.2: `sudo ifconfig lo0 alias 127.0.0.2 && npm test`';
 
 test('one limit holds at all addresses of localhost, and all of them are closed together', { skip }, async (t) => {
   const server = Fastify({ forceCloseConnections: true });

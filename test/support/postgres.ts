@@ -133,12 +133,12 @@ export function whyNoPostgres(): string | false {
   try {
     userInfo();
   } catch {
-    return `PostgreSQL takes no user without a name: let /etc/passwd have one for ${process.getuid?.()}, or be another user`;
+    return `PostgreSQL does not run as a user without a name: add uid ${process.getuid?.()} to /etc/passwd, or run as another user`;
   }
   try {
     // Whether it ends well, as without its libraries it does not, is not asked here.
     const { error } = spawnSync(join(installedDirectory(), 'bin/postgres'), ['--version'], { cwd: '/' });
-    return error !== undefined && `this PostgreSQL is for glibc, which Alpine Linux is without: \`${IN_LINUX}\``;
+    return error !== undefined && `this PostgreSQL needs glibc, which Alpine Linux lacks: \`${IN_LINUX}\``;
   } catch (error) {
     return (error as Error).message;
   }
@@ -163,7 +163,7 @@ export async function startPostgres(): Promise<Postgres> {
     binaries = join(root, 'native');
     if (!runs(binaries, account)) {
       throw new Error(
-        `PostgreSQL does not run in ${root}: where nothing may (noexec), set TMPDIR to another directory`,
+        `PostgreSQL does not run in ${root}: if programs may not run there (noexec), set TMPDIR to another directory`,
       );
     }
   }
