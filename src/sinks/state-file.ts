@@ -74,9 +74,7 @@ export class StateFile {
     throw new SinkError(
       'refused',
       `${this.path} is a directory, but its path is needed for the state file of the credential`,
-      {
-        remedy,
-      },
+      { remedy },
     );
   }
 
