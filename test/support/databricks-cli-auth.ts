@@ -75,11 +75,11 @@ class FileCache<T> {
   }
 }
 
-/** Throttling is waited for; what else the host answers is taken as an answer. */
 function isThrottled({ status, text }: Reply): boolean {
   return status >= 400 && THROTTLED.test(text);
 }
 
+/** Throttling is waited for; what else the host answers is taken as an answer. */
 function get(url: string, { userAgent }: Program): Promise<Reply> {
   return send({ method: 'GET', url, headers: { 'user-agent': userAgent } }, isThrottled);
 }
