@@ -33,7 +33,8 @@ const RULES: readonly Rule[] = [
     pattern: /No such command/,
     failure: 'unknown',
     message: 'this is the deprecated CLI from pip (databricks-cli), or another program',
-    remedy: 'install the Databricks CLI, and put its directory first in PATH, or set minter.cli.command to its path',
+    remedy:
+      'install the Databricks CLI, and put its directory first on the PATH, or set minter.cli.command to its path',
   },
   {
     pattern: /unknown command|unknown flag|accepts \d+ arg/,

@@ -2,7 +2,7 @@ import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, isAbsolute, resolve } from 'node:path';
 import { CliError } from '../credential/errors.ts';
 
-const INSTALL = 'install the Databricks CLI and put its folder on the PATH, or set minter.cli.command to its path';
+const INSTALL = 'install the Databricks CLI and put its directory on the PATH, or set minter.cli.command to its path';
 const PERMIT = 'make it executable for the user the sidecar runs as, or set minter.cli.command to another one';
 
 /** The path of a program that can be started, looked up as for a child with this environment. @throws CliError */

@@ -35,7 +35,7 @@ test('an absolute path is not looked up on the PATH', (t) => {
     () => findCommand(path, { PATH: first }),
     new CliError(
       `the Databricks CLI "${path}" is missing: there is no such file`,
-      'install the Databricks CLI and put its folder on the PATH, or set minter.cli.command to its path',
+      'install the Databricks CLI and put its directory on the PATH, or set minter.cli.command to its path',
     ),
   );
   writeFileSync(path, '', { mode: 0o755 });
