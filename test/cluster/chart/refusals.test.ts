@@ -153,7 +153,7 @@ const REFUSALS: readonly Refusal[] = [
   {
     title: 'PGPASSWORD',
     container: withVariable('PGPASSWORD', 'hunter2'),
-    says: /^PGPASSWORD is set in orders, and clients then ignore the file, even if it is empty: remove the variable, or set the/,
+    says: /^PGPASSWORD is set in orders, and clients then ignore the file, even if the variable is empty: remove the variable, or set the/,
   },
   { title: 'an empty PGPASSWORD', container: withVariable('PGPASSWORD', ''), says: /^PGPASSWORD is set in orders/ },
   {
