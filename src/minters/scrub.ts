@@ -3,7 +3,7 @@ import { oneLine } from '../credential/display.ts';
 import type { Secret } from '../credential/secret.ts';
 
 const REDACTED = '[secret]';
-/** Enough for a refused OIDC token, at whose end stands what a federation policy for it says; what follows, nobody needs. */
+/** Enough for the refusal of an OIDC token, which ends with what a federation policy for it would say; nobody needs more. */
 const MAX_LENGTH = 800;
 
 /** The last of the shapes, also with `=` inside. Looked for afterwards, in what is left, so that `NAME=` before a secret stays. */

@@ -8,7 +8,7 @@ import { runCommand } from './process.ts';
 const OLDEST = '0.298.0';
 /** The first with `--ttl`. */
 const OLDEST_WITH_TTL = '1.7.0';
-/** What a build that is no release says of itself before 1.12.0, and so nothing of its age. */
+/** Before 1.12.0, every build that is not a release has this version, whatever its age. */
 const NO_RELEASE = '0.0.0';
 const TIMEOUT_MS = 10_000;
 

@@ -175,7 +175,7 @@ for (const [stderr, failure, message] of [
     'no cached credentials; run `databricks auth login` to sign in',
     'stored credentials from older CLI versions are no longer used; run `databricks auth login` to sign in again',
   ].map((words) => [`Error: error getting token: cache: ${words}`, 'auth', /uses the login of a person/] as const),
-  // Of the auth_type of a profile: one that the profile has not what it takes for, or that there is not (config/config.go and
+  // The auth_type of a profile: one for which the profile lacks something, one that does not exist (config/config.go and
   // config/auth_default.go of databricks-sdk-go v0.175.0), and one that runs `az` (config/auth_azure_cli.go).
   ...[
     'oauth-m2m auth: not configured. Config: host=https://h, profile=sp, client_id=c',
