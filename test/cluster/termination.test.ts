@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { before, describe } from 'node:test';
 import { eventually } from '../support/eventually.ts';
+import { cleanupOfSuite, story } from '../support/suite.ts';
 import { whyNoPods, whyNotOwn } from './cluster.ts';
 import { trusting } from './support/pods-overlay.ts';
 import { endOf, sidecarProcess, stoppingAt } from './support/pods-processes.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
-import { cleanupOfSuite, story } from '../support/suite.ts';
 import { SIDECAR, statusOf } from './support/pods.ts';
 
 const PSQL = 'psql --no-psqlrc --no-password --tuples-only --no-align';

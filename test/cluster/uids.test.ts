@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
+import { cleanupOfSuite } from '../support/suite.ts';
 import { whyNoPods } from './cluster.ts';
 import { trusting } from './support/pods-overlay.ts';
 import { setStage, type Stage } from './support/pods-stage.ts';
-import { cleanupOfSuite } from '../support/suite.ts';
 import { IDLE } from './support/pods.ts';
 
 const PAGE = join(import.meta.dirname, '../../README.md');

@@ -8,8 +8,8 @@ import type { Readable, Writable } from 'node:stream';
 import test, { type TestContext } from 'node:test';
 import { parseToken } from '../../src/sinks/render.ts';
 import { credentialOf, isWholeToken, siblingSinks, tokenOf } from '../support/sink-credentials.ts';
-import { program } from './programs.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
+import { program } from './programs.ts';
 
 const PUBLICATIONS = 1_000;
 /** To make, fill, sync and rename two files and their record takes as many, and so do the probes before. */

@@ -4,9 +4,9 @@ import { chmod, chown, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
 import { stateFileIn } from '../support/sink-credentials.ts';
-import { isolated, program, run } from './programs.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { NOT_LINUX } from '../support/linux.ts';
+import { isolated, program, run } from './programs.ts';
 
 test('a full disk leaves the old file as it is, is no reason not to start, and heals when space is freed', async (t) => {
   const result = await isolated(t, 'full disk');

@@ -7,9 +7,9 @@ import test from 'node:test';
 import { inspect as show } from 'node:util';
 import { SinkError } from '../../src/credential/errors.ts';
 import { credentialOf, fileSink, siblingSinks, stateFileIn, tokenOf } from '../support/sink-credentials.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
 import { run } from './programs.ts';
 import { current, old, problemOf, publishedSink } from './published.ts';
-import { temporaryDirectory } from '../support/cleanup.ts';
 
 test('a sink is named after its path', () => {
   assert.equal(fileSink('/run/lakebase/pgpass', 'pgpass').name, 'file:/run/lakebase/pgpass');

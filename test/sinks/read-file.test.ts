@@ -3,8 +3,8 @@ import fs, { appendFileSync, readdirSync, truncateSync } from 'node:fs';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { run } from './programs.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
+import { run } from './programs.ts';
 
 // Put in its place before that is loaded, which takes the functions as they are then.
 let beforeReading: (() => void) | undefined;

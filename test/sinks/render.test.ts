@@ -7,8 +7,8 @@ import { Client } from 'pg';
 import { type Format, FORMATS } from '../../src/credential/formats.ts';
 import { parseToken, render } from '../../src/sinks/render.ts';
 import { connection, credentialOf } from '../support/sink-credentials.ts';
-import { run } from './programs.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
+import { run } from './programs.ts';
 
 const JWT = 'eyJhbGciOi.eyJzdWIiOi-_.c2lnbmF0dXJl';
 const NASTY = String.raw`:\'"$(x)\:%2F@/?#&+~!*;=|<>é🙂\\`;

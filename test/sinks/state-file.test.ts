@@ -5,8 +5,8 @@ import test, { type TestContext } from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
 import { StateFile } from '../../src/sinks/state-file.ts';
 import { credentialOf, identity, jwtWith, stateFileIn, tokenOf } from '../support/sink-credentials.ts';
-import { current, old, problemOf, publishedSink } from './published.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
+import { current, old, problemOf, publishedSink } from './published.ts';
 
 test('a later process recognises the new token and the one before it, with all their times', async (t) => {
   const directory = await temporaryDirectory(t);

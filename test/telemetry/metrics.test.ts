@@ -5,8 +5,8 @@ import type { Credential } from '../../src/credential/ports.ts';
 import type { CredentialStatus } from '../../src/credential/status.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { credentialWith, frozenClock, holding, lacking, NOW, statusWith } from '../support/statuses.ts';
-import { PGPASS, samplesOf, SECRET, tracked } from './samples.ts';
 import { MINUTE_MS } from '../support/fakes.ts';
+import { PGPASS, samplesOf, SECRET, tracked } from './samples.ts';
 
 const names = (samples: ReadonlyMap<string, number>): Set<string> =>
   new Set([...samples.keys()].map((series) => series.replace(/\{.*/, '')));

@@ -6,9 +6,9 @@ import { eventually } from '../../support/eventually.ts';
 import { runCommand, startSidecar, type Outcome, type Sidecar } from '../../support/sidecar.ts';
 import { workspaceFor } from '../../support/sidecar-clis.ts';
 import type { Workspace } from '../../support/workspace.ts';
+import { readObject } from '../support/read-api.ts';
 import { TestApiServer, type AuditEvent } from './api-server.ts';
 import { type Account, Namespace, SECRET } from './namespace.ts';
-import { readObject } from '../support/read-api.ts';
 
 export const MANAGER = 'lakebase-credential-sidecar.backstage';
 const PREFIX = 'lakebase-credential-sidecar/';
