@@ -1,5 +1,6 @@
 import { type ChildProcess, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { HAS_PROC } from '../test/support/linux.ts';
 
 export interface Memory {
   /** All pages, those of the Node.js executable included that other processes use too. */
@@ -58,7 +59,7 @@ export function killWithDescendants({ exitCode, pid, signalCode }: ChildProcess)
 
 /** Direct ones. */
 export function childrenOf(pid: number): number[] {
-  if (!existsSync('/proc/self/task')) return childrenByPs(pid);
+  if (!HAS_PROC) return childrenByPs(pid);
   try {
     const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
     return text === '' ? [] : text.split(' ').map(Number);

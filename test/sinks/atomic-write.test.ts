@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { temporaryDirectory, undoAfter } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
+import { systemError } from '../support/system-error.ts';
 
 const NOBODY = 65_534;
 
@@ -56,7 +57,7 @@ test('a file gets exactly its mode, whatever the umask', async (t) => {
 
 for (const [how, answer] of [
   ['without a word', null],
-  ['and says that nobody may change it', Object.assign(new Error('EPERM'), { code: 'EPERM', errno: -1 })],
+  ['and says that nobody may change it', systemError('EPERM')],
 ] as const) {
   test(`where a file system gives another mode ${how}, nothing is put, nor does a probe go well`, async (t) => {
     const directory = await temporaryDirectory(t);
@@ -85,7 +86,7 @@ for (const [how, answer] of [
 test('what else is wrong with a change of the mode is told as it is', async (t) => {
   const path = join(await temporaryDirectory(t), 'token');
   t.after(() => (share = undefined));
-  share = { mode: 0o755, answer: Object.assign(new Error('EIO'), { code: 'EIO', errno: -5 }) };
+  share = { mode: 0o755, answer: systemError('EIO') };
   await assert.rejects(replaceFile(path, 'text', 0o600, t), { code: 'EIO' });
 });
 
@@ -198,7 +199,7 @@ test('a file system that knows no fsync of a directory takes a file all the same
     await replaceFile(path, code, 0o600, t);
     assert.equal(await readFile(path, 'utf8'), code);
   }
-  directorySync = Object.assign(new Error('EIO'), { code: 'EIO', errno: -1 });
+  directorySync = systemError('EIO');
   await assert.rejects(replaceFile(path, 'new', 0o600, t), directorySync);
 });
 

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import test from 'node:test';
-import { getSystemErrorMap, inspect } from 'node:util';
+import { inspect } from 'node:util';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { beforeEachStep } from '../support/sink-steps.ts';
+import { systemError } from '../support/system-error.ts';
 
 // Put in its place before the sinks are loaded, which take the functions as they are then.
 let step = 0;
@@ -18,11 +19,6 @@ const { SinkError } = await import('../../src/credential/errors.ts');
 
 /** To look at, make, fill, sync and rename two files and their record takes more. */
 const LEAST_STEPS = 30;
-
-function systemError(code: string): Error {
-  const [errno, [, words]] = [...getSystemErrorMap()].find(([, [name]]) => name === code)!;
-  return Object.assign(new Error(`${code}: ${words}`), { code, errno });
-}
 
 test('whichever step of a publication fails, each file holds a token that is on record, nothing else is left, and the next publication goes well', async (t) => {
   const directory = await temporaryDirectory(t);
@@ -39,7 +35,7 @@ test('whichever step of a publication fails, each file holds a token that is on 
   await publish();
   const openBefore = openFiles();
 
-  for (const code of ['EIO', 'ENOSPC', 'EACCES', 'EMFILE', 'ENOENT', 'EINTR']) {
+  for (const code of ['EIO', 'ENOSPC', 'EACCES', 'EMFILE', 'ENOENT', 'EINTR'] as const) {
     let failures = 0;
     for (; ; failures += 1) {
       number += 1;

@@ -1,20 +1,11 @@
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { constants } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
-import { getSystemErrorName } from 'node:util';
 import { SinkError } from '../../src/credential/errors.ts';
 import { hasErrno, toSinkError } from '../../src/sinks/file-errors.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
-
-type Errno = keyof typeof constants.errno;
-
-/** As Node.js has it, which knows no name for some. */
-function errorOf(name: Errno): Error {
-  const errno = -constants.errno[name];
-  return Object.assign(new Error(name), { code: getSystemErrorName(errno), errno });
-}
+import { systemError } from '../support/system-error.ts';
 
 for (const [code, failure, remedy] of [
   ['ENOSPC', 'no_space', /./],
@@ -39,7 +30,7 @@ for (const [code, failure, remedy] of [
 ] as const) {
   test(`a write that ends with ${code} is told as ${failure}, with the path, and with the owner where that matters`, async (t) => {
     const directory = await temporaryDirectory(t);
-    const cause = errorOf(code);
+    const cause = systemError(code);
     const error = await toSinkError(cause, 'write', join(directory, 'away', 'token'));
     assert.equal(error.failure, failure);
     assert.equal(error.cause, cause);
@@ -53,7 +44,7 @@ for (const [code, failure, remedy] of [
 test('what stands where a directory should is called a file', async () => {
   for (const code of ['EEXIST', 'ENOTDIR'] as const) {
     assert.match(
-      (await toSinkError(errorOf(code), 'write', '/a/b')).message,
+      (await toSinkError(systemError(code), 'write', '/a/b')).message,
       /: there is a file where a directory should be \(/,
     );
   }
@@ -65,12 +56,12 @@ test('of what cannot be read its own owner is named, of what cannot be written t
   await writeFile(join(directory, 'file'), '');
   for (const what of ['directory', 'file']) {
     const path = join(directory, what);
-    const { message } = await toSinkError(errorOf('EACCES'), 'read', path);
+    const { message } = await toSinkError(systemError('EACCES'), 'read', path);
     assert.ok(
       message.startsWith(`cannot read ${path}: permission denied (EACCES); ${what} ${path} belongs to`),
       message,
     );
-    const written = await toSinkError(errorOf('EACCES'), 'write', path);
+    const written = await toSinkError(systemError('EACCES'), 'write', path);
     assert.ok(written.message.includes(`; directory ${directory} belongs to`), written.message);
   }
 });

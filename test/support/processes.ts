@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { HAS_PROC } from './linux.ts';
 
-/** Linux has it. An image may lack `ps`, as those of Node.js that are slim do; macOS has nothing else. */
-const HAS_PROC = existsSync('/proc/self/stat');
+// Not by `ps` alone, which images may lack, as those of Node.js that are slim do; macOS has nothing else.
 
 /** The command lines of all that name this directory, in their environment too: that is where a CLI has it. */
 export function processesOf(directory: string): string[] {
