@@ -34,6 +34,7 @@ export class Stage {
   /** What no output may show, though a CLI prints it. */
   readonly strayToken: string;
   readonly kubernetes: Kubernetes | undefined;
+  readonly #clientSecrets: string[] = [];
 
   private constructor(directory: string, { workspace, lakebase, postgres, strayToken, kubernetes }: Parts) {
     this.directory = directory;
@@ -141,7 +142,13 @@ export class Stage {
     writeFileSync(this.path('hosts'), text, { flag: 'r+' });
   }
 
+  /** All that the sidecar was ever given. */
+  get clientSecrets(): readonly string[] {
+    return this.#clientSecrets;
+  }
+
   setClientSecret(secret: string): void {
+    this.#clientSecrets.push(secret);
     this.#settle('client-secret', `${secret}\n`, SIDECAR_UID);
   }
 
