@@ -4,7 +4,8 @@ import { OPEN_FILES_REMEDIES } from '../credential/failures.ts';
 import type { Clock, Credential, Minter, MintOptions } from '../credential/ports.ts';
 import type { Secret } from '../credential/secret.ts';
 import type { CliResult, DatabricksCli } from './cli.ts';
-import { diagnose, type Diagnosis } from './diagnose.ts';
+import type { Diagnosis } from './cli-words.ts';
+import { diagnose } from './diagnose.ts';
 import { scrub } from './scrub.ts';
 
 /** What to mint for. Lakebase Autoscaling has endpoints, Lakebase Provisioned has instances and no ttl. */
