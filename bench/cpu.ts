@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { readCpuMs } from './proc.ts';
+import { readCpuMs } from '../test/support/proc.ts';
 import { QUIET_LIFETIME_SECONDS, type Scene } from './scene.ts';
 
 const SETTLE_MS = 10_000;

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { readMemory } from './proc.ts';
+import { readMemory } from '../test/support/proc.ts';
 import { credential, NOBODY, shellAnswer, type LogLine, type Running, type Scene } from './scene.ts';
 import { mb, median, ms, quantile, type Extent } from './table.ts';
 

@@ -1,7 +1,7 @@
 import { text } from 'node:stream/consumers';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { readMemory } from './proc.ts';
+import { readMemory } from '../test/support/proc.ts';
 import { credential, NOBODY, NODE, shellAnswer, type LogLine, type Scene } from './scene.ts';
 import { mb, median, ms, type Extent } from './table.ts';
 

@@ -7,7 +7,7 @@ import { programsDirectory } from '../test/cluster/layout.ts';
 import { findProgram } from '../test/cluster/requirements.ts';
 import { unwantedPorts } from '../test/support/ports.ts';
 import { eventually } from '../test/support/eventually.ts';
-import { readCpuMs, readMemory, type Memory } from './proc.ts';
+import { readCpuMs, readMemory, type Memory } from '../test/support/proc.ts';
 import { BUNDLE, credential, type Scene } from './scene.ts';
 import { mb, median, ms, ratio, say } from './table.ts';
 

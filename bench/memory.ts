@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { descendantsOf, readMemory, readPeak, type Memory } from './proc.ts';
+import { descendantsOf, readMemory, readPeak, type Memory } from '../test/support/proc.ts';
 import { credential, QUIET_LIFETIME_SECONDS, type Running, type Scene } from './scene.ts';
 import { mb, median, ratio } from './table.ts';
 

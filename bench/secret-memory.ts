@@ -4,7 +4,7 @@ import { areProgramsBuilt } from '../test/cluster/programs.ts';
 import { TestApiServer } from '../test/cluster/secrets/api-server.ts';
 import { kubernetesVersion } from './kubernetes.ts';
 import { COPIES, idlers, middle, row, SETTLE_MS, startOne } from './memory.ts';
-import { readMemory, readPeak, type Memory } from './proc.ts';
+import { readMemory, readPeak, type Memory } from '../test/support/proc.ts';
 import type { Running, Scene } from './scene.ts';
 import { mb, median, ratio } from './table.ts';
 

@@ -1,4 +1,4 @@
-import { childrenOf } from '../bench/proc.ts';
+import { childrenOf } from '../test/support/proc.ts';
 import { TELLS_VERSION } from '../test/support/clis.ts';
 import type { Fault } from '../test/support/workspace-faults.ts';
 import { choose } from '../test/support/random.ts';

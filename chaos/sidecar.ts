@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { childrenOf } from '../bench/proc.ts';
+import { childrenOf } from '../test/support/proc.ts';
 import { SIDECAR_UID } from './layout.ts';
 import type { End, Timeline } from './timeline.ts';
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { readCpuMs, readMemory } from '../bench/proc.ts';
+import { readCpuMs, readMemory } from '../test/support/proc.ts';
 import { credential, NOBODY, Scene, type Running } from '../bench/scene.ts';
 import type { Report } from '../bench/report.ts';
 import { say } from '../bench/table.ts';

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { killWithDescendants } from '../bench/proc.ts';
+import { killWithDescendants } from '../test/support/proc.ts';
 import type { Cancellable, Clock } from '../src/credential/ports.ts';
 import type { StatusReport } from '../src/http/status-json.ts';
 

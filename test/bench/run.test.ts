@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { requireLoopback } from '../../bench/loopback.ts';
-import { descendantsOf } from '../../bench/proc.ts';
+import { descendantsOf } from '../support/proc.ts';
 import { NOT_LINUX } from '../support/linux.ts';
 import { isRunning } from '../support/processes.ts';
 import { eventually } from '../support/eventually.ts';

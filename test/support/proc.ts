@@ -1,6 +1,6 @@
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { HAS_PROC } from '../test/support/linux.ts';
+import { HAS_PROC } from './linux.ts';
 
 export interface Memory {
   /** All pages, those of the Node.js executable included that other processes use too. */

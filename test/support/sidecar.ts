@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { killWithDescendants } from '../../bench/proc.ts';
+import { killWithDescendants } from './proc.ts';
 import type { StatusReport } from '../../src/http/status-json.ts';
 import { MetricSamples } from './metric-samples.ts';
 import { sidecarSetup, type SetupOptions, type SidecarSetup } from './sidecar-setup.ts';
