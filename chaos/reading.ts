@@ -18,6 +18,9 @@ export interface Reading {
   readonly token?: Lifespan & { readonly id: string };
 }
 
+/** What was at each place at one time. */
+export type Snapshot = readonly { readonly path: string; readonly reading: Reading }[];
+
 export interface ReaderOptions {
   readonly user: string;
   readonly uid: number;
@@ -119,7 +122,7 @@ export function isUsable({ state, token }: Reading, at: number): boolean {
   return state === 'whole' && token !== undefined && token.expiresAt - at >= marginMs(token);
 }
 
-export function describe({ path, reading }: { readonly path: string; readonly reading: Reading }): string {
+export function describe({ path, reading }: Snapshot[number]): string {
   const { state, token } = reading;
   return `${path} is ${state === 'whole' && token ? `good for ${token.expiresAt - Date.now()} ms` : state}`;
 }

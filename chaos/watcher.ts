@@ -2,16 +2,24 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ask } from './asking.ts';
-import { DIRECTORIES, FILES, SECRET_PLACE } from './layout.ts';
-import { describe, FileReader, GRAIN_MS, isUsable, marginMs, type Lifespan, type Reading } from './reading.ts';
+import { FILES, SECRET_PLACE } from './layout.ts';
+import { metricLies } from './metric-lies.ts';
+import {
+  describe,
+  FileReader,
+  GRAIN_MS,
+  isUsable,
+  marginMs,
+  type Lifespan,
+  type Reading,
+  type Snapshot,
+} from './reading.ts';
 import type { Order, Report, WatchOrder } from './reports.ts';
 import { SecretReader } from './secret-reader.ts';
 import { SecretWatcher } from './secret-watcher.ts';
 
 // A process of its own, told once what to watch. It reads files and asks the sidecar for its health, and knows what the
 // health must be from the files and the clock.
-
-type Snapshot = readonly { readonly path: string; readonly reading: Reading }[];
 
 const READ_EVERY_MS = 15;
 const READ_SECRET_EVERY_MS = 100;
@@ -160,37 +168,9 @@ class Watcher {
     const before = summarise(this.#look());
     const metrics = (await ask('/metrics'))?.body;
     const after = this.#look();
-    if (metrics !== undefined && before === summarise(after)) this.#compare(metrics, after);
-  }
-
-  #compare(metrics: string, files: Snapshot): void {
-    const now = Date.now();
-    for (const directory of DIRECTORIES) {
-      const of = (name: string): number | undefined => {
-        const value = new RegExp(`^lakebase_credential_${name}\\{credential="${directory}"\\} (\\S+)$`, 'm').exec(
-          metrics,
-        )?.[1];
-        return value === undefined ? undefined : Number(value);
-      };
-      const own = files.filter(({ path }) => dirname(path) === directory);
-      const bad = own.filter(({ reading }) => reading.state !== 'whole' || reading.token!.expiresAt <= now - GRAIN_MS);
-      const expiry = Math.min(...own.map(({ reading }) => reading.token?.expiresAt ?? Infinity)) / 1_000;
-      const told = of('expiry_timestamp_seconds');
-      const lie =
-        of('valid') === 1 && bad.length > 0
-          ? `valid is 1 while ${bad.map(describe).join(', ')}`
-          : of('valid') === 1 && told !== undefined && Math.abs(told - expiry) > 1
-            ? `expiry_timestamp_seconds is ${told} instead of ${expiry}`
-            : undefined;
-      if (lie === undefined) continue;
-      this.#report({
-        kind: 'lie',
-        of: 'files',
-        at: now,
-        what: `/metrics of ${directory}: ${lie}`,
-        forMs: 0,
-        isReadyLie: true,
-      });
+    if (metrics === undefined || before !== summarise(after)) return;
+    for (const what of metricLies(metrics, { files: after, volume: this.#volume })) {
+      this.#report({ kind: 'lie', of: 'files', at: Date.now(), what, forMs: 0, isReadyLie: true });
     }
   }
 

@@ -19,16 +19,21 @@ export class MetricSamples {
 
   /** The first that has these labels, among others; undefined if there is none. */
   get(name: string, labels: Readonly<Record<string, string>> = {}): number | undefined {
+    return this.all(name, labels)[0];
+  }
+
+  /** Of all that have these labels, among others. */
+  all(name: string, labels: Readonly<Record<string, string>> = {}): number[] {
     const wanted = Object.entries(labels);
-    return this.#samples.find(
+    const found = this.#samples.filter(
       (sample) => sample.name === `${PREFIX}${name}` && wanted.every(([key, value]) => sample.labels[key] === value),
-    )?.value;
+    );
+    return found.map(({ value }) => value);
   }
 
   /** Over all labels. */
   sum(name: string): number {
-    const values = this.#samples.filter((sample) => sample.name === `${PREFIX}${name}`).map(({ value }) => value);
-    return values.reduce((total, value) => total + value, 0);
+    return this.all(name).reduce((total, value) => total + value, 0);
   }
 }
 
