@@ -2,6 +2,7 @@ import * as z from 'zod/mini';
 import { FORMATS } from '../credential/formats.ts';
 import { CONTROL } from './control.ts';
 import {
+  allow,
   connectionHost,
   described,
   duration,
@@ -75,10 +76,10 @@ const secretSink = object({
   ),
   data: described(
     z.record(z.string().check(z.regex(DATA_KEY)), oneOf(FORMATS), {
-      error: ({ code }) =>
-        code === 'invalid_key'
+      error: (issue) =>
+        issue.code === 'invalid_key'
           ? 'must be a key of at most 253 letters, digits, -, _ and ., which is not . and does not begin with ..'
-          : 'must be a mapping of keys to formats such as {password: token}',
+          : allow('a mapping of keys to formats such as {password: token}').error(issue),
     }),
     'The keys to write, each with the format of its value. One key must have the format `token`, `json` or `pgpass`, so that the sidecar can read the token back. Other keys of the Secret are left alone.',
   ),
@@ -144,7 +145,7 @@ const credential = object({
   connection: withDefault(connection, {}, 'What the files contain besides the token.'),
   sinks: described(
     z
-      .array(sink, { error: 'must be a list of sinks such as - file: {path: /run/lakebase/token, format: token}' })
+      .array(sink, allow('a list of sinks such as - file: {path: /run/lakebase/token, format: token}'))
       .check(z.minLength(1, { error: 'must have at least one sink' })),
     'Where the credential is written.',
   ),
@@ -223,7 +224,7 @@ const log = object({
 export const options = object({
   credentials: described(
     z
-      .array(credential, { error: 'must be a list of credentials, each with name, endpoint or instance, and sinks' })
+      .array(credential, allow('a list of credentials, each with name, endpoint or instance, and sinks'))
       .check(z.minLength(1, { error: 'must have at least one credential' })),
     'The credentials to keep fresh. A credential that fails never delays another.',
   ),

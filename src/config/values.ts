@@ -19,7 +19,7 @@ const MAX_BASENAME_BYTES = 200;
  * Every message names what is allowed and never repeats the value: it may be a secret in the wrong place.
  * No check here aborts: that would keep the rules between options from being looked at (see schema.ts).
  */
-function allow(allowed: string) {
+export function allow(allowed: string) {
   return {
     error: ({ input }: { readonly input?: unknown }) =>
       `${input === undefined ? 'is missing: it must be' : 'must be'} ${allowed}`,

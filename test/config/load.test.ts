@@ -68,6 +68,19 @@ test('credentials that are no list are told as such, whoever mints for them', as
   }
 });
 
+test('a list that is missing is told as missing, like any other option', async (t) => {
+  const sinks = [{ secret: { namespace: 'apps', name: 'lakebase' } }];
+  const found = [
+    ...(await problems(load(t, {}))),
+    ...(await problems(load(t, { credentials: [credential({ sinks: undefined }), credential({ name: 'b', sinks })] }))),
+  ];
+  assert.deepEqual(found, [
+    'credentials: is missing: it must be a list of credentials, each with name, endpoint or instance, and sinks',
+    'credentials[0].sinks: is missing: it must be a list of sinks such as - file: {path: /run/lakebase/token, format: token}',
+    'credentials[1].sinks[0].secret.data: is missing: it must be a mapping of keys to formats such as {password: token}',
+  ]);
+});
+
 test('the file is named by a flag, or by a variable', async (t) => {
   const path = await configFile(t, JSON.stringify({ credentials: [credential()] }));
   const byVariable = await loadConfig({ env: { ...IDENTITY, LAKEBASE_CREDENTIAL_CONFIG: path } });
