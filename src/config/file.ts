@@ -15,6 +15,9 @@ const GIVEN = /^\/(?:dev\/(?:stdin|fd\/\d+)|proc\/self\/fd\/\d+)$/;
 /** Of the whole file, with each alias counted as often as it is repeated. */
 const MAX_NODES = 100_000;
 
+/** As a template is read that nobody has filled in. */
+const KEY_IS_NO_TEXT = 'invalid YAML: a mapping or a list stands where a key should, as in {{ … }}';
+
 /** With `<<`, as kubectl and Helm read YAML: what several credentials share is written once. */
 const SCHEMA = CORE_SCHEMA.withTags(mergeTag);
 
@@ -35,6 +38,7 @@ function parse(path: string, text: string): unknown[] {
   } catch (error) {
     if (!(error instanceof YAMLException) || error.mark === undefined) throw problem(path, 'cannot be read as YAML');
     const { reason, mark } = error;
+    if (reason.endsWith('complex keys')) throw problem(path, KEY_IS_NO_TEXT); // its position is that of the first line
     const rule = reason.replace(/\s*(?:!?<|"|: ).*$/s, ''); // after it comes what stands in the file
     throw problem(path, `invalid YAML at line ${mark.line + 1}, column ${mark.column + 1} (${rule})`);
   }

@@ -40,6 +40,11 @@ const CASES: readonly { readonly title: string; readonly content: string | Uint8
     expected: /invalid YAML at line 2, column 1 \(duplicated mapping key\)$/,
   },
   {
+    title: 'a template that was not filled in',
+    content: 'log: {}\ncredentials:\n  - name: {{ .Values.canary }}\n',
+    expected: /invalid YAML: a mapping or a list stands where a key should, as in {{ … }}$/,
+  },
+  {
     title: 'an unknown tag',
     content: 'log: !canary x\n',
     expected: /invalid YAML at line 1, column 6 \(unknown scalar tag\)$/,
