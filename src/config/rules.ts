@@ -34,7 +34,8 @@ export const NEEDS = {
 /**
  * What one option alone cannot show. Runs on drafts too, so that every problem is listed at once.
  *
- * @param isWrong whether an option is wrong by itself: a number without a unit is no duration, and none to compare with.
+ * @param isWrong whether an option, or anything in it, is wrong by itself: a number without a unit is no duration, and none
+ * to compare with.
  */
 export function* brokenRules(draft: Draft<Options>, isWrong: (path: Path) => boolean): Generator<BrokenRule> {
   yield* timing(draft, isWrong);
@@ -43,7 +44,7 @@ export function* brokenRules(draft: Draft<Options>, isWrong: (path: Path) => boo
     const at: Path = ['credentials', i];
     if (!isRecord(credential)) continue;
     yield* resource(credential, at);
-    yield* kinds(credential, at);
+    yield* kinds(credential, at, isWrong);
     yield* formats(credential, at);
   }
   yield* uniqueNames(credentials);
@@ -92,16 +93,18 @@ function* resource(credential: DraftCredential, at: Path): Generator<BrokenRule>
   }
 }
 
-function* kinds(credential: DraftCredential, at: Path): Generator<BrokenRule> {
+function* kinds(credential: DraftCredential, at: Path, isWrong: (path: Path) => boolean): Generator<BrokenRule> {
   for (const [j, sink] of list(credential?.sinks)) {
     if (!isRecord(sink)) continue;
     const { file, secret } = sink;
     if ((file === undefined) === (secret === undefined)) {
       yield { path: [...at, 'sinks', j], message: 'must have exactly one of file and secret' };
     }
-    if (isRecord(secret?.data) && !BEARING.some((format) => formatsOf(sink).includes(format))) {
+    const data: Path = [...at, 'sinks', j, 'secret', 'data'];
+    // A misspelled format may be meant to be one of these.
+    if (isRecord(secret?.data) && !isWrong(data) && !BEARING.some((format) => formatsOf(sink).includes(format))) {
       yield {
-        path: [...at, 'sinks', j, 'secret', 'data'],
+        path: data,
         message: `must have a key with the format ${BEARING.join(', ').replace(/, (\w+)$/, ' or $1')}, so that the sidecar can read the token back`,
       };
     }

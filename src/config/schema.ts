@@ -6,8 +6,8 @@ import { brokenRules } from './rules.ts';
 export const configSchema = options.check(
   z.superRefine(
     (draft, context) => {
-      const wrong = new Set(context.issues.map(({ path }) => JSON.stringify(path)));
-      const rules = brokenRules(draft, (path) => wrong.has(JSON.stringify(path)));
+      const wrong = context.issues.map(({ path = [] }) => path);
+      const rules = brokenRules(draft, (path) => wrong.some((other) => path.every((part, i) => part === other[i])));
       for (const { path, message } of rules) context.addIssue({ code: 'custom', path, message });
     },
     { when: () => true }, // also when an option is wrong by itself, so that every problem is listed at once

@@ -76,6 +76,21 @@ const CASES: readonly { readonly title: string; readonly file: object; readonly 
     expected: [/^credentials\[0\]\.sinks\[0\]\.secret\.data: must have a key with the format token, json or pgpass/],
   },
   {
+    title: 'a misspelled format, and not that the token would be missing',
+    file: { credentials: [credential({ sinks: [secret({ data: { password: 'Token' } })] })] },
+    expected: [/^credentials\[0\]\.sinks\[0\]\.secret\.data\.password: must be one of /],
+  },
+  {
+    title: 'a key that no Secret can have, and not that the token would be missing',
+    file: { credentials: [credential({ sinks: [secret({ data: { 'my password': 'token' } })] })] },
+    expected: [/^credentials\[0\]\.sinks\[0\]\.secret\.data\.\(key\): must be a key /],
+  },
+  {
+    title: 'a Secret without any key',
+    file: { credentials: [credential({ sinks: [secret({ data: {} })] })] },
+    expected: [/^credentials\[0\]\.sinks\[0\]\.secret\.data: must have a key with the format token, json or pgpass/],
+  },
+  {
     title: 'a Secret whose format needs more of the connection',
     file: { credentials: [credential({ connection: {}, sinks: [secret({ data: { t: 'token', u: 'uri' } })] })] },
     expected: [
