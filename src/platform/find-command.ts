@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, type Stats, statSync } from 'node:fs';
 import { delimiter, isAbsolute, resolve } from 'node:path';
 import { CliError } from '../credential/errors.ts';
 
@@ -16,6 +16,8 @@ export function findCommand(command: string, { PATH: searchPath = '' }: Readonly
   if (forbidden !== undefined) {
     throw new CliError(`the Databricks CLI ${forbidden} is not executable by this user`, PERMIT);
   }
+  const folder = candidates.find(isFolder);
+  if (folder !== undefined) throw new CliError(`the Databricks CLI ${folder} is a directory, not a program`, INSTALL);
   const hint = folders.every((folder) => isAbsolute(folder)) ? '' : ', where a folder must be an absolute path';
   const where = command.includes('/') ? 'there is no such file' : `not on the PATH (${searchPath})${hint}`;
   throw new CliError(`the Databricks CLI "${command}" is missing: ${where}`, INSTALL);
@@ -31,9 +33,17 @@ function isExecutable(path: string): boolean {
 }
 
 function isFile(path: string): boolean {
+  return statsOf(path)?.isFile() === true;
+}
+
+function isFolder(path: string): boolean {
+  return statsOf(path)?.isDirectory() === true;
+}
+
+function statsOf(path: string): Stats | undefined {
   try {
-    return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+    return statSync(path, { throwIfNoEntry: false });
   } catch {
-    return false;
+    return undefined;
   }
 }

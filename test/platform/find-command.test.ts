@@ -52,6 +52,20 @@ test('what is missing and what is not executable are told apart', (t) => {
   );
 });
 
+test('a folder in the place of the program is named, as where an archive was unpacked into it', (t) => {
+  const { first } = folders(t);
+  const path = join(first, 'databricks');
+  mkdirSync(path);
+  for (const command of ['databricks', path])
+    assert.throws(
+      () => findCommand(command, { PATH: first }),
+      new CliError(
+        `the Databricks CLI ${path} is a directory, not a program`,
+        'install the Databricks CLI and put its directory on the PATH, or set minter.cli.command to its path',
+      ),
+    );
+});
+
 test('a relative folder on the PATH counts from where the CLI runs, and is named where that is nowhere', (t) => {
   const { first } = folders(t);
   writeFileSync(join(first, 'databricks'), '', { mode: 0o755 });
