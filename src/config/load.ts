@@ -74,7 +74,7 @@ export async function loadConfig({ env, flags = {} }: LoadOptions): Promise<Conf
 
   // Defaults (in the schema) < file < environment < flags.
   const layered = withSettings(withSettings(base, env, 'variable'), flags, 'flag');
-  const input = withDefaultUser(layered, defaultUser(env, auth));
+  const input = withDefaultUser(layered, defaultUser(env, auth, issues));
   const { data, error } = configSchema.safeParse(input.value);
   issues.push(...(error === undefined ? [] : toIssues(error.issues, input)));
   if (data === undefined || auth === undefined || issues.length > 0) throw problems(issues, env);
@@ -128,9 +128,13 @@ async function readBase(
   }
 }
 
-/** Not with a profile or a personal access token: a client id that lies around is not who mints then. */
-function defaultUser(env: Environment, auth: Auth | undefined): string | undefined {
-  if (auth === undefined) return read(env, 'DATABRICKS_CLIENT_ID');
+/**
+ * Not with a profile or a personal access token: a client id that lies around is not who mints then. Where it is the client id
+ * that is missing, or everything, that is told already.
+ */
+function defaultUser(env: Environment, auth: Auth | undefined, issues: readonly ConfigIssue[]): string | undefined {
+  const isTold = issues.some(({ path }) => path === '' || path === 'DATABRICKS_CLIENT_ID');
+  if (auth === undefined) return read(env, 'DATABRICKS_CLIENT_ID') ?? (isTold ? 'unknown' : undefined);
   return 'clientId' in auth ? auth.clientId : undefined;
 }
 

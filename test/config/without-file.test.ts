@@ -131,6 +131,23 @@ test('a format that needs a user says so where no client id mints, and what woul
   ]);
 });
 
+test('a client id that is missing is not also told as a missing user, and neither is a missing identity', async () => {
+  const { DATABRICKS_CLIENT_ID: _, ...nobody } = ENVIRONMENT;
+  const { DATABRICKS_OIDC_TOKEN_FILEPATH: __, ...nothing } = nobody;
+  const pat = { ...nothing, DATABRICKS_AUTH_TYPE: 'pat' };
+  for (const [env, places] of [
+    [nobody, ['DATABRICKS_CLIENT_ID']],
+    [nothing, ['no identity to mint with']],
+    [pat, ['DATABRICKS_TOKEN', 'PGUSER']],
+  ] as const) {
+    const found = await problems(loadConfig({ env }));
+    assert.deepEqual(
+      found.map((line) => line.slice(0, line.indexOf(':'))),
+      places,
+    );
+  }
+});
+
 test('a variable that looks like ours and is none is named, and those that Kubernetes injects for Services are not', async () => {
   const ofServices = Object.fromEntries(
     ['SERVICE_HOST', 'SERVICE_PORT', 'SERVICE_PORT_HTTP', 'PORT', 'PORT_9467_TCP', 'PORT_9467_TCP_ADDR'].map((end) => [
