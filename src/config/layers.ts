@@ -1,3 +1,4 @@
+import { FORMATS } from '../credential/formats.ts';
 import { isRecord } from '../credential/json.ts';
 import { readOrDefault, VARIABLES, type Environment, type Flags } from './environment.ts';
 
@@ -31,7 +32,9 @@ export function credentialFromEnvironment(env: Environment): Input {
     .filter((format) => format !== '')
     .map((format, i) => {
       sources.set(`credentials[0].sinks[${i}].file.path`, 'LAKEBASE_CREDENTIAL_DIR');
-      return { file: { path: `${directory}/${format}`, format } };
+      // A path in the place of a format, say, is no fault of the directory.
+      const name = FORMATS.some((known) => known === format) ? format : String(i);
+      return { file: { path: `${directory}/${name}`, format } };
     });
   return { value: { credentials: [{ ...credential, connection, sinks }] }, sources };
 }

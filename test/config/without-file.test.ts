@@ -109,6 +109,12 @@ test('an empty list of files is a problem of its variable', async () => {
   assert.deepEqual(found, ['LAKEBASE_CREDENTIAL_FILES: must have at least one sink']);
 });
 
+test('paths in the place of formats are a problem of their variable, and not of the directory', async () => {
+  const files = '/run/lakebase/pgpass,./token';
+  const found = await problems(loadConfig({ env: { ...ENVIRONMENT, LAKEBASE_CREDENTIAL_FILES: files } }));
+  assert.deepEqual(found, ['LAKEBASE_CREDENTIAL_FILES: must be one of pgpass, token, json, env, uri']);
+});
+
 test('an empty variable counts as one that is not set', async () => {
   const config = await loadConfig({ env: { ...ENVIRONMENT, LAKEBASE_INSTANCE: '', LAKEBASE_TTL: '', PGPORT: '' } });
   assert.equal(config.credentials[0]?.ttl, undefined);
