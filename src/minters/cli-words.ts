@@ -49,6 +49,12 @@ export const RULES: readonly Rule[] = [
     remedy: 'set a ttl between 5m and 1h',
   },
   {
+    pattern: /proxyconnect tcp: dial tcp: lookup .*no such host/,
+    failure: 'network',
+    message: 'the name of the proxy does not resolve',
+    remedy: 'check HTTPS_PROXY, which must be an address such as http://proxy.example:3128, without quotes or spaces',
+  },
+  {
     pattern: /no such host/,
     failure: 'network',
     message: 'the name of the workspace does not resolve',

@@ -124,6 +124,16 @@ for (const [stderr, failure, message] of [
     /connection/,
   ],
   ['Error: Post "https://h/": proxyconnect tcp: EOF', 'network', /connection/],
+  ['Error: Get "https://h/": dial tcp: lookup h on 10.0.0.1:53: no such host', 'network', /name of the workspace/],
+  // Measured with net/http of Go: it makes these hosts of an address that is misspelled, in quotes, or followed by a space.
+  ...['prxy on 10.0.0.1:53', '"http', 'http on 10.0.0.1:53'].map(
+    (host) =>
+      [
+        `Error: Get "https://h/oidc": proxyconnect tcp: dial tcp: lookup ${host}: no such host`,
+        'network',
+        /name of the proxy does not resolve/,
+      ] as const,
+  ),
   // Go's own: `OpError` of net, and what golang.org/x/net/http2, which the SDK asks for, says of a connection that is lost.
   ...[
     'read tcp 10.0.0.1:1->10.0.0.2:443: read: connection timed out',
