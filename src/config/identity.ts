@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net';
 import { posix } from 'node:path';
 import type { Auth, SecretSource } from '../credential/auth.ts';
-import { shortFingerprint } from '../credential/display.ts';
+import { isInQuotes, shortFingerprint } from '../credential/display.ts';
 import type { ConfigIssue } from '../credential/errors.ts';
 import type { Identity } from '../credential/ports.ts';
 import { Secret } from '../credential/secret.ts';
@@ -86,7 +86,7 @@ class IdentityReader {
     }
     const host = this.#host();
     if (kind === undefined) return undefined;
-    if (kind === 'pat') return { kind, host, token: new Secret(this.#need('DATABRICKS_TOKEN', kind).trim()) };
+    if (kind === 'pat') return { kind, host, token: this.#secret('DATABRICKS_TOKEN', kind) };
     const clientId = this.#word('DATABRICKS_CLIENT_ID', kind);
     return kind === 'file-oidc'
       ? { kind, host, clientId, tokenFile: this.#path('DATABRICKS_OIDC_TOKEN_FILEPATH', kind) }
@@ -123,9 +123,7 @@ class IdentityReader {
 
   #clientSecret(kind: Kind): SecretSource {
     if (!this.#has('DATABRICKS_CLIENT_SECRET_FILE')) {
-      return {
-        value: new Secret(this.#need('DATABRICKS_CLIENT_SECRET', kind).trim()),
-      };
+      return { value: this.#secret('DATABRICKS_CLIENT_SECRET', kind) };
     }
     if (this.#has('DATABRICKS_CLIENT_SECRET')) {
       this.#report(
@@ -185,7 +183,19 @@ class IdentityReader {
   #word(name: VariableName, kind: Kind): string {
     const word = this.#need(name, kind);
     if (WHITE_OR_CONTROL.test(word)) this.#report(name, 'must not contain white space or control characters');
+    this.#refuseQuotes(name, word);
     return word;
+  }
+
+  #secret(name: VariableName, kind: Kind): Secret {
+    const text = this.#need(name, kind).trim();
+    this.#refuseQuotes(name, text);
+    return new Secret(text);
+  }
+
+  /** Otherwise the workspace refuses it, and the advice is to create a new secret. */
+  #refuseQuotes(name: VariableName, value: string): void {
+    if (isInQuotes(value)) this.#report(name, 'must not be in quotes');
   }
 
   #need(name: VariableName, kind: Kind): string {

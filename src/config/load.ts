@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Auth } from '../credential/auth.ts';
+import { isInQuotes } from '../credential/display.ts';
 import { ConfigError, type ConfigIssue } from '../credential/errors.ts';
 import type { Format } from '../credential/formats.ts';
 import type { Connection } from '../credential/ports.ts';
@@ -154,14 +155,11 @@ function problems(issues: readonly ConfigIssue[], env: Environment): ConfigError
   return new ConfigError(firstPerPath(issues).map((issue) => pointAtEnds(issue, env)));
 }
 
-/**
- * White space that `echo`, a file or Windows has added cannot be seen in a manifest, and a line break moves the cursor. Quotes
- * in an `--env-file` are a part of the value for Docker, and for nobody who writes one.
- */
+/** White space that `echo`, a file or Windows has added cannot be seen in a manifest, and a line break moves the cursor. */
 function pointAtEnds({ path, message }: ConfigIssue, env: Environment): ConfigIssue {
   const isVariable = Object.hasOwn(env, path);
   const value = (isVariable ? env[path] : path) ?? ''; // the path may be that of the configuration file
-  if (isVariable && /^(["']).*\1$/.test(value))
+  if (isVariable && isInQuotes(value))
     return { path, message: `${message}; the quotes are part of the value: remove them` };
   if (value === value.trim()) return { path, message };
   const what = isVariable ? 'it' : 'its name';

@@ -20,3 +20,8 @@ const UNSEEN = new RegExp(String.raw`[\s\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2
 export function oneLine(words: string): string {
   return words.replaceAll(UNSEEN, ' ').trim();
 }
+
+/** As what an `--env-file` holds: to Docker and kubectl, quotes are a part of the value, and to nobody who writes one. */
+export function isInQuotes(value: string): boolean {
+  return /^(["']).*\1$/.test(value);
+}

@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
+import { isInQuotes } from '../credential/display.ts';
 import { MintError } from '../credential/errors.ts';
 import { Secret } from '../credential/secret.ts';
 
@@ -28,6 +29,11 @@ export function readSecret(file: string): Secret {
   if (FOREIGN.some((character) => text.includes(character))) {
     throw new MintError('auth', `the client secret file ${file} has more than one line of text`, {
       remedy: 'put only the OAuth secret of the service principal into the file, as plain text',
+    });
+  }
+  if (isInQuotes(text)) {
+    throw new MintError('auth', `the client secret file ${file} has quotes around the secret`, {
+      remedy: 'put only the OAuth secret of the service principal into the file, without quotes',
     });
   }
   return new Secret(text);

@@ -124,6 +124,18 @@ test('a secret that is given twice is refused', () => {
   );
 });
 
+test('quotes that are a part of a value are refused, because the workspace would say that the client or the secret is wrong', () => {
+  const [secret, quoted] = ['s3cret', `'s3cret'`];
+  const cases: [name: string, env: Environment][] = [
+    ['DATABRICKS_CLIENT_ID', { ...HOST, DATABRICKS_CLIENT_ID: '"client-1"', DATABRICKS_CLIENT_SECRET: secret }],
+    ['DATABRICKS_CLIENT_SECRET', { ...CLIENT, DATABRICKS_CLIENT_SECRET: `${quoted}\n` }],
+    ['DATABRICKS_TOKEN', { ...HOST, DATABRICKS_AUTH_TYPE: 'pat', DATABRICKS_TOKEN: quoted }],
+    ['DATABRICKS_CONFIG_PROFILE', { ...PROFILE, DATABRICKS_CONFIG_PROFILE: '"sp"' }],
+  ];
+  for (const [name, env] of cases) assert.equal(refused(env), `${name}: must not be in quotes`);
+  resolved({ ...CLIENT, DATABRICKS_CLIENT_SECRET: `'s3cret` });
+});
+
 test('an auth type that is not supported is refused with the list', () => {
   for (const type of ['azure-cli', 'databricks-cli', 'env-oidc', 'PAT', 'profile']) {
     assert.match(

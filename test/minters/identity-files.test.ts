@@ -22,6 +22,7 @@ test('a file that holds no client secret is a failure of authentication, which s
     ['', /secret is empty$/, /^put the OAuth secret/],
     [' \n', /secret is empty$/, /^put the OAuth secret/],
     ['one\rtwo', /secret has more than one line of text$/, /^put only the OAuth secret/],
+    ['"dose0123"\n', /secret has quotes around the secret$/, /^put only the OAuth secret .* without quotes$/],
   ] as const) {
     await writeFile(file, text);
     assert.throws(() => readSecret(file), { failure: 'auth', message, remedy });
