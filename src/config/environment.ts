@@ -214,7 +214,7 @@ export function childEnvironment(env: Environment): Record<string, string> {
   for (const variable of VARIABLES) {
     const given = read(env, variable.name);
     if (variable.group !== 'child' || given === undefined) continue;
-    const value = asPassedOn(given, variable);
+    const value = asPassedOn(given.trim(), variable); // Go ignores a proxy that ends in a line break
     if (value !== '') passed[variable.name] = value;
   }
   return passed;

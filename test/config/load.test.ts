@@ -165,6 +165,12 @@ test('only what is on the list reaches a child process', async () => {
   assert.deepEqual((await loadConfig({ env: traced })).childEnvironment, {});
 });
 
+test('what the CLI gets has no white space around it, because Go takes no notice of a proxy with a line break at its end', async () => {
+  const proxy = 'http://user:pass@proxy.example:3128';
+  const env = { ...ENVIRONMENT, HTTPS_PROXY: `${proxy}\n`, NO_PROXY: ' ', SSL_CERT_FILE: '/ca.pem\r\n' };
+  assert.deepEqual((await loadConfig({ env })).childEnvironment, { HTTPS_PROXY: proxy, SSL_CERT_FILE: '/ca.pem' });
+});
+
 test('a relative path that the CLI gets counts from where this process was started, and not from where the CLI runs', async () => {
   const env = { ...IDENTITY, LAKEBASE_ENDPOINT: ENDPOINT, SSL_CERT_FILE: 'a:b.pem', SSL_CERT_DIR: '/c/../d::e' };
   const here = process.cwd();
