@@ -100,7 +100,10 @@ async function readBase(
   issues: ConfigIssue[],
 ): Promise<Input | undefined> {
   if (configFile === undefined) {
-    if (read(env, 'LAKEBASE_ENDPOINT') ?? read(env, 'LAKEBASE_INSTANCE')) return credentialFromEnvironment(env);
+    if (read(env, 'LAKEBASE_ENDPOINT') ?? read(env, 'LAKEBASE_INSTANCE')) {
+      issues.push(...quotedNames(env));
+      return credentialFromEnvironment(env);
+    }
     const unknown = unknownVariables(env);
     const misspelled = unknown.length === 0 ? '' : `; unknown, perhaps misspelled: ${unknown.join(', ')}`;
     issues.push({
@@ -127,6 +130,13 @@ async function readBase(
     issues.push(...error.issues);
     return undefined;
   }
+}
+
+/** What Postgres would take for a name, though nobody means it; of all other variables the options say what is wrong. */
+function quotedNames(env: Environment): ConfigIssue[] {
+  return (['PGDATABASE', 'PGUSER'] as const)
+    .filter((name) => isInQuotes(read(env, name) ?? ''))
+    .map((path) => ({ path, message: 'must not be in quotes' }));
 }
 
 /**

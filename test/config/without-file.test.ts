@@ -196,6 +196,8 @@ test('quotes that an env file of Docker has left in a variable are pointed at', 
     LAKEBASE_ENDPOINT: `"${ENDPOINT}"`,
     PGHOST: "'ep-1.example'",
     PGPORT: '"',
+    PGDATABASE: '"db"',
+    PGUSER: "'client-1'",
     PGSSLMODE: 'on',
   };
   const found = await problems(loadConfig({ env: { ...env, DATABRICKS_HOST: `"${IDENTITY.DATABRICKS_HOST}"` } }));
@@ -206,6 +208,8 @@ test('quotes that an env file of Docker has left in a variable are pointed at', 
     ]),
     [
       ['DATABRICKS_HOST', true],
+      ['PGDATABASE', true],
+      ['PGUSER', true],
       ['LAKEBASE_ENDPOINT', true],
       ['PGHOST', true],
       ['PGPORT', false],
