@@ -168,7 +168,7 @@ const CONTENTS: Readonly<Record<Format, string>> = {
   uri: '`postgresql://user:token@host:port/database?sslmode=…`, percent-encoded',
 };
 
-const ENVIRONMENT = `An empty variable counts as unset. Variables that are not listed here are ignored, but \`check\` and the log name unknown ones that begin with \`LAKEBASE_\`, because they may be misspelled. Variables that Kubernetes injects for a Service are ignored silently, including a \`LAKEBASE_CREDENTIAL_HTTP_PORT\` of the form \`tcp://…\`. In a pod, the address of the API server comes from \`KUBERNETES_SERVICE_HOST\` and \`KUBERNETES_SERVICE_PORT\`. Node.js has its own variables, such as \`UV_THREADPOOL_SIZE\`; by default, the number of threads depends on the number of files.`;
+const ENVIRONMENT = `An empty variable counts as unset. Variables that are not listed here are ignored, but \`check\`, the log and configuration errors name unknown ones that begin with \`LAKEBASE_\`, because they may be misspelled. Variables that Kubernetes injects for a Service are ignored silently, including a \`LAKEBASE_CREDENTIAL_HTTP_PORT\` of the form \`tcp://…\`. In a pod, the address of the API server comes from \`KUBERNETES_SERVICE_HOST\` and \`KUBERNETES_SERVICE_PORT\`. Node.js has its own variables, such as \`UV_THREADPOOL_SIZE\`; by default, the number of threads depends on the number of files.`;
 
 const WITHOUT_FILE = `Without a file, \`LAKEBASE_ENDPOINT\` or \`LAKEBASE_INSTANCE\` describes the one credential. With a file, the \`LAKEBASE_…\` variables of this table are refused, and \`PG*\` variables are ignored.`;
 

@@ -104,11 +104,10 @@ async function readBase(
       issues.push(...quotedNames(env));
       return credentialFromEnvironment(env);
     }
-    const unknown = unknownVariables(env);
-    const misspelled = unknown.length === 0 ? '' : `; unknown, perhaps misspelled: ${unknown.join(', ')}`;
     issues.push({
       path: '',
-      message: `no credential is configured: set --config or LAKEBASE_CREDENTIAL_CONFIG to a configuration file, or set LAKEBASE_ENDPOINT or LAKEBASE_INSTANCE${misspelled}`,
+      message:
+        'no credential is configured: set --config or LAKEBASE_CREDENTIAL_CONFIG to a configuration file, or set LAKEBASE_ENDPOINT or LAKEBASE_INSTANCE',
     });
     return undefined;
   }
@@ -161,8 +160,10 @@ function toIssues(found: readonly SchemaIssue[], { sources }: Input): ConfigIssu
   });
 }
 
+/** What is misspelled counts for nothing, but is often why something else is a problem. */
 function problems(issues: readonly ConfigIssue[], env: Environment): ConfigError {
-  return new ConfigError(firstPerPath(issues).map((issue) => pointAtEnds(issue, env)));
+  const unknown = unknownVariables(env).map((path) => ({ path, message: 'is unknown, perhaps misspelled' }));
+  return new ConfigError([...firstPerPath(issues).map((issue) => pointAtEnds(issue, env)), ...unknown]);
 }
 
 /** White space that `echo`, a file or Windows has added cannot be seen in a manifest, and a line break moves the cursor. */
