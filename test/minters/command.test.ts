@@ -13,6 +13,7 @@ import { systemClock as clock } from '../../src/platform/clock.ts';
 import { NOT_LINUX } from '../support/linux.ts';
 import { scriptedCli } from '../support/sidecar-clis.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { eventually } from '../support/eventually.ts';
 import { join } from 'node:path';
 import { Secret } from '../../src/credential/secret.ts';
@@ -33,6 +34,20 @@ function minterAs(t: TestContext, command: string, auth: Auth, request: MintRequ
   const cli = new DatabricksCli({ command, auth, childEnvironment: { PATH: process.env['PATH'] ?? '' }, homes, clock });
   return new CommandMinter(cli, request, clock);
 }
+
+test('a credential is as old as its command, by both clocks, however long that runs', async (t) => {
+  const time = new FakeClock();
+  const startedAt = { issuedAt: time.now(), monotonicAt: time.monotonic() };
+  const run: DatabricksCli['run'] = async () => {
+    await time.advance(7_000);
+    const stdout = '{"token": "opaque", "expire_time": "2099-01-01T00:00:00Z"}';
+    const ended = { exitCode: 0, killedBy: undefined, errno: undefined, hasTimedOut: false, isTooLong: false };
+    return { stdout, stderr: '', secrets: [], ...ended };
+  };
+  const minter = new CommandMinter({ command: 'databricks', run }, REQUEST, time);
+  const { local, monotonicAt } = await minter.mint({ signal: t.signal, slot: 0, timeoutMs: 30_000 });
+  assert.deepEqual({ issuedAt: local.issuedAt, monotonicAt }, startedAt);
+});
 
 test('a token that was minted before is redacted from the words of a CLI that mentions it, whatever its shape', async (t) => {
   const flag = join(await temporaryDirectory(t), 'second');
