@@ -80,6 +80,7 @@ test('a credential that expires while its command hangs is reported as expired w
   const { clock, minter, recorder } = await startKeeper(t, { dice: 0, script: [{ lifetimeMs: 12_000 }, 'hang'] });
   await clock.advance(11_900);
   assert.equal(minter.calls.length, 2);
+  assert.equal(recorder.of('mintStarted').length, 2, 'told when it starts, whatever comes of it');
   assert.equal(recorder.of('expired').length, 0);
   await clock.advance(100);
   assert.equal(recorder.of('expired').length, 1);

@@ -5,7 +5,7 @@ import type { Credential } from '../../src/credential/ports.ts';
 import type { CredentialStatus } from '../../src/credential/status.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { credentialWith, frozenClock, holding, lacking, NOW, statusWith } from '../support/statuses.ts';
-import { MINUTE_MS } from '../support/fakes.ts';
+import { HOUR_MS, MINUTE_MS } from '../support/fakes.ts';
 import { PGPASS, samplesOf, SECRET, tracked } from './samples.ts';
 
 const names = (samples: ReadonlyMap<string, number>): Set<string> =>
@@ -53,7 +53,9 @@ describe('what statuses say', () => {
 
   test('is that of the earliest-expiring credential in any sink, in service time', async () => {
     const sinks = [holding(younger), holding(older, SECRET)];
-    const samples = await samplesOf(tracked(), [statusWith({ current: younger, sinks, consecutiveFailures: 2 })]);
+    const samples = await samplesOf(tracked(), [
+      statusWith({ current: younger, sinks, consecutiveFailures: 2, lastAttemptAt: NOW - 30_000 }),
+    ]);
     const labels = '{credential="backstage"}';
     const values = {
       valid: 1,
@@ -62,7 +64,7 @@ describe('what statuses say', () => {
       replace_by_timestamp_seconds: (NOW - 3_000_000 + 2_000 + 0.667 * 3_600_000) / 1_000,
       age_seconds: 3_000,
       consecutive_failures: 2,
-      last_attempt_timestamp_seconds: NOW / 1_000 - 1_200,
+      last_attempt_timestamp_seconds: NOW / 1_000 - 30,
       last_success_timestamp_seconds: NOW / 1_000 - 1_200,
       next_refresh_timestamp_seconds: NOW / 1_000 + 1_080,
     };
@@ -71,6 +73,12 @@ describe('what statuses say', () => {
     assert.equal(samples.get(`sink_expiry_timestamp_seconds${ofSink(PGPASS)}`), NOW / 1_000 + 3_002);
     assert.equal(samples.get(`sink_expiry_timestamp_seconds${ofSink(SECRET)}`), NOW / 1_000 + 602);
     assert.equal(samples.get(`sink_last_write_timestamp_seconds${ofSink(PGPASS)}`), NOW / 1_000 - 60);
+  });
+
+  test('is no younger for a clock that was set back', async () => {
+    const metrics = createMetrics({ ...frozenClock, now: () => NOW - HOUR_MS });
+    const samples = await samplesOf(metrics, [statusWith({ sinks: [holding(older)] })]);
+    assert.equal(samples.get('age_seconds{credential="backstage"}'), 3_000);
   });
 
   const invalid: [string, CredentialStatus['sinks']][] = [
