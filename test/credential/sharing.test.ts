@@ -312,6 +312,18 @@ test('what no watch tells of is found by the look before the mint', async (t) =>
   assert.equal(minter.calls.length, 1);
 });
 
+test('where several places are shared, the look before the mint finds the best of what stands in any of them', async (t) => {
+  const [ours, theirs] = [new SharedPlace(), new SharedPlace()];
+  const { clock, keeper, minter } = await startKeeper(t, { sinks: [ours.sink(), theirs.sink()] });
+  await clock.advance(MINUTE_MS);
+  theirs.content = credentialAt(clock, 'theirs');
+  assert.equal(keeper.current, ours.content, 'no watch has told');
+  await clock.advance(Math.ceil(keeper.vitals().wakeAt - clock.now()));
+  assert.equal(keeper.current?.token.reveal(), 'theirs');
+  assert.equal(ours.content?.token.reveal(), 'theirs');
+  assert.equal(minter.calls.length, 1);
+});
+
 test('a mint that fails after another writer was faster waits for the next due time, not for the back-off', async (t) => {
   const clock = new FakeClock();
   const place = new SharedPlace();
