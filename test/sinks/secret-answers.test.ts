@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { SinkError } from '../../src/credential/errors.ts';
 import type { ApiAnswer } from '../../src/kubernetes/answer.ts';
 import type { ApiRequest, ApiServer, WatchEvent } from '../../src/kubernetes/api-server.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
@@ -48,6 +49,23 @@ test('a check finds nothing wrong with a key of ours that somebody has edited, a
   const foreign = { failure: 'conflict', message: /\.data\.password belongs to the field manager "kubectl-edit"/ };
   await assert.rejects(check('Apply', {}), foreign);
   await assert.rejects(check('Update', { annotations: {} }), foreign);
+});
+
+test('a look, for which a mint waits, is given up after two seconds, and then nothing is known', async (t) => {
+  const asked: ApiRequest[] = [];
+  const request = async (given: ApiRequest): Promise<never> => {
+    asked.push(given);
+    return await Promise.reject(new SinkError('unreachable', 'no answer'));
+  };
+  const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
+  const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
+  const sink = new SecretSink({ ...options, api: fakeApi({ request }) });
+  await sink.look(t);
+  assert.deepEqual(
+    asked.map(({ method, timeoutMs }) => [method, timeoutMs]),
+    [['GET', 2_000]],
+  );
+  assert.equal((await sink.inspect([credentialOf(0)], t)).state, 'lacks');
 });
 
 test('a credential that got another name takes its Secret along, and one of another identity does not', async (t) => {
