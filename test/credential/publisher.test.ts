@@ -61,6 +61,16 @@ test('a write that fails is tried again with back-off, by the life left of what 
   );
 });
 
+test('so is a new credential, whose first write comes without a look at what the sink holds', async (t) => {
+  const { clock, publish, recorder, sink } = await startPublisher(t);
+  await publish('one', { lifetimeMs: 3_000 });
+  await clock.advance(1_000);
+  sink.failure = FULL;
+  await publish('two');
+  const retryAt = recorder.of('sinkFailed')[0]![3];
+  assert.equal(retryAt, clock.now() + 250, 'an eighth of 2 s, and not half of one');
+});
+
 test('whoever is told of a write is told how many had failed in a row before it', async (t) => {
   const { clock, publish, recorder, sink } = await startPublisher(t);
   sink.failure = FULL;
