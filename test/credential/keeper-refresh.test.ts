@@ -51,6 +51,13 @@ test('the refresh after one that succeeded after failures is uniform in the seco
   assert.deepEqual(callsOf(minter).slice(4), [dueMs, dueMs + HOUR_MS / 2]);
 });
 
+test('the refresh after one that succeeded after a single failure is uniform in that half, too', async (t) => {
+  const failure = new MintError('unknown', 'failed');
+  const { clock, minter } = await startKeeper(t, { dice: 0, script: [{}, failure, {}] });
+  await clock.advance(10_000 + 500 + HOUR_MS / 4);
+  assert.deepEqual(callsOf(minter), [0, 10_000, 10_500, 10_500 + HOUR_MS / 4]);
+});
+
 test('after an outage that outlasted the credential the refresh is uniform in the whole period again', async (t) => {
   const { clock, keeper, minter } = await startKeeper(t, { dice: 0, script: [{}, new MintError('unknown', 'failed')] });
   await clock.advance(HOUR_MS + MINUTE_MS);
