@@ -312,6 +312,18 @@ test('what no watch tells of is found by the look before the mint', async (t) =>
   assert.equal(minter.calls.length, 1);
 });
 
+test('each attempt looks anew, also soon after one that has failed', async (t) => {
+  const place = new SharedPlace();
+  const script = [new MintError('network', 'no way out')];
+  const { clock, keeper, minter } = await startKeeper(t, { sinks: [place.sink()], script, dice: 0.999 });
+  await clock.advance(4_000);
+  const attempts = minter.calls.length;
+  place.content = credentialAt(clock, 'theirs');
+  await clock.advance(4_000);
+  assert.equal(keeper.current?.token.reveal(), 'theirs', 'which no watch has told of');
+  assert.equal(minter.calls.length, attempts);
+});
+
 test('where several places are shared, the look before the mint finds the best of what stands in any of them', async (t) => {
   const [ours, theirs] = [new SharedPlace(), new SharedPlace()];
   const { clock, keeper, minter } = await startKeeper(t, { sinks: [ours.sink(), theirs.sink()] });
