@@ -464,6 +464,25 @@ test('a new secret is tried at once by who failed to mint, also where another wr
   assert.equal(minter.calls.length, length + 1);
 });
 
+test('who failed last leaves a slot to others, also where another writer’s token is in use since', async (t) => {
+  const place = new SharedPlace();
+  const world = new World({ concurrency: 2 });
+  const { clock, slots } = world;
+  const minter = new ScriptedMinter(clock, [new MintError('network', 'no way out')]);
+  const keeper = world.add(minter, { sinks: [place.sink()] });
+  world.run(t);
+  await clock.idle();
+  place.put(credentialAt(clock, 'theirs'));
+  const hanging = Promise.withResolvers<void>();
+  const troubled = slots.with({ wantedAt: 0, isTroubled: true }, () => hanging.promise, t);
+  await clock.advance(HOUR_MS / 2);
+  assert.deepEqual([keeper.vitals().isMinting, minter.calls.length], [true, 1], 'it waits');
+  hanging.resolve();
+  await troubled;
+  await clock.idle();
+  assert.equal(minter.calls.length, 2);
+});
+
 test('one that adopts nothing, as once does, mints whatever is there, and replaces it only by what expires later', async (t) => {
   const clock = new FakeClock();
   const place = new SharedPlace();
