@@ -4,7 +4,7 @@ import { identityOf } from './config/identity.ts';
 import { type SinkError, SinksError } from './credential/errors.ts';
 import { Fleet, type KeeperPlan } from './credential/fleet.ts';
 import { Keeper } from './credential/keeper.ts';
-import type { Cancellable, Clock, Observer, Sink } from './credential/ports.ts';
+import type { Cancellable, Observer, Sink } from './credential/ports.ts';
 import { Slots } from './credential/slots.ts';
 import { type Check, type CredentialStatus, livenessChecks } from './credential/status.ts';
 import { runAll, type Task, within } from './credential/tasks.ts';
@@ -13,6 +13,7 @@ import { DatabricksCli } from './minters/cli.ts';
 import { CommandMinter } from './minters/command.ts';
 import { PrivateHomes } from './minters/homes.ts';
 import { readCliVersion } from './minters/version.ts';
+import { systemClock as clock } from './platform/clock.ts';
 import { findCommand } from './platform/find-command.ts';
 import { type SinkBuilder, sinkBuilder } from './sinks.ts';
 
@@ -20,7 +21,6 @@ import { type SinkBuilder, sinkBuilder } from './sinks.ts';
 const PREPARE_MS = 12_000;
 
 export interface AppOptions {
-  readonly clock: Clock;
   readonly observer: Observer;
   /** Whether valid credentials that stand in the sinks are used for as long as they live. */
   readonly adopts: boolean;
@@ -38,7 +38,7 @@ export class App {
 
   constructor(options: AppOptions) {
     this.#options = options;
-    this.#ticker = new Ticker(options.clock, (byMs) => {
+    this.#ticker = new Ticker(clock, (byMs) => {
       options.observer.clockJumped(byMs);
       for (const keeper of this.#fleet.keepers) keeper.refreshSoon();
     });
@@ -46,14 +46,13 @@ export class App {
 
   /** Starts, restarts and stops keepers; names those that it touched. @throws CliError or SinksError, with everything as it was */
   async configure(config: Config, options: Cancellable): Promise<string[]> {
-    const { clock } = this.#options;
     const { command, concurrency } = config.minter.cli;
     const { auth, childEnvironment } = config;
     findCommand(command, childEnvironment); // a CLI that is missing is refused before anything else is tried
     const cli = new DatabricksCli({ command, auth, childEnvironment, homes: this.#homes, clock });
-    const build = await sinkBuilder(config, clock);
+    const build = await sinkBuilder(config);
     const plans = config.credentials.map((credential) => this.#plan(credential, config, cli, build));
-    await this.#prepare(this.#fleet.newcomers(plans), { ...options, clock });
+    await this.#prepare(this.#fleet.newcomers(plans), options);
     this.#slots.resize(concurrency);
     return await this.#fleet.replace(plans);
   }
@@ -85,7 +84,7 @@ export class App {
 
   liveness(): Check[] {
     const vitals = this.#fleet.keepers.map((keeper) => keeper.vitals());
-    return livenessChecks(this.#ticker.beatAt, vitals, this.#options.clock);
+    return livenessChecks(this.#ticker.beatAt, vitals, clock);
   }
 
   async statuses(options: Cancellable): Promise<CredentialStatus[]> {
@@ -94,17 +93,18 @@ export class App {
 
   /** Asks the CLI, behind everything that mints. @throws MintError */
   async cliVersion({ minter, childEnvironment }: Config, { signal }: Cancellable): Promise<string> {
-    const { clock } = this.#options;
     const installed = { command: minter.cli.command, childEnvironment, clock };
     const request = { wantedAt: Infinity, isTroubled: true };
     return await this.#slots.with(request, async () => await readCliVersion(installed, { signal }), { signal });
   }
 
   /** All problems at once, and before anything is minted; but a disk that hangs holds up nobody else for longer than this. */
-  async #prepare(plans: readonly KeeperPlan[], options: Cancellable & { readonly clock: Clock }): Promise<void> {
+  async #prepare(plans: readonly KeeperPlan[], { signal }: Cancellable): Promise<void> {
     // Not again while the last try hangs: a configuration that is refused is tried for ever, and threads are few.
     const sinks = plans.flatMap((plan) => plan.sinks).filter(({ name }) => !this.#trying.has(name));
-    const preparing = sinks.map(async (sink) => await within(PREPARE_MS, this.#try(sink, options), options));
+    const preparing = sinks.map(
+      async (sink) => await within(PREPARE_MS, this.#try(sink, { signal }), { signal, clock }),
+    );
     const outcomes = await Promise.allSettled(preparing);
     const reasons = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as SinkError] : []));
     const bug = reasons.find((reason) => reason.code !== 'sink');
@@ -122,7 +122,7 @@ export class App {
   }
 
   #plan(credential: CredentialConfig, config: Config, cli: DatabricksCli, build: SinkBuilder): KeeperPlan {
-    const { clock, adopts } = this.#options;
+    const { adopts } = this.#options;
     const observer = build.observer(credential, this.#options.observer);
     const { auth, refresh, backoff, minter } = config;
     const { name, ttl: ttlMs, resource } = credential;

@@ -1,12 +1,13 @@
 import type { CredentialConfig } from './config/load.ts';
-import type { Clock, Identity, Observer, Sink } from './credential/ports.ts';
+import type { Identity, Observer, Sink } from './credential/ports.ts';
 import { ApiServer } from './kubernetes/api-server.ts';
 import { createEvents } from './kubernetes/events.ts';
+import { systemClock as clock } from './platform/clock.ts';
 import { SecretSink } from './sinks/secret.ts';
 import { version } from './version.ts';
 
 /** Everything that speaks to the API server, behind one import. */
-export function secretSinks(kubeconfig: string | undefined, clock: Clock) {
+export function secretSinks(kubeconfig: string | undefined) {
   const api = new ApiServer(kubeconfig, `lakebase-credential-sidecar/${version}`);
   return {
     sinks: ({ name: credentialName, connection, sinks }: CredentialConfig, identity: Identity): Sink[] =>

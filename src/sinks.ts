@@ -1,7 +1,8 @@
 import { dirname } from 'node:path';
 import type { Config, CredentialConfig } from './config/load.ts';
-import type { Clock, Identity, Observer, Sink } from './credential/ports.ts';
+import type { Identity, Observer, Sink } from './credential/ports.ts';
 import { bootId } from './platform/boot.ts';
+import { systemClock as clock } from './platform/clock.ts';
 import { provideThreads } from './platform/threads.ts';
 import { watchFile } from './platform/watch-file.ts';
 import { FileSink } from './sinks/file.ts';
@@ -14,15 +15,15 @@ export interface SinkBuilder {
 }
 
 /** What Secret sinks need is loaded only if there are any: a sidecar that writes files has no use for it. */
-export async function sinkBuilder({ credentials, kubeconfig }: Config, clock: Clock): Promise<SinkBuilder> {
+export async function sinkBuilder({ credentials, kubeconfig }: Config): Promise<SinkBuilder> {
   const configured = credentials.flatMap(({ sinks }) => sinks);
   provideThreads(configured.filter(({ kind }) => kind === 'file').length);
-  const machine = { clock, boot: bootId() };
-  const files: SinkBuilder['sinks'] = (credential, identity) => fileSinks(credential, identity, machine);
+  const boot = bootId();
+  const files: SinkBuilder['sinks'] = (credential, identity) => fileSinks(credential, identity, boot);
   const hasSecrets = configured.some(({ kind }) => kind === 'secret');
   if (!hasSecrets) return { sinks: files, observer: (_, observer) => observer };
   const { secretSinks } = await import('./kubernetes.ts');
-  const secrets = secretSinks(kubeconfig, clock);
+  const secrets = secretSinks(kubeconfig);
   return {
     sinks: (credential, identity) => [...files(credential, identity), ...secrets.sinks(credential, identity)],
     observer: secrets.observer,
@@ -33,7 +34,7 @@ export async function sinkBuilder({ credentials, kubeconfig }: Config, clock: Cl
 function fileSinks(
   { name, connection, sinks }: CredentialConfig,
   identity: Identity,
-  { clock, boot }: { readonly clock: Clock; readonly boot: string | undefined },
+  boot: string | undefined,
 ): Sink[] {
   const states = new Map<string, StateFile>();
   return sinks

@@ -8,7 +8,6 @@ import { sinkBuilder } from '../src/sinks.ts';
 import { recognise, renderSecret, type SecretSpec } from '../src/sinks/secret-object.ts';
 import { credential, load, problems } from './config/loading.ts';
 import { connection, credentialOf, identity, secretSpec } from './support/sink-credentials.ts';
-import { FakeClock } from './support/fake-clock.ts';
 
 // What two layers both know, of which neither may import the other: nothing else would tell that they drift apart.
 
@@ -38,7 +37,7 @@ test('a reload names sinks as metrics do', async (t) => {
     { secret: { ...place, data: { password: 'token' } } },
   ];
   const config = await load(t, { credentials: [credential({ sinks })] });
-  const { sinks: build } = await sinkBuilder(config, new FakeClock());
+  const { sinks: build } = await sinkBuilder(config);
   const [configured] = config.credentials;
   assert.deepEqual(
     configured!.sinks.map(labelOf),

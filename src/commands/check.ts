@@ -54,7 +54,7 @@ export async function check({ load, stdout, signal }: CheckOptions): Promise<boo
   });
   if (config === undefined) return report.finish();
   const { auth, credentials } = config;
-  const { sinks } = await sinkBuilder(config, clock);
+  const { sinks } = await sinkBuilder(config);
   report.add('configuration', { isOk: true, text: describeConfiguration(config) });
   report.add('identity', { isOk: true, text: describeIdentity(auth) });
   const cli = await checkCli(config, { signal });

@@ -32,7 +32,7 @@ export async function once({ load, timeout = TIMEOUT, signal }: OnceOptions): Pr
   const config = await load();
   const observer = createObserver({ log: startLog(config), clock, refreshes: false });
   // A token that is left over may be nearly dead, and what comes after this run wants a whole lifetime.
-  const app = new App({ clock, observer, adopts: false });
+  const app = new App({ observer, adopts: false });
   await app.configure(config, { signal });
   const finish = async (options: Cancellable): Promise<never> => {
     const published = app.published().then(() => true);

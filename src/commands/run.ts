@@ -21,7 +21,7 @@ export interface RunOptions extends Cancellable {
 /** Keeps every credential fresh until the signal; rejects with its reason, or with why it could not start. */
 export async function run({ config, reload, signal }: RunOptions): Promise<never> {
   const late = new LateObserver();
-  const app = new App({ clock, observer: late.observer, adopts: true });
+  const app = new App({ observer: late.observer, adopts: true });
   await app.configure(config, { signal });
   const attend = async (options: Cancellable): Promise<void> => {
     await late.firstEvent(options);
