@@ -127,7 +127,7 @@ async function dispatch({ command, values }: Invocation, terminal: Terminal & Ca
     }
     case 'run': {
       const { run } = await import('./commands/run.ts');
-      return await run({ config: await load(), reload: load, signal }).catch(zeroIfStopped);
+      return await run({ load, signal }).catch(zeroIfStopped);
     }
     default:
       return command satisfies never;

@@ -22,10 +22,7 @@ import { startLog } from './start-log.ts';
 /** Asking the CLI for its version costs as much as minting does, so the first credentials come first, but no longer than this. */
 const VERSION_WAIT_MS = 5_000;
 
-export interface OperateOptions {
-  readonly app: App;
-  readonly config: Config;
-  readonly reload: () => Promise<Config>;
+export interface OperateOptions extends Pick<ReloaderOptions, 'app' | 'config' | 'load'> {
   readonly late: LateObserver;
 }
 
@@ -33,14 +30,14 @@ export interface OperateOptions {
 type Operation = Pick<ReloaderOptions, 'app' | 'log' | 'metrics'>;
 
 /** What people and platforms see and do while the keepers run: logs, metrics, probes, and reloads. */
-export async function operate({ app, config, reload, late }: OperateOptions, { signal }: Cancellable): Promise<void> {
+export async function operate({ app, config, load, late }: OperateOptions, { signal }: Cancellable): Promise<void> {
   const log = startLog(config);
   const metrics = createMetrics(clock);
   metrics.track(app.sinkNames);
   metrics.configReloaded(true);
   late.pointTo(createObserver({ log, metrics, clock, onProblem: writeTerminationLog }));
   const operation = { app, log, metrics };
-  const reloader = new Reloader({ ...operation, config, load: reload });
+  const reloader = new Reloader({ ...operation, config, load });
   const { auth, configFile } = config;
   const tasks: Task[] = [
     async (options) => await serve(operation, config, options),

@@ -13,13 +13,13 @@ import { LateObserver } from '../telemetry/late-observer.ts';
 const HEAD_START_MS = 250;
 
 export interface RunOptions extends Cancellable {
-  readonly config: Config;
-  /** Loads the configuration again, in the same way. @throws ConfigError */
-  readonly reload: () => Promise<Config>;
+  /** Called again whenever the configuration may have changed. @throws ConfigError */
+  readonly load: () => Promise<Config>;
 }
 
 /** Keeps every credential fresh until the signal; rejects with its reason, or with why it could not start. */
-export async function run({ config, reload, signal }: RunOptions): Promise<never> {
+export async function run({ load, signal }: RunOptions): Promise<never> {
+  const config = await load();
   const late = new LateObserver();
   const app = new App({ observer: late.observer, adopts: true });
   await app.configure(config, { signal });
@@ -28,7 +28,7 @@ export async function run({ config, reload, signal }: RunOptions): Promise<never
     // Everything that the first credential does not need is loaded while its command runs, or after a quick one.
     await within(HEAD_START_MS, app.published(), { ...options, clock });
     const { operate } = await import('./operate.ts');
-    await operate({ app, config, reload, late }, options);
+    await operate({ app, config, load, late }, options);
   };
   await runAllUnlessHanging([(options) => app.run(options), attend], { signal });
   throw signal.reason;
