@@ -22,14 +22,14 @@ const KEY_IS_NO_TEXT = 'invalid YAML: a mapping or a list stands where a key sho
 const SCHEMA = CORE_SCHEMA.withTags(mergeTag);
 
 /** The mapping that the file holds. @throws ConfigError that names positions, never what stands there. */
-export function readConfigFile(path: string): Record<string, unknown> {
+export function readConfigFile(path: string): Readonly<Record<string, unknown>> {
   const documents = parse(path, decode(path, readBytes(path)));
   if (documents.length > 1) throw problem(path, 'must contain exactly one YAML document');
   const value = documents[0] ?? null;
   if (value === null) throw problem(path, 'is empty');
   if (!isRecord(value)) throw problem(path, 'must be a mapping with the key credentials');
   if (isLarge(value)) throw problem(path, 'has aliases that expand too far');
-  return { ...value };
+  return value;
 }
 
 function parse(path: string, text: string): unknown[] {

@@ -1,10 +1,10 @@
 import { FORMATS } from '../credential/formats.ts';
 import { isRecord } from '../credential/json.ts';
-import { readOrDefault, VARIABLES, type Environment, type Flags } from './environment.ts';
+import { read, readOrDefault, VARIABLES, type Environment, type Flags } from './environment.ts';
 
 /** A configuration before it is checked. */
 export interface Input {
-  readonly value: unknown;
+  readonly value: Readonly<Record<string, unknown>>;
   /** What sets an option where it is not the file: the name of a variable or of a flag, by the option's path. */
   readonly sources: ReadonlyMap<string, string>;
 }
@@ -39,28 +39,27 @@ export function credentialFromEnvironment(env: Environment): Input {
   return { value: { credentials: [{ ...credential, connection, sinks }] }, sources };
 }
 
-/** Adds the variables or flags that count with and without a file. */
-export function withSettings({ value, sources }: Input, layer: Environment | Flags, kind: 'variable' | 'flag'): Input {
-  if (!isRecord(value)) return { value, sources };
+/** Adds the variables and flags that count with and without a file. */
+export function withSettings({ value, sources }: Input, env: Environment, flags: Flags): Input {
   const changed: Record<string, unknown> = { ...value };
   const changedSources = new Map(sources);
-  for (const { name: variable, flag, option } of VARIABLES) {
+  for (const { name, flag, option } of VARIABLES) {
     if (flag === undefined || option === undefined) continue;
-    const name = kind === 'flag' ? flag : variable;
-    const given = (layer as Readonly<Record<string, string | undefined>>)[name];
-    if (given === undefined || (kind === 'variable' && (given === '' || SERVICE_LINK.test(given)))) continue;
+    const variable = SERVICE_LINK.test(env[name] ?? '') ? undefined : read(env, name);
+    const given = flags[flag] ?? variable;
+    if (given === undefined) continue;
     const [section = '', key = ''] = option.split('.');
     const { [section]: before = {} } = changed;
     if (!isRecord(before)) continue; // stays as it is, to be reported
     changed[section] = { ...before, [key]: parse(option, given) };
-    changedSources.set(option, kind === 'flag' ? `--${name}` : name);
+    changedSources.set(option, flags[flag] === undefined ? name : `--${flag}`);
   }
   return { value: changed, sources: changedSources };
 }
 
 /** The service principal's role in Postgres has its application id as its name. */
 export function withDefaultUser({ value, sources }: Input, user: string | undefined): Input {
-  if (user === undefined || !isRecord(value) || !Array.isArray(value['credentials'])) return { value, sources };
+  if (user === undefined || !Array.isArray(value['credentials'])) return { value, sources };
   const changedSources = new Map(sources);
   const credentials = value['credentials'].map((credential: unknown, i) => {
     if (!isRecord(credential)) return credential;

@@ -74,8 +74,7 @@ export async function loadConfig({ env, flags = {} }: LoadOptions): Promise<Conf
   if (base === undefined) throw problems(issues, env);
 
   // Defaults (in the schema) < file < environment < flags.
-  const layered = withSettings(withSettings(base, env, 'variable'), flags, 'flag');
-  const input = withDefaultUser(layered, defaultUser(env, auth, issues));
+  const input = withDefaultUser(withSettings(base, env, flags), defaultUser(env, auth, issues));
   const { data, error } = configSchema.safeParse(input.value);
   issues.push(...(error === undefined ? [] : toIssues(error.issues, input)));
   if (data === undefined || auth === undefined || issues.length > 0) throw problems(issues, env);
