@@ -1,6 +1,7 @@
 import { SinkError } from '../credential/errors.ts';
 import { recordOf } from '../credential/json.ts';
 import type { Cancellable, Clock } from '../credential/ports.ts';
+import { retryDelayMs } from '../credential/schedule.ts';
 import type { ApiAnswer } from './answer.ts';
 import type { ApiServer, Query, WatchEvent } from './api-server.ts';
 
@@ -16,8 +17,7 @@ export interface Watcher {
   readonly onTrouble: (problem: SinkError | undefined) => void;
 }
 
-const FIRST_DELAY_MS = 1_000;
-const MAX_DELAY_MS = 15_000;
+const BACKOFF = { initialMs: 1_000, maxMs: 15_000 };
 /** Between a watch that the server ended in good order and the next one. */
 const PAUSE_MS = 200;
 /** One that ends sooner has not shown that watching works: some proxies answer a watch and end it at once. */
@@ -67,8 +67,8 @@ export async function watchForEver(
       if (!(error instanceof SinkError)) throw error;
       failures += 1;
       if (failures === TROUBLE) onTrouble(error);
-      const ceilingMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (failures - 1));
-      delayMs = Math.max(0, ceilingMs * (0.5 + Math.random() / 2) - error.retryAfterMs);
+      // Whatever life a credential has left: no write waits for a watch.
+      delayMs = Math.max(0, retryDelayMs(failures, BACKOFF, Infinity, Math.random) - error.retryAfterMs);
       // What the server has asked for counts for each request, not for watches only.
       await clock.sleep(error.retryAfterMs, { signal });
       await catchUp(); // seen late is better than not at all
