@@ -66,7 +66,7 @@ export class Keeper {
   }
 
   get sinkNames(): string[] {
-    return this.#publishers.sinkNames;
+    return this.#options.sinks.map(({ name }) => name);
   }
 
   /** What a keeper that replaces this one may go on with. */

@@ -24,10 +24,6 @@ export class Publishers {
     this.#all = sinks.map((sink) => new Publisher({ ...options, sink }));
   }
 
-  get sinkNames(): string[] {
-    return this.#all.map(({ sink }) => sink.name);
-  }
-
   get tasks(): Task[] {
     return this.#all.map((publisher) => async (options) => await publisher.run(options));
   }
