@@ -25,7 +25,8 @@ export interface CliResult extends CommandResult {
   readonly secrets: readonly Secret[];
 }
 
-interface Identity extends Pick<CliResult, 'secrets'> {
+/** What proves who we are. */
+interface Proof extends Pick<CliResult, 'secrets'> {
   readonly variables: Readonly<Record<string, string>>;
 }
 
@@ -43,64 +44,52 @@ export class DatabricksCli {
 
   async run(args: readonly string[], { slot, timeoutMs, signal }: CliRun): Promise<CliResult> {
     const { auth, clock, command, homes, childEnvironment } = this.#options;
-    const { variables, secrets } = this.#identity();
-    const env = { ...childEnvironment, ...homes.variables(slot), ...workspaceVariables(auth), ...variables };
+    const { variables, secrets } = proofOf(auth);
+    const env = { ...childEnvironment, ...homes.variables(slot), ...identityVariables(auth), ...variables };
     return { ...(await runCommand({ file: command, args, env }, { signal, timeoutMs, clock })), secrets };
-  }
-
-  /** `DATABRICKS_AUTH_TYPE` is always set, but with a profile: without it the CLI hides the real error, and refuses file-oidc. */
-  #identity(): Identity {
-    const { auth } = this.#options;
-    switch (auth.kind) {
-      case 'file-oidc':
-        return {
-          variables: {
-            DATABRICKS_AUTH_TYPE: auth.kind,
-            DATABRICKS_CLIENT_ID: auth.clientId,
-            DATABRICKS_OIDC_TOKEN_FILEPATH: auth.tokenFile,
-          },
-          secrets: readOidcToken(auth.tokenFile),
-        };
-      case 'oauth-m2m': {
-        const secret = 'value' in auth.secret ? auth.secret.value : readSecret(auth.secret.file);
-        return {
-          variables: {
-            DATABRICKS_AUTH_TYPE: auth.kind,
-            DATABRICKS_CLIENT_ID: auth.clientId,
-            DATABRICKS_CLIENT_SECRET: secret.reveal(),
-          },
-          secrets: [secret],
-        };
-      }
-      case 'profile':
-        requireProfiles(auth.configFile);
-        return {
-          variables: {
-            DATABRICKS_CONFIG_FILE: auth.configFile,
-            DATABRICKS_CONFIG_PROFILE: auth.profile,
-          },
-          secrets: [],
-        };
-      case 'pat':
-        return {
-          variables: {
-            DATABRICKS_AUTH_TYPE: auth.kind,
-            DATABRICKS_TOKEN: auth.token.reveal(),
-          },
-          secrets: [auth.token],
-        };
-      default:
-        return auth satisfies never;
-    }
   }
 }
 
-/** Older CLIs leave out what follows the host, so the number of the workspace has a variable of its own. */
-function workspaceVariables(auth: Auth): Record<string, string> {
+/** For one run: what stands in a file may be rotated before the next. */
+function proofOf(auth: Auth): Proof {
+  switch (auth.kind) {
+    case 'file-oidc':
+      return {
+        variables: {
+          DATABRICKS_OIDC_TOKEN_FILEPATH: auth.tokenFile,
+        },
+        secrets: readOidcToken(auth.tokenFile),
+      };
+    case 'oauth-m2m': {
+      const secret = 'value' in auth.secret ? auth.secret.value : readSecret(auth.secret.file);
+      return { variables: { DATABRICKS_CLIENT_SECRET: secret.reveal() }, secrets: [secret] };
+    }
+    case 'profile':
+      requireProfiles(auth.configFile);
+      return {
+        variables: {
+          DATABRICKS_CONFIG_FILE: auth.configFile,
+          DATABRICKS_CONFIG_PROFILE: auth.profile,
+        },
+        secrets: [],
+      };
+    case 'pat':
+      return { variables: { DATABRICKS_TOKEN: auth.token.reveal() }, secrets: [auth.token] };
+    default:
+      return auth satisfies never;
+  }
+}
+
+/** Who we are, and where, but for the proof. */
+function identityVariables(auth: Auth): Record<string, string> {
+  // Older CLIs leave out what follows the host, so the number of the workspace has a variable of its own.
   const [host, follows] = auth.host?.split('/?o=') ?? [];
   const id = auth.kind === 'profile' ? (auth.workspaceId ?? follows) : follows;
   return {
     ...(host !== undefined && { DATABRICKS_HOST: host }),
     ...(id !== undefined && { DATABRICKS_WORKSPACE_ID: id }),
+    // Without it the CLI hides the real error, and refuses file-oidc; a profile may have its own.
+    ...(auth.kind !== 'profile' && { DATABRICKS_AUTH_TYPE: auth.kind }),
+    ...('clientId' in auth && { DATABRICKS_CLIENT_ID: auth.clientId }),
   };
 }
