@@ -79,25 +79,20 @@ async function knowVersion(operation: Operation, reloader: Reloader, options: Ca
 
 /** For the metric, and for a warning about one that is too old. */
 async function askVersion(operation: Operation, config: Config, options: Cancellable): Promise<void> {
-  const { cliVersion, complaint } = await examineCli(operation.app, config, options);
-  tellVersions(operation, cliVersion);
-  if (complaint === undefined) operation.log.debug({ cliVersion }, 'CLI found');
-  else operation.log.warn({ cliVersion, complaint }, 'this Databricks CLI may not work');
-}
-
-async function examineCli(
-  app: App,
-  config: Config,
-  options: Cancellable,
-): Promise<{ cliVersion?: string; complaint: string | undefined }> {
+  const { app, log } = operation;
+  const hasTtl = config.credentials.some(({ ttl }) => ttl !== undefined);
+  let cliVersion: string | undefined;
+  let complaint: string | undefined;
   try {
-    const cliVersion = await app.cliVersion(config, options);
-    const hasTtl = config.credentials.some(({ ttl }) => ttl !== undefined);
-    return { cliVersion, complaint: complaintAbout(cliVersion, hasTtl) };
+    cliVersion = await app.cliVersion(config, options);
+    complaint = complaintAbout(cliVersion, hasTtl);
   } catch (error) {
     if (!(error instanceof MintError)) throw error;
-    return { complaint: error.message };
+    complaint = error.message;
   }
+  tellVersions(operation, cliVersion);
+  if (complaint === undefined) log.debug({ cliVersion }, 'CLI found');
+  else log.warn({ cliVersion, complaint }, 'this Databricks CLI may not work');
 }
 
 function tellVersions({ metrics }: Operation, cliVersion = 'unknown'): void {
