@@ -55,7 +55,7 @@ Exit codes:
   128+N  stopped by signal N; for run: by a second signal
 `;
 
-export interface Terminal {
+export interface Terminal extends Cancellable {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Node.js opens them when they are asked for, which costs milliseconds: `run` asks for neither. */
@@ -68,7 +68,7 @@ interface Invocation {
 }
 
 /** Runs one command and says how it ended: the exit code. */
-export async function runCli(terminal: Terminal & Cancellable): Promise<number> {
+export async function runCli(terminal: Terminal): Promise<number> {
   try {
     const invocation = readArguments(terminal.argv);
     return await dispatch(invocation, terminal);
@@ -95,7 +95,7 @@ function outOfFiles(error: unknown): StartupError | undefined {
   return new StartupError(withRemedy(message, OPEN_FILES_REMEDIES[code]), { cause: error });
 }
 
-async function dispatch({ command, values }: Invocation, terminal: Terminal & Cancellable): Promise<number> {
+async function dispatch({ command, values }: Invocation, terminal: Terminal): Promise<number> {
   const { env, signal, streams } = terminal;
   const load = async (): Promise<Config> => {
     const { loadConfig } = await import('./config/load.ts');

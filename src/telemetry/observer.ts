@@ -11,7 +11,7 @@ export interface ObserverOptions {
   readonly metrics?: Metrics;
   readonly clock: Clock;
   /** Told of each problem in one line that a person can act on. */
-  readonly onProblem?: ((text: string) => void) | undefined;
+  readonly onProblem?: (text: string) => void;
   /** Whether anybody will be there when a refresh is due; true unless it says otherwise. */
   readonly refreshes?: boolean;
 }
