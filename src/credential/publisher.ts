@@ -28,7 +28,7 @@ export class Publisher {
   readonly #repairs: RepairLimit;
   readonly #retries: WriteRetries;
   readonly #sight: FirstSight;
-  readonly #look: PatientLook;
+  readonly #patientLook: PatientLook;
   readonly #hangs: HangWatch;
   /** What the sink should hold. */
   #wanted: Credential | undefined;
@@ -53,7 +53,7 @@ export class Publisher {
     this.#repairs = new RepairLimit(this.#clock);
     this.#retries = new WriteRetries(this.#clock, options.backoff, options.random);
     this.#sight = new FirstSight(this.#clock, options.minted);
-    this.#look = new PatientLook(this.sink.name, this.#clock);
+    this.#patientLook = new PatientLook(this.sink.name, this.#clock);
     this.#hangs = new HangWatch(options);
   }
 
@@ -109,7 +109,7 @@ export class Publisher {
   /** What a reader would get now. */
   async status({ signal }: Cancellable): Promise<SinkStatus> {
     const { name, kind } = this.sink;
-    const holding = await this.#look.look(() => this.#inspect({ signal }));
+    const holding = await this.#patientLook.look(() => this.#inspect({ signal }));
     return { name, kind, holding, lastWriteAt: this.#lastWriteAt, failure: this.#retries.failure };
   }
 
