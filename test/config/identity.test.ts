@@ -85,6 +85,10 @@ test('two identities need a choice, and both are named', () => {
     refused({ ...OIDC, ...secret }),
     /^DATABRICKS_AUTH_TYPE: .*more than one identity, workload identity .* and a client secret .*set it to file-oidc or oauth-m2m/,
   );
+  assert.match(
+    refused({ ...OIDC, DATABRICKS_CLIENT_SECRET_FILE: '/var/run/secret' }),
+    /more than one identity, workload identity .* and a client secret /,
+  );
   assert.match(refused({ ...OIDC, ...PROFILE }), /workload identity .* and a profile .*set it to file-oidc, or unset/);
   assert.equal(resolved({ ...OIDC, ...secret, DATABRICKS_AUTH_TYPE: 'oauth-m2m' }).kind, 'oauth-m2m');
   assert.equal(resolved({ ...OIDC, ...PROFILE, DATABRICKS_AUTH_TYPE: 'file-oidc' }).kind, 'file-oidc');
