@@ -32,7 +32,7 @@ test('every variable of a credential counts without a file', async () => {
       LAKEBASE_CREDENTIAL_DIR: '/creds/',
       LAKEBASE_CREDENTIAL_FILES: 'pgpass, token env,,uri\njson token',
       PGHOST: 'ep-1.example',
-      PGPORT: '6432',
+      PGPORT: '65535',
       PGDATABASE: 'orders',
       PGUSER: 'orders-reader',
       PGSSLMODE: 'verify-full',
@@ -43,7 +43,7 @@ test('every variable of a credential counts without a file', async () => {
   assert.equal(orders.ttl, 900_000);
   assert.deepEqual(orders.connection, {
     host: 'ep-1.example',
-    port: 6432,
+    port: 65_535,
     database: 'orders',
     user: 'orders-reader',
     sslmode: 'verify-full',
@@ -116,8 +116,11 @@ test('paths in the place of formats are a problem of their variable, and not of 
 });
 
 test('an empty variable counts as one that is not set', async () => {
-  const config = await loadConfig({ env: { ...ENVIRONMENT, LAKEBASE_INSTANCE: '', LAKEBASE_TTL: '', PGPORT: '' } });
+  const empty = { LAKEBASE_INSTANCE: '', LAKEBASE_TTL: '', PGPORT: '' };
+  const settings = { LAKEBASE_CREDENTIAL_CONFIG: '', LAKEBASE_CREDENTIAL_HTTP_PORT: '' };
+  const config = await loadConfig({ env: { ...ENVIRONMENT, ...empty, ...settings } });
   assert.equal(config.credentials[0]?.ttl, undefined);
+  assert.equal(config.http.port, 9467);
 });
 
 test('nothing to keep fresh and nobody to mint are named together', async () => {
