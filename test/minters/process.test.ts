@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { runCommand } from '../../src/minters/process.ts';
+import { systemClock } from '../../src/platform/clock.ts';
+import { temporaryDirectory } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { isRunning } from '../support/processes.ts';
+import { allGone, hangingCli } from '../support/sidecar-clis.ts';
+
+const env = { PATH: process.env['PATH'] ?? '' };
+const options = { timeout: 60_000 };
+
+test('a command is asked to end, and not only killed, where this process stops', options, async (t) => {
+  const directory = await temporaryDirectory(t);
+  const [started, asked] = [join(directory, 'started'), join(directory, 'asked')];
+  const script = `trap 'echo > "${asked}"; exit' TERM; echo > "${started}"; while :; do sleep 0.05; done`;
+  const stop = new AbortController();
+  // Its time stands still, so the half second before SIGKILL never ends.
+  const limits = { signal: stop.signal, timeoutMs: 60_000, clock: new FakeClock() };
+  const running = runCommand({ file: '/bin/sh', args: ['-c', script], env }, limits);
+  await eventually('it runs', () => existsSync(started));
+  stop.abort(new Error('stopped'));
+  await assert.rejects(running, { message: 'stopped' });
+  assert.ok(existsSync(asked));
+});
+
+test('a command that ignores the stop is killed half a second later, with all that it started', options, async (t) => {
+  const cli = await hangingCli(t);
+  const [stop, clock] = [new AbortController(), new FakeClock()];
+  const line = { file: cli.path, args: ['postgres'], env };
+  const running = runCommand(line, { signal: stop.signal, timeoutMs: 120_000, clock });
+  const stopped = assert.rejects(running, { message: 'stopped' });
+  const pids = await cli.pids();
+  const askedAt = performance.now();
+  stop.abort(new Error('stopped'));
+  await clock.advance(499);
+  assert.ok(pids.every(isRunning));
+  await clock.advance(1);
+  await stopped;
+  const durationMs = performance.now() - askedAt;
+  assert.ok(durationMs < 4_900, `${durationMs} ms: as after a deadline`);
+  await allGone(pids);
+});
+
+test(
+  'a command that ignores its deadline is killed five seconds later, with all that it started',
+  options,
+  async (t) => {
+    const cli = await hangingCli(t);
+    const timeoutMs = 2_000;
+    const startedAt = performance.now();
+    const running = runCommand(
+      { file: cli.path, args: ['postgres'], env },
+      { signal: t.signal, timeoutMs, clock: systemClock },
+    );
+    const pids = await cli.pids();
+    const { hasTimedOut, killedBy } = await running;
+    const graceMs = performance.now() - startedAt - timeoutMs;
+    assert.deepEqual({ hasTimedOut, killedBy }, { hasTimedOut: true, killedBy: 'SIGKILL' });
+    assert.ok(graceMs > 4_900 && graceMs < 30_000, `${graceMs} ms`);
+    await allGone(pids);
+  },
+);
+
+test('what a command has left running in its group ends with it, and holds nothing up', options, async (t) => {
+  const args = ['-c', 'sleep 600 & echo $!'];
+  // Its time stands still, so that nobody gives up reading the output that the one who is left holds open.
+  const limits = { signal: t.signal, timeoutMs: 120_000, clock: new FakeClock() };
+  const { exitCode, stdout } = await runCommand({ file: '/bin/sh', args, env }, limits);
+  assert.equal(exitCode, 0);
+  await allGone([Number(stdout)]);
+});
