@@ -73,3 +73,11 @@ test('what a command has left running in its group ends with it, and holds nothi
   assert.equal(exitCode, 0);
   await allGone([Number(stdout)]);
 });
+
+test('of output that is far longer than any answer no more is kept than fits', options, async (t) => {
+  const args = ['-c', 'yes | head -c 1000000'];
+  const limits = { signal: t.signal, timeoutMs: 60_000, clock: systemClock };
+  const { isTooLong, stdout } = await runCommand({ file: '/bin/sh', args, env }, limits);
+  assert.ok(isTooLong);
+  assert.ok(stdout.length <= 256 * 1024, `${stdout.length} characters`);
+});
