@@ -11,7 +11,8 @@ import { runAllUnlessHanging } from '../platform/leave.ts';
 import { createObserver } from '../telemetry/observer.ts';
 import { startLog } from './start-log.ts';
 
-const TIMEOUT = '60s';
+/** The help tells it, too. */
+export const DEFAULT_TIMEOUT = '60s';
 
 /** The CLI's own time is not over, so nobody knows whether it hangs. */
 const NO_ANSWER_REMEDY = `${MINT_REMEDIES.timeout}; or allow more time with --timeout`;
@@ -25,7 +26,7 @@ export interface OnceOptions extends Cancellable {
 }
 
 /** Mints and writes every credential once. @throws StartupError or SinksError when that takes too long */
-export async function once({ load, timeout = TIMEOUT, signal }: OnceOptions): Promise<void> {
+export async function once({ load, timeout = DEFAULT_TIMEOUT, signal }: OnceOptions): Promise<void> {
   const timeoutMs = parseDuration(timeout);
   if (timeoutMs === undefined) throw new UsageError(`--timeout "${timeout}" is not a duration such as 90s, 15m or 1h`);
   if (timeoutMs === 0) throw new UsageError(`--timeout "${timeout}" leaves no time to mint`);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { lastWords } from '../../src/cli.ts';
+import { DEFAULT_TIMEOUT } from '../../src/commands/once.ts';
 import { VARIABLES } from '../../src/config/environment.ts';
 import { LOG_LEVELS } from '../../src/config/options.ts';
 import { NOT_LINUX } from '../support/linux.ts';
@@ -86,6 +87,7 @@ test('help names every command, option and exit code', options, async (t) => {
   }
   const levels = LOG_LEVELS.join(', ').replace(/, (?=\w+$)/, ' or ');
   assert.ok(stdout.includes(levels), levels);
+  assert.match(stdout, new RegExp(`--timeout DURATION .*; default ${DEFAULT_TIMEOUT}\n`));
   const viaOption = await runCommand(t, '--help', { config: null });
   assert.deepEqual([viaOption.code, viaOption.stdout], [0, stdout]);
 });
