@@ -14,7 +14,7 @@ import { NOT_LINUX } from '../support/linux.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { ENDPOINT, sidecarSetup } from '../support/sidecar-setup.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
-import { NODE, runCommand, SOURCE, type Outcome } from '../support/sidecar.ts';
+import { NODE, runCommand, SOURCE, spawnRun, type Outcome } from '../support/sidecar.ts';
 
 const root = join(import.meta.dirname, '../..');
 const options = { timeout: 30_000 };
@@ -266,6 +266,13 @@ for (const command of ['run', 'once']) {
     },
   );
 }
+
+test('without a command it runs', options, async (t) => {
+  const workspace = await workspaceFor(t);
+  const sidecar = await spawnRun(t, { workspace }, '--log-level=debug');
+  await (await sidecar.started()).ready();
+  assert.equal((await sidecar.stop()).code, 0);
+});
 
 test('run ends with 69 where its port is taken, and says what to do', options, async (t) => {
   const workspace = await workspaceFor(t);
