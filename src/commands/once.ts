@@ -8,6 +8,7 @@ import type { CredentialStatus } from '../credential/status.ts';
 import { within } from '../credential/tasks.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { runAllUnlessHanging } from '../platform/leave.ts';
+import { writeTerminationLog } from '../platform/termination-log.ts';
 import { createObserver } from '../telemetry/observer.ts';
 import { startLog } from './start-log.ts';
 
@@ -31,7 +32,7 @@ export async function once({ load, timeout = DEFAULT_TIMEOUT, signal }: OnceOpti
   if (timeoutMs === undefined) throw new UsageError(`--timeout "${timeout}" is not a duration such as 90s, 15m or 1h`);
   if (timeoutMs === 0) throw new UsageError(`--timeout "${timeout}" leaves no time to mint`);
   const config = await load();
-  const observer = createObserver({ log: startLog(config), clock, refreshes: false });
+  const observer = createObserver({ log: startLog(config), clock, onProblem: writeTerminationLog, refreshes: false });
   // A token that is left over may be nearly dead, and what comes after this run wants a whole lifetime.
   const app = new App({ observer, adopts: false });
   await app.configure(config, { signal });

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
 import { workspaceFor } from '../support/sidecar-clis.ts';
-import { NODE, runCommand, startSidecar } from '../support/sidecar.ts';
+import { NODE, runCommand, spawnRun, startSidecar } from '../support/sidecar.ts';
 
 const NO_MOUNTS: string | false =
   spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'tmpfs', '/tmp']).status !== 0 &&
@@ -28,18 +28,25 @@ async function nodeOfPod(directory: string): Promise<string> {
   return path;
 }
 
+/** A pod in which nothing may be minted, and the last words of its container. */
+async function forbiddenPod(t: TestContext) {
+  const workspace = await workspaceFor(t);
+  workspace.fail('credential', { status: 403, body: { message: 'User does not have CAN_USE' } });
+  const directory = await temporaryDirectory(t);
+  const told = async (): Promise<string> => await readFile(join(directory, 'termination-log'), 'utf8');
+  return { options: { workspace, directory, node: await nodeOfPod(directory) }, told };
+}
+
+const limits = { timeout: 60_000, skip: NO_MOUNTS };
+const FORBIDDEN = /^backstage: the service principal may not use this endpoint .*: give .* CAN USE .*\n$/;
+
 test(
   'the last problem, survived or not, stands on one line where `kubectl describe pod` shows it',
-  { timeout: 60_000, skip: NO_MOUNTS },
+  limits,
   async (t) => {
-    const workspace = await workspaceFor(t);
-    const directory = await temporaryDirectory(t);
-    const told = async (): Promise<string> => await readFile(join(directory, 'termination-log'), 'utf8');
-    const options = { workspace, directory, node: await nodeOfPod(directory) };
-    workspace.fail('credential', { status: 403, body: { message: 'User does not have CAN_USE' } });
+    const { options, told } = await forbiddenPod(t);
     const sidecar = await startSidecar(t, options);
-    const survived = await eventually('it is told', async () => (await told()) || undefined);
-    assert.match(survived, /^backstage: the service principal may not use this endpoint .*: give .* CAN USE .*\n$/);
+    assert.match(await eventually('it is told', async () => (await told()) || undefined), FORBIDDEN);
     await sidecar.stop();
 
     const { code } = await runCommand(t, 'run', { ...options, config: { refresh: { at: 2 }, unknown: 1 } });
@@ -47,3 +54,11 @@ test(
     assert.match(await told(), /^refresh\.at: must be .* unknown: is not known; .*\n$/);
   },
 );
+
+test('so does that of once, where its pod is stopped before its time is up', limits, async (t) => {
+  const { options, told } = await forbiddenPod(t);
+  const once = await spawnRun(t, options, 'once');
+  await once.logged('mint failed');
+  assert.equal((await once.stop()).code, 143);
+  assert.match(await told(), FORBIDDEN);
+});
