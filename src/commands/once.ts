@@ -61,7 +61,7 @@ export function whyUnfinished(
     ...missing.map(({ name, lastFailure }) =>
       lastFailure === undefined
         ? withRemedy(`${name}: no answer`, NO_ANSWER_REMEDY)
-        : withRemedy(`${name}: ${lastFailure.code}`, lastFailure.remedy),
+        : withRemedy(`${name}: ${lastFailure.message} (${lastFailure.code})`, lastFailure.remedy),
     ),
     ...sinks.flatMap(({ name, wanted, holding }) => {
       if (holding.state === 'lacks') return [withRemedy(holding.problem.message, holding.problem.remedy)];

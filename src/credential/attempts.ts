@@ -44,9 +44,9 @@ export class Attempts {
     this.#lastFailure = undefined;
   }
 
-  failed({ failure, remedy }: MintError, at: number): void {
+  failed({ failure, message, remedy }: MintError, at: number): void {
     this.#failures += 1;
     this.#hasFailed = true;
-    this.#lastFailure = { code: failure, remedy, at };
+    this.#lastFailure = { code: failure, message, remedy, at };
   }
 }

@@ -27,7 +27,8 @@ export interface CredentialStatus {
   readonly lastAttemptAt: number | undefined;
   readonly lastSuccessAt: number | undefined;
   readonly consecutiveFailures: number;
-  readonly lastFailure: { readonly code: MintFailure; readonly remedy: string; readonly at: number } | undefined;
+  readonly lastFailure:
+    { readonly code: MintFailure; readonly message: string; readonly remedy: string; readonly at: number } | undefined;
 }
 
 /** What liveness asks of a keeper; needs no look at any sink. */

@@ -44,7 +44,8 @@ testWithEachCli('once ends with 69 after its time-out and says why, and what to 
   assert.equal(code, 69);
   assert.equal(
     stderr,
-    'lakebase-credential-sidecar: not every credential was minted within 2s\n  backstage: permission\n' +
+    'lakebase-credential-sidecar: not every credential was minted within 2s\n' +
+      '  backstage: the service principal may not use this endpoint or instance (permission)\n' +
       '  → give the service principal CAN USE on the Lakebase project or instance\n',
   );
   assert.ok(endedAt - startedAt > 2_000, `${endedAt - startedAt} ms`);

@@ -17,7 +17,7 @@ const rowsOf = (heading: string): string[][] => {
 };
 
 test('docs/http.md has each key of /status, in the order of the answer', () => {
-  const lastFailure = { code: 'auth', remedy: 'check it', at: NOW } as const;
+  const lastFailure = { code: 'auth', message: 'it is not ours', remedy: 'check it', at: NOW } as const;
   const failure = { error: new SinkError('no_space', 'full'), at: NOW, retryAt: NOW };
   const sinks = [{ ...lacking('missing', 'not there'), failure }];
   const report = reportStatus([statusWith({ current: credentialWith(), lastFailure, sinks })], frozenClock, '1.2.3');

@@ -38,7 +38,7 @@ describe('/readyz', () => {
       statuses: [
         statusWith({
           consecutiveFailures: 9,
-          lastFailure: { code: 'network', remedy: 'check the network', at: 0 },
+          lastFailure: { code: 'network', message: 'it is away', remedy: 'check the network', at: 0 },
         }),
       ],
       status: 200,

@@ -18,7 +18,12 @@ const words = (markup: string): string =>
     .replaceAll(/<[^>]*>/g, ' ')
     .replaceAll(/\s+/g, ' ')
     .trim();
-const lastFailure = { code: 'auth', remedy: 'check `the secret` & <the policy>', at: NOW - 5_000 } as const;
+const lastFailure = {
+  code: 'auth',
+  message: 'it is not ours',
+  remedy: 'check `the secret` & <the policy>',
+  at: NOW - 5_000,
+} as const;
 
 describe('the page', () => {
   test('escapes everything that comes from outside', () => {

@@ -6,7 +6,12 @@ import { reportStatus } from '../../src/http/status-json.ts';
 import { credentialWith, frozenClock, holding, lacking, NOW, statusWith } from '../support/statuses.ts';
 
 const report = (...statuses: CredentialStatus[]) => reportStatus(statuses, frozenClock, '1.2.3');
-const lastFailure = { code: 'auth', remedy: 'check `the secret` & <the policy>', at: NOW - 5_000 } as const;
+const lastFailure = {
+  code: 'auth',
+  message: 'it is not ours',
+  remedy: 'check `the secret` & <the policy>',
+  at: NOW - 5_000,
+} as const;
 
 describe('the report', () => {
   test('has every key for a credential that is well', () => {
