@@ -18,11 +18,14 @@ let unwritten = 0;
 let writing = 0;
 /** As a Windows share does it: a mode that files have, and what is said to whoever would change it. */
 let share: { readonly mode: number; readonly answer: NodeJS.ErrnoException | null } | undefined;
+/** Of the last temporary, as soon as it was there. */
+let modeAtFirst: number | undefined;
 const { fchmod, fsync, open, writeFile: write } = fs;
 fs.open = ((...args: [path: string, flags: number | string, ...unknown[]]) => {
   const done = args.pop() as (error: unknown, file: number) => void;
   const opened = (error: unknown, file: number): void => {
     if (share !== undefined && args[1] === 'wx') fchmodSync(file, share.mode);
+    if (args[1] === 'wx') modeAtFirst = fstatSync(file).mode & 0o7777;
     done(error, file);
   };
   (open as (...all: unknown[]) => void)(...args, opened);
@@ -53,6 +56,14 @@ test('a file gets exactly its mode, whatever the umask', async (t) => {
     await replaceFile(path, 'text', mode, t);
     assert.equal((await stat(path)).mode & 0o7777, mode);
   }
+});
+
+test('nobody who may not read the file can open it before it has its mode, whatever the umask', async (t) => {
+  const path = join(await temporaryDirectory(t), 'token');
+  const umask = process.umask(0);
+  t.after(() => process.umask(umask));
+  await replaceFile(path, 'text', 0o600, t);
+  assert.equal(modeAtFirst, 0o600);
 });
 
 for (const [how, answer] of [
