@@ -143,6 +143,10 @@ test('who has the least life left is to have a slot first, and who has none befo
   for (const none of [undefined, 0, -MINUTE_MS, Number.NaN]) assert.equal(turnWithinMs(none), 0);
 });
 
+test('whoever asks for a slot waits behind those who ask later for a quarter of the life left at most', () => {
+  assert.equal(turnWithinMs(HOUR_MS), 15 * MINUTE_MS);
+});
+
 test('a credential is usable while 30 s are left, or a tenth of its lifetime if that is less', () => {
   const table: [lifetimeMs: number, ageMs: number, usable: boolean][] = [
     [HOUR_MS, 0, true],
