@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fs, { chmodSync, fchmodSync, fstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { chmod, chown, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { temporaryDirectory, undoAfter } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
@@ -122,16 +122,9 @@ test('a failed replacement rejects with what the system said and leaves no tempo
 test('a temporary in a directory that was closed meanwhile goes with the next replacement', async (t) => {
   const [directory, elsewhere] = [await temporaryDirectory(t), await temporaryDirectory(t)];
   const path = join(directory, 'token');
-  if (process.geteuid!() === 0) {
-    // Root may write anywhere, so it tries as nobody.
-    for (const one of [directory, elsewhere]) await chown(one, NOBODY, NOBODY);
-    process.seteuid!(NOBODY);
-    undoAfter(t, () => process.seteuid!(0));
-  }
+  await becomeNobody(t, directory, elsewhere);
   await replaceFile(path, 'old', 0o600, t);
-  const closing = whenSynced(t, () => chmodSync(directory, 0o500));
-  await assert.rejects(replaceFile(path, 'never seen', 0o600, t), { code: 'EACCES' });
-  closing.restore();
+  await failInClosedDirectory(t, path);
   assert.equal((await readdir(directory)).length, 2);
 
   await chmod(directory, 0o700);
@@ -140,6 +133,16 @@ test('a temporary in a directory that was closed meanwhile goes with the next re
   await replaceFile(path, 'new', 0o600, t);
   assert.deepEqual(await readdir(directory), ['token']);
   assert.equal(await readFile(path, 'utf8'), 'new');
+});
+
+test('a temporary that its own process could not remove goes with a sweep, too', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const path = join(directory, 'token');
+  await becomeNobody(t, directory);
+  await failInClosedDirectory(t, path);
+  await chmod(directory, 0o700);
+  await sweep(path);
+  assert.deepEqual(await readdir(directory), []);
 });
 
 test('an abort before the rename keeps the old file and leaves no temporary', async (t) => {
@@ -309,6 +312,21 @@ test('a probe leaves nothing behind', async (t) => {
   await probeReplacement(join(directory, 'token'), 0o600);
   assert.deepEqual(await readdir(directory), []);
 });
+
+/** Root may write anywhere, so it tries as nobody. */
+async function becomeNobody(t: TestContext, ...owned: readonly string[]): Promise<void> {
+  if (process.geteuid!() !== 0) return;
+  for (const directory of owned) await chown(directory, NOBODY, NOBODY);
+  process.seteuid!(NOBODY);
+  undoAfter(t, () => process.seteuid!(0));
+}
+
+/** Leaves the directory closed, with a temporary in it. */
+async function failInClosedDirectory(t: TestContext, path: string): Promise<void> {
+  const closing = whenSynced(t, () => chmodSync(dirname(path), 0o500));
+  await assert.rejects(replaceFile(path, 'never seen', 0o600, t), { code: 'EACCES' });
+  closing.restore();
+}
 
 /** Calls back after each fsync until the end of the test, of files and directories alike. */
 function whenSynced(t: TestContext, onSync: (file: number) => void) {
