@@ -116,6 +116,18 @@ test('troubled credentials never hold all slots, even while nobody else waits', 
   }
 });
 
+test('troubled credentials hold as many slots as ever after the end of others, troubled or not', async () => {
+  for (const isTroubled of [true, false]) {
+    const jobs = new Jobs(2);
+    const first = jobs.add('first', { isTroubled });
+    first.finish();
+    await first.done;
+    for (const name of ['hangs', 'hangs too']) jobs.add(name, { isTroubled: true });
+    await settle();
+    assert.deepEqual(jobs.started, ['first', 'hangs']);
+  }
+});
+
 test('a troubled credential that is wanted soonest does not keep back a healthy one that may run', async () => {
   const jobs = new Jobs(2);
   jobs.add('hangs', { isTroubled: true, wantedAt: -Infinity });
