@@ -49,6 +49,17 @@ test('a matching unexpired credential is adopted, not minted again, and written 
   assert.equal(recorder.of('sinkWritten')[0]?.[3].isRepair, false, 'and it is no repair');
 });
 
+test('what somebody puts into a file while it is kept is never adopted, but replaced', async (t) => {
+  const { clock, recorder, sink } = await startKeeper(t);
+  await clock.advance(MINUTE_MS);
+  sink.recovered = credentialAt(clock, 'theirs');
+  sink.content = 'theirs';
+  sink.onChange();
+  await clock.advance(1_000);
+  assert.equal(sink.content, 'token-1');
+  assert.deepEqual(recorder.of('adopted'), []);
+});
+
 test('of several that were left behind the latest-expiring wins, and replaces the others', async (t) => {
   const clock = new FakeClock();
   const older = credentialAt(clock, 'older');
