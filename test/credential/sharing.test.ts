@@ -174,6 +174,15 @@ test('what another writer publishes is as old as the clock of the service says, 
   assert.equal(adopted.local.issuedAt, world.clock.now());
 });
 
+test('what another writer says is issued in the future gives way to ours once a mint has told the time', async (t) => {
+  const { world, place } = await startWriters(t, 1);
+  const ours = place.content!;
+  await world.clock.advance(MINUTE_MS);
+  place.put(credentialAt(world.clock, 'forged', { skewMs: 10 * MINUTE_MS }));
+  await world.clock.advance(1_000);
+  assert.equal(place.content, ours);
+});
+
 test('while nobody can look or write each mints once and due time, and one publication follows', async (t) => {
   const { world, place, mints, files } = await startWriters(t, 10);
   await world.clock.advance(2 * HOUR_MS);
