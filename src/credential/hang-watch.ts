@@ -32,7 +32,7 @@ export class HangWatch {
     for (;;) {
       await alarm.until(ticker.clock.now() + LOOK_MS, { signal });
       this.#looks += 1;
-      if (this.#looks >= PATIENCE && (this.#looks - PATIENCE) % REMINDER === 0) this.#tell({ hangs: true });
+      if (this.#looks % REMINDER === PATIENCE) this.#tell({ hangs: true });
     }
   }
 
