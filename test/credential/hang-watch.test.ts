@@ -33,3 +33,14 @@ test('a disk that was slow, and a machine that was suspended, are no disk that h
   await clock.advance(MINUTE_MS);
   assert.deepEqual(recorder.of('sinkHangs'), []);
 });
+
+test('the end of a disk that hangs is told also where it has just been told that it does', async (t) => {
+  const { clock, publish, recorder, sink } = await startPublisher(t);
+  const release = holdUp(sink, 'write');
+  await publish('one');
+  await clock.advance(15_000);
+  release();
+  await clock.advance(MINUTE_MS);
+  const problems = recorder.of('sinkHangs').map(([, , problem]) => problem?.failure);
+  assert.deepEqual(problems, ['unreachable', undefined]);
+});
