@@ -37,10 +37,10 @@ export class WriteRetries {
     return this.#failures;
   }
 
-  /** Until the next try; Infinity where none is due. */
+  /** Until the next try, 0 or less: now; Infinity where none is due. */
   get waitMs(): number {
     // Whole milliseconds, because an instant of the wall clock does not carry much smaller ones: the wait would be none.
-    return this.#failures > 0 ? Math.max(0, Math.ceil(this.#retryAt - this.#clock.monotonic())) : Infinity;
+    return this.#failures > 0 ? Math.ceil(this.#retryAt - this.#clock.monotonic()) : Infinity;
   }
 
   /** Something new is to be written: only the wait that a server has asked for stays. */
