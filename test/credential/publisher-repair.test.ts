@@ -206,6 +206,19 @@ test('a sink about which something wants to be written again holds what its read
   assert.deepEqual((await publisher.status(t)).holding, { state: 'holds', credential });
 });
 
+test('a wait before a repair does not shorten the back-off of a write that has failed', async (t) => {
+  const { clock, publish, sink, tries } = await startPublisher(t);
+  await publish('one');
+  sink.failure = new SinkError('no_space', 'no space left');
+  await publish('two');
+  await clock.advance(7_500); // after half a second, 1, 2 and 4: the next try is due in 8 seconds
+  const problem = new SinkError('missing', 'gone', { retryAfterMs: 900 });
+  sink.inspect = async () => await Promise.resolve({ state: 'lacks', problem });
+  const before = tries.length;
+  await clock.advance(7_000);
+  assert.equal(tries.length, before);
+});
+
 test('nothing of a long back-off holds up a repair once a write has succeeded', async (t) => {
   const { clock, meddle, publish, sink } = await startPublisher(t, { dice: 0.999 });
   await publish('one');
