@@ -150,6 +150,7 @@ test('a broken record is as good as none, and the next one replaces it', async (
       { sha256, local, service, monotonic: { boot: 'this one' } },
       { sha256, local, service, monotonic: { boot: long, at: 0 } },
       { sha256, local, service, monotonic: { boot: 1, at: 0 } },
+      { sha256, local, service, monotonic: { boot: null, at: 0 } },
     ].map((entry) => ({ identity, tokens: [entry] })),
   ];
   const oversized = JSON.stringify({ identity, tokens: [{ sha256, local, service }], padding: 'x'.repeat(70_000) });
