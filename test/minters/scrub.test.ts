@@ -114,6 +114,9 @@ for (const [text, expected] of [
   ['token: 503abc was refused', 'token: [secret] was refused'],
   [`DATABRICKS_TOKEN=${ACCESS_TOKEN}`, 'DATABRICKS_TOKEN=[secret]'],
   ['DATABRICKS_TOKEN=abcdef', 'DATABRICKS_TOKEN=[secret]'],
+  ['PGPASSWORD=hunter2', 'PGPASSWORD=[secret]'],
+  ['client_secret: abc1', 'client_secret: [secret]'],
+  [`found ${CLIENT_SECRET} in it`, 'found [secret] in it'],
   [`found ${ACCESS_TOKEN}-2 in it`, 'found [secret] in it'],
   [`found token_${ACCESS_TOKEN}ghi in it`, 'found token_[secret] in it'],
   [`postgresql://user:${CLIENT_SECRET}@host/db`, 'postgresql://user:[secret]@host/db'],
@@ -131,6 +134,7 @@ for (const [text, expected] of [
     String.raw`unexpected answer "{\"Token\":\"abc def\\ghi\",\"x\":1}"`,
     String.raw`unexpected answer "{\"Token\":[secret],\"x\":1}"`,
   ],
+  [String.raw`said "{\"password\":\"abc\"}"`, String.raw`said "{\"password\":[secret]}"`],
   [String.raw`unexpected answer "{\"token\" : \"abcdef`, String.raw`unexpected answer "{\"token\" : [secret]`],
   ['map[token:abcdef expire_time:x]', 'map[token:[secret] expire_time:x]'],
   ['Authorization: abc123', 'Authorization: [secret]'],
@@ -141,6 +145,7 @@ for (const [text, expected] of [
   ['got eyJhbGciOi.abcdef.ghi', 'got [secret]'],
   ['got eyJabcdef', 'got [secret]'],
   [`got ${OPAQUE}`, 'got [secret]'],
+  [`NAME=${OPAQUE}`, 'NAME=[secret]'],
 ] as const) {
   test(`what looks like a secret is redacted, and nothing beside it: ${text.slice(0, 40)}`, () => {
     const clean = scrub(text, []);
