@@ -68,6 +68,36 @@ test('a look, for which a mint waits, is given up after two seconds, and then no
   assert.equal((await sink.inspect([credentialOf(0)], t)).state, 'lacks');
 });
 
+test('a check tries an apply without making it, and says which rights are missing where they are needed', async (t) => {
+  const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
+  const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
+  const { metadata, ...rest } = renderSecret(credentialOf(0), options, undefined);
+  const stored = { ...rest, metadata: { ...metadata, resourceVersion: '7' } };
+  const none = { kind: 'Status', code: 404 };
+  const tried: unknown[] = [];
+  const check = async (present: object | undefined, ...denied: readonly string[]): Promise<string> => {
+    const request = async ({ method, query, body }: ApiRequest): Promise<ApiAnswer> => {
+      if (method === 'PATCH') tried.push(query?.['dryRun']);
+      const verb = JSON.stringify(body ?? {}).match(/"verb":"(\w+)"/)?.[1] ?? '';
+      const answers = {
+        GET: present === undefined ? { status: 404, body: none } : { status: 200, body: present },
+        POST: { status: 201, body: { status: { allowed: !denied.includes(verb) } } },
+        PATCH: { status: 200, body: body as object },
+      };
+      return await Promise.resolve({ ...answers[method], retryAfterMs: 0 });
+    };
+    return await new SecretSink({ ...options, api: fakeApi({ request }) }).examine(t);
+  };
+  assert.equal(await check(undefined), 'does not exist yet and can be created');
+  assert.equal(await check(stored), 'can be written');
+  assert.match(await check(stored, 'create'), /^can be written, but not created again .* lacks the verb create$/);
+  assert.deepEqual(tried, ['All', 'All', 'All']);
+  await assert.rejects(check(undefined, 'create'), { failure: 'forbidden', message: /^cannot create / });
+  await assert.rejects(check(stored, 'watch'), { failure: 'forbidden', message: /^cannot watch / });
+  await assert.rejects(check({ ...stored, immutable: true }), { failure: 'refused' });
+  assert.equal(tried.length, 3);
+});
+
 test('a credential that got another name takes its Secret along, and one of another identity does not', async (t) => {
   const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
   const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
