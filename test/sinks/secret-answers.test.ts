@@ -98,6 +98,28 @@ test('a check tries an apply without making it, and says which rights are missin
   assert.equal(tried.length, 3);
 });
 
+test('a write is made, not only tried, and never of a Secret that is immutable', async (t) => {
+  const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
+  const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
+  const { metadata, ...rest } = renderSecret(credentialOf(0), options, undefined);
+  const stored = { ...rest, metadata: { ...metadata, resourceVersion: '7' } };
+  const applied: object[] = [];
+  const write = async (present: object): Promise<void> => {
+    const request = async ({ method, path, query, body }: ApiRequest): Promise<ApiAnswer> => {
+      if (method === 'PATCH') applied.push({ path, query });
+      return await Promise.resolve({ status: 200, body: method === 'PATCH' ? body : present, retryAfterMs: 0 });
+    };
+    const sink = new SecretSink({ ...options, api: fakeApi({ request }) });
+    await sink.look(t);
+    await sink.write(credentialOf(1), t);
+  };
+  await write(stored);
+  const query = { fieldManager: 'lakebase-credential-sidecar.backstage', force: 'false' };
+  assert.deepEqual(applied, [{ path: '/api/v1/namespaces/apps/secrets/lakebase', query }]);
+  await assert.rejects(write({ ...stored, immutable: true }), { failure: 'refused', message: /is immutable/ });
+  assert.equal(applied.length, 1);
+});
+
 test('a credential that got another name takes its Secret along, and one of another identity does not', async (t) => {
   const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
   const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
