@@ -6,8 +6,11 @@ import { brokenRules } from './rules.ts';
 export const configSchema = options.check(
   z.superRefine(
     (draft, context) => {
-      const wrong = context.issues.map(({ path = [] }) => path);
-      const rules = brokenRules(draft, (path) => wrong.some((other) => path.every((part, i) => part === other[i])));
+      // Each with everything around it. A set, because a file can have as many mistakes as options.
+      const wrong = new Set(
+        context.issues.flatMap(({ path = [] }) => path.map((_, i) => JSON.stringify(path.slice(0, i + 1)))),
+      );
+      const rules = brokenRules(draft, (path) => wrong.has(JSON.stringify(path)));
       for (const { path, message } of rules) context.addIssue({ code: 'custom', path, message });
     },
     { when: () => true }, // also when an option is wrong by itself, so that every problem is listed at once

@@ -81,6 +81,15 @@ test('a list that is missing is told as missing, like any other option', async (
   ]);
 });
 
+test('a file with tens of thousands of mistakes is refused in no time', async (t) => {
+  const credentials = Array.from({ length: 30_000 }, () => ({}));
+  const start = performance.now();
+  const found = await problems(load(t, { credentials }));
+  const tookMs = performance.now() - start;
+  assert.equal(found.length, 3 * credentials.length);
+  assert.ok(tookMs < 8_000, `took ${Math.round(tookMs)} ms`);
+});
+
 test('the file is named by a flag, or by a variable', async (t) => {
   const path = await configFile(t, JSON.stringify({ credentials: [credential()] }));
   const byVariable = await loadConfig({ env: { ...IDENTITY, LAKEBASE_CREDENTIAL_CONFIG: path } });
