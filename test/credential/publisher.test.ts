@@ -61,7 +61,7 @@ test('a write that fails is tried again with back-off, by the life left of what 
   );
 });
 
-test('so is a new credential, whose first write comes without a look at what the sink holds', async (t) => {
+test('a new credential, too, is tried again by the life left of what the sink holds, though its first write comes without a look', async (t) => {
   const { clock, publish, recorder, sink } = await startPublisher(t);
   await publish('one', { lifetimeMs: 3_000 });
   await clock.advance(1_000);

@@ -55,10 +55,14 @@ test(
   },
 );
 
-test('so does that of once, where its pod is stopped before its time is up', limits, async (t) => {
-  const { options, told } = await forbiddenPod(t);
-  const once = await spawnRun(t, options, 'once');
-  await once.logged('mint failed');
-  assert.equal((await once.stop()).code, 143);
-  assert.match(await told(), FORBIDDEN);
-});
+test(
+  '`kubectl describe pod` shows the last problem of once, too, where that is stopped before its time is up',
+  limits,
+  async (t) => {
+    const { options, told } = await forbiddenPod(t);
+    const once = await spawnRun(t, options, 'once');
+    await once.logged('mint failed');
+    assert.equal((await once.stop()).code, 143);
+    assert.match(await told(), FORBIDDEN);
+  },
+);
