@@ -15,7 +15,7 @@ const GIVEN = /^\/(?:dev\/(?:stdin|fd\/\d+)|proc\/self\/fd\/\d+)$/;
 /** Of the whole file, with each alias counted as often as it is repeated. */
 const MAX_NODES = 100_000;
 
-/** As a template is read that nobody has filled in. */
+/** YAML reads a template that nobody has filled in as such a key. */
 const KEY_IS_NO_TEXT = 'invalid YAML: a mapping or a list stands where a key should, as in {{ … }}';
 
 /** With `<<`, as kubectl and Helm read YAML: what several credentials share is written once. */

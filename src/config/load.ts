@@ -130,7 +130,7 @@ async function readBase(
   }
 }
 
-/** What Postgres would take for a name, though nobody means it; of all other variables the options say what is wrong. */
+/** Postgres takes quotes for a part of a name; in any other variable the option that it sets refuses them. */
 function quotedNames(env: Environment): ConfigIssue[] {
   return (['PGDATABASE', 'PGUSER'] as const)
     .filter((name) => isInQuotes(read(env, name) ?? ''))
@@ -138,8 +138,8 @@ function quotedNames(env: Environment): ConfigIssue[] {
 }
 
 /**
- * Not with a profile or a personal access token: a client id that lies around is not who mints then. Where it is the client id
- * that is missing, or everything, that is told already.
+ * Not with a profile or a personal access token: a client id that lies around is not who mints then. Where the client id or
+ * the whole identity is reported as missing, any name will do, so that the user is not reported as well.
  */
 function defaultUser(env: Environment, auth: Auth | undefined, issues: readonly ConfigIssue[]): string | undefined {
   const isTold = issues.some(({ path }) => path === '' || path === 'DATABRICKS_CLIENT_ID');

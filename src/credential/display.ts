@@ -21,7 +21,7 @@ export function oneLine(words: string): string {
   return words.replaceAll(UNSEEN, ' ').trim();
 }
 
-/** As what an `--env-file` holds: to Docker and kubectl, quotes are a part of the value, and to nobody who writes one. */
+/** Docker and kubectl keep the quotes of an `--env-file` as a part of the value, which nobody who writes one means. */
 export function isInQuotes(value: string): boolean {
   return /^(["']).*\1$/.test(value);
 }
