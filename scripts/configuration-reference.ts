@@ -1,3 +1,4 @@
+import { DEFAULT_TIMEOUT } from '../src/commands/once.ts';
 import { type Format, FORMATS } from '../src/credential/formats.ts';
 import { VARIABLES, type Environment } from '../src/config/environment.ts';
 import { configJsonSchema, type JsonSchema } from '../src/config/json-schema.ts';
@@ -25,7 +26,7 @@ export function configurationReference(): string {
         flag === undefined ? [] : [[code(`--${flag}`), meaning, option === undefined ? '' : code(option)]],
       ),
     ),
-    'The command `once` also has `--timeout`, its time limit (default `60s`). `--help` (or `-h`) and `--version` do the same as the commands `help` and `version`.',
+    `The command \`once\` also has \`--timeout\`, its time limit (default \`${DEFAULT_TIMEOUT}\`). \`--help\` (or \`-h\`) and \`--version\` do the same as the commands \`help\` and \`version\`.`,
     '## Environment',
     ENVIRONMENT,
     '### Settings',
