@@ -50,7 +50,7 @@ test(
   options,
   async (t) => {
     const cli = await hangingCli(t);
-    const timeoutMs = 2_000;
+    const timeoutMs = 5_000; // enough for a busy machine to start it
     const startedAt = performance.now();
     const running = runCommand(
       { file: cli.path, args: ['postgres'], env },
