@@ -26,6 +26,8 @@ test('a watch of a Secret that has died without a word is renewed within two min
   const { token } = world.workspace.minted[0]!;
   await world.kubectl(['delete', 'secret', SECRET]);
   await world.holds(token);
+  // Else the answer to this write may be what is forgotten: the next try then finds what is missing, by a new connection.
+  await sidecar.logged('sink repaired after somebody else changed it');
 
   way.forget();
   await world.kubectl(['delete', 'secret', SECRET]);
@@ -36,7 +38,7 @@ test('a watch of a Secret that has died without a word is renewed within two min
   });
   const tookMs = performance.now() - from;
   t.diagnostic(`after ${(tookMs / 1_000).toFixed()} s`);
-  assert.ok(tookMs > 10_000, 'the watch was not dead');
+  assert.ok(tookMs > 60_000, 'it was not the watch that told of it');
   assert.equal(world.workspace.minted.length, 1);
   await sidecar.ready();
   await world.kubectl(['delete', 'secret', SECRET]);
