@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
 import { reportStatus } from '../../src/http/status-json.ts';
-import { credentialWith, frozenClock, lacking, NOW, statusWith } from '../support/statuses.ts';
+import { credentialWith, frozenClock, lacking, lastFailure, NOW, statusWith } from '../support/statuses.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
@@ -17,7 +17,6 @@ const rowsOf = (heading: string): string[][] => {
 };
 
 test('docs/http.md has each key of /status, in the order of the answer', () => {
-  const lastFailure = { code: 'auth', message: 'it is not ours', remedy: 'check it', at: NOW } as const;
   const failure = { error: new SinkError('no_space', 'full'), at: NOW, retryAt: NOW };
   const sinks = [{ ...lacking('missing', 'not there'), failure }];
   const report = reportStatus([statusWith({ current: credentialWith(), lastFailure, sinks })], frozenClock, '1.2.3');

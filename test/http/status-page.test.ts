@@ -7,7 +7,7 @@ import type { CredentialStatus, SinkStatus } from '../../src/credential/status.t
 import { PAGE_SECURITY_POLICY } from '../../src/http/status-page-assets.ts';
 import { renderStatusPage } from '../../src/http/status-page.ts';
 import { reportStatus } from '../../src/http/status-json.ts';
-import { credentialWith, frozenClock, holding, lacking, NOW, statusWith } from '../support/statuses.ts';
+import { credentialWith, frozenClock, holding, lacking, lastFailure, NOW, statusWith } from '../support/statuses.ts';
 import { MINUTE_MS } from '../support/fakes.ts';
 
 const page = (...statuses: CredentialStatus[]) => renderStatusPage(reportStatus(statuses, frozenClock, '1.2.3'));
@@ -18,12 +18,6 @@ const words = (markup: string): string =>
     .replaceAll(/<[^>]*>/g, ' ')
     .replaceAll(/\s+/g, ' ')
     .trim();
-const lastFailure = {
-  code: 'auth',
-  message: 'it is not ours',
-  remedy: 'check `the secret` & <the policy>',
-  at: NOW - 5_000,
-} as const;
 
 describe('the page', () => {
   test('escapes everything that comes from outside', () => {

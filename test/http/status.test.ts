@@ -3,15 +3,9 @@ import { describe, test } from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
 import type { CredentialStatus } from '../../src/credential/status.ts';
 import { reportStatus } from '../../src/http/status-json.ts';
-import { credentialWith, frozenClock, holding, lacking, NOW, statusWith } from '../support/statuses.ts';
+import { credentialWith, frozenClock, holding, lacking, lastFailure, NOW, statusWith } from '../support/statuses.ts';
 
 const report = (...statuses: CredentialStatus[]) => reportStatus(statuses, frozenClock, '1.2.3');
-const lastFailure = {
-  code: 'auth',
-  message: 'it is not ours',
-  remedy: 'check `the secret` & <the policy>',
-  at: NOW - 5_000,
-} as const;
 
 describe('the report', () => {
   test('has every key for a credential that is well', () => {

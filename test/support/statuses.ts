@@ -40,6 +40,14 @@ export function lacking(failure: SinkFailure, message: string, name = 'file:/run
   return { name, kind, holding: { state: 'lacks', problem }, lastWriteAt: undefined, failure: undefined };
 }
 
+/** What was said is for the log only, and what to do is shown as it is. */
+export const lastFailure = {
+  code: 'auth',
+  message: 'it is not ours',
+  remedy: 'check `the secret` & <the policy>',
+  at: NOW - 5_000,
+} as const satisfies CredentialStatus['lastFailure'];
+
 export function statusWith(overrides: Partial<CredentialStatus> = {}): CredentialStatus {
   const current = 'current' in overrides ? overrides.current : credentialWith();
   return {
