@@ -3,7 +3,7 @@ import { MetricSamples } from '../test/support/metric-samples.ts';
 import { DIRECTORIES } from './layout.ts';
 import { describe, GRAIN_MS, type Snapshot } from './reading.ts';
 
-/** Times of tokens are whole seconds, and those of a JWT are cut. */
+/** The sidecar goes by the earlier of two times: that of the JWT, and that of the answer, which may be whole seconds. */
 const ROUNDED_SECONDS = 1;
 
 /**
