@@ -33,7 +33,7 @@ async function partWithBytecode(t: TestContext): Promise<string> {
   await write(directory, 1);
   const parts = new Parts(directory);
   assert.equal(parts.require('./part.js'), 1);
-  parts.writeBytecode();
+  parts.writeBytecode(() => true);
   await write(directory, 2);
   return directory;
 }
