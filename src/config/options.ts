@@ -40,7 +40,7 @@ const MODE = /^0?[67][0-7][0145]$/;
 const COMMAND = /^(\/.*[^/\s]|[^\s/-][^\s/]*)$/;
 
 function word(what: string) {
-  return text(WORD, `${what} of at most 255 characters without white space`).check(wholeCharacters);
+  return text(WORD, `${what} of at most 255 characters without white space`, wholeCharacters);
 }
 
 const fileSink = object({

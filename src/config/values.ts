@@ -15,14 +15,17 @@ const ABSOLUTE_PATH = /^\/.*[^/]$/;
 /** A replacement is written beside the file, under a longer name. */
 const MAX_BASENAME_BYTES = 200;
 
+interface Wrong {
+  readonly input?: unknown;
+}
+
 /**
  * Every message names what is allowed and never repeats the value: it may be a secret in the wrong place.
  * No check here aborts: that would keep the rules between options from being looked at (see schema.ts).
  */
 export function allow(allowed: string) {
   return {
-    error: ({ input }: { readonly input?: unknown }) =>
-      `${input === undefined ? 'is missing: it must be' : 'must be'} ${allowed}`,
+    error: ({ input }: Wrong) => `${input === undefined ? 'is missing: it must be' : 'must be'} ${allowed}`,
   };
 }
 
@@ -49,14 +52,17 @@ export function object<T extends z.core.$ZodLooseShape>(shape: T) {
   });
 }
 
-export function text(pattern: RegExp, allowed: string) {
+/** Made with its checks: `check` would make each schema a second time, at each start. */
+export function text(pattern: RegExp, allowed: string, ...more: readonly z.core.$ZodCheck<string>[]) {
   const unquoted = allow(`${allowed}; put it in quotes: without them, YAML does not read it as text`);
   // YAML reads 12 as a number and true as a truth: whoever has written that sees nothing wrong in it.
   const isUnquoted = (value: unknown): boolean =>
     (typeof value === 'number' || typeof value === 'boolean') && pattern.test(String(value));
-  return z
-    .string({ error: (issue) => (isUnquoted(issue.input) ? unquoted : allow(allowed)).error(issue) })
-    .check(z.regex(pattern, allow(allowed)));
+  return new z.ZodMiniString({
+    type: 'string',
+    error: (issue: Wrong) => (isUnquoted(issue.input) ? unquoted : allow(allowed)).error(issue),
+    checks: [z.regex(pattern, allow(allowed)), ...more],
+  }) as z.ZodMiniString<string>;
 }
 
 /** Half a surrogate pair, which YAML and JSON can escape, cannot be written in UTF-8: the name in a file, or of one, would differ. */
@@ -86,9 +92,11 @@ function within(from: number, to: number, allowed: string, isAllowed: (value: nu
   // As templates write numbers. Digits of the environment have become a number before (see layers.ts).
   const isQuoted = (value: unknown): boolean =>
     typeof value === 'string' && /^[0-9.]{1,5}$/.test(value) && isWithin(Number(value));
-  return z
-    .number({ error: (issue) => (isQuoted(issue.input) ? quoted : wrong).error(issue) })
-    .check(z.minimum(from, wrong), z.maximum(to, wrong), z.refine(isAllowed, wrong));
+  return new z.ZodMiniNumber({
+    type: 'number',
+    error: (issue: Wrong) => (isQuoted(issue.input) ? quoted : wrong).error(issue),
+    checks: [z.minimum(from, wrong), z.maximum(to, wrong), z.refine(isAllowed, wrong)],
+  }) as z.ZodMiniNumber<number>;
 }
 
 /** A string in the file, milliseconds afterwards. */
@@ -96,7 +104,11 @@ export function durationWithin(from: string, to: string) {
   const allowed = `a duration from ${from} to ${to}: a whole number and one unit, such as ${from} or ${to}`;
   const isAllowed = (ms = -1): boolean => ms >= (parseDuration(from) ?? 0) && ms <= (parseDuration(to) ?? 0);
   return z.pipe(
-    text(DURATION_PATTERN, allowed).check(z.refine((value) => isAllowed(parseDuration(value)), allow(allowed))),
+    text(
+      DURATION_PATTERN,
+      allowed,
+      z.refine((value) => isAllowed(parseDuration(value)), allow(allowed)),
+    ),
     z.transform((value: string) => parseDuration(value) ?? 0),
   );
 }
@@ -112,9 +124,11 @@ function isAddress(value: string): boolean {
   return !value.includes(':') || URL.canParse(`http://[${value}]`);
 }
 
-export const listenHost = text(ADDRESS, address).check(z.refine(isAddress, allow(address)));
+export const listenHost = text(ADDRESS, address, z.refine(isAddress, allow(address)));
 
-export const connectionHost = text(ADDRESS_OR_ANY, `${address}, or "*"`).check(
+export const connectionHost = text(
+  ADDRESS_OR_ANY,
+  `${address}, or "*"`,
   z.refine(isAddress, allow(`${address}, or "*"`)),
   z.refine((value) => !POOLER.test(value), {
     error: "must be the endpoint's own host, without -pooler: Lakebase's pooler does not accept OAuth tokens",
@@ -127,7 +141,9 @@ function isPlainPath(value: string): boolean {
   return posix.normalize(value) === value && !CONTROLS.test(value);
 }
 
-export const sinkPath = text(ABSOLUTE_PATH, path).check(
+export const sinkPath = text(
+  ABSOLUTE_PATH,
+  path,
   z.refine(isPlainPath, allow(path)),
   wholeCharacters,
   z.refine((value) => Buffer.byteLength(posix.basename(value)) <= MAX_BASENAME_BYTES, {
