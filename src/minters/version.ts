@@ -1,7 +1,7 @@
 import { MintError } from '../credential/errors.ts';
 import type { Cancellable, Clock } from '../credential/ports.ts';
+import { endedBy, notStarted } from './endings.ts';
 import { isOlder } from './is-older.ts';
-import { endedBy, notStarted } from './command.ts';
 import { runCommand } from './process.ts';
 
 /** The first that both caches host metadata and has the command `postgres`. */

@@ -6,7 +6,7 @@ const PARTS = {
   'the configuration': 'src/config/load.ts',
   'a configuration file': 'src/config/file.ts',
   'the first credential': 'src/commands/run.ts',
-  'reading the answer': 'src/minters/response.ts',
+  'reading the answer': 'src/minters/outcome.ts',
   'logs, metrics and HTTP': 'src/commands/operate.ts',
   'watching files': 'node_modules/chokidar/index.js',
   'a Secret sink': 'src/kubernetes.ts',
