@@ -68,6 +68,7 @@ export interface LoadOptions {
 /** Everything that was configured, checked and with defaults. @throws ConfigError that lists every problem */
 export async function loadConfig({ env, flags = {} }: LoadOptions): Promise<Config> {
   const { auth, issues } = resolveIdentity(env);
+  issues.push(...ignoredProxies(env));
   const file = flags.config ?? read(env, 'LAKEBASE_CREDENTIAL_CONFIG');
   const configFile = file === undefined ? undefined : resolve(fromHere(file));
   const base = await readBase(configFile, env, issues);
@@ -128,6 +129,16 @@ async function readBase(
     issues.push(...error.issues);
     return undefined;
   }
+}
+
+/** Go connects without a proxy where it cannot read the address, and says nothing; of other mistakes in one it complains. */
+function ignoredProxies(env: Environment): ConfigIssue[] {
+  return (['HTTPS_PROXY', 'https_proxy'] as const)
+    .filter((name) => /%(?![0-9A-Fa-f]{2})/.test(read(env, name) ?? ''))
+    .map((path) => ({
+      path,
+      message: 'must have %25 in the place of a % in user or password: the CLI would connect without the proxy',
+    }));
 }
 
 /** Postgres takes quotes for a part of a name; in any other variable the option that it sets refuses them. */

@@ -180,6 +180,17 @@ test('what the CLI gets has no white space around it, because Go takes no notice
   assert.deepEqual((await loadConfig({ env })).childEnvironment, { HTTPS_PROXY: proxy, SSL_CERT_FILE: '/ca.pem' });
 });
 
+test('a proxy whose address has a % that is no escape is refused, because Go would connect without it', async () => {
+  const wanted = 'must have %25 in the place of a % in user or password: the CLI would connect without the proxy';
+  for (const proxy of ['http://user:p%ss@proxy:3128', 'http://user:100%@proxy:3128']) {
+    const given = { ...ENVIRONMENT, HTTPS_PROXY: proxy, https_proxy: proxy };
+    const found = await problems(loadConfig({ env: given }));
+    assert.deepEqual(found, [`HTTPS_PROXY: ${wanted}`, `https_proxy: ${wanted}`]);
+  }
+  const escaped = { HTTPS_PROXY: 'http://user:100%25%2f@proxy:3128' };
+  assert.deepEqual((await loadConfig({ env: { ...ENVIRONMENT, ...escaped } })).childEnvironment, escaped);
+});
+
 test('a relative path that the CLI gets counts from where this process was started, and not from where the CLI runs', async () => {
   const env = { ...IDENTITY, LAKEBASE_ENDPOINT: ENDPOINT, SSL_CERT_FILE: 'a:b.pem', SSL_CERT_DIR: '/c/../d::e' };
   const here = process.cwd();
