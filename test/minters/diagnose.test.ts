@@ -285,3 +285,12 @@ test('messages and remedies begin in lower case and say nothing of the words of 
     assert.doesNotMatch(message + remedy, /canary|\n|\{/);
   }
 });
+
+test('long and hostile words are told in no time', () => {
+  for (const words of ['<html', 'file-oidc auth: file ', 'proxyconnect tcp: dial tcp: lookup ']) {
+    const start = performance.now();
+    diagnose(words.repeat(100_000));
+    const tookMs = performance.now() - start;
+    assert.ok(tookMs < 1_000, `${words} took ${Math.round(tookMs)} ms`);
+  }
+});
