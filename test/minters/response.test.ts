@@ -97,6 +97,13 @@ test('the older API calls the expiry expiration_time', () => {
   assert.equal(parseResponse(stdout, REQUEST).service.expiresAt, NOW + 30 * 60_000 + 123);
 });
 
+test('an expiry may be west of Greenwich, or in small letters', () => {
+  for (const expiry of ['2029-12-31T23:30:00-01:00', '2030-01-01t00:30:00z']) {
+    const stdout = JSON.stringify({ token: 'opaque', expire_time: expiry });
+    assert.equal(parseResponse(stdout, REQUEST).service.expiresAt, NOW + 30 * 60_000, expiry);
+  }
+});
+
 test('the lifetime is never more than what was asked for, an hour where nothing was', () => {
   const lifetimeOf = ({ local }: Credential): number => local.expiresAt - local.issuedAt;
   assert.equal(lifetimeOf(answered({ lifetimeMs: HOUR_MS, ttlMs: 5 * 60_000 })), 5 * 60_000);
