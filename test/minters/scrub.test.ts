@@ -146,6 +146,7 @@ for (const [text, expected] of [
   ['got eyJabcdef', 'got [secret]'],
   [`got ${OPAQUE}`, 'got [secret]'],
   [`NAME=${OPAQUE}`, 'NAME=[secret]'],
+  [`got ${OPAQUE.slice(0, 20)}=${OPAQUE.slice(20, 40)} here`, 'got [secret] here'],
 ] as const) {
   test(`what looks like a secret is redacted, and nothing beside it: ${text.slice(0, 40)}`, () => {
     const clean = scrub(text, []);
