@@ -224,8 +224,7 @@ class IdentityReader {
 function parseHost(given: string): string | undefined {
   const [numbered, id] = NUMBERED.exec(given) ?? [''];
   const rest = given.slice(0, given.length - numbered.length);
-  const hasScheme = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(rest);
-  const url = IN_NO_ORIGIN.test(rest) ? null : URL.parse(hasScheme ? rest : `https://${rest}`);
+  const url = IN_NO_ORIGIN.test(rest) ? null : URL.parse(rest.includes('://') ? rest : `https://${rest}`);
   if (url === null || !['https:', 'http:'].includes(url.protocol) || url.pathname !== '/') return undefined;
   return id === undefined ? url.origin : `${url.origin}/?o=${id}`;
 }
