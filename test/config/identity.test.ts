@@ -108,7 +108,7 @@ test('what an identity lacks is named', () => {
   const { DATABRICKS_CLIENT_ID: __, ...withoutClient } = OIDC;
   const cases: [Environment, RegExp][] = [
     [withoutHost, /^DATABRICKS_HOST: is missing/],
-    [withoutClient, /^DATABRICKS_CLIENT_ID: is missing: needed by workload identity/],
+    [withoutClient, /^DATABRICKS_CLIENT_ID: is missing: needed by workload identity \([^)]+\)$/],
     [{ ...CLIENT, DATABRICKS_AUTH_TYPE: 'file-oidc' }, /^DATABRICKS_OIDC_TOKEN_FILEPATH: is missing/],
     [
       { ...CLIENT, DATABRICKS_AUTH_TYPE: 'oauth-m2m' },
@@ -159,6 +159,19 @@ test('relative paths are refused', () => {
   );
 });
 
+test('control characters, such as the line break at the end of a file, are refused in paths and in names', () => {
+  const cases: [name: string, env: Environment][] = [
+    ['DATABRICKS_OIDC_TOKEN_FILEPATH', { ...OIDC, DATABRICKS_OIDC_TOKEN_FILEPATH: '/var/run/token\n' }],
+    ['DATABRICKS_CLIENT_SECRET_FILE', { ...CLIENT, DATABRICKS_CLIENT_SECRET_FILE: '/var/run/secret\r' }],
+    ['DATABRICKS_CONFIG_FILE', { ...PROFILE, DATABRICKS_CONFIG_FILE: '/etc/databrickscfg\n' }],
+    ['DATABRICKS_CLIENT_ID', { ...OIDC, DATABRICKS_CLIENT_ID: 'client-1\u0007' }],
+    ['DATABRICKS_CONFIG_PROFILE', { ...PROFILE, DATABRICKS_CONFIG_PROFILE: 'sp\n' }],
+  ];
+  for (const [name, env] of cases) {
+    assert.match(refused(env), new RegExp(`^${name}: must (?:be an absolute path|not contain white space or control)`));
+  }
+});
+
 test('what goes to the workspace in clear is told from what is encrypted, or stays on this machine', () => {
   const cases: [string, boolean][] = [
     ['workspace.example', false],
@@ -202,6 +215,8 @@ test('a host is an origin, https unless http is written out', () => {
     ' h',
     'h\n',
     'https:\\\\h',
+    'https://h\\',
+    'https://h\u0001',
     'a b',
     'https://h:99999',
   ];
@@ -214,12 +229,16 @@ test('a host is an origin, https unless http is written out', () => {
 });
 
 test('a host that serves several workspaces is followed by the number of one, or a variable has it', () => {
+  const longest = '1'.repeat(64);
   const cases: [string, string | undefined, string][] = [
     ['https://company.example/?o=123', undefined, 'https://company.example/?o=123'],
     ['company.example?o=123', undefined, 'https://company.example/?o=123'],
     ['https://company.example:8443?w=my-1_A', undefined, 'https://company.example:8443/?o=my-1_A'],
     ['https://company.example', '123', 'https://company.example/?o=123'],
     ['https://company.example/?o=123', '123', 'https://company.example/?o=123'],
+    ['https://company.example', 'my-1_A', 'https://company.example/?o=my-1_A'],
+    ['https://company.example', longest, `https://company.example/?o=${longest}`],
+    [`https://company.example/?o=${longest}`, undefined, `https://company.example/?o=${longest}`],
   ];
   for (const [host, id, workspace] of cases) {
     const env = { DATABRICKS_HOST: host, DATABRICKS_WORKSPACE_ID: id };
@@ -228,7 +247,8 @@ test('a host that serves several workspaces is followed by the number of one, or
     assert.equal(profile.host, workspace);
     assert.equal(isSentInClear(profile), false);
   }
-  for (const id of ['1 2', '1 2/?o=3', '1?o=3', '/?o=3'])
+  assert.match(refused({ ...OIDC, DATABRICKS_HOST: `https://company.example/?o=${longest}1` }), /^DATABRICKS_HOST: /);
+  for (const id of ['1 2', '1 2/?o=3', '1?o=3', '/?o=3', `${longest}1`])
     assert.match(refused({ ...OIDC, DATABRICKS_WORKSPACE_ID: id }), /^DATABRICKS_WORKSPACE_ID: must be the number/, id);
   assert.match(
     refused({ ...OIDC, DATABRICKS_HOST: 'https://company.example/?o=1', DATABRICKS_WORKSPACE_ID: '2' }),
