@@ -9,6 +9,7 @@ test('a duration is a whole number and one unit', () => {
     ['15m', 900_000],
     ['1h', 3_600_000],
     ['3600s', 3_600_000],
+    ['9999999s', 9_999_999_000],
   ];
   for (const [text, ms] of cases) assert.equal(parseDuration(text), ms, text);
 });

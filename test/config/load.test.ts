@@ -130,6 +130,13 @@ test('beside a file, PG variables and what Kubernetes injects for Services are i
   assert.equal(config.credentials[0]?.connection.host, undefined);
 });
 
+test('a port that Kubernetes injects for a Service counts for nothing, whatever its protocol', async () => {
+  for (const protocol of ['tcp', 'udp', 'sctp']) {
+    const env = { ...ENVIRONMENT, LAKEBASE_CREDENTIAL_HTTP_PORT: `${protocol}://10.0.0.1:53` };
+    assert.equal((await loadConfig({ env })).http.port, 9467, protocol);
+  }
+});
+
 test('the user is the client id that mints, unless it is written out', async (t) => {
   const file = {
     credentials: [
