@@ -115,6 +115,14 @@ test('beside a file, a variable that describes a credential is a problem', async
   );
 });
 
+test('beside a file, one such variable is enough to be refused', async (t) => {
+  const env = { ...IDENTITY, LAKEBASE_TTL: '15m' };
+  const found = await problems(load(t, { credentials: [credential()] }, { env }));
+  assert.deepEqual(found, [
+    'LAKEBASE_TTL: cannot be used together with a configuration file: describe the credential there',
+  ]);
+});
+
 test('beside a file, PG variables and what Kubernetes injects for Services are ignored', async (t) => {
   const env = {
     ...IDENTITY,
