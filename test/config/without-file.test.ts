@@ -140,13 +140,15 @@ test('a format that needs a user says so where no client id mints, and what woul
   ]);
 });
 
-test('a client id that is missing is not also told as a missing user, and neither is a missing identity', async () => {
+test('a client id that is missing is not also told as a missing user, and neither is a missing identity or host', async () => {
   const { DATABRICKS_CLIENT_ID: _, ...nobody } = ENVIRONMENT;
   const { DATABRICKS_OIDC_TOKEN_FILEPATH: __, ...nothing } = nobody;
   const pat = { ...nothing, DATABRICKS_AUTH_TYPE: 'pat' };
   for (const [env, places] of [
     [nobody, ['DATABRICKS_CLIENT_ID']],
     [nothing, ['no identity to mint with']],
+    [{ ...nothing, DATABRICKS_HOST: '' }, ['no identity to mint with', 'DATABRICKS_HOST']],
+    [{ ...ENVIRONMENT, DATABRICKS_HOST: '' }, ['DATABRICKS_HOST']],
     [pat, ['DATABRICKS_TOKEN', 'PGUSER']],
   ] as const) {
     const found = await problems(loadConfig({ env }));
