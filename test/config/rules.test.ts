@@ -24,6 +24,21 @@ const CASES: readonly { readonly title: string; readonly file: object; readonly 
     expected: [/^credentials\[0\]\.instance: cannot be used together with an endpoint/],
   },
   {
+    title: 'neither endpoint nor instance, and not for its ttl',
+    file: { credentials: [credential({ endpoint: undefined, ttl: '10m' })] },
+    expected: [/^credentials\[0\]\.endpoint: is missing: set exactly one/],
+  },
+  {
+    title: 'both endpoint and instance, and not for its ttl',
+    file: { credentials: [credential({ instance: 'i', ttl: '10m' })] },
+    expected: [/^credentials\[0\]\.instance: cannot be used together with an endpoint/],
+  },
+  {
+    title: 'sections in which everything is commented out',
+    file: { credentials: [credential()], minter: null, refresh: null, backoff: null, http: null, log: null },
+    expected: ['minter', 'refresh', 'backoff', 'http', 'log'].map((key) => new RegExp(`^${key}: must be a mapping; `)),
+  },
+  {
     title: 'a list where a credential should be, and not what it lacks',
     file: { credentials: [[]] },
     expected: [/^credentials\[0\]: must be a mapping; /],
