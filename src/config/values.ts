@@ -52,7 +52,10 @@ export function object<T extends z.core.$ZodLooseShape>(shape: T) {
   });
 }
 
-/** Made with its checks: `check` would make each schema a second time, at each start. */
+/**
+ * Made with its checks: `check` would make each schema a second time, at each start. A check without a message of its own
+ * has that of the schema.
+ */
 export function text(pattern: RegExp, allowed: string, ...more: readonly z.core.$ZodCheck<string>[]) {
   const unquoted = allow(`${allowed}; put it in quotes: without them, YAML does not read it as text`);
   // YAML reads 12 as a number and true as a truth: whoever has written that sees nothing wrong in it.
@@ -61,7 +64,7 @@ export function text(pattern: RegExp, allowed: string, ...more: readonly z.core.
   return new z.ZodMiniString({
     type: 'string',
     error: (issue: Wrong) => (isUnquoted(issue.input) ? unquoted : allow(allowed)).error(issue),
-    checks: [z.regex(pattern, allow(allowed)), ...more],
+    checks: [z.regex(pattern), ...more],
   }) as z.ZodMiniString<string>;
 }
 
@@ -95,7 +98,7 @@ function within(from: number, to: number, allowed: string, isAllowed: (value: nu
   return new z.ZodMiniNumber({
     type: 'number',
     error: (issue: Wrong) => (isQuoted(issue.input) ? quoted : wrong).error(issue),
-    checks: [z.minimum(from, wrong), z.maximum(to, wrong), z.refine(isAllowed, wrong)],
+    checks: [z.minimum(from), z.maximum(to), z.refine(isAllowed)],
   }) as z.ZodMiniNumber<number>;
 }
 
@@ -107,7 +110,7 @@ export function durationWithin(from: string, to: string) {
     text(
       DURATION_PATTERN,
       allowed,
-      z.refine((value) => isAllowed(parseDuration(value)), allow(allowed)),
+      z.refine((value) => isAllowed(parseDuration(value))),
     ),
     z.transform((value: string) => parseDuration(value) ?? 0),
   );
@@ -124,12 +127,12 @@ function isAddress(value: string): boolean {
   return !value.includes(':') || URL.canParse(`http://[${value}]`);
 }
 
-export const listenHost = text(ADDRESS, address, z.refine(isAddress, allow(address)));
+export const listenHost = text(ADDRESS, address, z.refine(isAddress));
 
 export const connectionHost = text(
   ADDRESS_OR_ANY,
   `${address}, or "*"`,
-  z.refine(isAddress, allow(`${address}, or "*"`)),
+  z.refine(isAddress),
   z.refine((value) => !POOLER.test(value), {
     error: "must be the endpoint's own host, without -pooler: Lakebase's pooler does not accept OAuth tokens",
   }),
@@ -144,7 +147,7 @@ function isPlainPath(value: string): boolean {
 export const sinkPath = text(
   ABSOLUTE_PATH,
   path,
-  z.refine(isPlainPath, allow(path)),
+  z.refine(isPlainPath),
   wholeCharacters,
   z.refine((value) => Buffer.byteLength(posix.basename(value)) <= MAX_BASENAME_BYTES, {
     error: `must have a file name of at most ${MAX_BASENAME_BYTES} bytes`,
