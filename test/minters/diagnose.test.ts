@@ -249,6 +249,72 @@ for (const [stderr, failure, message] of [
   });
 }
 
+/** Words that stand alone in no recording: an older or newer CLI, a proxy or a gateway may leave out the rest. */
+const ALONE: readonly (readonly [message: RegExp, words: readonly string[]])[] = [
+  [/refused the ttl/, ['ttl must be between 300s and 3600s', 'invalid ttl']],
+  [/no TLS version or cipher in common/, ['remote error: tls: insufficient security level']],
+  [/certificate of the workspace was not/, ['x509: unknown authority', 'remote error: tls: unknown certificate']],
+  [
+    /connection to the workspace failed/,
+    [
+      'socks connect tcp p:1080->h:443: unknown error connection refused', // golang.org/x/net/internal/socks
+      'connection reset by peer',
+      'i/o timeout',
+      'connect: network is unreachable',
+      'unexpected EOF',
+    ],
+  ],
+  [/throttles logins/, ['Temporarily throttled', 'request limit exceeded']],
+  [
+    /OIDC token file cannot be read/,
+    ['file-oidc auth: read /t: is a directory', 'file-oidc auth: open /t: no such file'],
+  ],
+  [
+    /refused the OIDC token/,
+    [
+      'no federation policy matches',
+      ...['invalid_grant', 'invalid_request', 'invalid_client', 'access_denied', 'audience', 'issuer', 'subject'].map(
+        (word) => `file-oidc auth: Post "h": ${word}`,
+      ),
+    ],
+  ],
+  [/does not allow this network address/, ['blocked by IP ACL', 'not in the IP access list']],
+  [
+    /profile cannot be read/,
+    [
+      'cannot load config file',
+      'cannot parse config file',
+      'cannot read /home/app/.databrickscfg',
+      '/home/app/cfg has no sp profile configured',
+      'resolve: sp',
+    ],
+  ],
+  [/did not accept this identity/, ['invalid_grant', 'access_denied']],
+  [/none of them is selected/, ['missing workspace_id']],
+  [/may not use this endpoint/, ['PERMISSION_DENIED', 'not authorized to mint']],
+  [
+    /did not accept the access token/,
+    [
+      ...['service principal', 'personal access token', 'identity'].map((what) => `Check your ${what}`),
+      'token is revoked',
+      'Unauthenticated',
+    ],
+  ],
+  [
+    /a gateway answered/,
+    ['Gateway Timeout', 'Gateway Time-out', 'Service Unavailable', 'Service Temporarily Unavailable'].flatMap(
+      (status) => [status, `<HTML><h1>\n${status}</h1>`],
+    ),
+  ],
+  [/is not the API/, ['<html>', 'received html response']],
+  [/no such endpoint or instance/, ['endpoint not found', 'RESOURCE_DOES_NOT_EXIST']],
+];
+
+test('words that tell a failure do so by themselves', () => {
+  for (const [message, texts] of ALONE)
+    for (const words of texts) assert.match(diagnose(`Error: ${words}`).message, message, words);
+});
+
 test('names that users choose decide nothing', () => {
   for (const word of [
     'certificate',
