@@ -166,8 +166,10 @@ test('a variable that looks like ours and is none is named, and those that Kuber
       '10.0.0.1',
     ]),
   );
-  const misspelled = { LAKEBASE_CREDENTIAL_FILE: 'token', LAKEBASE_TLL: '15m' };
-  const env = { ...ENVIRONMENT, ...ofServices, LAKEBASE_EMPTY: '', OTHER_LAKEBASE: 'x' };
+  const misspelled = { LAKEBASE_CREDENTIAL_FILE: 'token', LAKEBASE_TLL: '15m', LAKEBASE_CREDENTIAL_PORTS: '1' };
+  // The last could not be shown in a terminal as it is.
+  const others = { LAKEBASE_EMPTY: '', OTHER_LAKEBASE: 'x', APP_LAKEBASE_TTL: '15m', 'LAKEBASE_A\u001b[2J': 'x' };
+  const env = { ...ENVIRONMENT, ...ofServices, ...others };
   assert.deepEqual((await loadConfig({ env })).unknownVariables, []);
   assert.deepEqual((await loadConfig({ env: { ...env, ...misspelled } })).unknownVariables, Object.keys(misspelled));
 
