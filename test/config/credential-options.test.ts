@@ -149,7 +149,17 @@ testOptions([
   {
     option: 'credentials[].sinks[].file.path',
     file: (path) => oneSink({ path }),
-    accepts: ['/a', '/run/lakebase/token', '/run/lake base/töken', '/run/..a', '/run/.pgpass', `/${'x'.repeat(200)}`],
+    accepts: [
+      '/a',
+      '/run/lakebase/token',
+      '/run/lake base/töken',
+      '/run/..a',
+      '/run/.pgpass',
+      '/run/token.tmp',
+      '/run/a.b.tmp',
+      '/run/.token.tmpl',
+      `/${'x'.repeat(200)}`,
+    ],
     rejects: [
       '',
       '/a\ud83d',

@@ -60,6 +60,19 @@ test('where a number has quotes too many, that is said', async (t) => {
   assert.doesNotMatch((await problems(loadConfig({ env }))).join('\n'), /quotes/);
 });
 
+test('what looks right and cannot work is refused with its own reason', async (t) => {
+  const withPath = (path: string) => ({ sinks: [{ file: { path, format: 'token' } }] });
+  const cases: [changes: object, problem: RegExp][] = [
+    [{ connection: { host: 'ep-1-pooler.example' } }, /host: must be the endpoint's own host, without -pooler: /],
+    [withPath(`/${'x'.repeat(201)}`), /path: must have a file name of at most 200 bytes$/],
+    [withPath('/run/.token.tmp'), /path: must not begin with a dot and end in \.tmp: such names are reserved/],
+    [withPath('/run/\ud83d'), /path: must not contain an incomplete character: /],
+  ];
+  for (const [changes, problem] of cases) {
+    assert.match((await problems(load(t, { credentials: [credential(changes)] }))).join('\n'), problem);
+  }
+});
+
 test('credentials that are no list are told as such, whoever mints for them', async (t) => {
   for (const credentials of [5, { backstage: credential() }, 'backstage']) {
     assert.deepEqual(await problems(load(t, { credentials })), [
