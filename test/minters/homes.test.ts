@@ -58,6 +58,16 @@ test('a folder in which no home can be made does not stay, however often that is
   assert.deepEqual(await readdir(scratch), []);
 });
 
+test('a slot for which no home can be made goes without, and takes nobody else its own', async (t) => {
+  const homes = new PrivateHomes(await temporaryDirectory(t));
+  const first = homes.variables(0);
+  await writeFile(join(first['HOME']!, '../slot-1'), '');
+  const { HOME, DATABRICKS_CACHE_DIR } = homes.variables(1);
+  assert.deepEqual({ HOME, DATABRICKS_CACHE_DIR }, { HOME: '/dev/null', DATABRICKS_CACHE_DIR: undefined });
+  assert.ok((await stat(first['DATABRICKS_CACHE_DIR']!)).isDirectory());
+  assert.deepEqual(homes.variables(0), first);
+});
+
 test('what killed processes have left is removed, and nothing that may be in use or is not ours', async (t) => {
   const directory = await temporaryDirectory(t);
   const { pid } = spawnSync('true');
