@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { chmod, symlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { readConfigFile } from '../../src/config/file.ts';
@@ -151,4 +152,15 @@ test('a file that may not be read is named', async (t) => {
   } finally {
     if (isRoot) process.seteuid?.(0);
   }
+});
+
+test('no file is left open, whatever is in its place', async (t) => {
+  const path = await configFile(t, 'a: 1');
+  const openFiles = (): number => readdirSync('/dev/fd').length;
+  const before = openFiles();
+  for (let count = 0; count < 20; count += 1) {
+    readConfigFile(path);
+    assert.throws(() => readConfigFile(dirname(path)));
+  }
+  assert.ok(openFiles() < before + 10, `${openFiles()} instead of ${before}`);
 });
