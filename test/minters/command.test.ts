@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { getEventListeners } from 'node:events';
-import { copyFile, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { test, type TestContext } from 'node:test';
 import type { Auth, SecretSource } from '../../src/credential/auth.ts';
@@ -48,6 +48,16 @@ test('a credential is as old as its command, by both clocks, however long that r
   const minter = new CommandMinter({ command: 'databricks', run }, REQUEST, time);
   const { local, monotonicAt } = await minter.mint({ signal: t.signal, slot: 0, timeoutMs: 30_000 });
   assert.deepEqual({ issuedAt: local.issuedAt, monotonicAt }, startedAt);
+});
+
+test('a credential lives no longer than was asked for, whatever the CLI says', async (t) => {
+  const time = new FakeClock();
+  const stdout = '{"token": "opaque", "expire_time": "2099-01-01T00:00:00Z"}';
+  const ended = { exitCode: 0, killedBy: undefined, errno: undefined, hasTimedOut: false, isTooLong: false };
+  const run: DatabricksCli['run'] = () => Promise.resolve({ stdout, stderr: '', secrets: [], ...ended });
+  const minter = new CommandMinter({ command: 'databricks', run }, { ...REQUEST, ttlMs: 300_000 }, time);
+  const { local } = await minter.mint({ signal: t.signal, slot: 0, timeoutMs: 30_000 });
+  assert.equal(local.expiresAt - local.issuedAt, 300_000);
 });
 
 test('a token that was minted before is redacted from the words of a CLI that mentions it, whatever its shape', async (t) => {
@@ -155,6 +165,18 @@ test('a CLI that is not there, one that does not end, and one that prints withou
   }
 });
 
+test('a CLI that may no longer be executed, and one for another kind of machine, are told as such', async (t) => {
+  const command = await scriptedCli(t, 'exit 0');
+  await chmod(command, 0o644);
+  const minting = minterOf(t, command, { value: new Secret('hidden') }).mint({
+    signal: t.signal,
+    slot: 0,
+    timeoutMs: 5_000,
+  });
+  await assert.rejects(minting, { failure: 'spawn', message: `the CLI "${command}" is not executable` });
+  assert.equal(notStarted('databricks', 'ENOEXEC').message, 'the CLI "databricks" is not a program for this machine');
+});
+
 test('where a limit of the system keeps a CLI from being started, another CLI is not asked for', async (t) => {
   const command = await scriptedCli(t, 'exit 0');
   const long = minterOf(t, command, { value: new Secret('x'.repeat(2_000_000)) });
@@ -194,11 +216,12 @@ test('a CLI that the kernel has ended is said to need memory, and one that anoth
 
 test('a CLI that fails without a word is told as such, and what a shell says of one that the kernel has ended as well', async (t) => {
   const options = { signal: t.signal, slot: 0, timeoutMs: 5_000 };
-  for (const [exitCode, remedy] of [
-    [3, /^check the program that minter\.cli\.command names/],
-    [137, /^raise the memory limit of the container/],
+  for (const [exitCode, remedy, script] of [
+    [3, /^check the program that minter\.cli\.command names/, `echo 'a word'`],
+    [3, /^check the program that minter\.cli\.command names/, `echo ' ' >&2`],
+    [137, /^raise the memory limit of the container/, `echo 'a word'`],
   ] as const) {
-    const minter = minterOf(t, await scriptedCli(t, `echo 'a word'; exit ${exitCode}`), {
+    const minter = minterOf(t, await scriptedCli(t, `${script}; exit ${exitCode}`), {
       value: new Secret('hidden'),
     });
     const message = `the CLI ended with ${exitCode} and without any output`;
