@@ -121,6 +121,33 @@ test('an endpoint is asked for with the ttl in whole seconds, an instance by a l
   }
 });
 
+test('the CLI is told the address of a workspace and its number apart, and with a profile not how to log in', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const [log, configFile] = [join(directory, 'environment'), join(directory, 'databrickscfg')];
+  await writeFile(configFile, '');
+  const command = await scriptedCli(
+    t,
+    `env | grep -E '_(HOST|WORKSPACE_ID|AUTH_TYPE|PROFILE)=' | sort > '${log}'; exit 1`,
+  );
+  const [host, numbered] = ['https://h', 'https://h/?o=7'];
+  const profile = { kind: 'profile', configFile, profile: 'sp', workspaceId: undefined } as const;
+  const ofProfile = 'DATABRICKS_CONFIG_PROFILE=sp';
+  for (const [auth, expected] of [
+    [{ kind: 'pat', host, token: new Secret('x') }, ['DATABRICKS_AUTH_TYPE=pat', 'DATABRICKS_HOST=https://h']],
+    [
+      { kind: 'pat', host: numbered, token: new Secret('x') },
+      ['DATABRICKS_AUTH_TYPE=pat', 'DATABRICKS_HOST=https://h', 'DATABRICKS_WORKSPACE_ID=7'],
+    ],
+    [{ ...profile, host: undefined }, [ofProfile]],
+    [{ ...profile, host: undefined, workspaceId: '8' }, [ofProfile, 'DATABRICKS_WORKSPACE_ID=8']],
+    [{ ...profile, host: numbered }, [ofProfile, 'DATABRICKS_HOST=https://h', 'DATABRICKS_WORKSPACE_ID=7']],
+  ] as const) {
+    const minting = minterAs(t, command, auth).mint({ signal: t.signal, slot: 0, timeoutMs: 5_000 });
+    await assert.rejects(minting, MintError);
+    assert.deepEqual((await readFile(log, 'utf8')).trim().split('\n'), expected);
+  }
+});
+
 test('a CLI that reads its input waits for nothing, and a deadline may have fractions of a millisecond', async (t) => {
   const answer = '{"token": "opaque", "expire_time": "2099-01-01T00:00:00Z"}';
   const command = await scriptedCli(t, `cat > /dev/null; echo '${answer}'`);
