@@ -34,7 +34,11 @@ testOptions([
   {
     option: 'credentials[].endpoint',
     file: (endpoint) => one({ endpoint }),
-    accepts: [ENDPOINT, 'projects/a/branches/br-x_1.2/endpoints/ep-1'],
+    accepts: [
+      ENDPOINT,
+      'projects/a/branches/br-x_1.2/endpoints/ep-1',
+      `projects/A-B/branches/1/endpoints/${'x'.repeat(128)}`,
+    ],
     rejects: [
       '',
       'primary',
@@ -45,6 +49,7 @@ testOptions([
       'projects/a b/branches/b/endpoints/e',
       'projects/-a/branches/b/endpoints/e',
       'projects/../branches/b/endpoints/e',
+      `projects/a/branches/b/endpoints/${'x'.repeat(129)}`,
       `${ENDPOINT}\n`,
       1,
       null,
@@ -53,7 +58,7 @@ testOptions([
   {
     option: 'credentials[].instance',
     file: (instance) => one({ endpoint: undefined, instance }),
-    accepts: ['my-instance', 'A_1'],
+    accepts: ['my-instance', 'A_1', '1B', 'a', 'x'.repeat(63)],
     rejects: ['', 'a b', '-a', 'a/b', 'a"', 'x'.repeat(64), 1, null],
   },
   {
@@ -221,7 +226,7 @@ testOptions([
   {
     option: 'credentials[].sinks[].secret.name',
     file: (name) => oneSecret({ name }),
-    accepts: ['lakebase', 'a.b-c.1', 'x'.repeat(253)],
+    accepts: ['lakebase', 'a', '1', 'ab', 'a1-2', 'a.b-c.1', '1.bc.d2-3', 'x'.repeat(253)],
     rejects: ['', 'A', 'a_b', '.a', 'a.', 'a..b', 'a/b', 'a?b', 'a\n', 'x'.repeat(254), 1, null, undefined],
   },
   {
