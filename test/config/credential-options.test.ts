@@ -120,7 +120,7 @@ testOptions([
   {
     option: 'credentials[].connection.database',
     file: (database) => one({ connection: { database } }),
-    accepts: ['databricks_postgres', 'ä:\\', undefined],
+    accepts: ['databricks_postgres', 'ä:\\', 'x'.repeat(255), undefined],
     rejects: words,
   },
   {
@@ -254,8 +254,8 @@ testOptions([
   {
     option: 'credentials[].sinks[].secret.type',
     file: (type) => oneSecret({ type }),
-    accepts: ['Opaque', 'example.com/database', undefined],
-    rejects: ['', ' ', 'a b', '-a', 1, null],
+    accepts: ['Opaque', 'example.com/database', 'x'.repeat(253), undefined],
+    rejects: ['', ' ', 'a b', '-a', 'x'.repeat(254), 1, null],
   },
   {
     option: 'credentials[].sinks[].secret.force',

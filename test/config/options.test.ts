@@ -33,6 +33,12 @@ testOptions([
     rejects: [null, 'cli', { cli: null }, { sdk: {} }],
   },
   {
+    option: 'refresh',
+    file: (refresh) => settings({ refresh }),
+    accepts: [{ at: 0.01, jitter: 0 }, { at: 0.95, jitter: 0.94, floor: '57m' }, undefined],
+    rejects: [{ at: 0.009, jitter: 0 }, { at: 0.95, jitter: 0.941 }, { at: 0.95, floor: '58m' }, null, []],
+  },
+  {
     option: 'refresh.at',
     file: (at) => settings({ refresh: { at } }),
     accepts: [0.11, 0.5, 0.95, undefined],
