@@ -96,6 +96,17 @@ test('what killed processes have left is removed, and nothing that may be in use
   await new PrivateHomes(join(directory, 'nothing')).sweep(t);
 });
 
+test('what may be in use by a process that belongs to another user stays', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { pid } = spawnSync('true');
+  await mkdir(join(directory, `lakebase-credential-${pid}-a1B2c3`));
+  t.mock.method(process, 'kill', () => {
+    throw Object.assign(new Error('not permitted'), { code: 'EPERM' });
+  });
+  await new PrivateHomes(directory).sweep(t);
+  assert.equal((await readdir(directory)).length, 1);
+});
+
 test('what is there without number holds up neither anything else nor the end', async (t) => {
   const directory = await temporaryDirectory(t);
   const { pid } = spawnSync('true');
