@@ -27,6 +27,14 @@ test('a command is asked to end, and not only killed, where this process stops',
   assert.ok(existsSync(asked));
 });
 
+test('where this process has stopped before, no command is started', options, async (t) => {
+  const started = join(await temporaryDirectory(t), 'started');
+  const limits = { signal: AbortSignal.abort(new Error('stopped')), timeoutMs: 60_000, clock: systemClock };
+  const running = runCommand({ file: '/bin/sh', args: ['-c', `echo > "${started}"`], env }, limits);
+  await assert.rejects(running, { message: 'stopped' });
+  assert.ok(!existsSync(started));
+});
+
 test('a command that ignores the stop is killed half a second later, with all that it started', options, async (t) => {
   const cli = await hangingCli(t);
   const [stop, clock] = [new AbortController(), new FakeClock()];
