@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { runCommand } from '../../src/minters/process.ts';
@@ -52,6 +52,30 @@ test('a command that ignores the stop is killed half a second later, with all th
   assert.ok(durationMs < 4_900, `${durationMs} ms: as after a deadline`);
   await allGone(pids);
 });
+
+test(
+  'who has left the group of a command, and holds its output open, holds up the stop for half a second',
+  options,
+  async (t) => {
+    const pidFile = join(await temporaryDirectory(t), 'pid');
+    const script = `
+    const { pid } = require('node:child_process').spawn('sleep', ['60'], { detached: true, stdio: 'inherit' });
+    require('node:fs').writeFileSync(${JSON.stringify(pidFile)}, String(pid));
+    setInterval(() => {}, 1_000);`;
+    const [stop, clock] = [new AbortController(), new FakeClock()];
+    const line = { file: process.execPath, args: ['-e', script], env };
+    const running = runCommand(line, { signal: stop.signal, timeoutMs: 120_000, clock });
+    const stopped = assert.rejects(running, { message: 'stopped' });
+    const pid = await eventually(
+      'it runs',
+      () => existsSync(pidFile) && (Number(readFileSync(pidFile, 'utf8')) || undefined),
+    );
+    t.after(() => process.kill(pid, 'SIGKILL'));
+    stop.abort(new Error('stopped'));
+    await clock.advance(500);
+    await stopped;
+  },
+);
 
 test(
   'a command that ignores its deadline is killed five seconds later, with all that it started',
