@@ -106,6 +106,13 @@ test('what a command has left running in its group ends with it, and holds nothi
   await allGone([Number(stdout)]);
 });
 
+test('a command that is over leaves nothing to wait for', options, async (t) => {
+  const clock = new FakeClock();
+  await runCommand({ file: '/bin/sh', args: ['-c', ':'], env }, { signal: t.signal, timeoutMs: 60_000, clock });
+  await clock.idle();
+  assert.equal(clock.sleepers, 0);
+});
+
 test('of output that is far longer than any answer no more is kept than fits', options, async (t) => {
   const args = ['-c', 'yes | head -c 1000000'];
   const limits = { signal: t.signal, timeoutMs: 60_000, clock: systemClock };
