@@ -10,6 +10,7 @@ import type { Cleanup } from '../support/cleanup.ts';
 import { HOUR_MS } from '../support/fakes.ts';
 
 interface Certificate {
+  readonly name?: string;
   readonly ip?: string;
   readonly sinceMs?: number;
   readonly untilMs?: number;
@@ -19,12 +20,13 @@ interface Certificate {
 
 /** For the loopback address unless another one is given. */
 async function certificateOf({
+  name = randomUUID(),
   ip = '127.0.0.1',
   sinceMs = -HOUR_MS,
   untilMs = HOUR_MS,
   by,
 }: Certificate): Promise<GenerateResult> {
-  return await generate([{ name: 'commonName', value: randomUUID() }], {
+  return await generate([{ name: 'commonName', value: name }], {
     keyType: 'ec',
     ...(by !== undefined && { ca: { key: by.private, cert: by.cert } }),
     algorithm: 'sha256',
@@ -49,6 +51,20 @@ async function clientOf(t: Cleanup, shown: GenerateResult, trusted = shown, serv
   return api;
 }
 
+/** What a server shows whose authority is not the one that is trusted, and what Node.js calls that. */
+async function byOtherAuthorities(trusted: GenerateResult) {
+  const remedy = /^make sure that the certificate authority in the kubeconfig/;
+  const root = await certificateOf({ name: 'kubernetes' });
+  const leaf = await certificateOf({ by: root });
+  const chain = { ...leaf, cert: `${leaf.cert}\n${root.cert}` };
+  return [
+    ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', remedy, leaf, trusted],
+    ['SELF_SIGNED_CERT_IN_CHAIN', remedy, chain, trusted],
+    // As after a cluster was set up anew.
+    ['CERT_SIGNATURE_FAILURE', remedy, leaf, await certificateOf({ name: 'kubernetes' })],
+  ] as const;
+}
+
 test('a certificate that is refused is explained by what to do about it', async (t) => {
   const good = await certificateOf({});
   const { status } = await (await clientOf(t, good)).request({ method: 'GET', path: '/', signal: t.signal });
@@ -63,6 +79,7 @@ test('a certificate that is refused is explained by what to do about it', async 
       await certificateOf({}),
       good,
     ],
+    ...(await byOtherAuthorities(good)),
   ] as const;
   for (const [code, remedy, shown, trusted] of refused) {
     const api = await clientOf(t, shown, trusted);
@@ -84,6 +101,7 @@ test('an authority that another one has signed is enough, as it is for kubectl: 
   const stranger = await clientOf(t, await certificateOf({ by: await certificateOf({}) }), intermediate);
   await assert.rejects(stranger.request({ method: 'GET', path: '/', signal: t.signal }), {
     message: /cannot be reached: UNABLE_TO_GET_ISSUER_CERT_LOCALLY$/,
+    remedy: /^make sure that the certificate authority in the kubeconfig/,
   });
 });
 
