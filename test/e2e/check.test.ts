@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readdir, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { standInCli, type Cli } from '../support/clis.ts';
 import { credential, ENDPOINT, type SetupOptions } from '../support/sidecar-setup.ts';
@@ -204,6 +204,37 @@ for (const { trouble, provoke, line, remedy } of CASES) {
     assert.ok(!stdout.includes(workspace.clientSecret));
   });
 }
+
+test('check says as whom it asks, and where it has that and the rest from', { timeout: 30_000 }, async (t) => {
+  const workspace = await workspaceFor(t);
+  const cli = await scriptedCli(t, 'exit 1'); // nobody is asked
+  const identityOf = async (options: SetupOptions): Promise<string | undefined> => {
+    const { stdout } = await runCommand(t, 'check', { workspace, cli, ...options });
+    return /^✓ ok {3}identity: (.*)$/m.exec(stdout)?.[1];
+  };
+  const file = join(await temporaryDirectory(t), 'secret');
+  const inFile = { DATABRICKS_CLIENT_SECRET: undefined, DATABRICKS_CLIENT_SECRET_FILE: file };
+  const { clientId, url } = workspace;
+  assert.equal(await identityOf({ env: inFile }), `client ${clientId} with a secret in ${file}, at ${url}`);
+  const { env = {}, ...profile } = await withProfile(t, ''); // which says for whom the token is, too
+  const pat = {
+    DATABRICKS_CLIENT_ID: undefined,
+    DATABRICKS_CLIENT_SECRET: undefined,
+    DATABRICKS_AUTH_TYPE: 'pat',
+    DATABRICKS_TOKEN: 'dapi-of-somebody',
+  };
+  assert.equal(await identityOf({ ...profile, env: pat }), `a personal access token, at ${url}`);
+  const ofProfile = `profile sp of ${env['DATABRICKS_CONFIG_FILE']}`;
+  assert.equal(await identityOf({ ...profile, env }), ofProfile);
+  const numbered = { ...env, DATABRICKS_WORKSPACE_ID: '42' };
+  assert.equal(await identityOf({ ...profile, env: numbered }), `${ofProfile}, at the workspace 42`);
+  const { stdout } = await runCommand(t, 'check', {
+    workspace,
+    config: null,
+    env: { LAKEBASE_ENDPOINT: ENDPOINT, PGHOST: 'localhost', LAKEBASE_CREDENTIAL_DIR: dirname(file) },
+  });
+  assert.match(stdout, /^✓ ok {3}configuration: from the environment: lakebase$/m);
+});
 
 test('check shows what a federation policy has to name', { timeout: 30_000 }, async (t) => {
   const workspace = await workspaceFor(t);
