@@ -48,8 +48,15 @@ for (const [status, words] of [
 
 test('a webhook that has no time, or cannot be asked, has denied nothing', () => {
   const words = 'admission webhook "say.example.com" denied the request: no time';
-  assert.equal(toSinkError('patch', SECRET, refused(429, words)).failure, 'throttled');
-  assert.equal(toSinkError('patch', SECRET, refused(503, words)).failure, 'unreachable');
+  for (const [status, failure, todo] of [
+    [429, 'throttled', /is less busy/],
+    [500, 'unreachable', /can reach the API server/],
+    [503, 'unreachable', /can reach the API server/],
+  ] as const) {
+    const error = toSinkError('patch', SECRET, refused(status, words));
+    assert.equal(error.failure, failure);
+    assert.match(error.remedy, todo);
+  }
 });
 
 test('what a quota of the namespace refuses is told as that, and not as a policy of the cluster', () => {
@@ -82,6 +89,8 @@ test('an apply that an older API server forbids without a reason lacks the verb 
   assert.match(remedy, /^add this rule to a Role in the namespace backstage/);
   const { message: other } = toSinkError('patch', SECRET, refused(403, 'secrets "lakebase" is forbidden: not today'));
   assert.match(other, /is forbidden: not today \(403\)$/);
+  const { message: ofLook } = toSinkError('get', SECRET, refused(403, 'secrets "lakebase" is forbidden: '));
+  assert.match(ofLook, /^cannot get secrets .*: secrets "lakebase" is forbidden: \(403\)$/, 'a look creates nothing');
 });
 
 test('what a webhook may not do is no missing permission of ours', () => {
