@@ -95,13 +95,14 @@ test('an answer that is no refusal silences nothing: a token that just expired, 
   assert.deepEqual(recorder.of('eventsRefused'), []);
 });
 
-test('the name of an event is one that Kubernetes takes, however long that of the Secret is', async () => {
-  const names = ['a', 'a'.repeat(253), `${'a'.repeat(235)}-b${'c'.repeat(10)}`, `${'a'.repeat(233)}.-.b`];
+test('the name of an event begins with that of the Secret, and is one that Kubernetes takes, however long that is', async () => {
+  const names = ['a', 'my-app.db', 'a'.repeat(253), `${'a'.repeat(235)}-b${'c'.repeat(10)}`, `${'a'.repeat(233)}.-.b`];
   const { posted, publish } = startTelling(names.map((name) => ({ namespace: 'apps', name })));
   await publish();
   assert.equal(posted.length, names.length);
-  for (const { metadata } of posted) {
+  for (const [index, { metadata }] of posted.entries()) {
     assert.ok(metadata.name.length <= 253, `${metadata.name.length} characters`);
+    assert.ok(metadata.name.startsWith(names[index]!.slice(0, 230)), metadata.name);
     for (const label of metadata.name.split('.')) assert.match(label, /^[a-z\d](?:[a-z\d-]*[a-z\d])?$/);
   }
 });
