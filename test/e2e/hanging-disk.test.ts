@@ -21,6 +21,15 @@ function running(code: string): string {
   return `--import=data:text/javascript,${encodeURIComponent(code).replaceAll("'", '%27')}`;
 }
 
+/** Whoever looks for something on that disk waits until the process ends. */
+function awayFromTheStart(disk: string) {
+  const hang = ['stat', 'lstat', 'open', 'opendir'].map(
+    (name) =>
+      `const ${name} = fs.${name}; fs.${name} = (path, ...rest) => path.startsWith('${disk}') || ${name}(path, ...rest);`,
+  );
+  return { NODE_OPTIONS: running(`const fs = process.getBuiltinModule('fs'); ${hang.join(' ')}`) };
+}
+
 test(
   'a disk that hangs, with two files on it, keeps no other file from its next token',
   { timeout: 60_000 },
@@ -66,11 +75,7 @@ test(
         { file: { path: `${directory}/run/near`, format: 'token' } },
       ],
     });
-    const hang = ['stat', 'lstat', 'open', 'opendir'].map(
-      (name) =>
-        `const ${name} = fs.${name}; fs.${name} = (path, ...rest) => path.startsWith('${disk}') || ${name}(path, ...rest);`,
-    );
-    const env = { NODE_OPTIONS: running(`const fs = process.getBuiltinModule('fs'); ${hang.join(' ')}`) };
+    const env = awayFromTheStart(disk);
     const config = { credentials: [credential(directory), away] };
     const sidecar = await startSidecar(t, { workspace, directory, config, env });
     for (const name of ['token', 'near']) {
@@ -78,6 +83,20 @@ test(
     }
   },
 );
+
+test('check tells of a disk that hangs, and of everything else', { timeout: 60_000 }, async (t) => {
+  const workspace = await workspaceFor(t);
+  const directory = await temporaryDirectory(t);
+  const disk = join(directory, 'disk');
+  const sinks = [disk, `${directory}/run`].map((folder) => ({ file: { path: `${folder}/token`, format: 'token' } }));
+  const config = { credentials: [credential(directory, { sinks })] };
+  const env = awayFromTheStart(disk);
+  const { code, stdout, stderr } = await runCommand(t, 'check', { workspace, directory, config, env });
+  assert.equal(code, 69, stdout + stderr);
+  assert.match(stdout, /✗ fail backstage file:.+\/disk\/token: file:.+ does not answer\n/);
+  assert.match(stdout, /✓ ok {3}backstage file:.+\/run\/token: /);
+  assert.match(stdout, /^1 of 6 checks failed$/m);
+});
 
 test(
   'a file system that does not answer is told in the log and by /readyz, gets the newest token once it does, and keeps nothing from its end',
