@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { temporaryDirectory } from '../support/cleanup.ts';
+import { credential } from '../support/sidecar-setup.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { runCommand } from '../support/sidecar.ts';
 import { HOUR_MS } from '../support/fakes.ts';
@@ -14,6 +16,15 @@ testWithEachCli('check tells how far the clocks are apart, which does no harm', 
     const seconds = Number(apart.exec(stdout)?.[1]);
     assert.ok(Math.abs(seconds - 7_200) < 5, stdout);
   }
+});
+
+testWithEachCli('check mints as run does, for as long as the ttl says', async (t, cli) => {
+  const workspace = await workspaceFor(t);
+  const directory = await temporaryDirectory(t);
+  const config = { credentials: [credential(directory, { ttl: '20m' })] };
+  const { code, stdout } = await runCommand(t, 'check', { workspace, cli, directory, config });
+  assert.equal(code, 0, stdout);
+  assert.match(stdout, /mint: a token that is valid for 20m, discarded$/m);
 });
 
 testWithEachCli('check finds a token that run would refuse, because it seems to have expired', async (t, cli) => {
