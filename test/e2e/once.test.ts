@@ -108,6 +108,10 @@ test('once is not in time (69) where a sink is only slow, and cannot write (73) 
   const failed = { ...lacking('missing', 'there is no file'), failure: { error, at: NOW, retryAt: NOW } };
   const codeOf = (...statuses: CredentialStatus[]) => whyUnfinished(statuses, '2s')?.code;
   assert.equal(codeOf(statusWith({ sinks: [slow] })), 'startup');
+  assert.equal(
+    whyUnfinished([statusWith({ sinks: [slow] })], '2s')?.message,
+    `not every sink was written within 2s\n${name} has not been checked yet\n→ ${new SinkError('unreachable', '').remedy}`,
+  );
   assert.equal(codeOf(statusWith({ current: undefined }), statusWith({ sinks: [slow] })), 'startup');
   assert.equal(codeOf(statusWith({ current: undefined }), statusWith({ sinks: [slow, failed] })), 'sinks');
 });
