@@ -6,7 +6,7 @@ import { printVersions } from '../../src/commands/version.ts';
 import { ConfigError } from '../../src/credential/errors.ts';
 import { standInCli } from '../support/clis.ts';
 import { scriptedCli, workspaceFor } from '../support/sidecar-clis.ts';
-import { configText } from '../support/sidecar-setup.ts';
+import { configText, credential } from '../support/sidecar-setup.ts';
 import { eventually } from '../support/eventually.ts';
 import { runCommand, startSidecar } from '../support/sidecar.ts';
 
@@ -15,24 +15,30 @@ const options = { timeout: 30_000 };
 test('the version of the CLI is known, also of another one that a new configuration names', options, async (t) => {
   const workspace = await workspaceFor(t);
   const sidecar = await (await startSidecar(t, { workspace })).ready();
+  const { configFile, directory } = sidecar;
   const knows = async (version: string): Promise<void> => {
     const label = `cli_version="${version}"`;
     await eventually(label, async () => (await sidecar.get('/metrics')).body.includes(label));
   };
   await knows('1.13.0');
   const old = await standInCli(t, { version: '0.297.0' });
-  await writeFile(sidecar.configFile, configText(sidecar.directory, old));
+  await writeFile(configFile, configText(directory, old));
   const warning = await sidecar.logged('this Databricks CLI may not work');
   assert.equal(warning['complaint'], 'Databricks CLI 0.297.0 is too old: 0.298.0 or newer is needed');
   await knows('0.297.0');
+  const from = sidecar.lines.length;
+  const [lacking, credentials] = [await standInCli(t, { version: '1.6.0' }), [credential(directory, { ttl: '15m' })]];
+  await writeFile(configFile, configText(directory, lacking, { credentials }));
+  const { complaint } = await sidecar.logged('this Databricks CLI may not work', { from });
+  assert.equal(complaint, 'Databricks CLI 1.6.0 is too old: 1.7.0 or newer is needed for a ttl');
   const broken = await scriptedCli(t, '');
   await writeFile(broken, '#!/nonexistent/interpreter\n');
-  await writeFile(sidecar.configFile, configText(sidecar.directory, broken));
+  await writeFile(configFile, configText(directory, broken));
   await knows('unknown');
 });
 
 test(
-  'the metrics tell versions and configuration from the start, without the version of a CLI that has not answered',
+  'the metrics tell versions, configuration and counts from the start, without the version of a CLI that has not answered',
   options,
   async (t) => {
     const cli = await scriptedCli(t, 'exec sleep 600');
@@ -41,6 +47,12 @@ test(
     await sidecar.stop();
     assert.equal(samples.get('build_info', { cli_version: 'unknown' }), 1);
     assert.equal(samples.get('config_last_reload_successful'), 1, 'what it started with');
+    const labels = { credential: 'backstage' };
+    assert.equal(samples.get('refresh_failures_total', { ...labels, reason: 'auth' }), 0);
+    assert.equal(
+      samples.get('sink_writes_total', { ...labels, sink: `file:${sidecar.path('token')}`, result: 'failure' }),
+      0,
+    );
   },
 );
 
