@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { clis } from '../support/clis.ts';
 import { kubeconfigOf } from '../support/api-client.ts';
 import { configText, credential, ENDPOINT } from '../support/sidecar-setup.ts';
@@ -13,7 +13,7 @@ import { NOT_LINUX } from '../support/linux.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
-import { type LogLine, spawnRun, startSidecar } from '../support/sidecar.ts';
+import { type LogLine, type Sidecar, spawnRun, startSidecar } from '../support/sidecar.ts';
 
 const REPORTS = 'projects/reports/branches/production/endpoints/primary';
 
@@ -250,27 +250,45 @@ testWithEachCli('a new OIDC token, swapped in by the kubelet, heals a failing cr
   assert.ok(Date.parse(healed['time'] as string) < Date.parse(failed['retryAt'] as string), 'it was due anyway');
 });
 
+/** Its start waits for an API server that says nothing. */
+async function startWaiting(t: TestContext): Promise<Sidecar> {
+  const workspace = await workspaceFor(t);
+  const directory = await temporaryDirectory(t);
+  const silent = createServer().listen(0, '127.0.0.1');
+  t.after(() => silent.close());
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const kubeconfig = join(directory, 'kubeconfig');
+  await writeFile(kubeconfig, kubeconfigOf(`http://127.0.0.1:${port}`, 'of-nobody'));
+  const secret = { secret: { namespace: 'a', name: 'b', data: { password: 'token' } } };
+  const credentials = [credential(directory, { sinks: [secret] })];
+  const connected = once(silent, 'connection');
+  const env = { KUBECONFIG: kubeconfig };
+  const sidecar = await spawnRun(t, { workspace, directory, env, config: { credentials } });
+  const [socket] = (await connected) as [Socket];
+  t.after(() => socket.destroy());
+  return sidecar;
+}
+
 test(
   'a change while the start waits for an API server that says nothing is not lost',
   { timeout: 90_000 },
   async (t) => {
-    const workspace = await workspaceFor(t);
-    const directory = await temporaryDirectory(t);
-    const silent = createServer().listen(0, '127.0.0.1');
-    t.after(() => silent.close());
-    await once(silent, 'listening');
-    const { port } = silent.address() as AddressInfo;
-    const kubeconfig = join(directory, 'kubeconfig');
-    await writeFile(kubeconfig, kubeconfigOf(`http://127.0.0.1:${port}`, 'of-nobody'));
-    const secret = { secret: { namespace: 'a', name: 'b', data: { password: 'token' } } };
-    const credentials = [credential(directory, { sinks: [secret] })];
-    const connected = once(silent, 'connection');
-    const env = { KUBECONFIG: kubeconfig };
-    const sidecar = await spawnRun(t, { workspace, directory, env, config: { credentials } });
-    const [socket] = (await connected) as [Socket];
-    t.after(() => socket.destroy());
-    await writeFile(sidecar.configFile, configText(directory));
+    const sidecar = await startWaiting(t);
+    await writeFile(sidecar.configFile, configText(sidecar.directory));
     assert.deepEqual((await sidecar.logged('configuration reloaded'))['changed'], ['backstage']);
     await (await sidecar.started()).ready();
+  },
+);
+
+test(
+  'a configuration that becomes bad while the start waits ends nothing, and is told',
+  { timeout: 90_000 },
+  async (t) => {
+    const sidecar = await startWaiting(t);
+    await writeFile(sidecar.configFile, '{');
+    await sidecar.logged('configuration not reloaded; the previous one stays active');
+    await sidecar.started();
+    assert.equal((await sidecar.metrics()).get('config_last_reload_successful'), 0);
   },
 );
