@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import { printVersions } from '../../src/commands/version.ts';
 import { ConfigError } from '../../src/credential/errors.ts';
+import { shellWord } from '../../src/sinks/render.ts';
 import { standInCli } from '../support/clis.ts';
 import { scriptedCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { configText, credential } from '../support/sidecar-setup.ts';
@@ -27,14 +29,19 @@ test('the version of the CLI is known, also of another one that a new configurat
   assert.equal(warning['complaint'], 'Databricks CLI 0.297.0 is too old: 0.298.0 or newer is needed');
   await knows('0.297.0');
   const from = sidecar.lines.length;
-  const [lacking, credentials] = [await standInCli(t, { version: '1.6.0' }), [credential(directory, { ttl: '15m' })]];
-  await writeFile(configFile, configText(directory, lacking, { credentials }));
+  const record = join(directory, 'asked');
+  const older = shellWord(await standInCli(t, { version: '1.6.0' }));
+  const recorded = await scriptedCli(t, '');
+  await writeFile(recorded, `#!/bin/sh\n[ "$1" = version ] && echo asked >> '${record}'\nexec ${older} "$@"\n`);
+  const credentials = [credential(directory, { ttl: '15m' })];
+  await writeFile(configFile, configText(directory, recorded, { credentials }));
   const { complaint } = await sidecar.logged('this Databricks CLI may not work', { from });
   assert.equal(complaint, 'Databricks CLI 1.6.0 is too old: 1.7.0 or newer is needed for a ttl');
   const broken = await scriptedCli(t, '');
   await writeFile(broken, '#!/nonexistent/interpreter\n');
   await writeFile(configFile, configText(directory, broken));
   await knows('unknown');
+  assert.equal(await readFile(record, 'utf8'), 'asked\n', 'once for each configuration');
 });
 
 test(
