@@ -62,3 +62,10 @@ test('it is told by which cluster, if it asks for that', async (t) => {
     assert.deepEqual(spec, { cluster, interactive: false });
   }
 });
+
+test('an authority that is not there is told as that, also where the program would be told of it', async (t) => {
+  await assert.rejects(toldTo(t, { provideClusterInfo: true }, { ...BASE, 'certificate-authority': 'missing.crt' }), {
+    failure: 'refused',
+    message: /^the API server cannot be found: the kubeconfig .+ cannot be used: .+\/missing\.crt ENOENT$/,
+  });
+});
