@@ -32,6 +32,12 @@ describe('the formats of an answer', () => {
     ['/metrics', '*/*', 'text/plain; version=0.0.4; charset=utf-8'],
     ['/metrics', SCRAPE, 'application/openmetrics-text; version=1.0.0; charset=utf-8'],
     ['/metrics', 'application/openmetrics-text;q=0.2,text/plain;q=0.5', 'text/plain; version=0.0.4; charset=utf-8'],
+    // An older Prometheus.
+    [
+      '/metrics',
+      'application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1',
+      'application/openmetrics-text; version=1.0.0; charset=utf-8',
+    ],
     ['/metrics', 'application/openmetrics-text;version=2.0.0', 'text/plain; version=0.0.4; charset=utf-8'],
     ['/metrics', 'Application/OpenMetrics-Text ; Version=2.0.0', 'text/plain; version=0.0.4; charset=utf-8'],
     ['/metrics', PROTOBUF_FIRST, 'application/openmetrics-text; version=1.0.0; charset=utf-8'],
