@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { Agent, get, type IncomingMessage } from 'node:http';
-import { connect, createServer as createTcpServer, type AddressInfo } from 'node:net';
+import { connect, createServer as createTcpServer, Socket, type AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -124,6 +124,17 @@ describe('a connection', () => {
     answer();
     await answers;
     assert.equal(asked, 2);
+  });
+
+  test('is taken from whoever has it longest, where others open one without end', (t) => {
+    const { server } = serverWith(t);
+    const sockets = Array.from({ length: 601 }, () => new Socket());
+    for (const socket of sockets) server.emit('connection', socket);
+    assert.deepEqual(
+      [...sockets.entries()].filter(([, { destroyed }]) => destroyed).map(([index]) => index),
+      [0],
+    );
+    for (const socket of sockets) socket.destroy();
   });
 
   test('is lost by who sends more of them without waiting', { timeout: 5_000 }, async (t) => {
