@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { SinkError } from '../../src/credential/errors.ts';
-import type { SinkFailure } from '../../src/credential/failures.ts';
+import { SINK_REMEDIES, type SinkFailure } from '../../src/credential/failures.ts';
 import type { CredentialStatus, SinkStatus } from '../../src/credential/status.ts';
 import { PAGE_SECURITY_POLICY } from '../../src/http/status-page-assets.ts';
 import { renderStatusPage } from '../../src/http/status-page.ts';
@@ -105,6 +105,11 @@ describe('the page', () => {
     });
   }
 
+  /** The problem of a sink, and what to do about it. */
+  const inNeed = (failure: SinkFailure): RegExp => {
+    const remedy = SINK_REMEDIES[failure].slice(1); // which begins as a sentence does
+    return new RegExp(`✕</span> ${failure.replaceAll('_', ' ')}</span>[^]*<p class="small">.${remedy}\\.</p>`);
+  };
   const sentences: [string, RegExp, Partial<CredentialStatus>][] = [
     ['how much life is left', /<b>40 min<\/b> left of 60 min/, {}],
     ['when the next refresh is due', /refresh in 18 min/, {}],
@@ -117,7 +122,17 @@ describe('the page', () => {
       { consecutiveFailures: 3, lastFailure },
     ],
     ['the day of what was not today', />22 Nov 10:00 UTC</, { lastSuccessAt: NOW - 26 * 60 * MINUTE_MS }],
-    ['what a sink lacks', /wrong mode<\/span>/, { sinks: [lacking('wrong_mode', 'mode 0644')] }],
+    ['what a sink lacks, and what to do', inNeed('wrong_mode'), { sinks: [lacking('wrong_mode', 'mode 0644')] }],
+    ['that a file is gone', inNeed('missing'), { sinks: [lacking('missing', '')] }],
+    [
+      'what keeps a first credential from a sink',
+      inNeed('wrong_mode'),
+      { current: undefined, sinks: [lacking('wrong_mode', '')] },
+    ],
+    ['that readiness is gone in its title', /<title>not ready ·/, { sinks: [lacking('missing', '')] }],
+    ['that it is ready in its title', /<title>ready ·/, {}],
+    ['what can wait in another tone', /<div class="note warn">/, { consecutiveFailures: 1, lastFailure }],
+    ['what cannot in another tone', /<div class="note bad">/, { current: old, consecutiveFailures: 1, lastFailure }],
   ];
   for (const [title, text, overrides] of sentences) {
     test(`says ${title}`, () => assert.match(page(statusWith(overrides)), text));
@@ -132,19 +147,21 @@ describe('the page', () => {
 
   test('names at its top, of several credentials, those that are in trouble, and leads to them', () => {
     const current = credentialWith();
+    const blocked = failing(lacking('missing', '', 'secret:a/b'), 'forbidden', NOW);
     const statuses = [
       statusWith({ name: 'well' }),
       statusWith({ name: 'starting', current: undefined, sinks: [lacking('missing', 'not there')] }),
       statusWith({ name: 'never', current: undefined, lastFailure, consecutiveFailures: 1 }),
+      statusWith({ name: 'blocked', current: undefined, sinks: [lacking('missing', ''), blocked] }),
       statusWith({ name: 'retrying', lastFailure, consecutiveFailures: 1 }),
       statusWith({ name: 'lacking', sinks: [lacking('wrong_mode', 'mode 0644')] }),
       statusWith({ name: 'behind', sinks: [holding(current), failing(holding(current), 'no_space', NOW)] }),
     ];
     const body = page(...statuses);
     const [, words = ''] = /<p>(Look at \d+ of \d+:.*?)<\/p>/.exec(body) ?? [];
-    const names = ['never', 'retrying', 'lacking', 'behind'];
+    const names = ['never', 'blocked', 'retrying', 'lacking', 'behind'];
     const links = names.map((name) => ` <a href="#credential-${name}">${name}</a>`);
-    assert.equal(words, `Look at 4 of 6:${links.join('')}`);
+    assert.equal(words, `Look at 5 of 7:${links.join('')}`);
     for (const name of names) assert.ok(body.includes(`<section id="credential-${name}">`), name);
     assert.doesNotMatch(page(statusWith(), statusWith({ name: 'other' })), /Look at/);
     assert.match(
