@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -30,6 +31,13 @@ const hasSecond = await once(createServer().listen(0, '127.0.0.2').unref(), 'lis
   () => false,
 );
 const skip = !hasSecond && 'it needs 127.0.0.2: `sudo ifconfig lo0 alias 127.0.0.2 && npm test`';
+
+test('localhost is what this machine calls so', async (t) => {
+  const server = Fastify();
+  t.after(async () => await server.close());
+  const { host } = await listen(server, { host: 'localhost', port: 0 });
+  assert.equal(host, (await lookup('localhost')).address);
+});
 
 test('one limit holds at all addresses of localhost, and all of them are closed together', { skip }, async (t) => {
   const server = Fastify({ forceCloseConnections: true });
