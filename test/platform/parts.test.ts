@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import EventEmitter from 'node:events';
+import { readdirSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import os, { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Parts } from '../../src/platform/parts.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
+import { NOT_LINUX } from '../support/linux.ts';
 
 const MODULE = join(import.meta.dirname, '../../src/platform/parts.ts');
 
@@ -51,6 +53,14 @@ test('without bytecode, or with bytecode that is broken, the source is compiled'
   }
   await rm(bytecode);
   assert.equal(load(directory), 2);
+});
+
+test('nothing that was read stays open', { skip: NOT_LINUX }, async (t) => {
+  const directory = await partWithBytecode(t);
+  const open = (): number => readdirSync('/proc/self/fd').length;
+  const before = open();
+  for (let times = 0; times < 20; times += 1) load(directory);
+  assert.ok(open() < before + 20, `${open()} files, before ${before}`);
 });
 
 test('bytecode that was made with other flags of V8 is not used', async (t) => {
