@@ -42,7 +42,8 @@ WORKDIR /
 ENV MALLOC_ARENA_MAX=1
 EXPOSE 9467
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["/nodejs/bin/node", "/app/main.js"]
+# V8 otherwise collects half a MB of young objects with several threads, and a start waits 2 ms longer for that.
+ENTRYPOINT ["/nodejs/bin/node", "--no-parallel-scavenge", "/app/main.js"]
 CMD ["run"]
 ARG VERSION
 ARG REVISION

@@ -1,6 +1,5 @@
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -8,6 +7,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { clis, TELLS_VERSION, type Cli } from '../test/support/clis.ts';
 import type { Cleanup } from '../test/support/cleanup.ts';
+import { IMAGE_ENVIRONMENT, IMAGE_FLAGS } from '../test/support/image-settings.ts';
 import { requireLoopback } from './loopback.ts';
 import { Report } from './report.ts';
 
@@ -19,11 +19,6 @@ export const RESOURCE = 'projects/backstage/branches/production/endpoints/';
 const SHARED_MEMORY = '/dev/shm';
 /** So long that nothing is due: the first refresh can come at any time of a token's first half. */
 export const QUIET_LIFETIME_SECONDS = 86_400;
-
-/** What the image sets. */
-const IMAGE_ENVIRONMENT = Object.fromEntries(
-  [...readFileSync('Dockerfile', 'utf8').matchAll(/^ENV (\w+)=(\S+)$/gm)].map(([, name, value]) => [name, value]),
-);
 
 export interface LogLine {
   readonly time: string;
@@ -162,7 +157,7 @@ export class Scene implements Cleanup {
       await writeFile(join(folder, 'config.yaml'), JSON.stringify({ ...config, http: { host: '127.0.0.1', port: 0 } }));
     }
     const startedAt = performance.now();
-    const child = this.spawn(NODE, [BUNDLE, 'run', ...flags], {
+    const child = this.spawn(NODE, [...IMAGE_FLAGS, BUNDLE, 'run', ...flags], {
       env: { PATH: process.env['PATH'], TMPDIR: folder, ...IMAGE_ENVIRONMENT, ...env },
       cwd: '/',
       stdio: ['ignore', 'pipe', 'inherit'],

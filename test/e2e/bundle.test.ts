@@ -8,6 +8,7 @@ import { before, describe, test, type TestContext } from 'node:test';
 import { execa } from 'execa';
 import { bundleSizes } from '../support/bundle-sizes.ts';
 import { clis, type Cli } from '../support/clis.ts';
+import { IMAGE_FLAGS } from '../support/image-settings.ts';
 import { buildBundle, copyProject } from '../support/project-copy.ts';
 import { configText, sidecarSetup } from '../support/sidecar-setup.ts';
 import { allGone, hangingCli, scriptedCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
@@ -133,6 +134,23 @@ describe('the bundle', () => {
     isOver = true;
     assert.match(stderr, /the proxy does not answer/);
     assert.deepEqual(await readdir(directory), []);
+  });
+
+  test('V8 takes the bytecode of each part, also with the flags that the image gives it', options, async () => {
+    const parts = join(entry, '..', 'parts');
+    const names = (await readdir(parts)).filter((name) => name.endsWith('.bytecode'));
+    assert.ok(names.length > 5 && IMAGE_FLAGS.length > 0);
+    const code = `
+      const { readFileSync } = require('node:fs');
+      const isRejected = (name) => new (require('node:vm').Script)(readFileSync(name.replace('.bytecode', ''), 'latin1'),
+        { cachedData: readFileSync(name) }).cachedDataRejected;
+      console.log(JSON.stringify(process.argv.slice(1).filter(isRejected)));`;
+    const rejectedWith = async (flags: readonly string[]): Promise<unknown> => {
+      const { stdout } = await execa(NODE, [...flags, '--eval', code, '--', ...names], { cwd: parts });
+      return JSON.parse(stdout) as unknown;
+    };
+    assert.deepEqual(await rejectedWith(IMAGE_FLAGS), []);
+    assert.deepEqual(await rejectedWith(['--no-maglev']), names);
   });
 
   test('prints help, versions and the schema', options, async (t) => {
