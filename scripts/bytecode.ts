@@ -1,16 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { watch } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Parts } from '../src/platform/parts.ts';
 
-/** What a sidecar loads before it starts the CLI. */
-const START = './main.js';
-/** More than a start takes on the slowest of machines. */
-const START_MS = 60_000;
 const ENDPOINT = 'projects/backstage/branches/production/endpoints/primary';
 
 /** Nobody listens there. */
@@ -22,9 +17,8 @@ const KUBECONFIG = {
 };
 
 /**
- * Leaves bytecode beside the parts: of what runs in a sidecar that mints once and answers each path, no more. Of what is
- * loaded before the CLI is started, only what runs until the first credential is readable: V8 reads all of a file's
- * bytecode before the first line runs. Returns its size.
+ * Leaves bytecode beside the parts: of what runs in a sidecar that mints once and answers each path, no more.
+ * Returns its size.
  */
 export async function recordBytecode(outdir: string): Promise<number> {
   const directory = await mkdtemp(join(tmpdir(), 'bytecode-'));
@@ -34,10 +28,7 @@ export async function recordBytecode(outdir: string): Promise<number> {
     await writeFile(join(directory, 'kubeconfig'), JSON.stringify(KUBECONFIG));
     await writeFile(join(directory, 'databricks'), cli());
     await chmod(join(directory, 'databricks'), 0o755);
-    // Both ways to configure it; the second start has the bytecode of the first, and adds its own.
-    await start(outdir, directory, { args: [], env: variables(directory) });
-    await start(outdir, directory, { args: ['--config', config], env: {} });
-    await operate(outdir, directory, config);
+    await operate(outdir, config, directory);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
@@ -47,27 +38,16 @@ export async function recordBytecode(outdir: string): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-interface Start {
-  readonly args: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-}
-
-async function start(outdir: string, directory: string, { args, env }: Start): Promise<void> {
-  const volume = volumeIn(directory);
-  await mkdir(volume);
-  const child = spawn(process.execPath, [import.meta.filename, resolve(outdir), volume, 'run', ...args], {
-    env: { ...environment(directory), ...env },
-    stdio: ['ignore', 'ignore', 'inherit'],
-    timeout: START_MS,
-    killSignal: 'SIGKILL',
-  });
-  requireZero(await once(child, 'exit'));
-  await rm(volume, { recursive: true });
-}
-
-async function operate(outdir: string, directory: string, config: string): Promise<void> {
-  const child = spawn(process.execPath, [import.meta.filename, resolve(outdir), '', 'run', '--config', config], {
-    env: environment(directory),
+async function operate(outdir: string, config: string, directory: string): Promise<void> {
+  const child = spawn(process.execPath, [import.meta.filename, resolve(outdir), 'run', '--config', config], {
+    env: {
+      PATH: process.env['PATH'],
+      TMPDIR: directory,
+      KUBECONFIG: join(directory, 'kubeconfig'),
+      DATABRICKS_HOST: 'https://workspace.invalid',
+      DATABRICKS_CLIENT_ID: 'nobody',
+      DATABRICKS_CLIENT_SECRET: 'nothing',
+    },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');
@@ -84,37 +64,8 @@ async function operate(outdir: string, directory: string, config: string): Promi
     child.kill('SIGTERM');
     await exited;
   }
-  requireZero(await exited);
-}
-
-function requireZero([code]: unknown[]): void {
+  const [code] = await exited;
   if (code !== 0) throw new Error(`the bundle ended with ${String(code)} while its bytecode was recorded`);
-}
-
-function volumeIn(directory: string): string {
-  return join(directory, 'run');
-}
-
-function environment(directory: string): Record<string, string> {
-  return {
-    PATH: directory, // the CLI is there
-    TMPDIR: directory,
-    KUBECONFIG: join(directory, 'kubeconfig'),
-    DATABRICKS_HOST: 'https://workspace.invalid',
-    DATABRICKS_CLIENT_ID: 'nobody',
-    DATABRICKS_CLIENT_SECRET: 'nothing',
-  };
-}
-
-/** As an injected pod has them. */
-function variables(directory: string): Record<string, string> {
-  return {
-    LAKEBASE_ENDPOINT: ENDPOINT,
-    LAKEBASE_CREDENTIAL_DIR: volumeIn(directory),
-    LAKEBASE_CREDENTIAL_HTTP_HOST: '127.0.0.1',
-    LAKEBASE_CREDENTIAL_HTTP_PORT: '0',
-    PGHOST: 'localhost',
-  };
 }
 
 function configuration(directory: string): object {
@@ -125,11 +76,12 @@ function configuration(directory: string): object {
         endpoint: ENDPOINT,
         connection: { host: 'localhost', database: 'app' },
         sinks: [
-          { file: { path: join(volumeIn(directory), 'pgpass'), format: 'pgpass' } },
+          { file: { path: join(directory, 'run', 'pgpass'), format: 'pgpass' } },
           { secret: { namespace: 'recorded', name: 'recorded', data: { token: 'token' } } },
         ],
       },
     ],
+    minter: { cli: { command: join(directory, 'databricks') } },
     http: { host: '127.0.0.1', port: 0 },
   };
 }
@@ -140,21 +92,12 @@ function cli(): string {
   return `#!/bin/sh\nif [ "$1" = version ]; then echo '{"Version": "1.13.0"}'; else echo '${JSON.stringify(answer)}'; fi\n`;
 }
 
-/** In a process of its own: until the first file is in the volume, or, without one, until it is stopped. */
 function record(): void {
-  const [outdir = '', volume = '', ...args] = process.argv.slice(2);
+  const [outdir = '', ...args] = process.argv.slice(2);
   const parts = new Parts(join(outdir, 'parts'));
   process.argv.splice(2, Infinity, ...args);
-  if (volume === '') {
-    process.on('exit', () => parts.writeBytecode((name) => name !== START));
-  } else {
-    watch(volume, (_event, changed) => {
-      if (changed !== 'pgpass') return;
-      parts.writeBytecode((name) => name === START);
-      process.exit();
-    });
-  }
-  parts.require(START);
+  process.on('exit', () => parts.writeBytecode());
+  parts.require('./main.js');
 }
 
 if (process.argv[1] === import.meta.filename) record();

@@ -37,10 +37,10 @@ export class Parts {
     },
   });
 
-  /** Leaves the bytecode of everything that has run so far beside the parts that are wanted. */
-  writeBytecode(isWanted: (name: string) => boolean): void {
+  /** Leaves the bytecode of everything that has run so far beside the parts. */
+  writeBytecode(): void {
     for (const [name, script] of this.#scripts) {
-      if (isWanted(name)) writeFileSync(bytecodeOf(this.#fileOf(name)), script.createCachedData());
+      writeFileSync(bytecodeOf(this.#fileOf(name)), script.createCachedData());
     }
   }
 

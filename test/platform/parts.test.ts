@@ -35,7 +35,7 @@ async function partWithBytecode(t: TestContext): Promise<string> {
   await write(directory, 1);
   const parts = new Parts(directory);
   assert.equal(parts.require('./part.js'), 1);
-  parts.writeBytecode(() => true);
+  parts.writeBytecode();
   await write(directory, 2);
   return directory;
 }
