@@ -7,7 +7,7 @@ const REDACTED = '[secret]';
 const MAX_LENGTH = 800;
 
 /** The last of the shapes, also with `=` inside. Looked for afterwards, in what is left, so that `NAME=` before a secret stays. */
-const LONG = /(?=[\w+=-]*[a-z])(?=[\w+=-]*[A-Z])(?=[\w+=-]*\d)[\w+=-]{32,}/g;
+const LONG = /(?<![\w+=-])(?=[\w+=-]*[a-z])(?=[\w+=-]*[A-Z])(?=[\w+=-]*\d)[\w+=-]{32,}/g;
 
 /** The command's words, fit for a log: without secrets, by shape and by value, on one line, and short. */
 export function scrub(text: string, secrets: readonly Secret[]): string {
