@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { queryObjects } from 'node:v8';
 import { runCommand } from '../../src/minters/process.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
@@ -111,6 +113,14 @@ test('a command that is over leaves nothing to wait for', options, async (t) => 
   await runCommand({ file: '/bin/sh', args: ['-c', ':'], env }, { signal: t.signal, timeoutMs: 60_000, clock });
   await clock.idle();
   assert.equal(clock.sleepers, 0);
+});
+
+test('a command that is over is not kept in memory', options, async (t) => {
+  const limits = { signal: t.signal, timeoutMs: 60_000, clock: systemClock };
+  const held = (): number => queryObjects(ChildProcess, { format: 'count' });
+  const before = held();
+  for (const _ of Array.from({ length: 5 })) await runCommand({ file: '/bin/sh', args: ['-c', ':'], env }, limits);
+  await eventually('none is held', () => held() <= before, { onTimeout: () => `${held()} are` });
 });
 
 test('of output that is far longer than any answer no more is kept than fits', options, async (t) => {
