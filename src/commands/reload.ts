@@ -68,8 +68,12 @@ export class Reloader {
     if (refusal !== undefined && refusal.code !== 'config') await this.#reload(options, refusal);
   }
 
-  /** A configuration in which anything is wrong changes nothing. What was `told` already is not said again. */
   async #reload(options: Cancellable, told?: AppError): Promise<void> {
+    this.#refusal = await this.#tryReload(options, told);
+  }
+
+  /** A configuration in which anything is wrong changes nothing. What was `told` already is not said again. */
+  async #tryReload(options: Cancellable, told: AppError | undefined): Promise<AppError | undefined> {
     const { load, log, metrics } = this.#options;
     try {
       const config = await load();
@@ -78,12 +82,14 @@ export class Reloader {
       warnOfShortLives(config, log);
       this.#putIntoForce(config, changed);
       log.info({ changed }, 'configuration reloaded');
+      return undefined;
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       metrics.configReloaded(false);
-      this.#refusal = error;
-      if (error.message === told?.message) return;
-      log.warn({ err: error }, 'configuration not reloaded; the previous one stays active');
+      if (error.message !== told?.message) {
+        log.warn({ err: error }, 'configuration not reloaded; the previous one stays active');
+      }
+      return error;
     }
   }
 
@@ -100,7 +106,6 @@ export class Reloader {
   #putIntoForce(config: Config, changed: readonly string[]): void {
     const { app, log, metrics } = this.#options;
     this.#config = config;
-    this.#refusal = undefined;
     log.level = config.log.level;
     metrics.track(app.sinkNames);
     metrics.configReloaded(true);
