@@ -6,17 +6,23 @@ import { temporaryDirectory } from '../support/cleanup.ts';
 
 const LEAVE = join(import.meta.dirname, '../../src/platform/leave.ts');
 
-/** A process that opens this file, and ends with 7. @returns its exit code and whether it became another program */
-function end(path: string): readonly [number | null, string] {
+/** Opens a file, on one of the threads of Node.js. */
+const WAYS = {
+  'a callback': (path: string) => `open(${JSON.stringify(path)}, () => {});`,
+  'a promise': (path: string) => `void promises.open(${JSON.stringify(path)});`,
+};
+
+/** A process that does this, and ends with 7. @returns its exit code and whether it became another program */
+function end(act: string): readonly [number | null, string] {
   const script = `
-    import { open, writeSync } from 'node:fs';
+    import { open, promises, writeSync } from 'node:fs';
     import { leave, threadsAreIdle } from ${JSON.stringify(LEAVE)};
     const { execve } = process;
     process.execve = (...args) => {
       writeSync(1, 'another program');
       execve(...args);
     };
-    open(${JSON.stringify(path)}, () => {});
+    ${act}
     await threadsAreIdle();
     leave(7);`;
   const { status, stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', script], {
@@ -26,12 +32,14 @@ function end(path: string): readonly [number | null, string] {
   return [status, stdout];
 }
 
-test('what a thread is busy with for a moment is waited for', () => {
-  assert.deepEqual(end(process.execPath), [7, '']);
-});
+for (const [what, open] of Object.entries(WAYS)) {
+  test(`what a thread is busy with for a moment, and ${what} waits for, is waited for`, () => {
+    assert.deepEqual(end(open(process.execPath)), [7, '']);
+  });
 
-test('for what hangs another program ends, with the same code', async (t) => {
-  const pipe = join(await temporaryDirectory(t), 'pipe');
-  execFileSync('mkfifo', [pipe]);
-  assert.deepEqual(end(pipe), [7, 'another program']);
-});
+  test(`for what hangs, and ${what} waits for, another program ends, with the same code`, async (t) => {
+    const pipe = join(await temporaryDirectory(t), 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    assert.deepEqual(end(open(pipe)), [7, 'another program']);
+  });
+}
