@@ -23,3 +23,17 @@ test('every event is passed on as it is, also what happened before anybody liste
   await setImmediate();
   assert.deepEqual(told, [...before, ...after]);
 });
+
+test('the first event is waited for, until the end at the latest', { timeout: 10_000 }, async () => {
+  const [stop, quiet, busy] = [new AbortController(), new LateObserver(), new LateObserver()];
+  const told: string[] = [];
+  const stopped = assert.rejects(quiet.firstEvent(stop), { message: 'stopped' });
+  const begun = busy.firstEvent(stop).then(() => told.push('waited'));
+  await setImmediate();
+  told.push('happens');
+  busy.observer.clockJumped(0);
+  await begun;
+  assert.deepEqual(told, ['happens', 'waited']);
+  stop.abort(new Error('stopped'));
+  await stopped;
+});
