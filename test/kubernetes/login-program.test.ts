@@ -74,6 +74,23 @@ test('where no file can be opened any more, such a program is an error that can 
   assert.equal(stdout, 'EMFILE');
 });
 
+test('a program that a kubeconfig logs in with has no input to wait for', async () => {
+  const [code] = (await once(startLogin('cat'), 'close')) as [number | null];
+  assert.equal(code, 0);
+});
+
+test('a program that has ended in time is not ended again at its deadline: another one may have its number', async (t) => {
+  const deadline = new AbortController();
+  t.mock.method(AbortSignal, 'timeout', () => deadline.signal);
+  const child = startLogin('true');
+  for (const pipe of [child.stdout!, child.stderr!]) pipe.resume();
+  await once(child, 'close');
+  child.on('error', () => {});
+  const kill = t.mock.method(process, 'kill', () => true);
+  deadline.abort();
+  assert.equal(kill.mock.callCount(), 0);
+});
+
 test('a program that a kubeconfig has logged in with is not kept in memory', async () => {
   const logIn = async (): Promise<void> => {
     const child = startLogin('true');
