@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import { test } from 'node:test';
+import type { TLSSocket } from 'node:tls';
 import { generate, type GenerateResult } from 'selfsigned';
 import type { ApiServer } from '../../src/kubernetes/api-server.ts';
 import { clientFor } from '../support/api-client.ts';
@@ -39,9 +40,11 @@ async function certificateOf({
   });
 }
 
-/** A client of a server that shows `shown`, by a kubeconfig that trusts `trusted`, and may name what is in the certificate. */
+/** A client of a server that shows `shown`, and says which one it was asked for, by a kubeconfig that trusts `trusted`, and may name what is in the certificate. */
 async function clientOf(t: Cleanup, shown: GenerateResult, trusted = shown, serverName?: string): Promise<ApiServer> {
-  const server = createServer({ key: shown.private, cert: shown.cert }, (_request, response) => response.end('{}'));
+  const server = createServer({ key: shown.private, cert: shown.cert }, ({ socket }, response) => {
+    response.end(JSON.stringify({ askedFor: (socket as TLSSocket).servername }));
+  });
   t.after(() => server.close());
   const { api, kubeconfig } = await clientFor(t, server, trusted.cert);
   const text = await readFile(kubeconfig, 'utf8');
@@ -105,11 +108,12 @@ test('an authority that another one has signed is enough, as it is for kubectl: 
   });
 });
 
-test('a kubeconfig may name an address that the certificate is for, as it may for kubectl: a tunnel leads from another one', async (t) => {
+test('a kubeconfig may name an address that the certificate is for, as it may for kubectl, and no name is asked for: a tunnel leads from another one', async (t) => {
   const shown = await certificateOf({ ip: '10.0.0.1' });
   const tunnel = await clientOf(t, shown, shown, '10.0.0.1');
-  const ask = async (api: ApiServer) => (await api.request({ method: 'GET', path: '/', signal: t.signal })).status;
-  assert.equal(await ask(tunnel), 200);
+  const ask = async (api: ApiServer) => await api.request({ method: 'GET', path: '/', signal: t.signal });
+  const { status, body } = await ask(tunnel);
+  assert.deepEqual([status, body], [200, { askedFor: false }]);
   let isOpen = false;
   await tunnel.watch('/', {}, { onOpen: () => (isOpen = true), onEvent: () => {} }, { signal: t.signal });
   assert.ok(isOpen);
