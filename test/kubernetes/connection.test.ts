@@ -202,6 +202,15 @@ test('a line break at the end of a token file is not sent', async (t) => {
   assert.deepEqual(options.headers, { Authorization: 'Bearer x' });
 });
 
+test('a program may log in with a certificate and its key, as where a cluster takes no tokens', async (t) => {
+  const path = join(await temporaryDirectory(t), 'kubeconfig');
+  const login = { status: { clientCertificateData: 'a certificate', clientKeyData: 'its key' } };
+  const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: 'echo', args: [JSON.stringify(login)] };
+  await writeFile(path, kubeconfig({ exec }));
+  const { options } = await (await openConnection(path))();
+  assert.partialDeepStrictEqual(options, { cert: 'a certificate', key: 'its key', headers: {} });
+});
+
 test('of a token and a file with one the file counts, as with kubectl: only that is renewed', async (t) => {
   const directory = await temporaryDirectory(t);
   await writeFile(join(directory, 'token'), 'renewed');
