@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -160,6 +161,29 @@ test('without a kubeconfig, and outside of a pod, the remedy names both ways out
     remedy: /^mount the token of the service account .*, or set KUBECONFIG$/,
   });
 });
+
+const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+test(
+  'a pod without its service account is told what to mount',
+  { skip: existsSync(SERVICE_ACCOUNT) && `${SERVICE_ACCOUNT} is there` },
+  async (t) => {
+    const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env;
+    t.after(() => {
+      delete process.env['KUBERNETES_SERVICE_HOST'];
+      delete process.env['KUBERNETES_SERVICE_PORT'];
+      Object.assign(process.env, host && { KUBERNETES_SERVICE_HOST: host }, port && { KUBERNETES_SERVICE_PORT: port });
+    });
+    Object.assign(process.env, { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: '1' });
+    await assert.rejects(openConnection(undefined), {
+      failure: 'refused',
+      message: new RegExp(
+        String.raw`: no service account is mounted in this pod \(${SERVICE_ACCOUNT}/[\w.]+ ENOENT\)$`,
+      ),
+      remedy: /^mount the token of the service account in the pod/,
+    });
+  },
+);
 
 test('certificates and tokens are read again for each request, because they are rotated on disk', async (t) => {
   const directory = await temporaryDirectory(t);
