@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { rename, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { SinkError } from '../../src/credential/errors.ts';
-import { openConnection } from '../../src/kubernetes/connection.ts';
+import { openConnection, stateOf } from '../../src/kubernetes/connection.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 
 const SERVER = { server: 'https://127.0.0.1:1' };
@@ -206,6 +206,23 @@ test('certificates and tokens are read again for each request, because they are 
       servername: 'api.example',
     });
   }
+});
+
+test('a kubeconfig counts as another one when it is written, and when one with the same time takes its place', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const [path, successor] = [join(directory, 'kubeconfig'), join(directory, 'successor')];
+  assert.equal(stateOf(path), undefined);
+  for (const file of [path, successor]) {
+    await writeFile(file, '');
+    await utimes(file, 1, 1); // as what unpacks an archive may set it
+  }
+  const states = [stateOf(path)];
+  await utimes(path, 1, 2);
+  states.push(stateOf(path));
+  await utimes(path, 1, 1);
+  await rename(successor, path);
+  states.push(stateOf(path));
+  assert.equal(new Set(states).size, 3, states.join(', '));
 });
 
 test('a kubeconfig that is a pipe is refused, and never waited for', async (t) => {
