@@ -177,6 +177,24 @@ test(
   },
 );
 
+test(
+  'a file that nobody touches is looked at every five seconds, and not more often',
+  { timeout: 30_000 },
+  async (t) => {
+    const path = join(directoryFor(t), 'config.yaml');
+    writeFileSync(path, 'one');
+    const time = new FakeClock();
+    let looks = 0;
+    const sleep: Clock['sleep'] = async (ms, options) => {
+      if (ms < 1_000) looks += 1; // until the file is quiet, before each look
+      await time.sleep(ms, options);
+    };
+    follow(t, path, { clock: { now: () => time.now(), monotonic: () => time.monotonic(), sleep } });
+    await time.advance(60_000);
+    assert.ok(looks >= 11 && looks < 20, `${looks} looks`);
+  },
+);
+
 test('a file that is not there yet is a change when it comes', { timeout: 30_000 }, async (t) => {
   const directory = join(directoryFor(t), 'made');
   const { next } = follow(t, join(directory, 'config.yaml'));
