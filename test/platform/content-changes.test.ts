@@ -195,6 +195,30 @@ test(
   },
 );
 
+test('a change while the one before is dealt with is told when that is done', { timeout: 30_000 }, async (t) => {
+  const path = join(directoryFor(t), 'config.yaml');
+  writeFileSync(path, 'one');
+  const [stop, time, done] = [new AbortController(), new FakeClock(), Promise.withResolvers<void>()];
+  let calls = 0;
+  const onChange = async (): Promise<void> => {
+    calls += 1;
+    await done.promise;
+  };
+  const watching = watchContent(path, onChange, { signal: stop.signal, clock: time });
+  t.after(async () => {
+    stop.abort();
+    await watching;
+  });
+  for (const content of ['two', 'three']) {
+    writeFileSync(path, content);
+    await time.advance(10_300);
+    assert.equal(calls, 1, content);
+  }
+  done.resolve();
+  await time.advance(10_300);
+  assert.equal(calls, 2);
+});
+
 test('a file that is not there yet is a change when it comes', { timeout: 30_000 }, async (t) => {
   const directory = join(directoryFor(t), 'made');
   const { next } = follow(t, join(directory, 'config.yaml'));
