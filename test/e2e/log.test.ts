@@ -124,6 +124,19 @@ test(
   },
 );
 
+const ONE_LINE = `
+  import { createLogger } from ${JSON.stringify(pathToFileURL(LOGGER).href)};
+  createLogger({ level: 'info', version: '1.2.3' }).info('one');
+`;
+
+test('a log that is appended to a file leaves what is in there as it is', async (t) => {
+  const file = join(await temporaryDirectory(t), 'log');
+  await writeFile(file, 'of an earlier run\n');
+  const append = ['-c', 'exec "$@" >> "$0"', file, NODE, '--input-type=module', '--eval', ONE_LINE];
+  await promisify(execFile)('sh', append);
+  assert.match(await readFile(file, 'utf8'), /^of an earlier run\n\{.*"msg":"one"\}\n$/);
+});
+
 /** Touches nothing of Node's own standard output, like the bundle: it would no longer wait then. */
 const TWO_LINES = `
   import { createLogger } from ${JSON.stringify(pathToFileURL(LOGGER).href)};
