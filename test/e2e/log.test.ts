@@ -137,6 +137,31 @@ test('a log that is appended to a file leaves what is in there as it is', async 
   assert.match(await readFile(file, 'utf8'), /^of an earlier run\n\{.*"msg":"one"\}\n$/);
 });
 
+/** Takes the place of a reader, that leaves room only once; counts how often each line is tried otherwise. */
+const SLOWLY_READ = `
+  import fs from 'node:fs';
+  import { createLogger } from ${JSON.stringify(pathToFileURL(LOGGER).href)};
+  const { writeSync } = fs;
+  const log = createLogger({ level: 'info', version: '1.2.3' });
+  let [hasRoom, tries] = [false, 0];
+  fs.writeSync = (...args) => {
+    tries += 1;
+    if (hasRoom) return writeSync(...args);
+    throw Object.assign(new Error('no room'), { code: 'EAGAIN' });
+  };
+  for (const room of [false, false, true, false, false]) {
+    [hasRoom, tries] = [room, 0];
+    log.info('minted');
+    if (!room) writeSync(2, tries + ' ');
+  }
+  hasRoom = true;
+`;
+
+test('a reader that is slow is waited for three times, and again once it has read something', async () => {
+  const { stderr } = await promisify(execFile)(NODE, ['--input-type=module', '--eval', SLOWLY_READ]);
+  assert.equal(stderr, '4 1 4 1 ');
+});
+
 /** Touches nothing of Node's own standard output, like the bundle: it would no longer wait then. */
 const TWO_LINES = `
   import { createLogger } from ${JSON.stringify(pathToFileURL(LOGGER).href)};
