@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import fs from 'node:fs';
 import { writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -39,6 +41,25 @@ test('a storm of changes beside the file holds nothing up, and the watch goes on
     await writeFile(path, String(before));
     return await eventually('one call', () => calls > before, { withinMs: 100 }).catch(() => false);
   });
+  stop.abort();
+  await watching;
+});
+
+test('a watch that the kernel refuses, because there are too many, is no more than silence', async (t) => {
+  const refused = t.mock.method(fs, 'watch', () => {
+    throw Object.assign(new Error('no more watches'), { code: 'ENOSPC' });
+  });
+  syncBuiltinESMExports();
+  t.after(() => {
+    refused.mock.restore();
+    syncBuiltinESMExports();
+  });
+  let calls = 0;
+  const stop = new AbortController();
+  const watching = watchFile(join(await temporaryDirectory(t), 'watched'), () => (calls += 1), stop);
+  t.after(() => stop.abort());
+  await eventually('it is told to look', () => calls > 0);
+  assert.ok(refused.mock.callCount() > 0);
   stop.abort();
   await watching;
 });
