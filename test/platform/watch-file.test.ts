@@ -63,3 +63,23 @@ test('a watch that the kernel refuses, because there are too many, is no more th
   stop.abort();
   await watching;
 });
+
+test('a directory with a crowd of files is looked at once a second, and not as fast as it can be read', async (t) => {
+  const directory = await temporaryDirectory(t);
+  for (let file = 0; file <= 1_000; file += 1) fs.writeFileSync(join(directory, `${file}`), '');
+  const looks = t.mock.method(fs, 'opendir');
+  syncBuiltinESMExports();
+  t.after(() => {
+    looks.mock.restore();
+    syncBuiltinESMExports();
+  });
+  const stop = new AbortController();
+  t.after(() => stop.abort());
+  const startedAt = performance.now();
+  const watching = watchFile(join(directory, 'watched'), () => assert.fail('it is watched'), stop);
+  await eventually('it is looked at again', () => looks.mock.callCount() > 1);
+  const durationMs = performance.now() - startedAt;
+  assert.ok(durationMs >= 990, `${durationMs} ms`);
+  stop.abort();
+  await watching;
+});
