@@ -37,6 +37,12 @@ test('where this process has stopped before, no command is started', options, as
   assert.ok(!existsSync(started));
 });
 
+test('a command has no input to wait for', options, async (t) => {
+  const limits = { signal: t.signal, timeoutMs: 20_000, clock: systemClock };
+  const { exitCode, hasTimedOut } = await runCommand({ file: '/bin/cat', args: [], env }, limits);
+  assert.deepEqual({ exitCode, hasTimedOut }, { exitCode: 0, hasTimedOut: false });
+});
+
 test('a command that ignores the stop is killed half a second later, with all that it started', options, async (t) => {
   const cli = await hangingCli(t);
   const [stop, clock] = [new AbortController(), new FakeClock()];
