@@ -37,6 +37,13 @@ test('where this process has stopped before, no command is started', options, as
   assert.ok(!existsSync(started));
 });
 
+test('a command runs in the root directory, wherever this process was started', options, async (t) => {
+  assert.notEqual(process.cwd(), '/');
+  const limits = { signal: t.signal, timeoutMs: 60_000, clock: systemClock };
+  const { stdout } = await runCommand({ file: '/bin/sh', args: ['-c', 'pwd'], env }, limits);
+  assert.equal(stdout.trim(), '/');
+});
+
 test('a command has no input to wait for', options, async (t) => {
   const limits = { signal: t.signal, timeoutMs: 20_000, clock: systemClock };
   const { exitCode, hasTimedOut } = await runCommand({ file: '/bin/cat', args: [], env }, limits);
