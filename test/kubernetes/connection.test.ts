@@ -29,6 +29,7 @@ const COMPLAINTS = [
   'parse "http://user:canary^@proxy:3128": net/url: invalid userinfo',
   `k8s-aws-v1.${'Y2FuYXJ5canary'.repeat(9)}`,
   'Token: canary.4711',
+  ...['secret', 'password', 'assertion'].map((what) => `${what}: canary.4711`),
   `id ${'canary4711'.repeat(7)}`,
   'AccessDenied: the token: expired for Role_4711',
 ];
@@ -123,7 +124,7 @@ const REFUSED: Readonly<Record<string, readonly [content: string | undefined, pr
         args: ['-c', `printf '%s\\n' ${COMPLAINTS.map((complaint) => `'${complaint}'`).join(' ')} >&2; exit 1`],
       },
     }),
-    /cannot be used: no session: \[redacted\] was refused token=\[redacted\]& "id_token": \[redacted\] client_secret=\[redacted\] parse "http:\/\/user:\[redacted\]@proxy:3128": net\/url: invalid userinfo k8s-aws-v1\.\[redacted\] Token: \[redacted\] id \[redacted\] AccessDenied: the token: expired for Role_4711$/,
+    /cannot be used: no session: \[redacted\] was refused token=\[redacted\]& "id_token": \[redacted\] client_secret=\[redacted\] parse "http:\/\/user:\[redacted\]@proxy:3128": net\/url: invalid userinfo k8s-aws-v1\.\[redacted\] Token: \[redacted\] secret: \[redacted\] password: \[redacted\] assertion: \[redacted\] id \[redacted\] AccessDenied: the token: expired for Role_4711$/,
     /^fix what it refers to: .*program/,
   ],
   'names a program that fails without a word': [
