@@ -292,18 +292,19 @@ test('whom a kubeconfig asks as goes to the API server with uid, groups and extr
     token: 'x',
     as: 'jürgen',
     'as-uid': 7,
-    'as-groups': ['writers', 'readers'],
-    'as-user-extra': { 'acme.example/project': ['a', 'b'], 'ü%': ['c'] },
+    'as-groups': ['writers', 'prüfer'],
+    'as-user-extra': { 'acme.example/project': ['a', 'b'], 'ü%': ['ß'] },
   };
+  const inBytes = (text: string): string => Buffer.from(text).toString('latin1');
   await writeFile(path, kubeconfig(user));
   const { options } = await (await openConnection(path))();
   assert.deepEqual(options.headers, {
     Authorization: 'Bearer x',
-    'Impersonate-User': Buffer.from('jürgen').toString('latin1'),
+    'Impersonate-User': inBytes('jürgen'),
     'Impersonate-Uid': '7',
-    'Impersonate-Group': ['writers', 'readers'],
+    'Impersonate-Group': ['writers', inBytes('prüfer')],
     'Impersonate-Extra-acme.example%2Fproject': ['a', 'b'],
-    'Impersonate-Extra-%C3%BC%25': ['c'],
+    'Impersonate-Extra-%C3%BC%25': [inBytes('ß')],
   });
 });
 
