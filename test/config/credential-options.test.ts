@@ -16,7 +16,21 @@ const oneSecret = (changes: object) =>
     sinks: [{ secret: { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, ...changes } }],
   });
 
-const words = ['', ' ', 'a b', 'a\n', 'a\u0000', 'a\u007f', '\ud83d', 'a\ude00b', 'x'.repeat(256), 1, null, {}];
+const words = [
+  '',
+  ' ',
+  'a b',
+  'a\n',
+  'a\u00a0b',
+  'a\u0000',
+  'a\u007f',
+  '\ud83d',
+  'a\ude00b',
+  'x'.repeat(256),
+  1,
+  null,
+  {},
+];
 
 testOptions([
   {
@@ -59,7 +73,7 @@ testOptions([
     option: 'credentials[].instance',
     file: (instance) => one({ endpoint: undefined, instance }),
     accepts: ['my-instance', 'A_1', '1B', 'a', 'x'.repeat(63)],
-    rejects: ['', 'a b', '-a', 'a/b', 'a"', 'x'.repeat(64), 1, null],
+    rejects: ['', 'a b', '-a', 'a.b', 'a/b', 'a"', 'x'.repeat(64), 1, null],
   },
   {
     option: 'credentials[].ttl',
