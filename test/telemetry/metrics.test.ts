@@ -112,6 +112,18 @@ describe('what statuses say', () => {
 });
 
 describe('what happens', () => {
+  test('is told apart by how long a mint took, whether it is a quick one or one that nearly takes too long', async () => {
+    const metrics = tracked();
+    const tookMs = [200, 400, 800, 1_500, 3_000, 7_000, 15_000, 25_000, 45_000, 90_000];
+    for (const durationMs of tookMs) metrics.minted('backstage', credentialWith(), durationMs);
+    const buckets = [...(await samplesOf(metrics))].filter(([name]) => name.includes('_bucket'));
+    // Of mints up to its own length each bucket has one more than the one before.
+    assert.deepEqual(
+      buckets.map(([, count]) => count),
+      tookMs.map((_, index) => index + 1),
+    );
+  });
+
   test('counts, and how long a mint took does so whether or not it succeeded', async () => {
     const metrics = tracked();
     metrics.minted('backstage', credentialWith(), 1_500);
