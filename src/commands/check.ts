@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { styleText } from 'node:util';
 import { formatDuration } from '../config/duration.ts';
-import { identityOf, isSentInClear } from '../config/identity.ts';
+import { addressOf, identityOf, isSentInClear } from '../config/identity.ts';
 import type { Config, CredentialConfig } from '../config/load.ts';
 import { requireBetter } from '../credential/acceptance.ts';
 import type { Auth } from '../credential/auth.ts';
@@ -119,15 +119,17 @@ function describeIdentity(auth: Auth): string {
 function describePrincipal(auth: Auth): string {
   switch (auth.kind) {
     case 'file-oidc':
-      return `workload identity of client ${auth.clientId} with the token in ${auth.tokenFile}${describeToken(auth.tokenFile)}, at ${auth.host}`;
+      return `workload identity of client ${auth.clientId} with the token in ${auth.tokenFile}${describeToken(auth.tokenFile)}, at ${addressOf(auth)}`;
     case 'oauth-m2m':
-      return `client ${auth.clientId} with a secret ${'file' in auth.secret ? `in ${auth.secret.file}` : 'from a variable'}, at ${auth.host}`;
+      return `client ${auth.clientId} with a secret ${'file' in auth.secret ? `in ${auth.secret.file}` : 'from a variable'}, at ${addressOf(auth)}`;
     case 'profile': {
-      const place = auth.host ?? (auth.workspaceId && `the workspace ${auth.workspaceId}`);
-      return `profile ${auth.profile} of ${auth.configFile}${place === undefined ? '' : `, at ${place}`}`;
+      const { configFile, host, profile, workspaceId } = auth;
+      const place =
+        host === undefined ? workspaceId && `the workspace ${workspaceId}` : addressOf({ host, workspaceId });
+      return `profile ${profile} of ${configFile}${place === undefined ? '' : `, at ${place}`}`;
     }
     case 'pat':
-      return `a personal access token, at ${auth.host}`;
+      return `a personal access token, at ${addressOf(auth)}`;
     default:
       return auth satisfies never;
   }

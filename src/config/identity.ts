@@ -1,6 +1,6 @@
 import { isIPv4 } from 'node:net';
 import { posix } from 'node:path';
-import type { Auth, SecretSource } from '../credential/auth.ts';
+import type { Auth, SecretSource, Workspace } from '../credential/auth.ts';
 import { isInQuotes, shortFingerprint } from '../credential/display.ts';
 import type { ConfigIssue } from '../credential/errors.ts';
 import type { Identity } from '../credential/ports.ts';
@@ -39,6 +39,11 @@ export function isSentInClear({ host }: Auth): boolean {
   return host !== undefined && host.startsWith('http:') && !isLoopback(new URL(host));
 }
 
+/** As its pages have it in a browser. */
+export function addressOf({ host, workspaceId }: Workspace): string {
+  return workspaceId === undefined ? host : `${host}/?o=${workspaceId}`;
+}
+
 /** Whether what is sent there stays on this machine. */
 export function isLoopback({ hostname }: URL): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || (hostname.startsWith('127.') && isIPv4(hostname));
@@ -51,9 +56,10 @@ function principalOf(auth: Auth): string {
 
 /** A profile's own host is known to the CLI only; there the file stands for it. */
 function workspaceOf(auth: Auth): string {
-  if (auth.kind !== 'profile') return auth.host;
+  if (auth.kind !== 'profile') return addressOf(auth);
   const { configFile, host, workspaceId } = auth;
-  return host ?? (workspaceId === undefined ? configFile : `${configFile}?o=${workspaceId}`);
+  if (host !== undefined) return addressOf({ host, workspaceId });
+  return workspaceId === undefined ? configFile : `${configFile}?o=${workspaceId}`;
 }
 
 /** Nothing else tells two people apart. Loaded here, because no other identity needs it. */
@@ -79,18 +85,19 @@ class IdentityReader {
   resolve(): Auth | undefined {
     const kind = this.#choose();
     if (kind === 'profile') {
-      const host = this.#has('DATABRICKS_HOST') ? this.#host() : undefined;
-      const workspaceId = host === undefined ? this.#workspaceId() : undefined;
+      const workspace = this.#has('DATABRICKS_HOST')
+        ? this.#workspace()
+        : { host: undefined, workspaceId: this.#workspaceId() };
       const [configFile, profile] = [this.#configFile(), this.#word('DATABRICKS_CONFIG_PROFILE', kind)];
-      return { kind, host, workspaceId, configFile, profile };
+      return { kind, ...workspace, configFile, profile };
     }
-    const host = this.#host();
+    const workspace = this.#workspace();
     if (kind === undefined) return undefined;
-    if (kind === 'pat') return { kind, host, token: this.#secret('DATABRICKS_TOKEN', kind) };
+    if (kind === 'pat') return { kind, ...workspace, token: this.#secret('DATABRICKS_TOKEN', kind) };
     const clientId = this.#word('DATABRICKS_CLIENT_ID', kind);
     return kind === 'file-oidc'
-      ? { kind, host, clientId, tokenFile: this.#path('DATABRICKS_OIDC_TOKEN_FILEPATH', kind) }
-      : { kind, host, clientId, secret: this.#clientSecret(kind) };
+      ? { kind, ...workspace, clientId, tokenFile: this.#path('DATABRICKS_OIDC_TOKEN_FILEPATH', kind) }
+      : { kind, ...workspace, clientId, secret: this.#clientSecret(kind) };
   }
 
   #choose(): Kind | undefined {
@@ -143,10 +150,10 @@ class IdentityReader {
     return posix.join(fromHere(home ?? '/'), given.slice(2));
   }
 
-  #host(): string {
+  #workspace(): Workspace {
     const given = read(this.#env, 'DATABRICKS_HOST');
-    const host = given === undefined ? undefined : parseHost(given);
-    if (host !== undefined) return this.#numbered(host);
+    const workspace = given === undefined ? undefined : parseAddress(given);
+    if (workspace !== undefined) return this.#numbered(workspace);
     const allowed =
       'https://my.cloud.databricks.com, without user, path and query; only /?o= and the number of the workspace may follow';
     this.#report(
@@ -155,16 +162,14 @@ class IdentityReader {
         ? 'is missing: every identity except a profile needs it'
         : `must be an https URL or a host name, such as ${allowed}`,
     );
-    return '';
+    return { host: '' };
   }
 
-  #numbered(host: string): string {
-    const id = this.#workspaceId();
-    if (id === undefined) return host;
-    const numbered = `${new URL(host).origin}/?o=${id}`;
-    if (NUMBERED.test(host) && host !== numbered)
+  #numbered({ host, workspaceId: inAddress }: Workspace): Workspace {
+    const workspaceId = this.#workspaceId() ?? inAddress;
+    if (inAddress !== undefined && workspaceId !== inAddress)
       this.#report('DATABRICKS_WORKSPACE_ID', 'names a different workspace than DATABRICKS_HOST: remove one of them');
-    return numbered;
+    return { host, workspaceId };
   }
 
   #workspaceId(): string | undefined {
@@ -221,10 +226,10 @@ class IdentityReader {
  * `https://` is added as the CLI does; `http://` stays only as it was given. Undefined if it is more than an origin and, where
  * that serves several workspaces, the number of one.
  */
-function parseHost(given: string): string | undefined {
-  const [numbered, id] = NUMBERED.exec(given) ?? [''];
+function parseAddress(given: string): Workspace | undefined {
+  const [numbered, workspaceId] = NUMBERED.exec(given) ?? [''];
   const rest = given.slice(0, given.length - numbered.length);
   const url = IN_NO_ORIGIN.test(rest) ? null : URL.parse(rest.includes('://') ? rest : `https://${rest}`);
   if (url === null || !['https:', 'http:'].includes(url.protocol) || url.pathname !== '/') return undefined;
-  return id === undefined ? url.origin : `${url.origin}/?o=${id}`;
+  return { host: url.origin, workspaceId };
 }

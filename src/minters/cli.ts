@@ -82,12 +82,11 @@ function proofOf(auth: Auth): Proof {
 
 /** Who we are, and where, but for the proof. */
 function identityVariables(auth: Auth): Record<string, string> {
-  // Older CLIs leave out what follows the host, so the number of the workspace has a variable of its own.
-  const [host, follows] = auth.host?.split('/?o=') ?? [];
-  const id = auth.kind === 'profile' ? (auth.workspaceId ?? follows) : follows;
+  const { host, workspaceId } = auth;
   return {
     ...(host !== undefined && { DATABRICKS_HOST: host }),
-    ...(id !== undefined && { DATABRICKS_WORKSPACE_ID: id }),
+    // Not behind the host, where older CLIs leave it out.
+    ...(workspaceId !== undefined && { DATABRICKS_WORKSPACE_ID: workspaceId }),
     // Without it the CLI hides the real error, and refuses file-oidc; a profile may have its own.
     ...(auth.kind !== 'profile' && { DATABRICKS_AUTH_TYPE: auth.kind }),
     ...('clientId' in auth && { DATABRICKS_CLIENT_ID: auth.clientId }),

@@ -27,6 +27,7 @@ test('a client id and a token file are workload identity, with and without the a
   const expected = {
     kind: 'file-oidc',
     host: 'https://workspace.example',
+    workspaceId: undefined,
     clientId: 'client-1',
     tokenFile: '/var/run/token',
   };
@@ -244,7 +245,7 @@ test('a host that serves several workspaces is followed by the number of one, or
     const env = { DATABRICKS_HOST: host, DATABRICKS_WORKSPACE_ID: id };
     assert.equal(identityOf(resolved({ ...OIDC, ...env }), 'e').workspace, workspace, `${host} ${id}`);
     const profile = resolved({ ...PROFILE, ...env });
-    assert.equal(profile.host, workspace);
+    assert.equal(identityOf(profile, 'e').workspace, workspace);
     assert.equal(isSentInClear(profile), false);
   }
   assert.match(refused({ ...OIDC, DATABRICKS_HOST: `https://company.example/?o=${longest}1` }), /^DATABRICKS_HOST: /);

@@ -224,10 +224,14 @@ test('check says as whom it asks, and where it has that and the rest from', { ti
     DATABRICKS_TOKEN: 'dapi-of-somebody',
   };
   assert.equal(await identityOf({ ...profile, env: pat }), `a personal access token, at ${url}`);
+  const shared = { ...pat, DATABRICKS_WORKSPACE_ID: '42' };
+  assert.equal(await identityOf({ ...profile, env: shared }), `a personal access token, at ${url}/?o=42`);
   const ofProfile = `profile sp of ${env['DATABRICKS_CONFIG_FILE']}`;
   assert.equal(await identityOf({ ...profile, env }), ofProfile);
   const numbered = { ...env, DATABRICKS_WORKSPACE_ID: '42' };
   assert.equal(await identityOf({ ...profile, env: numbered }), `${ofProfile}, at the workspace 42`);
+  const atHost = { ...numbered, DATABRICKS_HOST: url };
+  assert.equal(await identityOf({ ...profile, env: atHost }), `${ofProfile}, at ${url}/?o=42`);
   const { stdout } = await runCommand(t, 'check', {
     workspace,
     config: null,

@@ -129,18 +129,19 @@ test('the CLI is told the address of a workspace and its number apart, and with 
     t,
     `env | grep -E '_(HOST|WORKSPACE_ID|AUTH_TYPE|PROFILE)=' | sort > '${log}'; exit 1`,
   );
-  const [host, numbered] = ['https://h', 'https://h/?o=7'];
-  const profile = { kind: 'profile', configFile, profile: 'sp', workspaceId: undefined } as const;
+  const host = 'https://h';
+  const numbered = { host, workspaceId: '7' };
+  const profile = { kind: 'profile', configFile, profile: 'sp' } as const;
   const ofProfile = 'DATABRICKS_CONFIG_PROFILE=sp';
   for (const [auth, expected] of [
     [{ kind: 'pat', host, token: new Secret('x') }, ['DATABRICKS_AUTH_TYPE=pat', 'DATABRICKS_HOST=https://h']],
     [
-      { kind: 'pat', host: numbered, token: new Secret('x') },
+      { kind: 'pat', ...numbered, token: new Secret('x') },
       ['DATABRICKS_AUTH_TYPE=pat', 'DATABRICKS_HOST=https://h', 'DATABRICKS_WORKSPACE_ID=7'],
     ],
     [{ ...profile, host: undefined }, [ofProfile]],
     [{ ...profile, host: undefined, workspaceId: '8' }, [ofProfile, 'DATABRICKS_WORKSPACE_ID=8']],
-    [{ ...profile, host: numbered }, [ofProfile, 'DATABRICKS_HOST=https://h', 'DATABRICKS_WORKSPACE_ID=7']],
+    [{ ...profile, ...numbered }, [ofProfile, 'DATABRICKS_HOST=https://h', 'DATABRICKS_WORKSPACE_ID=7']],
   ] as const) {
     const minting = minterAs(t, command, auth).mint({ signal: t.signal, slot: 0, timeoutMs: 5_000 });
     await assert.rejects(minting, MintError);
