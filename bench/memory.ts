@@ -43,7 +43,7 @@ export async function measureMemory(scene: Scene): Promise<void> {
   const minting = await whileMinting(scene);
   scene.report.quote(
     'idle memory (RSS)',
-    `${mb(idle.rss)}, ${ratio(idle.rss / floor.rss)} that of a Node.js that does nothing`,
+    `${mb(idle.rss)}, ${ratio(idle.rss / floor.rss)} that of a Node.js that does nothing; ${mb(used.rss)} after an hour's probes and scrapes`,
   );
   scene.report.table(
     `memory: one credential, medians of ${COPIES} processes, ${SETTLE_MS / 1_000} s after the start`,
@@ -55,7 +55,7 @@ export async function measureMemory(scene: Scene): Promise<void> {
       ['ratio', ratio(idle.rss / floor.rss, AIM), ratio(idle.pss / floor.pss), ratio(idle.own / floor.own)],
       row('… with a configuration file', middle(byFile.map(({ pid }) => readMemory(pid)))),
       ['sidecar, peak since its start', mb(peak), '', ''],
-      row("… after an hour's probes and scrapes", used),
+      row("sidecar, after an hour's probes and scrapes", used),
       row('sidecar while its CLI runs, peak', minting.sidecar),
       row(`… with the processes of ${scene.cli.name}`, minting.all),
     ],
