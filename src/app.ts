@@ -15,6 +15,7 @@ import { PrivateHomes } from './minters/homes.ts';
 import { readCliVersion } from './minters/version.ts';
 import { systemClock as clock } from './platform/clock.ts';
 import { findCommand } from './platform/find-command.ts';
+import { keepThreadsAwake } from './platform/threads.ts';
 import { type SinkBuilder, sinkBuilder } from './sinks.ts';
 
 /** More than a program that logs in to the cluster may take. */
@@ -60,8 +61,13 @@ export class App {
   /** Until the signal; rejects with its reason, or with what a bug threw. */
   async run({ signal }: Cancellable): Promise<void> {
     try {
-      const sweep: Task = async (options) => await this.#homes.sweep(options);
-      await runAll([(options) => this.#ticker.run(options), (options) => this.#fleet.run(options), sweep], { signal });
+      const tasks: Task[] = [
+        (options) => this.#ticker.run(options),
+        (options) => this.#fleet.run(options),
+        (options) => this.#homes.sweep(options),
+        (options) => keepThreadsAwake({ ...options, clock }),
+      ];
+      await runAll(tasks, { signal });
     } finally {
       this.#homes.remove();
     }

@@ -1,3 +1,6 @@
+import { access } from 'node:fs';
+import type { Cancellable, Clock } from '../credential/ports.ts';
+
 /** As many as Node.js has by itself: for the names that it looks up, and the directories that it watches. */
 const OTHERS = 4;
 /** The most at once: a write does two things at a time to the file and two to its record, and somebody asks what it holds. */
@@ -8,6 +11,9 @@ const PER_FILE = 5;
  * memory that rose by 5 % in 10,000 rotations.
  */
 const MOST = 20;
+/** How long work may lie about for which no thread was woken. */
+const CALL_MS = 1_000;
+const MOST_CALLS = 4;
 
 /**
  * Has Node.js make a thread for everything that may be under way in so many files at once. Where a disk hangs, as a network
@@ -16,4 +22,18 @@ const MOST = 20;
  */
 export function provideThreads(files: number): void {
   process.env['UV_THREADPOOL_SIZE'] ??= `${Math.min(MOST, OTHERS + PER_FILE * files)}`;
+}
+
+/**
+ * Until the signal. Once in very many times, glibc before 2.41 loses the call that wakes a thread (its bug 25847). A
+ * publication would then wait for ever for its next step, unless other work wakes a thread: that takes whatever is there.
+ */
+export async function keepThreadsAwake({ clock, signal }: Cancellable & { readonly clock: Clock }): Promise<never> {
+  let waiting = 0;
+  for (;;) {
+    await clock.sleep(CALL_MS, { signal });
+    if (waiting === MOST_CALLS) continue; // all threads hang: more would only pile up
+    waiting += 1;
+    access('/', () => (waiting -= 1));
+  }
 }

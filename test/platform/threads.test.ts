@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { test, type TestContext } from 'node:test';
-import { provideThreads } from '../../src/platform/threads.ts';
+import { keepThreadsAwake, provideThreads } from '../../src/platform/threads.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 
 const NAME = 'UV_THREADPOOL_SIZE';
 
@@ -26,4 +29,25 @@ test('each file has the threads that it may need at once, up to as many as a pod
 test('a number of threads that somebody has set counts, as docs/files.md promises', (t) => {
   assert.equal(threadsFor(t, 3, '7'), '7');
   assert.equal(threadsFor(t, 3, '100'), '100');
+});
+
+test('each second some work wakes a thread, for what none was woken for, but it does not pile up where all hang', async (t) => {
+  const hanging: (() => void)[] = [];
+  const access = t.mock.method(fs, 'access', (_path: string, onEnd: () => void) => hanging.push(onEnd));
+  syncBuiltinESMExports();
+  t.after(() => {
+    access.mock.restore();
+    syncBuiltinESMExports();
+  });
+  const [stop, clock] = [new AbortController(), new FakeClock()];
+  const ended = assert.rejects(keepThreadsAwake({ clock, signal: stop.signal }), { message: 'stopped' });
+  await clock.advance(2_500);
+  assert.equal(access.mock.callCount(), 2);
+  await clock.advance(60_000);
+  assert.equal(access.mock.callCount(), 4);
+  for (const end of hanging.splice(0)) end();
+  await clock.advance(1_000);
+  assert.equal(access.mock.callCount(), 5);
+  stop.abort(new Error('stopped'));
+  await ended;
 });
