@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Cancellable } from '../credential/ports.ts';
 import { runAll, type Task } from '../credential/tasks.ts';
+import { isOnAThread } from './threads.ts';
 
 /** More than a CLI has between SIGTERM and SIGKILL; nothing else takes nearly as long to stop. */
 const STOP_MS = 700;
@@ -8,8 +9,6 @@ const LOOK_MS = 50;
 /** Together with STOP_MS less than the second in which `run` ends. */
 const IDLE_WITHIN_MS = 250;
 const IDLE_LOOK_MS = 2;
-/** What one of the threads of Node.js may be waiting for: a file, or a name that is looked up. */
-const ON_A_THREAD = new Set(['FSReqCallback', 'FSReqPromise', 'GetAddrInfoReqWrap']);
 
 /** As `runAll`, but once one has failed the others are not waited for while a disk hangs. */
 export async function runAllUnlessHanging(tasks: readonly Task[], { signal }: Cancellable): Promise<void> {
@@ -52,8 +51,4 @@ export function leave(exitCode: number): never {
 async function stopHangs(): Promise<void> {
   await delay(STOP_MS, undefined, { ref: false });
   while (!isOnAThread()) await delay(LOOK_MS, undefined, { ref: false });
-}
-
-function isOnAThread(): boolean {
-  return process.getActiveResourcesInfo().some((name) => ON_A_THREAD.has(name));
 }

@@ -11,8 +11,12 @@ const PER_FILE = 5;
  * memory that rose by 5 % in 10,000 rotations.
  */
 const MOST = 20;
-/** How long work may lie about for which no thread was woken. */
-const CALL_MS = 1_000;
+/** What one of them may be waiting for: a file, or a name that is looked up. */
+const ON_A_THREAD = new Set(['FSReqCallback', 'FSReqPromise', 'GetAddrInfoReqWrap']);
+/** Each look costs a third of a millisecond of CPU time: once a second they would be a third of what an idle sidecar takes. */
+const LOOK_MS = 5_000;
+/** Far longer than work takes where nothing hangs. */
+const OVERDUE_MS = 100;
 const MOST_CALLS = 4;
 
 /**
@@ -24,6 +28,10 @@ export function provideThreads(files: number): void {
   process.env['UV_THREADPOOL_SIZE'] ??= `${Math.min(MOST, OTHERS + PER_FILE * files)}`;
 }
 
+export function isOnAThread(): boolean {
+  return process.getActiveResourcesInfo().some((name) => ON_A_THREAD.has(name));
+}
+
 /**
  * Until the signal. Once in very many times, glibc before 2.41 loses the call that wakes a thread (its bug 25847). A
  * publication would then wait for ever for its next step, unless other work wakes a thread: that takes whatever is there.
@@ -31,8 +39,10 @@ export function provideThreads(files: number): void {
 export async function keepThreadsAwake({ clock, signal }: Cancellable & { readonly clock: Clock }): Promise<never> {
   let waiting = 0;
   for (;;) {
-    await clock.sleep(CALL_MS, { signal });
-    if (waiting === MOST_CALLS) continue; // all threads hang: more would only pile up
+    await clock.sleep(LOOK_MS, { signal });
+    if (!isOnAThread()) continue;
+    await clock.sleep(OVERDUE_MS, { signal });
+    if (!isOnAThread() || waiting === MOST_CALLS) continue; // where all threads hang, more would only pile up
     waiting += 1;
     access('/', () => (waiting -= 1));
   }

@@ -9,7 +9,7 @@ const LEAVE = join(import.meta.dirname, '../../src/platform/leave.ts');
 /** Opens a file, on one of the threads of Node.js. */
 const WAYS = {
   'a callback': (path: string) => `open(${JSON.stringify(path)}, () => {});`,
-  'a promise': (path: string) => `void promises.open(${JSON.stringify(path)});`,
+  'a promise': (path: string) => `void promises.open(${JSON.stringify(path)}).then((file) => file.close());`,
 };
 
 /** A process that does this, and ends with 7. @returns its exit code and whether it became another program */

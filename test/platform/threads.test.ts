@@ -31,22 +31,33 @@ test('a number of threads that somebody has set counts, as docs/files.md promise
   assert.equal(threadsFor(t, 3, '100'), '100');
 });
 
-test('each second some work wakes a thread, for what none was woken for, but it does not pile up where all hang', async (t) => {
+test('what lies about on no thread is called by other work, which does not pile up where all threads hang', async (t) => {
   const hanging: (() => void)[] = [];
   const access = t.mock.method(fs, 'access', (_path: string, onEnd: () => void) => hanging.push(onEnd));
   syncBuiltinESMExports();
+  let resources: string[] = ['Timeout'];
+  const info = t.mock.method(process, 'getActiveResourcesInfo', () => resources);
   t.after(() => {
+    info.mock.restore();
     access.mock.restore();
     syncBuiltinESMExports();
   });
   const [stop, clock] = [new AbortController(), new FakeClock()];
   const ended = assert.rejects(keepThreadsAwake({ clock, signal: stop.signal }), { message: 'stopped' });
-  await clock.advance(2_500);
+  await clock.advance(60_000);
+  assert.equal(access.mock.callCount(), 0, 'nothing is under way');
+  resources = ['FSReqCallback'];
+  await clock.advance(5_000);
+  resources = [];
+  await clock.advance(5_000);
+  assert.equal(access.mock.callCount(), 0, 'it was under way for a moment only');
+  resources = ['FSReqCallback'];
+  await clock.advance(10_000);
   assert.equal(access.mock.callCount(), 2);
   await clock.advance(60_000);
   assert.equal(access.mock.callCount(), 4);
   for (const end of hanging.splice(0)) end();
-  await clock.advance(1_000);
+  await clock.advance(5_100);
   assert.equal(access.mock.callCount(), 5);
   stop.abort(new Error('stopped'));
   await ended;
