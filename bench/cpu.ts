@@ -4,8 +4,9 @@ import { QUIET_LIFETIME_SECONDS, type Scene } from './scene.ts';
 
 const SETTLE_MS = 10_000;
 const QUIET_MS = 60_000;
-const PROBE_MS = 10_000;
-const SCRAPE_MS = 30_000;
+/** How often the kubelet asks for each probe, and Prometheus for the metrics. */
+export const PROBE_MS = 10_000;
+export const SCRAPE_MS = 30_000;
 const AIM_MS = 60;
 
 /** Processor time of a minute in which nothing is due: the first one, in which V8 clears away once what the start has left, and a later one. */

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { descendantsOf, readMemory, readPeak, type Memory } from '../test/support/proc.ts';
+import { PROBE_MS, SCRAPE_MS } from './cpu.ts';
 import { credential, QUIET_LIFETIME_SECONDS, type Running, type Scene } from './scene.ts';
 import { mb, median, ratio } from './table.ts';
 
@@ -9,9 +10,7 @@ export const COPIES = 3;
 export const SETTLE_MS = 60_000;
 const LOOK_MS = 15;
 const LOOKS_MS = 12_000;
-/** What the kubelet and Prometheus ask in an hour: two probes every ten seconds, a scrape every thirty. */
-const AN_HOUR_OF_SCRAPES = 120;
-const PROBES_PER_SCRAPE = 3;
+const HOUR_MS = 3_600_000;
 /** Renewed every four seconds. */
 const SHORT_LIFETIME_SECONDS = 6;
 /** What a sidecar cannot do without of Node.js itself. */
@@ -64,8 +63,8 @@ export async function measureMemory(scene: Scene): Promise<void> {
 
 /** As fast as it answers: V8 counts the calls, not the minutes. */
 async function askForAnHour(url: string): Promise<void> {
-  for (let scrapes = 0; scrapes < AN_HOUR_OF_SCRAPES; scrapes += 1) {
-    for (let probes = 0; probes < PROBES_PER_SCRAPE; probes += 1) {
+  for (let scrapes = 0; scrapes < HOUR_MS / SCRAPE_MS; scrapes += 1) {
+    for (let probes = 0; probes < SCRAPE_MS / PROBE_MS; probes += 1) {
       for (const path of ['/healthz', '/readyz']) await (await fetch(url + path)).text();
     }
     await (await fetch(`${url}/metrics`)).text();

@@ -25,7 +25,10 @@ const withoutLooks: Clock = { ...clock, sleep: (ms, options) => clock.sleep(ms >
 function follow(
   t: TestContext,
   path: string,
-  more: Partial<Pick<WatchOptions, 'clock' | 'isOutdated' | 'onSame'>> = {},
+  {
+    dealt = Promise.resolve(),
+    ...more
+  }: Partial<Pick<WatchOptions, 'clock' | 'isOutdated' | 'onSame'>> & { readonly dealt?: Promise<void> } = {},
 ) {
   const stop = new AbortController();
   let count = 0;
@@ -34,7 +37,7 @@ function follow(
     count += 1;
     changed.resolve();
     changed = Promise.withResolvers<void>();
-    await Promise.resolve();
+    await dealt;
   };
   const watching = watchContent(path, onChange, { signal: stop.signal, clock: withoutLooks, ...more });
   t.after(async () => {
@@ -198,25 +201,16 @@ test(
 test('a change while the one before is dealt with is told when that is done', { timeout: 30_000 }, async (t) => {
   const path = join(directoryFor(t), 'config.yaml');
   writeFileSync(path, 'one');
-  const [stop, time, done] = [new AbortController(), new FakeClock(), Promise.withResolvers<void>()];
-  let calls = 0;
-  const onChange = async (): Promise<void> => {
-    calls += 1;
-    await done.promise;
-  };
-  const watching = watchContent(path, onChange, { signal: stop.signal, clock: time });
-  t.after(async () => {
-    stop.abort();
-    await watching;
-  });
+  const [time, { promise: dealt, resolve }] = [new FakeClock(), Promise.withResolvers<void>()];
+  const { count } = follow(t, path, { clock: time, dealt });
   for (const content of ['two', 'three']) {
     writeFileSync(path, content);
     await time.advance(10_300);
-    assert.equal(calls, 1, content);
+    assert.equal(count(), 1, content);
   }
-  done.resolve();
+  resolve();
   await time.advance(10_300);
-  assert.equal(calls, 2);
+  assert.equal(count(), 2);
 });
 
 test('a file that is not there yet is a change when it comes', { timeout: 30_000 }, async (t) => {
