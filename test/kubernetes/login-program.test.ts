@@ -1,19 +1,18 @@
 import assert from 'node:assert/strict';
-import { ChildProcess, execFile as execFileWithCallback } from 'node:child_process';
+import { execFile as execFileWithCallback } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { queryObjects } from 'node:v8';
 import { ApiServer } from '../../src/kubernetes/api-server.ts';
 import { startLogin } from '../../src/kubernetes/login-program.ts';
 import { clientFor } from '../support/api-client.ts';
 import { credential } from '../support/sidecar-setup.ts';
 import { allGone, hangingCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { spawnRun } from '../support/sidecar.ts';
-import { eventually } from '../support/eventually.ts';
+import { assertKeepsNoProcess } from '../support/processes.ts';
 import { temporaryDirectory, type Cleanup } from '../support/cleanup.ts';
 
 const execFile = promisify(execFileWithCallback);
@@ -92,15 +91,11 @@ test('a program that has ended in time is not ended again at its deadline: anoth
 });
 
 test('a program that a kubeconfig has logged in with is not kept in memory', async () => {
-  const logIn = async (): Promise<void> => {
+  await assertKeepsNoProcess(async () => {
     const child = startLogin('true');
     for (const pipe of [child.stdout!, child.stderr!]) pipe.resume();
     await once(child, 'close');
-  };
-  const held = (): number => queryObjects(ChildProcess, { format: 'count' });
-  const before = held();
-  for (const _ of Array.from({ length: 5 })) await logIn();
-  await eventually('none is held', () => held() <= before, { onTimeout: () => `${held()} are` });
+  });
 });
 
 for (const [title, more] of [

@@ -1,15 +1,13 @@
 import assert from 'node:assert/strict';
-import { ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { queryObjects } from 'node:v8';
 import { runCommand } from '../../src/minters/process.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { isRunning } from '../support/processes.ts';
+import { assertKeepsNoProcess, isRunning } from '../support/processes.ts';
 import { allGone, hangingCli } from '../support/sidecar-clis.ts';
 
 const env = { PATH: process.env['PATH'] ?? '' };
@@ -130,10 +128,7 @@ test('a command that is over leaves nothing to wait for', options, async (t) => 
 
 test('a command that is over is not kept in memory', options, async (t) => {
   const limits = { signal: t.signal, timeoutMs: 60_000, clock: systemClock };
-  const held = (): number => queryObjects(ChildProcess, { format: 'count' });
-  const before = held();
-  for (const _ of Array.from({ length: 5 })) await runCommand({ file: '/bin/sh', args: ['-c', ':'], env }, limits);
-  await eventually('none is held', () => held() <= before, { onTimeout: () => `${held()} are` });
+  await assertKeepsNoProcess(async () => await runCommand({ file: '/bin/sh', args: ['-c', ':'], env }, limits));
 });
 
 test('of output that is far longer than any answer no more is kept than fits', options, async (t) => {

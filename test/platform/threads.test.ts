@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
-import { syncBuiltinESMExports } from 'node:module';
 import { test, type TestContext } from 'node:test';
 import { keepThreadsAwake, provideThreads } from '../../src/platform/threads.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { mockFs } from '../support/node-fs.ts';
 
 const NAME = 'UV_THREADPOOL_SIZE';
 
@@ -33,15 +32,9 @@ test('a number of threads that somebody has set counts, as docs/files.md promise
 
 test('what lies about on no thread is called by other work, which does not pile up where all threads hang', async (t) => {
   const hanging: (() => void)[] = [];
-  const access = t.mock.method(fs, 'access', (_path: string, onEnd: () => void) => hanging.push(onEnd));
-  syncBuiltinESMExports();
+  const access = mockFs(t, 'access', (_path: string, onEnd: () => void) => hanging.push(onEnd));
   let resources: string[] = ['Timeout'];
-  const info = t.mock.method(process, 'getActiveResourcesInfo', () => resources);
-  t.after(() => {
-    info.mock.restore();
-    access.mock.restore();
-    syncBuiltinESMExports();
-  });
+  t.mock.method(process, 'getActiveResourcesInfo', () => resources);
   const [stop, clock] = [new AbortController(), new FakeClock()];
   const ended = assert.rejects(keepThreadsAwake({ clock, signal: stop.signal }), { message: 'stopped' });
   await clock.advance(60_000);

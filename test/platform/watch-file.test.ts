@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import fs from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { watchFile } from '../../src/platform/watch-file.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
+import { mockFs } from '../support/node-fs.ts';
 
 /** Two files in turn, as fast as it can, because the kernel takes changes of one together. */
 const WRITER = `
@@ -46,13 +46,8 @@ test('a storm of changes beside the file holds nothing up, and the watch goes on
 });
 
 test('a watch that the kernel refuses, because there are too many, is no more than silence', async (t) => {
-  const refused = t.mock.method(fs, 'watch', () => {
+  const refused = mockFs(t, 'watch', () => {
     throw Object.assign(new Error('no more watches'), { code: 'ENOSPC' });
-  });
-  syncBuiltinESMExports();
-  t.after(() => {
-    refused.mock.restore();
-    syncBuiltinESMExports();
   });
   let calls = 0;
   const stop = new AbortController();
@@ -66,13 +61,8 @@ test('a watch that the kernel refuses, because there are too many, is no more th
 
 test('a directory with a crowd of files is looked at once a second, and not as fast as it can be read', async (t) => {
   const directory = await temporaryDirectory(t);
-  for (let file = 0; file <= 1_000; file += 1) fs.writeFileSync(join(directory, `${file}`), '');
-  const looks = t.mock.method(fs, 'opendir');
-  syncBuiltinESMExports();
-  t.after(() => {
-    looks.mock.restore();
-    syncBuiltinESMExports();
-  });
+  for (let file = 0; file <= 1_000; file += 1) writeFileSync(join(directory, `${file}`), '');
+  const looks = mockFs(t, 'opendir');
   const stop = new AbortController();
   t.after(() => stop.abort());
   const startedAt = performance.now();

@@ -1,5 +1,7 @@
-import { spawnSync } from 'node:child_process';
+import { ChildProcess, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { queryObjects } from 'node:v8';
+import { eventually } from './eventually.ts';
 import { HAS_PROC } from './linux.ts';
 
 // Not by `ps` alone, which images may lack, as those of Node.js that are slim do; macOS has nothing else.
@@ -36,4 +38,12 @@ function proc(pid: number | string, file: string): string {
 
 function ps(...args: readonly string[]): string {
   return spawnSync('ps', args, { encoding: 'utf8' }).stdout;
+}
+
+/** Runs it a few times; fails where the objects of its processes, which are over, are kept in memory. */
+export async function assertKeepsNoProcess(run: () => Promise<unknown>): Promise<void> {
+  const kept = (): number => queryObjects(ChildProcess, { format: 'count' });
+  const before = kept();
+  for (const _ of Array.from({ length: 5 })) await run();
+  await eventually('none is kept', () => kept() <= before, { onTimeout: () => `${kept()} are, ${before} at first` });
 }
