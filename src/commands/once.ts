@@ -8,7 +8,7 @@ import type { CredentialStatus } from '../credential/status.ts';
 import { within } from '../credential/tasks.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { runAllUnlessHanging } from '../platform/leave.ts';
-import { writeTerminationLog } from '../platform/termination-log.ts';
+import { clearTerminationLog, writeTerminationLog } from '../platform/termination-log.ts';
 import { createObserver } from '../telemetry/observer.ts';
 import { startLog } from './start-log.ts';
 
@@ -43,6 +43,7 @@ export async function once({ load, timeout = DEFAULT_TIMEOUT, signal }: OnceOpti
   };
   await runAllUnlessHanging([(options) => app.run(options), finish], { signal }).catch((error: unknown) => {
     if (!(error instanceof Done)) throw error;
+    clearTerminationLog();
   });
 }
 

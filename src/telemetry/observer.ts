@@ -19,7 +19,10 @@ export interface ObserverOptions {
 /** Each event becomes a line in the log and a count. A steady hour has one line per refresh at `info`. */
 export function createObserver({ clock, log, metrics, onProblem, refreshes = true }: ObserverOptions): Observer {
   const logOf = (credential: string): Logger => log.child({ credential });
-  const report = (...parts: readonly string[]): void => onProblem?.(parts.join(': ').replace(/\s+/g, ' '));
+  const report = (...parts: readonly string[]): void => {
+    // With the time: it may be long over when somebody reads it.
+    onProblem?.(`${rfc3339(clock.now())} ${parts.join(': ').replace(/\s+/g, ' ')}`);
+  };
 
   return {
     mintStarted(credential) {

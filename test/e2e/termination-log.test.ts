@@ -38,7 +38,7 @@ async function forbiddenPod(t: TestContext) {
 }
 
 const limits = { timeout: 60_000, skip: NO_MOUNTS };
-const FORBIDDEN = /^backstage: the service principal may not use this endpoint .*: give .* CAN USE .*\n$/;
+const FORBIDDEN = /^\d{4}-\d\d-\d\dT[\d:.]{12}Z backstage: the service principal may not use this endpoint .*: give .* CAN USE .*\n$/;
 
 test(
   'the last problem, survived or not, stands on one line where `kubectl describe pod` shows it',
@@ -66,3 +66,13 @@ test(
     assert.match(await told(), FORBIDDEN);
   },
 );
+
+test('`kubectl describe pod` shows no problem of once that was over before it succeeded', limits, async (t) => {
+  const { options, told } = await forbiddenPod(t);
+  const once = await spawnRun(t, options, 'once');
+  await once.logged('mint failed');
+  assert.match(await told(), FORBIDDEN);
+  await options.workspace.recover();
+  assert.equal((await once.exited).code, 0);
+  assert.equal(await told(), '');
+});

@@ -273,7 +273,7 @@ describe('the observer', () => {
       assert.partialDeepStrictEqual(line['err'] ?? {}, err ?? {});
       delete line['err'];
       assert.deepEqual(line, { level, msg, credential: 'backstage', ...rest });
-      assert.deepEqual(problems, problem === undefined ? [] : [problem]);
+      assert.deepEqual(problems, problem === undefined ? [] : [`2026-11-23T12:00:00.000Z ${problem}`]);
       if (sample !== undefined) assert.match(await samples(), sample);
     });
   }
