@@ -11,7 +11,7 @@ import { CliError, ConfigError, issueText, MintError, SinkError } from '../crede
 import { labelOf } from '../credential/label.ts';
 import { noAnswerOf } from '../credential/patient-look.ts';
 import { type Cancellable, type Credential, LONGEST_LIFETIME_MS, type Sink } from '../credential/ports.ts';
-import { lifetimeMs, skewOf } from '../credential/schedule.ts';
+import { lifetimeMs, provenSkewMs } from '../credential/schedule.ts';
 import { within } from '../credential/tasks.ts';
 import { DatabricksCli } from '../minters/cli.ts';
 import { CommandMinter } from '../minters/command.ts';
@@ -179,10 +179,12 @@ async function checkMint(
   const { command, timeout: timeoutMs } = minter.cli;
   const cli = new DatabricksCli({ command, auth, childEnvironment, homes, clock });
   try {
+    const startedAt = clock.monotonic();
     const minted = await new CommandMinter(cli, { resource, ttlMs }, clock).mint({ signal, slot: 0, timeoutMs });
     requireBetter(minted, undefined, { requestedMs: ttlMs ?? LONGEST_LIFETIME_MS, isShared: false }, clock);
     const advice = isShortForVolumes(credential) ? '; for a Secret volume, use a ttl of at least 15m' : '';
-    return { isOk: true, text: `${describeCredential(minted)}${advice}` };
+    const skewMs = provenSkewMs(minted, clock.monotonic() - startedAt);
+    return { isOk: true, text: `${describeCredential(minted, skewMs)}${advice}` };
   } catch (error) {
     if (!(error instanceof MintError)) throw error;
     return { isOk: false, text: `${error.message} (${error.failure})`, remedy: error.remedy, detail: error.detail };
@@ -191,8 +193,8 @@ async function checkMint(
   }
 }
 
-function describeCredential(minted: Credential): string {
-  const apart = wholeSeconds(Math.abs(skewOf(minted)));
+function describeCredential(minted: Credential, skewMs: number): string {
+  const apart = wholeSeconds(Math.abs(skewMs));
   const skew = apart < 5 ? '' : `; the clocks differ by ${apart} s, which is compensated for`;
   return `a token that is valid for ${formatDuration(lifetimeMs(minted))}, discarded${skew}`;
 }

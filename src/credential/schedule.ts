@@ -30,9 +30,18 @@ export function lifetimeMs({ local }: Credential): number {
   return local.expiresAt - local.issuedAt;
 }
 
-/** The service's clock minus this machine's, in milliseconds, when this token was minted. */
+/**
+ * The service's clock minus this machine's, in milliseconds, when this token was minted; too large by the time that the mint
+ * took before the service issued it, so that no token is taken for younger than it is.
+ */
 export function skewOf({ local, service }: Credential): number {
   return service.issuedAt - local.issuedAt;
+}
+
+/** What a mint of this duration proves of it: nothing if the service can have issued the token at any time meanwhile. */
+export function provenSkewMs(minted: Credential, durationMs: number): number {
+  const skewMs = skewOf(minted);
+  return skewMs < 0 ? skewMs : Math.max(0, skewMs - durationMs);
 }
 
 /** Takes the greater of both clocks: a wall clock that was set back, or a suspended machine, keeps nothing alive. */

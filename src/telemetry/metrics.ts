@@ -1,7 +1,7 @@
 import { collectDefaultMetrics, type Metric, Registry, type RegistryContentType } from 'prom-client';
 import { MINT_REMEDIES, type MintFailure } from '../credential/failures.ts';
 import type { Clock, Credential } from '../credential/ports.ts';
-import { ageMs, latestRefreshAt, skewOf } from '../credential/schedule.ts';
+import { ageMs, latestRefreshAt, provenSkewMs, skewOf } from '../credential/schedule.ts';
 import { type CredentialStatus, isValid, weakest } from '../credential/status.ts';
 import { createInstruments, type Instruments } from './instruments.ts';
 
@@ -89,7 +89,7 @@ export class Metrics {
 
   minted(credential: string, minted: Credential, durationMs: number): void {
     this.#instruments.refreshDuration.observe({ credential }, seconds(durationMs));
-    this.#instruments.clockSkew.set(seconds(skewOf(minted)));
+    this.#instruments.clockSkew.set(seconds(provenSkewMs(minted, durationMs)));
     this.#hasMinted = true;
   }
 

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { test } from 'node:test';
 import { temporaryDirectory } from '../support/cleanup.ts';
+import { type Cli, standInCli } from '../support/clis.ts';
 import { credential } from '../support/sidecar-setup.ts';
 import { testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { runCommand } from '../support/sidecar.ts';
@@ -16,6 +18,13 @@ testWithEachCli('check tells how far the clocks are apart, which does no harm', 
     const seconds = Number(apart.exec(stdout)?.[1]);
     assert.ok(Math.abs(seconds - 7_200) < 5, stdout);
   }
+});
+
+test('check does not take the time of a slow mint for clocks that are apart', async (t) => {
+  const workspace = await workspaceFor(t);
+  const cli: Cli = { name: 'a slow CLI', path: await standInCli(t, { startDelayMs: 6_500 }), isReal: false };
+  const { stdout } = await runCommand(t, 'check', { workspace, cli });
+  assert.match(stdout, /mint: a token that is valid for 1h, discarded$/m);
 });
 
 testWithEachCli('check mints as run does, for as long as the ttl says', async (t, cli) => {

@@ -38,7 +38,8 @@ async function forbiddenPod(t: TestContext) {
 }
 
 const limits = { timeout: 60_000, skip: NO_MOUNTS };
-const FORBIDDEN = /^\d{4}-\d\d-\d\dT[\d:.]{12}Z backstage: the service principal may not use this endpoint .*: give .* CAN USE .*\n$/;
+const FORBIDDEN =
+  /^\d{4}-\d\d-\d\dT[\d:.]{12}Z backstage: the service principal may not use this endpoint .*: give .* CAN USE .*\n$/;
 
 test(
   'the last problem, survived or not, stands on one line where `kubectl describe pod` shows it',

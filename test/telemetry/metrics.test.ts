@@ -143,7 +143,7 @@ describe('what happens', () => {
       [`sink_writes_total{credential="backstage",sink="${PGPASS}",result="success"}`]: 2,
       [`sink_writes_total{credential="backstage",sink="${SECRET}",result="failure"}`]: 1,
       [`sink_repairs_total{credential="backstage",sink="${PGPASS}"}`]: 1,
-      clock_skew_seconds: 2,
+      clock_skew_seconds: 0.5,
       config_last_reload_successful: 1,
       config_last_reload_success_timestamp_seconds: NOW / 1_000,
     });
@@ -166,6 +166,12 @@ describe('by how much the clocks are apart', () => {
     assert.equal(await skewAfter(['adopted', 600_000]), 600);
     assert.equal(await skewAfter(['adopted', 600_000], ['minted', 0]), 0);
     assert.equal(await skewAfter(['minted', 0], ['adopted', 600_000]), 0, 'one that was adopted later is no news');
+  });
+
+  test('is no more than a mint proves, which may have waited for the service', async () => {
+    assert.equal(await skewAfter(['minted', 999]), 0);
+    assert.equal(await skewAfter(['minted', 600_000]), 599);
+    assert.equal(await skewAfter(['minted', -600_000]), -600);
   });
 
   test('is not told by one of which only this clock is known', async () => {
