@@ -2,6 +2,7 @@ import {
   chmodSync,
   chownSync,
   closeSync,
+  existsSync,
   openSync,
   readFileSync,
   renameSync,
@@ -65,7 +66,9 @@ export const ON_DISK = {
     if (pid === undefined || !hasOwnMounts(pid)) throw new NotDone('the sidecar does not run yet');
     const directory = stage.path('volume', choose(DIRECTORIES, pick));
     const mount = await mountHanging(pid, directory).catch((problem) => {
-      throw hasOwnMounts(pid) ? problem : new NotDone('the sidecar has ended');
+      if (!hasOwnMounts(pid)) throw new NotDone('the sidecar has ended');
+      if (!existsSync(directory)) throw new NotDone('the directory is gone');
+      throw problem;
     });
     return async () => {
       await mount.giveUp();

@@ -7,14 +7,18 @@ import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { FAULTS, kindOf } from '../chaos/catalogue.ts';
 import { brokenText, configText } from '../chaos/configuration.ts';
+import { INFLICT } from '../chaos/inflict.ts';
+import { NotDone, type World } from '../chaos/inflicting.ts';
 import { whyNotHere } from '../chaos/isolation.ts';
 import { PLACES } from '../chaos/layout.ts';
+import { linkOr } from '../chaos/processes.ts';
 import { damagedBy, planRun, type PlannedFault } from '../chaos/schedule.ts';
 import { slope } from '../chaos/slope.ts';
 import { load, problems } from './config/loading.ts';
 import { processesOf } from './support/processes.ts';
 import { temporaryDirectory } from './support/cleanup.ts';
 import { eventually } from './support/eventually.ts';
+import { whyNoHang } from './support/hanging-mount.ts';
 
 const ENTRY = join(import.meta.dirname, '../chaos/main.ts');
 
@@ -97,6 +101,18 @@ test('a slope is that of the many, whatever the few do', () => {
   const line = Array.from({ length: 30 }, (_, x) => [x, 2 * x + (x % 7 === 0 ? 1_000 : 0)] as const);
   assert.ok(Math.abs(slope(line) - 2) < 0.1);
   assert.equal(slope([0, 1, 2, 3].map((x) => [x, 5])), 0);
+});
+
+test('a disk whose directory another fault has removed is not made to hang', { skip: whyNoHang() }, async (t) => {
+  const directory = await temporaryDirectory(t);
+  const sidecar = spawn('unshare', ['--mount', 'sleep', '60'], { stdio: 'ignore' });
+  t.after(() => sidecar.kill('SIGKILL'));
+  const mountsOf = (pid: number): string => linkOr(`/proc/${pid}/ns/mnt`);
+  await eventually('it has mounts of its own', () => mountsOf(sidecar.pid!) !== mountsOf(process.pid));
+  const stage = { path: (...names: readonly string[]) => join(directory, ...names) };
+  const world = { stage, sidecar } as unknown as World;
+  const fault = { pick: 0 } as PlannedFault;
+  await assert.rejects(async () => await INFLICT['the disk hangs'](world, fault), new NotDone('the directory is gone'));
 });
 
 test('wrong usage is refused with what is allowed', () => {
