@@ -4,7 +4,7 @@ import { HangWatch } from './hang-watch.ts';
 import { type Held, PatientLook } from './patient-look.ts';
 import type { Cancellable, Clock, Credential, Sink } from './ports.ts';
 import type { PublisherOptions } from './publisher-options.ts';
-import { asFound, isPlausible } from './recovered.ts';
+import { asFound, isFromFuture } from './recovered.ts';
 import { RepairLimit } from './repair-limit.ts';
 import { mayStay } from './sharing.ts';
 import type { SinkStatus } from './status.ts';
@@ -86,8 +86,9 @@ export class Publisher {
     this.#recovered.resolve();
     if (recovered === undefined) return undefined;
     const credential = this.#sight.localise(recovered);
-    // Readers can use it for as long as it stands there, also where a better one is wanted and cannot be written.
-    if (!this.isShared && isPlausible(credential, this.#clock)) this.#held = credential;
+    // Readers get it for as long as it stands there, also where a better one cannot be written, or none be minted. Once it has
+    // expired it is still ours: whoever looks for another writer then would look in vain.
+    if (!this.isShared && !isFromFuture(credential, this.#clock)) this.#held = credential;
     return credential;
   }
 

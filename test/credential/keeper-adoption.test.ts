@@ -297,6 +297,18 @@ test('an older credential that a sink cannot be rid of still counts for as long 
   assert.deepEqual(await readinessOf(keeper, clock), [false, true]);
 });
 
+test("one that expired before the restart, and cannot be replaced, is said to be expired, and to be nobody else's", async (t) => {
+  const clock = new FakeClock();
+  const left = credentialAt(clock, 'left-behind');
+  await clock.advance(HOUR_MS + 5 * MINUTE_MS);
+  const { keeper } = await startKeeper(t, { clock, sink: sinkWith(left, 'a'), script: ['hang'] });
+  const status = await keeper.status(new AbortController());
+  assert.deepEqual(
+    readinessChecks([status], clock).map(({ isOk, reason }) => [isOk, reason]),
+    [[false, 'expired 300 s ago']],
+  );
+});
+
 test('a file that cannot be written does not bring back what it holds, though that would have lived longer', async (t) => {
   const clock = new FakeClock();
   const sink = sinkWith(credentialAt(clock, 'left-behind'), 'full');

@@ -836,7 +836,7 @@ export const BEYOND: readonly Mutant[] = [
   {
     bug: 'an older token of ours that cannot be replaced is none',
     file: 'src/credential/publisher.ts',
-    from: 'if (!this.isShared && isPlausible(credential, this.#clock)) this.#held = credential;',
+    from: 'if (!this.isShared && !isFromFuture(credential, this.#clock)) this.#held = credential;',
     to: '',
     test: [
       'credential/keeper-adoption',
