@@ -55,7 +55,11 @@ async function serve({ app, log, metrics }: Operation, config: Config, { signal 
     log,
     liveness: () => app.liveness(),
     statuses: async (options) => await app.statuses(options),
-    renderMetrics: async (format, statuses) => await metrics.render(format, statuses),
+    renderMetrics: async (format, statuses) => {
+      // Not only once a reload is over: while it waits for a disk that hangs, others have long gone or come.
+      metrics.track(app.sinkNames);
+      return await metrics.render(format, statuses);
+    },
   });
   const address = await listen(server, config.http);
   const names = config.credentials.map(({ name }) => name);

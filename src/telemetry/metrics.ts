@@ -67,7 +67,8 @@ export class Metrics {
     }
     for (const [credential, sinks] of sinkNames) {
       if (!before.has(credential)) this.#introduce(credential);
-      for (const sink of sinks) this.#introduceSink(credential, sink);
+      const known = new Set(before.get(credential));
+      for (const sink of sinks) if (!known.has(sink)) this.#introduceSink(credential, sink);
     }
   }
 

@@ -160,6 +160,36 @@ test('a reload that waits for a write on a disk that hangs says so', { timeout: 
 });
 
 test(
+  'while a reload waits for a disk that hangs, metrics tell nothing of a credential that is gone, and all of a new one',
+  { timeout: 60_000 },
+  async (t) => {
+    const workspace = await workspaceFor(t);
+    const directory = await temporaryDirectory(t);
+    const env = {
+      NODE_OPTIONS: running(`const fs = process.getBuiltinModule('fs'); const { rename } = fs;
+      fs.rename = (from, ...rest) => from.includes('/disk/') || rename(from, ...rest);`),
+    };
+    const fileOf = (name: string, place = name) =>
+      credential(directory, {
+        name,
+        endpoint: `${ENDPOINT}-${name}`,
+        sinks: [{ file: { path: `${directory}/${place}/token`, format: 'token' } }],
+      });
+    const config = { credentials: [fileOf('away', 'disk'), fileOf('gone')] };
+    const sidecar = await startSidecar(t, { workspace, directory, config, env });
+    const valid = async (name: string) => (await sidecar.metrics()).get('valid', { credential: name });
+    await eventually('the one that is to go is valid', async () => (await valid('gone')) === 1);
+    const credentials = [{ ...fileOf('away', 'disk'), ttl: '30m' }, fileOf('new')];
+    await writeFile(sidecar.configFile, configText(directory, undefined, { credentials }));
+    await eventually('the new one is valid', async () => (await valid('new')) === 1);
+    const metrics = await sidecar.metrics();
+    assert.deepEqual(metrics.all('refresh_failures_total', { credential: 'new', reason: 'auth' }), [0]);
+    assert.ok(!metrics.text.includes('credential="gone"'), metrics.text);
+    assert.equal(await valid('away'), 0);
+  },
+);
+
+test(
   'of a file on a disk that hangs probes and metrics say so, and of the others what is true',
   { timeout: 60_000 },
   async (t) => {
