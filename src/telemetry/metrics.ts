@@ -17,6 +17,9 @@ export interface Exposition {
   readonly body: string;
 }
 
+/** More than a mint usually gets. A clock that is slow by less makes no refresh seem overdue to the alert. */
+const SLOW_MINT_MS = 120_000;
+
 const WRITE_RESULTS = ['success', 'failure'] as const;
 
 /** Removed, because to measure them Node.js would wake up a hundred times a second. The lag at the scrape stays. */
@@ -102,9 +105,10 @@ export class Metrics {
   adopted(credential: string, adopted: Credential): void {
     const { adoptions, clockSkew } = this.#instruments;
     adoptions.inc({ credential });
-    // The record of a file has what its mint told, and a clock is as wrong after a restart as before. 0: nothing is known.
+    // The record of a file has what its mint told, and a clock is as wrong after a restart as before. It has not how long
+    // that mint took. 0: nothing is known.
     const skewMs = skewOf(adopted);
-    if (!this.#hasMinted && skewMs !== 0) clockSkew.set(seconds(skewMs));
+    if (!this.#hasMinted && (skewMs < 0 || skewMs > SLOW_MINT_MS)) clockSkew.set(seconds(skewMs));
   }
 
   sinkWritten(credential: string, sink: string, isRepair: boolean): void {

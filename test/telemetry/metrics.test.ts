@@ -174,6 +174,12 @@ describe('by how much the clocks are apart', () => {
     assert.equal(await skewAfter(['minted', -600_000]), -600);
   });
 
+  test('is not told by one that is adopted, where all of it may be a slow mint of which nobody knows any more', async () => {
+    assert.equal(await skewAfter(['adopted', 20_000]), undefined);
+    assert.equal(await skewAfter(['adopted', -20_000]), -20, 'however slow it was, it does not make a clock seem fast');
+    assert.equal(await skewAfter(['adopted', 130_000]), 130, 'which the alert for what is overdue has to know');
+  });
+
   test('is not told by one of which only this clock is known', async () => {
     assert.equal(await skewAfter(['adopted', 0]), undefined);
     assert.equal(await skewAfter(['adopted', 600_000], ['adopted', 0]), 600);
