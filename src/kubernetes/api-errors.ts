@@ -32,6 +32,9 @@ const TOKEN = /(?:eyJ|ZXlK)[\w+/=.-]{6,}/g;
 const DENIED =
   /^admission webhook "[^"]*" denied the request|: ValidatingAdmissionPolicy '[^']*' with binding '[^']*' denied request/;
 
+/** One that fails itself, or that the API server cannot ask. */
+const WEBHOOK_FAILS = /^admission webhook "|failed calling webhook "/;
+
 /** What the ResourceQuota of a namespace refuses. */
 const QUOTA = / is forbidden: exceeded quota: /;
 
@@ -175,6 +178,12 @@ function remedyOf(answer: ApiAnswer): string | undefined {
   if ([403, 409].includes(answer.status) || isDenied(answer))
     return 'find out which admission policy or webhook of the cluster refuses it';
   if (answer.status === 401) return 'check the token of the service account, or the user of the kubeconfig';
+  // It has been reached: whoever looks at the network to it now looks in vain.
+  if (answer.status >= 500 && recordOf(answer.body)['kind'] === 'Status') {
+    return WEBHOOK_FAILS.test(statusOf(answer.body).message)
+      ? 'find out why the webhook that the message in the log names fails, or why the API server cannot call it; the Secret is written as soon as it can'
+      : 'find out what is wrong with the API server, which answers with an error; the Secret is written as soon as it has recovered';
+  }
   if (answer.status === 413 || answer.status === 422) {
     return 'correct what the API server complains about; a Secret holds at most 1 MiB, and its type and anything immutable cannot be changed';
   }

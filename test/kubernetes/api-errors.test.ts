@@ -18,8 +18,8 @@ for (const [status, failure, remedy] of [
   [413, 'refused', /1 MiB/],
   [422, 'refused', /1 MiB/],
   [429, 'throttled', /is less busy/],
-  [500, 'unreachable', /can reach the API server/],
-  [503, 'unreachable', /can reach the API server/],
+  [500, 'unreachable', /what is wrong with the API server/],
+  [503, 'unreachable', /what is wrong with the API server/],
 ] as const) {
   test(`an API server that answers ${status} is told as ${failure}, in its own words and with what to do`, () => {
     const error = toSinkError('patch', SECRET, refused(status, 'for a reason'));
@@ -50,12 +50,28 @@ test('a webhook that has no time, or cannot be asked, has denied nothing', () =>
   const words = 'admission webhook "say.example.com" denied the request: no time';
   for (const [status, failure, todo] of [
     [429, 'throttled', /is less busy/],
-    [500, 'unreachable', /can reach the API server/],
-    [503, 'unreachable', /can reach the API server/],
+    [500, 'unreachable', /why the webhook that the message in the log names fails/],
+    [503, 'unreachable', /why the webhook that the message in the log names fails/],
   ] as const) {
     const error = toSinkError('patch', SECRET, refused(status, words));
     assert.equal(error.failure, failure);
     assert.match(error.remedy, todo);
+  }
+});
+
+test('a webhook that is away is what to look at, and not the network to the API server, which has answered', () => {
+  const words =
+    'Internal error occurred: failed calling webhook "mutate.kyverno.svc-fail": failed to call webhook: Post "https://kyverno-svc.kyverno.svc:443/mutate/fail?timeout=10s": dial tcp 10.96.1.2:443: connect: connection refused';
+  const { failure, message, remedy } = toSinkError('patch', SECRET, refused(500, words));
+  assert.equal(failure, 'unreachable');
+  assert.ok(message.endsWith(`: ${words} (500)`), message);
+  assert.match(remedy, /^find out why the webhook .* or why the API server cannot call it/);
+});
+
+test('a gateway that answers because it cannot reach the API server says where to look: at the network', () => {
+  for (const body of [undefined, { message: 'no healthy upstream' }]) {
+    const { remedy } = toSinkError('patch', SECRET, { status: 503, body, retryAfterMs: 0 });
+    assert.match(remedy, /can reach the API server/);
   }
 });
 
