@@ -1,7 +1,7 @@
 import { redact } from '../credential/redact.ts';
 import { oneLine } from '../credential/display.ts';
 import { SinkError } from '../credential/errors.ts';
-import type { SinkFailure } from '../credential/failures.ts';
+import { OPEN_FILES_REMEDIES, type SinkFailure } from '../credential/failures.ts';
 import { recordOf } from '../credential/json.ts';
 import type { ApiAnswer } from './answer.ts';
 
@@ -44,6 +44,7 @@ const CHECK_AUTHORITY =
 
 /** What to do where no connection comes about, by the code of Node.js. */
 const CONNECTION_REMEDIES: Readonly<Record<string, string>> = {
+  ...OPEN_FILES_REMEDIES,
   CERT_NOT_YET_VALID: CHECK_TIME,
   CERT_HAS_EXPIRED: CHECK_TIME,
   DEPTH_ZERO_SELF_SIGNED_CERT: CHECK_AUTHORITY,

@@ -6,7 +6,7 @@ import type { Cancellable } from '../credential/ports.ts';
 import { unlessAborted } from '../credential/tasks.ts';
 import { type ApiAnswer, linesOf, parse, toAnswer } from './answer.ts';
 import { unreachable } from './api-errors.ts';
-import { type Access, type Connect, openConnection, stateOf } from './connection.ts';
+import { type Access, type Connect, noLogin, openConnection, stateOf } from './connection.ts';
 
 export interface Query {
   readonly [name: string]: string;
@@ -151,7 +151,12 @@ export class ApiServer {
   async #access({ signal }: Cancellable): Promise<Access> {
     signal.throwIfAborted();
     const access = this.#open().then(async (connect) => await connect());
-    return await unlessAborted(access, { signal });
+    try {
+      return await unlessAborted(access, { signal });
+    } catch (error) {
+      if (error instanceof SinkError || !(error instanceof Error) || isBug(error)) throw error;
+      throw noLogin(this.#kubeconfig, error, signal.aborted ? 'the login does not end in time' : undefined);
+    }
   }
 
   async #open(): Promise<Connect> {

@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs';
 import type { RequestOptions } from 'node:https';
 import type { KubeConfig } from '@kubernetes/client-node/dist/config.js';
-import type { SinkError } from '../credential/errors.ts';
+import { SinkError } from '../credential/errors.ts';
+import { OPEN_FILES_REMEDIES } from '../credential/failures.ts';
 import { SECRET_SHAPES } from '../credential/redact.ts';
 import { noApiServer, quotable } from './api-errors.ts';
 import { loadKubeconfig, refuseKubeconfig } from './kubeconfig.ts';
@@ -95,23 +96,35 @@ function loadServiceAccount(config: KubeConfig): void {
   }
 }
 
+const READABLE = 'files that this process can read, or a login program that it can run and that succeeds';
+const MOUNT =
+  'mount the token of the service account in the pod (automountServiceAccountToken: true), or set KUBECONFIG';
+/** A program needs files for its pipes. */
+const REMEDIES: Readonly<Record<string, string>> = OPEN_FILES_REMEDIES;
+
+/** At a later request, which has not been sent. `reason` is given where the error itself does not tell it. */
+export function noLogin(kubeconfig: string | undefined, error: Error, reason = problemOf(error)): SinkError {
+  const whose = kubeconfig === undefined ? 'the service account of the pod' : `the kubeconfig ${kubeconfig}`;
+  const remedy = kubeconfig === undefined ? MOUNT : `fix what the kubeconfig refers to: ${READABLE}`;
+  return new SinkError('unreachable', `cannot log in to the API server with ${whose}: ${reason}`, {
+    cause: error,
+    remedy: REMEDIES[codeOf(error)] ?? remedy,
+  });
+}
+
 /** What is missing on disk is better known at the start than at the first write. */
 async function tryOut(connect: Connect, kubeconfig: string | undefined): Promise<void> {
   try {
     await connect();
   } catch (error) {
-    const problem = `${(error as NodeJS.ErrnoException).path ?? ''} ${codeOf(error)}`.trim();
+    const problem = problemOf(error);
     if (kubeconfig === undefined) throw refusePod(`no service account is mounted in this pod (${problem})`, error);
-    const remedy =
-      'fix what it refers to: files that this process can read, or a login program that it can run and that succeeds';
-    throw refuseKubeconfig(kubeconfig, `cannot be used: ${problem}`, remedy, error);
+    throw refuseKubeconfig(kubeconfig, `cannot be used: ${problem}`, `fix what it refers to: ${READABLE}`, error);
   }
 }
 
 function refusePod(reason: string, cause?: unknown): SinkError {
-  const remedy =
-    'mount the token of the service account in the pod (automountServiceAccountToken: true), or set KUBECONFIG';
-  return noApiServer(reason, remedy, cause);
+  return noApiServer(reason, MOUNT, cause);
 }
 
 /**
@@ -125,6 +138,10 @@ function inWords(error: unknown): unknown {
   if (!(error instanceof Error) || 'code' in error) return error;
   const words = quotable(error.message, [], LOGINS);
   return new Error(words === '' ? 'the login program failed without output' : words);
+}
+
+function problemOf(error: unknown): string {
+  return `${(error as NodeJS.ErrnoException).path ?? ''} ${codeOf(error)}`.trim();
 }
 
 function codeOf(error: unknown): string {

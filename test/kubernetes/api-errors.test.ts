@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { conflictsIn, isNotFound, quotable, type Target, toSinkError } from '../../src/kubernetes/api-errors.ts';
+import {
+  conflictsIn,
+  isNotFound,
+  quotable,
+  type Target,
+  toSinkError,
+  unreachable,
+} from '../../src/kubernetes/api-errors.ts';
 
 const SECRET: Target = { resource: 'secrets', namespace: 'backstage', name: 'lakebase' };
 
@@ -114,6 +121,11 @@ test('what a webhook may not do is no missing permission of ours', () => {
   const { failure, message } = toSinkError('patch', SECRET, refused(500, words));
   assert.equal(failure, 'unreachable');
   assert.ok(message.endsWith(`${words} (500)`), message);
+});
+
+test('a limit on open files that keeps a connection from being opened is what to raise', () => {
+  const { failure, remedy } = unreachable('', Object.assign(new Error('too many'), { code: 'EMFILE' }));
+  assert.deepEqual([failure, remedy], ['unreachable', 'raise the limit on the open files of the sidecar (ulimit -n)']);
 });
 
 test('a server is left alone for as long as it asks for', () => {

@@ -125,11 +125,13 @@ test('a program that hangs at a later login holds up no request for longer than 
   const once = `mkdir '${directory}/asked' 2>/dev/null && echo '${JSON.stringify(expired)}'`;
   await writeFile(program, `#!/bin/sh\n${once} || exec '${hanging.path}'\n`);
   await chmod(program, 0o755);
-  const api = new ApiServer(await kubeconfigWith(t, program), 'test');
+  const kubeconfig = await kubeconfigWith(t, program);
+  const api = new ApiServer(kubeconfig, 'test');
   await api.prepare(t);
   await assert.rejects(api.request({ method: 'GET', path: '/api', timeoutMs: 100, signal: t.signal }), {
     failure: 'unreachable',
-    message: 'the API server cannot be reached: no answer within 0.1 s',
+    message: `cannot log in to the API server with the kubeconfig ${kubeconfig}: the login does not end in time`,
+    remedy: /^fix what the kubeconfig refers to: .*a login program/,
   });
   for (const pid of await hanging.pids()) process.kill(pid, 'SIGKILL');
 });
@@ -187,7 +189,8 @@ for (const [what, printed] of [
     await writeFile(output, printed);
     await assert.rejects(ask(), {
       failure: 'unreachable',
-      message: /the login program did not print an ExecCredential$/,
+      message: `cannot log in to the API server with the kubeconfig ${kubeconfig}: the login program did not print an ExecCredential`,
+      remedy: /^fix what the kubeconfig refers to: .*a login program/,
     });
     await print('second');
     await ask();
