@@ -15,7 +15,7 @@ export class WriteRetries {
   readonly #backoff: BackoffPolicy;
   readonly #random: Random;
   #failures = 0;
-  #failure: SinkStatus['failure'];
+  #failure: Omit<NonNullable<SinkStatus['failure']>, 'retryAt'> | undefined;
   #retryAt = 0;
   #triedAt = -Infinity;
   /** A server has asked not to be tried before this. Neither a change nor a new credential shortens that wait. */
@@ -29,7 +29,10 @@ export class WriteRetries {
 
   /** Undefined once a write has succeeded, or what stands there will do. */
   get failure(): SinkStatus['failure'] {
-    return this.#failure;
+    if (this.#failure === undefined) return undefined;
+    const leftMs = Math.max(0, this.#retryAt - this.#clock.monotonic());
+    // Not as it was announced: the wall clock may have been set since.
+    return { ...this.#failure, retryAt: this.#clock.now() + leftMs };
   }
 
   /** How many tries in a row have failed. */
@@ -76,7 +79,7 @@ export class WriteRetries {
     const retryMs = Math.max(delayMs, error.retryAfterMs);
     this.#retryAt = this.#clock.monotonic() + retryMs;
     this.#notBefore = this.#clock.monotonic() + error.retryAfterMs;
-    this.#failure = { error, at: now, retryAt: now + retryMs };
+    this.#failure = { error, at: now };
     return now + retryMs;
   }
 

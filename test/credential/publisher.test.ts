@@ -269,6 +269,24 @@ test('a clock that is set back by an hour does not put off the next try by an ho
   assert.equal(sink.content, 'one');
 });
 
+test('the status says when the next try really comes, after the clock was set, too', async (t) => {
+  const { clock, publish, publisher, sink, tries } = await startPublisher(t);
+  const throttled = (retryAfterMs: number) => new SinkError('throttled', 'no time', { retryAfterMs });
+  const retryAt = async () => (await publisher.status(t)).failure?.retryAt;
+  sink.failure = throttled(30_000);
+  await publish('one');
+  clock.setWallClock(-HOUR_MS);
+  await clock.advance(10_000);
+  assert.equal(await retryAt(), clock.now() + 20_000);
+  sink.failure = throttled(0);
+  await clock.advance(20_000);
+  assert.equal(tries.length, 2);
+  const release = holdUp(sink, 'write');
+  await publish('two');
+  assert.equal(await retryAt(), clock.now(), 'it runs');
+  release();
+});
+
 test('a failing sink turns no loop while the clock is slewed', async (t) => {
   const { clock, publish, sink, tries } = await startPublisher(t);
   sink.failure = FULL;
