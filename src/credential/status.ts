@@ -70,7 +70,10 @@ function livenessCheck({ name, wakeAt, isMinting, isStopping, attemptDeadline }:
   if (!isMinting && overdueMs >= OVERDUE_MS) {
     return { name, isOk: false, reason: `a refresh is ${seconds(overdueMs)} overdue and none is running` };
   }
-  if (isMinting) return { name, isOk: true, reason: 'minting' };
+  if (isMinting) {
+    // Whoever looks for commands that hang, and keep all others waiting, must be able to tell who is who.
+    return { name, isOk: true, reason: attemptDeadline === undefined ? 'waiting for its turn to mint' : 'minting' };
+  }
   return { name, isOk: true, reason: overdueMs < 0 ? `next refresh in ${seconds(-overdueMs)}` : 'a refresh is due' };
 }
 

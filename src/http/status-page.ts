@@ -106,7 +106,8 @@ function life(
 ): Html {
   const dueSeconds = secondsBetween(now, nextRefreshAt);
   const verb = state === 'fresh' ? 'refresh' : 'next attempt';
-  const next = isMinting ? 'minting now' : dueSeconds <= 0 ? `${verb} is due` : `${verb} in ${span(dueSeconds)}`;
+  const due = dueSeconds <= 0 ? `${verb} is due` : `${verb} in ${span(dueSeconds)}`;
+  const next = isMinting ? 'minting, or waiting for its turn' : due;
   if (remainingSeconds === null || lifetimeSeconds === null) {
     return html`<div class="life">
       <p><span>No credential yet</span><span class="quiet">${next}</span></p>

@@ -93,7 +93,8 @@ test('a keeper that is alive says what it waits for, never for less than nothing
     [{ wakeAt: clock.now() + MINUTE_MS }, 'next refresh in 60 s'],
     [{}, 'a refresh is due'],
     [{ wakeAt: clock.now() - 20_000 }, 'a refresh is due'],
-    [{ wakeAt: clock.now() - 20_000, isMinting: true }, 'minting'],
+    [{ wakeAt: clock.now() - 20_000, isMinting: true, attemptDeadline: clock.monotonic() + 5_000 }, 'minting'],
+    [{ wakeAt: clock.now() - 20_000, isMinting: true }, 'waiting for its turn to mint'],
   ] as const) {
     const [, check] = livenessChecks(clock.monotonic(), [{ ...VITALS, ...vitals }], clock);
     assert.deepEqual(check, { name: 'backstage', isOk: true, reason });
