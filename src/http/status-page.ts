@@ -146,7 +146,8 @@ function sinkItem(sink: SinkReport, isPending: boolean, now: string): Html {
   const facts = [
     kind,
     holding(remainingSeconds),
-    ...(lastWriteAt === null ? [] : [`written ${ago(lastWriteAt, now)}`]),
+    // A Secret may have another writer, too, and a newer token than that.
+    ...(lastWriteAt === null ? [] : [`written ${ago(lastWriteAt, now)} by this sidecar`]),
   ];
   const isWaiting = isPending && failure === null && problem?.code === 'missing';
   const remedy = isWaiting ? undefined : (failure ?? problem)?.remedy;

@@ -84,7 +84,7 @@ export function createInstruments(registry: Registry) {
       describe('sink_writes_total', 'Writes of a sink, by result: success or failure.', [...SINK, 'result']),
     ),
     sinkLastWrite: new Gauge(
-      describe('sink_last_write_timestamp_seconds', 'When the sink was last written successfully.', SINK),
+      describe('sink_last_write_timestamp_seconds', 'When this sidecar last wrote the sink successfully.', SINK),
     ),
     sinkRepairs: new Counter(
       describe('sink_repairs_total', 'Writes because somebody else had changed or deleted the sink.', SINK),

@@ -61,7 +61,7 @@ describe('the page', () => {
       'ready · Lakebase credentials Lakebase credentials ✓ ready As of 12:00:00 UTC backstage ✓ fresh ' +
         'projects/backstage/branches/production/endpoints/primary 40 min left of 60 min refresh in 18 min ' +
         'Issued 11:40:02 UTC Expires 12:40:02 UTC Last success 11:40:00 UTC 20 min ago Last attempt 11:40:00 UTC 20 min ago ' +
-        'Fingerprint 561e659fed6e Sinks /run/lakebase/pgpass ✓ ready file · 40 min left · written 60 s ago ' +
+        'Fingerprint 561e659fed6e Sinks /run/lakebase/pgpass ✓ ready file · 40 min left · written 60 s ago by this sidecar ' +
         'lakebase-credential-sidecar 1.2.3',
       {},
     ],
@@ -84,8 +84,8 @@ describe('the page', () => {
       'backstage ✕ expired projects/backstage/branches/production/endpoints/primary Expired 3 h ago next attempt in 2 min ' +
         'auth · 1 attempt failed, the last 5 s ago Check the secret &amp; &lt;the policy&gt;. ' +
         'Issued 07:40:02 UTC Expires 08:40:02 UTC Last success 20 Nov 12:00 UTC 3 days ago Last attempt 12:00:03 UTC 0 s ago ' +
-        'Fingerprint 561e659fed6e Sinks /run/lakebase/pgpass ✕ not ready file · expired 3 h ago · written 60 s ago ' +
-        '/run/lakebase/token ! no space file · 40 min left · written 60 s ago ' +
+        'Fingerprint 561e659fed6e Sinks /run/lakebase/pgpass ✕ not ready file · expired 3 h ago · written 60 s ago by this sidecar ' +
+        '/run/lakebase/token ! no space file · 40 min left · written 60 s ago by this sidecar ' +
         'Make room on the volume, or give it a larger size limit. Next try now.',
       {
         current: old,
