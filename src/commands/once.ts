@@ -2,7 +2,7 @@ import { App } from '../app.ts';
 import { parseDuration } from '../config/duration.ts';
 import type { Config } from '../config/load.ts';
 import { SinksError, StartupError, UsageError, withRemedy } from '../credential/errors.ts';
-import { MINT_REMEDIES } from '../credential/failures.ts';
+import { MINT_REMEDIES, type SinkFailure } from '../credential/failures.ts';
 import type { Cancellable } from '../credential/ports.ts';
 import type { CredentialStatus } from '../credential/status.ts';
 import { within } from '../credential/tasks.ts';
@@ -17,6 +17,11 @@ export const DEFAULT_TIMEOUT = '60s';
 
 /** The CLI's own time is not over, so nobody knows whether it hangs. */
 const NO_ANSWER_REMEDY = `${MINT_REMEDIES.timeout}; or allow more time with --timeout`;
+
+const MORE_TIME = 'allow more time with --timeout';
+
+/** What a write puts right that is under way: who is to blame for it is not the question then. */
+const UNWRITTEN = new Set<SinkFailure>(['missing', 'foreign_content', 'wrong_mode']);
 
 /** Ends it well: every sink holds its credential. */
 class Done extends Error {}
@@ -59,18 +64,26 @@ export function whyUnfinished(
   const failures = sinks.flatMap(({ failure }) => (failure === undefined ? [] : [failure.error]));
   if (failures.length > 0) return new SinksError(failures);
   const reasons = [
-    ...missing.map(({ name, lastFailure }) =>
-      lastFailure === undefined
-        ? withRemedy(`${name}: no answer`, NO_ANSWER_REMEDY)
-        : withRemedy(`${name}: ${lastFailure.message} (${lastFailure.code})`, lastFailure.remedy),
-    ),
+    ...missing.map(whyNotMinted),
     ...sinks.flatMap(({ name, wanted, holding }) => {
-      if (holding.state === 'lacks') return [withRemedy(holding.problem.message, holding.problem.remedy)];
+      if (holding.state === 'lacks') {
+        const { failure, message, remedy } = holding.problem;
+        return [withRemedy(message, UNWRITTEN.has(failure) ? MORE_TIME : remedy)];
+      }
       const isWritten = holding.credential.fingerprint === wanted;
-      return isWritten ? [] : [withRemedy(`${name} still holds another token`, 'allow more time with --timeout')];
+      return isWritten ? [] : [withRemedy(`${name} still holds another token`, MORE_TIME)];
     }),
   ];
   if (reasons.length === 0) return undefined;
   const done = missing.length > 0 ? 'credential was minted' : 'sink was written';
   return new StartupError(`not every ${done} within ${timeout}\n${reasons.join('\n')}`);
+}
+
+function whyNotMinted({ name, lastAttemptAt, lastFailure }: CredentialStatus): string {
+  if (lastFailure !== undefined)
+    return withRemedy(`${name}: ${lastFailure.message} (${lastFailure.code})`, lastFailure.remedy);
+  // It waits for the commands of others: nobody has asked the workspace on its behalf.
+  if (lastAttemptAt === undefined)
+    return withRemedy(`${name}: its turn to be minted has not come`, `${MORE_TIME}, or raise minter.cli.concurrency`);
+  return withRemedy(`${name}: no answer`, NO_ANSWER_REMEDY);
 }

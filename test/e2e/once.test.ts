@@ -7,6 +7,7 @@ import { SinkError } from '../../src/credential/errors.ts';
 import type { CredentialStatus } from '../../src/credential/status.ts';
 import { allGone, hangingCli, testWithEachCli, workspaceFor } from '../support/sidecar-clis.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
+import { credential } from '../support/sidecar-setup.ts';
 import { runCommand, spawnRun } from '../support/sidecar.ts';
 import { credentialWith, holding, lacking, NOW, statusWith } from '../support/statuses.ts';
 
@@ -99,6 +100,34 @@ test('once whose last file is written at its time-out has a reason to fail, or n
     whyUnfinished([statusWith(), unwritten], '2s')?.message,
     'not every sink was written within 2s\nfile:/run/lakebase/pgpass still holds another token\n→ allow more time with --timeout',
   );
+});
+
+test('once that has asked nobody for a credential yet does not say that nobody has answered', async (t) => {
+  const workspace = await workspaceFor(t);
+  const cli = await hangingCli(t);
+  const directory = await temporaryDirectory(t);
+  const credentials = ['a', 'b'].map((name) => credential(join(directory, name), { name }));
+  const config = { credentials, minter: { cli: { command: cli.path, concurrency: 1 } } };
+  const running = runCommand(t, 'once', { workspace, directory, config, flags: ['--timeout', '1s'] });
+  const pids = await cli.pids();
+  const { code, stderr } = await running;
+  assert.equal(code, 69);
+  assert.match(stderr, /^ {2}a: no answer\n {2}→ check that the workspace answers .*$/m);
+  assert.match(
+    stderr,
+    /^ {2}b: its turn to be minted has not come\n {2}→ allow more time with --timeout, or raise minter\.cli\.concurrency$/m,
+  );
+  await allGone(pids);
+});
+
+test('once whose time-out comes during a write asks for more time, and blames nobody for what the write would put right', () => {
+  for (const failure of ['missing', 'foreign_content', 'wrong_mode'] as const) {
+    const status = statusWith({ sinks: [lacking(failure, 'it is not as it should be')] });
+    assert.equal(
+      whyUnfinished([status], '2s')?.message,
+      'not every sink was written within 2s\nit is not as it should be\n→ allow more time with --timeout',
+    );
+  }
 });
 
 test('once is not in time (69) where a sink is only slow, and cannot write (73) where one has failed, whatever else is missing', () => {
