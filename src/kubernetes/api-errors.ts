@@ -35,6 +35,9 @@ const DENIED =
 /** One that fails itself, or that the API server cannot ask. */
 const WEBHOOK_FAILS = /^admission webhook "|failed calling webhook "/;
 
+/** Somebody else was faster, with the object or with the quota that it counts against. */
+const CHANGED = /^Operation cannot be fulfilled on /;
+
 /** What the ResourceQuota of a namespace refuses. */
 const QUOTA = / is forbidden: exceeded quota: /;
 
@@ -176,6 +179,8 @@ function remedyOf(answer: ApiAnswer): string | undefined {
   if (isTerminating(answer)) return 'wait until the namespace is gone, then create it again';
   if (answer.status === 403 && QUOTA.test(statusOf(answer.body).message))
     return 'give the namespace a larger quota, or delete objects that count against it and that nobody needs';
+  if (answer.status === 409 && CHANGED.test(statusOf(answer.body).message))
+    return 'nothing: it is tried again; if this lasts, find out who changes the object that the message in the log names';
   if ([403, 409].includes(answer.status) || isDenied(answer))
     return 'find out which admission policy or webhook of the cluster refuses it';
   if (answer.status === 401) return 'check the token of the service account, or the user of the kubeconfig';

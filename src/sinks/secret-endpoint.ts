@@ -8,7 +8,7 @@ const APPLY = 'application/apply-patch+yaml';
 const NO_OBJECT_YET = '1';
 
 interface Applying extends Cancellable {
-  /** What is known to be there: an apply changes nothing that has changed since. */
+  /** What is known to be there: an apply changes nothing that has changed since. A trial changes nothing at all. */
   readonly present: SecretObject | undefined;
   /** Takes over fields that other managers own. */
   readonly force: boolean;
@@ -46,7 +46,7 @@ export class SecretEndpoint {
       path: this.#path,
       query: { fieldManager: this.#fieldManager, force: `${force}`, ...(isTrial && { dryRun: 'All' }) },
       contentType: APPLY,
-      body: { ...body, metadata: { ...body.metadata, resourceVersion } },
+      body: { ...body, metadata: { ...body.metadata, ...(!isTrial && { resourceVersion }) } },
       signal,
     });
   }

@@ -91,6 +91,14 @@ test('what a quota of the namespace refuses is told as that, and not as a policy
   assert.match(remedy, /^give the namespace a larger quota/);
 });
 
+test('what changed while the API server counted it against a quota is tried again, and no policy is to blame', () => {
+  const words =
+    'Operation cannot be fulfilled on resourcequotas "few": the object has been modified; please apply your changes to the latest version and try again';
+  const { failure, remedy } = toSinkError('patch', SECRET, refused(409, words));
+  assert.equal(failure, 'conflict');
+  assert.match(remedy, /^nothing: it is tried again/);
+});
+
 test('a missing permission is told with the user who lacks it, and with the rule that gives it', () => {
   const words = 'secrets "lakebase" is forbidden: User "system:serviceaccount:backstage:app" cannot patch resource';
   const { failure, message, remedy } = toSinkError('get', SECRET, refused(403, words));

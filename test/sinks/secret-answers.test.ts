@@ -98,6 +98,32 @@ test('a check tries an apply without making it, and says which rights are missin
   assert.equal(tried.length, 3);
 });
 
+test('a check finds nothing wrong with a Secret that the running sidecar creates or writes at the same time', async (t) => {
+  const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
+  const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
+  const { metadata, ...rest } = renderSecret(credentialOf(0), options, undefined);
+  const words = `Operation cannot be fulfilled on secrets "lakebase": the object has been modified; please apply your changes to the latest version and try again`;
+  const check = async (seen: ApiAnswer): Promise<string> => {
+    const request = async ({ method, body }: ApiRequest): Promise<ApiAnswer> => {
+      const [, version = '8'] = /"resourceVersion":"(\d+)"/.exec(JSON.stringify(body)) ?? [];
+      const answers = {
+        GET: seen,
+        POST: { status: 201, body: { status: { allowed: true } } },
+        PATCH:
+          version === '8'
+            ? { status: 200, body: body as object }
+            : { status: 409, body: { kind: 'Status', message: words } },
+      };
+      return await Promise.resolve({ ...answers[method], retryAfterMs: 0 });
+    };
+    return await new SecretSink({ ...options, api: fakeApi({ request }) }).examine(t);
+  };
+  const stored = { ...rest, metadata: { ...metadata, resourceVersion: '7' } };
+  assert.equal(await check({ status: 200, body: stored, retryAfterMs: 0 }), 'can be written');
+  const created = await check({ status: 404, body: { kind: 'Status' }, retryAfterMs: 0 });
+  assert.equal(created, 'does not exist yet and can be created');
+});
+
 test('a write is made, not only tried, and never of a Secret that is immutable', async (t) => {
   const spec = { namespace: 'apps', name: 'lakebase', data: { password: 'token' }, type: 'Opaque' } as const;
   const options = { ...spec, clock, force: false, credentialName: 'backstage', connection, identity };
