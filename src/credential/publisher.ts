@@ -168,7 +168,9 @@ export class Publisher {
     if (wanted === undefined) return;
     const isHeld = held?.fingerprint === wanted.fingerprint;
     if (held !== undefined && (isHeld ? inspected.state === 'holds' : this.#mayStay(held, wanted))) {
-      return this.#settled(wanted, held);
+      // The answer to a write may get lost: whoever was told of its failure waits for the word that all is well.
+      const isDone = isHeld && this.#tried === wanted && this.#retries.failures > 0;
+      return isDone ? this.#written(wanted, held, this.#isSettled) : this.#settled(wanted, held);
     }
     if (this.#mustWait(inspected)) return this.#retries.postpone();
     if (this.#retries.isTooSoon(this.#hasChanged)) return;
@@ -220,10 +222,15 @@ export class Publisher {
       this.#repairs.notNeeded();
       return this.#retries.wasOvertaken();
     }
+    this.#written(wanted, held, isRepair);
+  }
+
+  #written(wanted: Credential, held: Credential | undefined, isRepair: boolean): void {
+    const { credentialName, observer, sink } = this.#options;
+    const { failures: failuresBefore } = this.#retries;
     this.#lastWriteAt = this.#clock.now();
     this.#heldAtLook = wanted.fingerprint;
     if (isRepair) this.#repairs.repaired({ wasLacking: held === undefined });
-    const { failures: failuresBefore } = this.#retries;
     this.#settled(wanted, wanted);
     observer.sinkWritten(credentialName, sink.name, wanted, { isRepair, failuresBefore });
   }

@@ -85,6 +85,24 @@ test('whoever is told of a write is told how many had failed in a row before it'
   );
 });
 
+test('a write that was told as failed because its answer got lost is told as done when that is seen', async (t) => {
+  const { clock, publish, publisher, recorder, sink } = await startPublisher(t);
+  const write = sink.write.bind(sink);
+  const lost = new SinkError('unreachable', 'the API server has restarted before it could answer');
+  sink.write = async (credential) => {
+    await write(credential);
+    throw lost;
+  };
+  const one = await publish('one');
+  assert.equal(recorder.of('sinkFailed').length, 1);
+  await clock.advance(1_000);
+  assert.deepEqual(recorder.of('sinkWritten'), [['backstage', sink.name, one, { isRepair: false, failuresBefore: 1 }]]);
+  assert.ok((await publisher.status(t)).lastWriteAt !== undefined);
+  await clock.advance(MINUTE_MS);
+  assert.equal(recorder.of('sinkWritten').length, 1);
+  assert.equal(sink.written.length, 1);
+});
+
 test('the next credential is tried at once, whatever the back-off, also one that is not new', async (t) => {
   for (const isNew of [true, false]) {
     const { clock, publish, recorder, sink } = await startPublisher(t, { dice: 0.999 });
