@@ -23,6 +23,8 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
     // With the time: it may be long over when somebody reads it.
     onProblem?.(`${rfc3339(clock.now())} ${parts.join(': ').replace(/\s+/g, ' ')}`);
   };
+  /** By sink: how many the log has told of since it was last written. A reload makes another writer, who knows of none. */
+  const failures = new Map<string, number>();
 
   return {
     mintStarted(credential) {
@@ -67,8 +69,10 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
       report(credential, 'expired without a successor');
     },
 
-    sinkWritten(credential, sink, written, { isRepair, failuresBefore }) {
+    sinkWritten(credential, sink, written, { isRepair, ...details }) {
       metrics?.sinkWritten(credential, sink, isRepair);
+      const failuresBefore = Math.max(details.failuresBefore, failures.get(sink) ?? 0);
+      failures.delete(sink);
       const fields = { sink, fingerprint: shortFingerprint(written.fingerprint) };
       // First: whoever was told of the failures waits for this line, also where somebody else had caused them.
       if (failuresBefore > 0) logOf(credential).info({ ...fields, failuresBefore }, 'sink written after failures');
@@ -78,6 +82,7 @@ export function createObserver({ clock, log, metrics, onProblem, refreshes = tru
 
     sinkFailed(credential, sink, error, retryAt) {
       metrics?.sinkFailed(credential, sink);
+      failures.set(sink, (failures.get(sink) ?? 0) + 1);
       const fields = { sink, err: error, remedy: error.remedy, retryAt: rfc3339(retryAt) };
       logOf(credential).warn(fields, 'sink not written');
       report(credential, sink, error.message, error.remedy);

@@ -298,6 +298,22 @@ describe('the observer', () => {
     );
   });
 
+  test('tells of a first write after failures also where a reload has made another writer of the sink, who knows of none', () => {
+    const { lines, observer } = setUp('info');
+    for (let i = 0; i < 2; i += 1) observer.sinkFailed('backstage', SINK, new SinkError('conflict', 'not ours'), NOW);
+    observer.sinkWritten('backstage', 'file:/run/lakebase/token', current, WRITTEN);
+    observer.sinkWritten('backstage', SINK, current, WRITTEN);
+    observer.sinkWritten('backstage', SINK, current, WRITTEN);
+    assert.deepEqual(
+      lines.map(({ msg, failuresBefore }) => [msg, failuresBefore]),
+      [
+        ['sink not written', undefined],
+        ['sink not written', undefined],
+        ['sink written after failures', 2],
+      ],
+    );
+  });
+
   test('follows a level that is changed while it runs', () => {
     const { lines, log, observer } = setUp('info');
     observer.mintStarted('backstage');
