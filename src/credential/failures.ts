@@ -27,7 +27,8 @@ export const OPEN_FILES_REMEDIES = {
 export const SINK_REMEDIES = {
   missing: 'nothing: it is written as soon as there is a token; if it is deleted repeatedly, find out who does it',
   not_a_file: 'remove what is at the path: the path must be free or a regular file',
-  wrong_mode: 'find out who changes the mode of the file; it is repaired within a second',
+  wrong_mode:
+    'find out who changes the mode of the file; it is repaired within a second, or, if that happens often, within a minute',
   foreign_content:
     'find out who else writes it: two writers need different paths or Secrets, and, for files in one directory, also different credential names',
   refused: 'mount the directory instead of the single file, and configure the path of a regular file in it',

@@ -314,6 +314,12 @@ describe('the observer', () => {
     );
   });
 
+  test('promises no repair within a second where it tells that repairs are delayed', () => {
+    const { lines, observer } = setUp();
+    observer.sinkRepairsLimited('backstage', SINK, NOW + MINUTE_MS, new SinkError('wrong_mode', 'its mode is 0644'));
+    assert.doesNotMatch(String(lines[0]?.['remedy']), /within a second$/);
+  });
+
   test('follows a level that is changed while it runs', () => {
     const { lines, log, observer } = setUp('info');
     observer.mintStarted('backstage');
