@@ -38,6 +38,9 @@ const WEBHOOK_FAILS = /^admission webhook "|failed calling webhook "/;
 /** Somebody else was faster, with the object or with the quota that it counts against. */
 const CHANGED = /^Operation cannot be fulfilled on /;
 
+/** It may be another right than that to the object, such as to impersonate somebody, or to ask for the rights that one has. */
+const LACKS = /User "([^"]*)" cannot (\w+) resource(?: "([^"]*)")?/;
+
 /** What the ResourceQuota of a namespace refuses. */
 const QUOTA = / is forbidden: exceeded quota: /;
 
@@ -85,8 +88,9 @@ export function toSinkError(
   const words = wordsOf(answer, confidential);
   const isElsewhere = status >= 500 || isStranger(answer);
   const failure = isElsewhere ? 'unreachable' : isDenied(answer) ? 'forbidden' : (FAILURES[status] ?? 'unknown');
-  const [, user, denied] = /User "([^"]*)" cannot (\w+) resource/.exec(words) ?? [];
-  if (status === 403 && denied !== undefined) return missingRule([denied], target, user);
+  const [, user, denied, resource = target.resource] = LACKS.exec(words) ?? [];
+  if (status === 403 && denied !== undefined && resource === target.resource)
+    return missingRule([denied], target, user);
   // An older API server (seen with 1.29) gives no reason where an apply would have to create what is not there.
   if (status === 403 && verb === 'patch' && words.endsWith(' is forbidden:')) return missingRule(['create'], target);
   return new SinkError(failure, `cannot ${verb} ${describe(target)}: ${words} (${status})`, {
@@ -179,6 +183,8 @@ function remedyOf(answer: ApiAnswer): string | undefined {
   if (isTerminating(answer)) return 'wait until the namespace is gone, then create it again';
   if (answer.status === 403 && QUOTA.test(statusOf(answer.body).message))
     return 'give the namespace a larger quota, or delete objects that count against it and that nobody needs';
+  if (answer.status === 403 && LACKS.test(statusOf(answer.body).message))
+    return 'give the user that the message in the log names the right that it says is missing';
   if (answer.status === 409 && CHANGED.test(statusOf(answer.body).message))
     return 'nothing: it is tried again; if this lasts, find out who changes the object that the message in the log names';
   if ([403, 409].includes(answer.status) || isDenied(answer))

@@ -41,6 +41,14 @@ test('a review that is refused, or answered by something else, says nothing abou
     failure: 'forbidden',
     message: 'cannot review the access to secrets "lakebase" in namespace "apps": not today (403)',
   });
+  // Of a cluster where the ClusterRole system:basic-user is not for everybody.
+  const words =
+    'selfsubjectaccessreviews.authorization.k8s.io is forbidden: User "system:serviceaccount:apps:sidecar" cannot create resource "selfsubjectaccessreviews" in API group "authorization.k8s.io" at the cluster scope';
+  await assert.rejects(review(403, { kind: 'Status', message: words }), {
+    failure: 'forbidden',
+    message: `cannot review the access to secrets "lakebase" in namespace "apps": ${words} (403)`,
+    remedy: 'give the user that the message in the log names the right that it says is missing',
+  });
   await assert.rejects(review(200, { status: { allowed: 'yes' } }), {
     failure: 'unreachable',
     message: /its response is not a valid SelfSubjectAccessReview$/,

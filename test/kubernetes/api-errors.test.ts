@@ -114,6 +114,14 @@ test('a missing permission is told with the user who lacks it, and with the rule
   assert.match(events.message, /lacks the rule - \{apiGroups: \[""\], resources: \[events\], verbs: \[create\]\}$/);
 });
 
+test('a right to something else that is missing, as to impersonate, is not told as one to the Secret', () => {
+  const words =
+    'users "writer" is forbidden: User "ci" cannot impersonate resource "users" in API group "" at the cluster scope';
+  const { message, remedy } = toSinkError('patch', SECRET, refused(403, words));
+  assert.equal(message, `cannot patch secrets "lakebase" in namespace "backstage": ${words} (403)`);
+  assert.match(remedy, /^give the user that the message in the log names the right/);
+});
+
 test('an apply that an older API server forbids without a reason lacks the verb create', () => {
   const { message, remedy } = toSinkError('patch', SECRET, refused(403, 'secrets "lakebase" is forbidden: '));
   assert.match(message, /^cannot create secrets "lakebase" in namespace "backstage": this process lacks the rule - /);
