@@ -46,7 +46,9 @@ export const RULES: readonly Rule[] = [
     pattern: /ttl must be between|invalid TTL/i,
     failure: 'unknown',
     message: 'the service refused the ttl',
-    remedy: 'set a ttl between 5m and 1h',
+    // Any other than from 5m to 1h is refused before, so it has limits of its own.
+    remedy:
+      'set a ttl within the limits that the service names in its message, which `check` prints and the log has as `detail`, or remove the ttl',
   },
   {
     pattern: /proxyconnect tcp: dial tcp: lookup .*no such host/,
