@@ -148,7 +148,7 @@ function describe({ resource, namespace, name }: Target): string {
 
 function wordsOf({ body, status }: ApiAnswer, confidential: readonly string[]): string {
   const { message } = statusOf(body);
-  const words = message === '' ? `the API server answered ${status}` : message;
+  const words = message === '' ? `the server answered ${status}` : message;
   return quotable(words, confidential);
 }
 
@@ -179,7 +179,7 @@ export function isStranger({ status, body }: ApiAnswer): boolean {
 
 function remedyOf(answer: ApiAnswer): string | undefined {
   if (isStranger(answer))
-    return 'set the server in the kubeconfig to the API server itself: a proxy or a login page answers instead of it';
+    return 'find out which proxy or login page answers instead of the API server; the server in a kubeconfig must be the API server itself';
   if (isTerminating(answer)) return 'wait until the namespace is gone, then create it again';
   if (answer.status === 403 && QUOTA.test(statusOf(answer.body).message))
     return 'give the namespace a larger quota, or delete objects that count against it and that nobody needs';
