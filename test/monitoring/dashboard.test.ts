@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { stringify } from 'yaml';
-import { dashboard, missing, panelQueries, type Panel } from '../support/monitoring.ts';
+import { dashboard, missing, panelQueries, withVariables, type Panel } from '../support/monitoring.ts';
 import { temporaryDirectory } from '../support/cleanup.ts';
 
 const COLUMNS = 24;
@@ -21,6 +21,52 @@ test('every query of the dashboard is one that Prometheus understands', { skip: 
   assert.equal(status, 0, stdout + stderr);
   assert.match(stdout, new RegExp(`SUCCESS: ${rules.length} rules`));
 });
+
+interface Scene {
+  /** A series with its values, one each half minute, as promtool writes them. */
+  readonly series: Readonly<Record<string, string>>;
+  readonly at: string;
+}
+
+/** What the query of a panel answers, by its letter. */
+async function assertAnswer(
+  t: TestContext,
+  [title, letter]: readonly [string, string],
+  { at, series }: Scene,
+  answer: Readonly<Record<string, number>>,
+): Promise<void> {
+  const { targets = [] } = dashboard().panels.find((panel) => panel.title === title)!;
+  const { expr } = targets.find(({ refId }) => refId === letter)!;
+  const asked = {
+    expr: withVariables(expr, { rate: '2m', range: '2m' }),
+    eval_time: at,
+    exp_samples: Object.entries(answer).map(([labels, value]) => ({ labels, value })),
+  };
+  const input = Object.entries(series).map(([name, values]) => ({ series: name, values }));
+  const file = join(await temporaryDirectory(t), 'test.yaml');
+  await writeFile(file, stringify({ tests: [{ interval: '30s', input_series: input, promql_expr_test: [asked] }] }));
+  const { status, stderr, stdout } = spawnSync('promtool', ['test', 'rules', file], { encoding: 'utf8' });
+  assert.equal(status, 0, stdout + stderr);
+}
+
+test(
+  'versions are shown beside the configurations that are not in force where two of Prometheus scrape the same, too',
+  { skip: missing.promtool },
+  async (t) => {
+    const versions = 'version="0.2.0", cli_version="1.13.0", node_version="26.10.0"';
+    const series = Object.fromEntries(
+      ['a', 'b'].flatMap((replica) => {
+        const target = `namespace="shop", pod="shop-0", instance="10.0.0.1:9467", prometheus_replica="${replica}"`;
+        return [
+          [`lakebase_credential_build_info{${target}, ${versions}}`, '1x4'],
+          [`lakebase_credential_config_last_reload_successful{${target}}`, '0x4'],
+        ];
+      }),
+    );
+    for (const letter of ['A', 'B'])
+      await assertAnswer(t, ['Versions and configuration', letter], { series, at: '1m' }, { [`{${versions}}`]: 2 });
+  },
+);
 
 test('no variable is left over in a query, and none is without a query that heeds it', () => {
   const { templating } = dashboard();
