@@ -89,6 +89,11 @@ describe('the chart as platforms use it', { skip }, () => {
         /kubectl --namespace NAMESPACE create secret generic client --from-file=client-secret\n/,
       );
       assert.doesNotMatch(withSecret, /The federation policy/);
+      const ofOne = { orders: { instance: 'orders', 'client-secret-name': 'orders-client' } };
+      assert.match(
+        await notes({ defaults: DEFAULTS, namespaceDefaults: ofOne }),
+        /But in orders, each pod waits for .* orders-client:\n\n {2}kubectl --namespace orders create secret generic orders-client /,
+      );
     });
   }
 
