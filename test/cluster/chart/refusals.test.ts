@@ -209,11 +209,16 @@ describe('what injection refuses', { skip }, () => {
   test('root: the refusal says what to change, where Pod Security lets root through at all', async () => {
     await world.api.kubectl(['create', 'namespace', 'lenient']);
     await world.api.kubectl(['create', 'serviceaccount', 'default', '--namespace', 'lenient']);
-    const root = podOf(good, { securityContext: { runAsUser: 0 } });
-    assert.match(
-      await world.refusal(root, 'lenient'),
-      /^the application runs as root, and the sidecar never does: set securityContext\.runAsUser of the pod to another user/,
-    );
+    for (const root of [
+      podOf(good, { securityContext: { runAsUser: 0 } }),
+      podOf(good, {}, asUser(0)),
+      podOf({ ...good, 'run-as-user': '0' }),
+    ]) {
+      assert.match(
+        await world.refusal(root, 'lenient'),
+        /^the application runs as root, .*: set .*runAsUser of the pod, or of the container that .* own, .*; or correct .*\/run-as-user if it is 0/,
+      );
+    }
   });
 
   for (const { title, annotations = good, spec, container, says } of REFUSALS) {
