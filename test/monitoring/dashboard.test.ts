@@ -93,6 +93,27 @@ test(
   },
 );
 
+test(
+  'a token that has expired is not shown as valid on a node whose slow clock has not been measured yet',
+  { skip: missing.promtool },
+  async (t) => {
+    const of = (credential: string) => `{namespace="shop", pod="shop-0", credential="${credential}"}`;
+    const series = {
+      ...Object.fromEntries(['expired', 'good'].map((name) => [`lakebase_credential_valid${of(name)}`, '1x20'])),
+      [`lakebase_credential_valid${of('none')}`]: '0x20',
+      [`lakebase_credential_expiry_timestamp_seconds${of('expired')}`]: '240x20',
+      [`lakebase_credential_expiry_timestamp_seconds${of('good')}`]: '3600x20',
+    };
+    await assertAnswer(t, ['Not valid', 'A'], { series, at: '5m' }, { '{}': 2 });
+    await assertAnswer(
+      t,
+      ['Credentials by life left', 'B'],
+      { series, at: '5m' },
+      { [of('expired')]: 0, [of('good')]: 1, [of('none')]: 0 },
+    );
+  },
+);
+
 test('no variable is left over in a query, and none is without a query that heeds it', () => {
   const { templating } = dashboard();
   const all = dashboard().panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
