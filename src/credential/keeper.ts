@@ -117,7 +117,7 @@ export class Keeper {
       sinks: await this.#publishers.status({ signal }),
       refresh: this.#options.refresh,
       wakeAt: this.#wakeAt,
-      isMinting: this.#isMinting,
+      isMinting: this.#attemptDeadline !== undefined,
       ...this.#attempts.summary,
     };
   }

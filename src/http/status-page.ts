@@ -106,8 +106,7 @@ function life(
 ): Html {
   const dueSeconds = secondsBetween(now, nextRefreshAt);
   const verb = state === 'fresh' ? 'refresh' : 'next attempt';
-  const due = dueSeconds <= 0 ? `${verb} is due` : `${verb} in ${span(dueSeconds)}`;
-  const next = isMinting ? 'minting, or waiting for its turn' : due;
+  const next = isMinting ? 'minting now' : dueSeconds <= 0 ? `${verb} is due` : `${verb} in ${span(dueSeconds)}`;
   if (remainingSeconds === null || lifetimeSeconds === null) {
     return html`<div class="life">
       <p><span>No credential yet</span><span class="quiet">${next}</span></p>

@@ -103,11 +103,13 @@ test('an attempt gets its deadline from the life left when its slot is taken', a
   assert.equal(minter.calls.length, 1);
   assert.equal(keeper.vitals().isMinting, true, 'waiting for a slot counts');
   assert.equal(keeper.vitals().attemptDeadline, undefined, 'and has no deadline');
+  assert.equal((await keeper.status(t)).isMinting, false, 'but nothing is said to run');
   blocked.resolve();
   await blocker;
   await clock.idle();
   assert.equal(minter.calls[1]?.timeoutMs, 10_000, 'a third of the 30 s left now');
   assert.equal(keeper.vitals().attemptDeadline, clock.monotonic() + 10_000);
+  assert.equal((await keeper.status(t)).isMinting, true);
 });
 
 test('an attempt without a valid credential gets the whole timeout, also after expiry', async (t) => {

@@ -113,7 +113,7 @@ describe('the page', () => {
   const sentences: [string, RegExp, Partial<CredentialStatus>][] = [
     ['how much life is left', /<b>40 min<\/b> left of 60 min/, {}],
     ['when the next refresh is due', /refresh in 18 min/, {}],
-    ['that a refresh is running, or waits', /minting, or waiting for its turn/, { isMinting: true }],
+    ['that a refresh is running', /minting now/, { isMinting: true }],
     ['that it expired', /<b>Expired<\/b> 4 min ago/, { current: credentialWith({ leftMs: -4 * MINUTE_MS }) }],
     ['that there is none yet', /No credential yet/, { current: undefined }],
     [
