@@ -114,6 +114,30 @@ test(
   },
 );
 
+test(
+  'while no mint succeeds, none is shown as a success, not even in the first minutes of an outage',
+  { skip: missing.promtool },
+  async (t) => {
+    const of = (metric: string, labels = '') =>
+      `lakebase_credential_${metric}{namespace="shop", pod="shop-0", credential="orders"${labels}}`;
+    // Four of them lie between samples, which are extrapolated to a third more. An increase from 0 is extrapolated less.
+    const attempts = { [of('refresh_duration_seconds_count')]: '10x20 13+1x8' };
+    const failed = {
+      ...attempts,
+      [of('refresh_failures_total', ', reason="auth"')]: '0x20 3+1x8',
+      [of('consecutive_failures')]: '0x20 3+1x8',
+    };
+    const succeeded = {
+      ...attempts,
+      [of('refresh_failures_total', ', reason="auth"')]: '0x28',
+      [of('consecutive_failures')]: '0x28',
+    };
+    const at = '11m15s';
+    await assertAnswer(t, ['Refreshes by outcome', 'A'], { series: failed, at }, {});
+    await assertAnswer(t, ['Refreshes by outcome', 'A'], { series: succeeded, at }, { '{}': 16 / 3 });
+  },
+);
+
 test('no variable is left over in a query, and none is without a query that heeds it', () => {
   const { templating } = dashboard();
   const all = dashboard().panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
