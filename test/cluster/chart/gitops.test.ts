@@ -80,6 +80,10 @@ describe('the chart as platforms use it', { skip }, () => {
       assert.deepEqual(await needed({ ...DEFAULTS, 'pg-host': null, files: 'token,json' }), ['endpoint']);
       assert.deepEqual(await needed({ ...DEFAULTS, 'pg-host': null, files: 'token,env' }), ['endpoint', 'pg-host']);
       assert.deepEqual(await needed({ ...DEFAULTS, instance: 'orders' }), []);
+      assert.match(
+        await notes({}),
+        /In the namespaces that injection\.namespaceSelector selects, a pod gets the sidecar when/,
+      );
       const namespaceDefaults = { orders: { instance: 'orders' }, other: null };
       assert.match(await notes({ defaults: DEFAULTS, namespaceDefaults }), /# not needed in: orders\n/);
       assert.match(await notes({ defaults: DEFAULTS }), /The federation policy must have the subject/);
