@@ -52,6 +52,10 @@ const REMEDY_BY_ERRNO: Readonly<Record<string, string>> = {
   EIO: 'look at the kernel log: the disk, or the server of the volume, has failed',
 };
 
+/** What the message tells the owner of is then a directory above, such as /run, which is not meant to be ours. */
+const MOUNT_VOLUME =
+  'mount a volume that the sidecar can write to: the directory of the file does not exist, and cannot be created; if it belongs into a volume that is mounted, make that one writable for the user the sidecar runs as';
+
 const NO_DIRECTORY = 'there is a file where a directory should be';
 /** Better than the system's own words. */
 const REASON_BY_ERRNO: Readonly<Record<string, string>> = {
@@ -76,10 +80,19 @@ export async function toSinkError(error: unknown, doing: 'read' | 'write', path:
   const failure = FAILURE_BY_ERRNO[code] ?? 'unknown';
   const reason = REASON_BY_ERRNO[code] ?? getSystemErrorMessage(error.errno);
   const where = failure === 'unwritable' ? `; ${await ownershipOf(doing === 'read' ? path : dirname(path))}` : '';
+  const remedy = REMEDY_BY_ERRNO[code];
+  const lacksVolume = failure === 'unwritable' && doing === 'write' && (await isMissing(dirname(path)));
   return new SinkError(failure, `cannot ${doing} ${path}: ${reason} (${code})${where}`, {
     cause: error,
-    remedy: REMEDY_BY_ERRNO[code],
+    remedy: remedy ?? (lacksVolume ? MOUNT_VOLUME : undefined),
   });
+}
+
+async function isMissing(directory: string): Promise<boolean> {
+  return await stat(directory).then(
+    () => false,
+    (error: unknown) => hasErrno(error, 'ENOENT'),
+  );
 }
 
 /** The permission bits, as a configuration has them. */

@@ -41,6 +41,17 @@ for (const [code, failure, remedy] of [
   });
 }
 
+test('where a directory is missing and cannot be made, a volume is what is missing, and no directory above is to be made writable', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const mount = /^mount a volume that the sidecar can write to/;
+  for (const code of ['EACCES', 'EPERM', 'ENOENT'] as const) {
+    const ofMissing = await toSinkError(systemError(code), 'write', join(directory, 'away', 'token'));
+    assert.match(ofMissing.remedy, mount);
+    const ofPresent = await toSinkError(systemError(code), 'write', join(directory, 'token'));
+    assert.doesNotMatch(ofPresent.remedy, mount);
+  }
+});
+
 test('what stands where a directory should is called a file', async () => {
   for (const code of ['EEXIST', 'ENOTDIR'] as const) {
     assert.match(
