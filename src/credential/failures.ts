@@ -41,6 +41,6 @@ export const SINK_REMEDIES = {
   unreachable: 'check that this pod can reach the API server; the Secret is written as soon as it answers',
   throttled:
     'nothing: it is written when the API server is less busy; if this lasts, find out what overloads the API server',
-  unknown: 'read the log of the sidecar',
+  unknown: 'read the error message: `check` prints it, and the log has it as `err`',
 } as const;
 export type SinkFailure = keyof typeof SINK_REMEDIES;

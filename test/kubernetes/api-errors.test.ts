@@ -16,7 +16,7 @@ function refused(status: number, message: string, causes: readonly unknown[] = [
 }
 
 for (const [status, failure, remedy] of [
-  [400, 'unknown', /log of the sidecar/],
+  [400, 'unknown', /^read the error message: `check` prints it/],
   [401, 'forbidden', /token of the service account/],
   [403, 'forbidden', /admission policy or webhook/],
   [404, 'no_namespace', /create the namespace/],
