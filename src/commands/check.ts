@@ -17,7 +17,7 @@ import { DatabricksCli } from '../minters/cli.ts';
 import { CommandMinter } from '../minters/command.ts';
 import { PrivateHomes } from '../minters/homes.ts';
 import { readFile } from '../minters/identity-files.ts';
-import { complaintAbout, readCliVersion } from '../minters/version.ts';
+import { complaintAbout, INSTALL_NEWER, readCliVersion } from '../minters/version.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { findCommand } from '../platform/find-command.ts';
 import { sinkBuilder } from '../sinks.ts';
@@ -158,8 +158,7 @@ async function checkCli({ minter, childEnvironment, credentials }: Config, optio
       version,
       credentials.some(({ ttl }) => ttl !== undefined),
     );
-    if (complaint !== undefined)
-      return { isOk: false, text: `${command}: ${complaint}`, remedy: 'install a newer Databricks CLI' };
+    if (complaint !== undefined) return { isOk: false, text: `${command}: ${complaint}`, remedy: INSTALL_NEWER };
     return { isOk: true, text: `${command} ${version}` };
   } catch (error) {
     if (error instanceof CliError) return { isOk: false, text: error.problem, remedy: error.remedy };

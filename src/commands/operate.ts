@@ -7,7 +7,7 @@ import type { Cancellable } from '../credential/ports.ts';
 import { runAll, type Task, unlessAborted, within } from '../credential/tasks.ts';
 import { listen } from '../http/listen.ts';
 import { createServer } from '../http/server.ts';
-import { complaintAbout } from '../minters/version.ts';
+import { complaintAbout, INSTALL_NEWER } from '../minters/version.ts';
 import { systemClock as clock } from '../platform/clock.ts';
 import { watchContent } from '../platform/content-changes.ts';
 import { writeTerminationLog } from '../platform/termination-log.ts';
@@ -87,16 +87,17 @@ async function askVersion(operation: Operation, config: Config, options: Cancell
   const hasTtl = config.credentials.some(({ ttl }) => ttl !== undefined);
   let cliVersion: string | undefined;
   let complaint: string | undefined;
+  let remedy: string = INSTALL_NEWER;
   try {
     cliVersion = await app.cliVersion(config, options);
     complaint = complaintAbout(cliVersion, hasTtl);
   } catch (error) {
     if (!(error instanceof MintError)) throw error;
-    complaint = error.message;
+    ({ message: complaint, remedy } = error); // where the machine is only slow, no other CLI would help
   }
   tellVersions(operation, cliVersion);
   if (complaint === undefined) log.debug({ cliVersion }, 'CLI found');
-  else log.warn({ cliVersion, complaint }, 'this Databricks CLI may not work');
+  else log.warn({ cliVersion, complaint, remedy }, 'this Databricks CLI may not work');
 }
 
 function tellVersions({ metrics }: Operation, cliVersion = 'unknown'): void {

@@ -38,6 +38,8 @@ export async function readCliVersion(
   return version;
 }
 
+export const INSTALL_NEWER = 'install a newer Databricks CLI';
+
 /** Why this version will not do; undefined if it will. */
 export function complaintAbout(version: string, hasTtl: boolean): string | undefined {
   const needed = hasTtl ? OLDEST_WITH_TTL : OLDEST;

@@ -27,6 +27,7 @@ test('the version of the CLI is known, also of another one that a new configurat
   await writeFile(configFile, configText(directory, old));
   const warning = await sidecar.logged('this Databricks CLI may not work');
   assert.equal(warning['complaint'], 'Databricks CLI 0.297.0 is too old: 0.298.0 or newer is needed');
+  assert.equal(warning['remedy'], 'install a newer Databricks CLI');
   await knows('0.297.0');
   const from = sidecar.lines.length;
   const record = join(directory, 'asked');
@@ -84,8 +85,9 @@ test(
     const versions = await runCommand(t, 'version', { workspace, cli: nameless });
     assert.match(versions.stdout, /^databricks the CLI "\/.+" does not print its version$/m);
     const sidecar = await (await startSidecar(t, { workspace, cli: nameless })).ready();
-    const { level, complaint } = await sidecar.logged('this Databricks CLI may not work');
+    const { level, complaint, remedy } = await sidecar.logged('this Databricks CLI may not work');
     assert.deepEqual([level, complaint], ['warn', `the CLI "${nameless}" does not print its version`]);
+    assert.match(String(remedy), /^set minter\.cli\.command to the Databricks CLI; /);
     assert.match((await sidecar.get('/metrics')).body, /cli_version="unknown"/);
   },
 );
