@@ -1,5 +1,6 @@
 import { wholeSeconds } from '../credential/display.ts';
 import { MintError } from '../credential/errors.ts';
+import { MINT_REMEDIES } from '../credential/failures.ts';
 import type { Credential } from '../credential/ports.ts';
 import type { Secret } from '../credential/secret.ts';
 import type { CliResult } from './cli.ts';
@@ -15,6 +16,9 @@ export interface Run extends MintContext {
   /** Tokens that the command may have printed, besides its own secrets. */
   readonly tokens: readonly Secret[];
 }
+
+/** A CLI that starts slowly has not even asked yet: a LimitRange may set a low limit that nobody has asked for. */
+const SLOW_OR_UNANSWERED = `${MINT_REMEDIES.timeout}; or raise the CPU limit of the container, if it is too low for the CLI to start in time`;
 
 /** What a shell makes of SIGKILL. */
 const KILLED = 128 + 9;
@@ -67,5 +71,6 @@ function tooSlow(timeoutMs: number): MintError {
   return new MintError(
     'timeout',
     `the CLI did not finish within ${wholeSeconds(timeoutMs)} s: the workspace did not answer, refused connections or throttled, all of which the CLI retries silently`,
+    { remedy: SLOW_OR_UNANSWERED },
   );
 }

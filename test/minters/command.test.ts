@@ -193,6 +193,14 @@ test('a CLI that is not there, one that does not end, and one that prints withou
   }
 });
 
+test('a CLI that does not end may wait for the workspace, or for a processor: nobody knows, so the advice names both', async (t) => {
+  const minter = minterOf(t, await scriptedCli(t, 'exec sleep 60'), { value: new Secret('hidden') });
+  await assert.rejects(minter.mint({ signal: t.signal, slot: 0, timeoutMs: 200 }), {
+    failure: 'timeout',
+    remedy: /^check that the workspace answers .* \(429\) .*; or raise the CPU limit of the container/,
+  });
+});
+
 test('a CLI that may no longer be executed, and one for another kind of machine, are told as such', async (t) => {
   const command = await scriptedCli(t, 'exit 0');
   await chmod(command, 0o644);
