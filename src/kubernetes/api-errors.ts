@@ -184,16 +184,16 @@ function remedyOf(answer: ApiAnswer): string | undefined {
   if (answer.status === 403 && QUOTA.test(statusOf(answer.body).message))
     return 'give the namespace a larger quota, or delete objects that count against it and that nobody needs';
   if (answer.status === 403 && LACKS.test(statusOf(answer.body).message))
-    return 'give the user that the message in the log names the right that it says is missing';
+    return 'give the user that the error message names the right that it says is missing';
   if (answer.status === 409 && CHANGED.test(statusOf(answer.body).message))
-    return 'nothing: it is tried again; if this lasts, find out who changes the object that the message in the log names';
+    return 'nothing: it is tried again; if this lasts, find out who changes the object that the error message names';
   if ([403, 409].includes(answer.status) || isDenied(answer))
     return 'find out which admission policy or webhook of the cluster refuses it';
   if (answer.status === 401) return 'check the token of the service account, or the user of the kubeconfig';
   // It has been reached: whoever looks at the network to it now looks in vain.
   if (answer.status >= 500 && recordOf(answer.body)['kind'] === 'Status') {
     return WEBHOOK_FAILS.test(statusOf(answer.body).message)
-      ? 'find out why the webhook that the message in the log names fails, or why the API server cannot call it; the Secret is written as soon as it can'
+      ? 'find out why the webhook that the error message names fails, or why the API server cannot call it; the Secret is written as soon as it can'
       : 'find out what is wrong with the API server, which answers with an error; the Secret is written as soon as it has recovered';
   }
   if (answer.status === 413 || answer.status === 422) {

@@ -47,7 +47,7 @@ test('a review that is refused, or answered by something else, says nothing abou
   await assert.rejects(review(403, { kind: 'Status', message: words }), {
     failure: 'forbidden',
     message: `cannot review the access to secrets "lakebase" in namespace "apps": ${words} (403)`,
-    remedy: 'give the user that the message in the log names the right that it says is missing',
+    remedy: 'give the user that the error message names the right that it says is missing',
   });
   await assert.rejects(review(200, { status: { allowed: 'yes' } }), {
     failure: 'unreachable',

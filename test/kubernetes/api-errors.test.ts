@@ -57,8 +57,8 @@ test('a webhook that has no time, or cannot be asked, has denied nothing', () =>
   const words = 'admission webhook "say.example.com" denied the request: no time';
   for (const [status, failure, todo] of [
     [429, 'throttled', /is less busy/],
-    [500, 'unreachable', /why the webhook that the message in the log names fails/],
-    [503, 'unreachable', /why the webhook that the message in the log names fails/],
+    [500, 'unreachable', /why the webhook that the error message names fails/],
+    [503, 'unreachable', /why the webhook that the error message names fails/],
   ] as const) {
     const error = toSinkError('patch', SECRET, refused(status, words));
     assert.equal(error.failure, failure);
@@ -119,7 +119,7 @@ test('a right to something else that is missing, as to impersonate, is not told 
     'users "writer" is forbidden: User "ci" cannot impersonate resource "users" in API group "" at the cluster scope';
   const { message, remedy } = toSinkError('patch', SECRET, refused(403, words));
   assert.equal(message, `cannot patch secrets "lakebase" in namespace "backstage": ${words} (403)`);
-  assert.match(remedy, /^give the user that the message in the log names the right/);
+  assert.match(remedy, /^give the user that the error message names the right/);
 });
 
 test('an apply that an older API server forbids without a reason lacks the verb create', () => {
