@@ -15,10 +15,10 @@ import { startLog } from './start-log.ts';
 /** The help tells it, too. */
 export const DEFAULT_TIMEOUT = '60s';
 
-/** The CLI's own time is not over, so nobody knows whether it hangs. */
-const NO_ANSWER_REMEDY = `${MINT_REMEDIES.timeout}; or allow more time with --timeout`;
-
 const MORE_TIME = 'allow more time with --timeout';
+
+/** The CLI's own time is not over, so nobody knows whether it hangs. */
+const NO_ANSWER_REMEDY = `${MINT_REMEDIES.timeout}; or ${MORE_TIME}`;
 
 /** What a write puts right that is under way: who is to blame for it is not the question then. */
 const UNWRITTEN = new Set<SinkFailure>(['missing', 'foreign_content', 'wrong_mode']);

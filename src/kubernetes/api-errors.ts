@@ -178,21 +178,22 @@ export function isStranger({ status, body }: ApiAnswer): boolean {
 }
 
 function remedyOf(answer: ApiAnswer): string | undefined {
+  const { message } = statusOf(answer.body);
   if (isStranger(answer))
     return 'find out which proxy or login page answers instead of the API server; the server in a kubeconfig must be the API server itself';
   if (isTerminating(answer)) return 'wait until the namespace is gone, then create it again';
-  if (answer.status === 403 && QUOTA.test(statusOf(answer.body).message))
+  if (answer.status === 403 && QUOTA.test(message))
     return 'give the namespace a larger quota, or delete objects that count against it and that nobody needs';
-  if (answer.status === 403 && LACKS.test(statusOf(answer.body).message))
+  if (answer.status === 403 && LACKS.test(message))
     return 'give the user that the error message names the right that it says is missing';
-  if (answer.status === 409 && CHANGED.test(statusOf(answer.body).message))
+  if (answer.status === 409 && CHANGED.test(message))
     return 'nothing: it is tried again; if this lasts, find out who changes the object that the error message names';
   if ([403, 409].includes(answer.status) || isDenied(answer))
     return 'find out which admission policy or webhook of the cluster refuses it';
   if (answer.status === 401) return 'check the token of the service account, or the user of the kubeconfig';
   // It has been reached: whoever looks at the network to it now looks in vain.
   if (answer.status >= 500 && recordOf(answer.body)['kind'] === 'Status') {
-    return WEBHOOK_FAILS.test(statusOf(answer.body).message)
+    return WEBHOOK_FAILS.test(message)
       ? 'find out why the webhook that the error message names fails, or why the API server cannot call it; the Secret is written as soon as it can'
       : 'find out what is wrong with the API server, which answers with an error; the Secret is written as soon as it has recovered';
   }
