@@ -8,8 +8,11 @@ import { cacheDirectory } from '../test/cluster/layout.ts';
 const PREFIX = 'lakebase-chaos-';
 export const EXIT_UNAVAILABLE = 69;
 const NAMESPACES = ['--mount', '--net', '--pid', '--mount-proc', '--propagation', 'private'];
-/** The first process of the namespace: a shell, which asks after whatever loses its parent, as the first one of a machine does. */
-const REAPER = ['sh', '-c', '"$@"; exit "$?"', 'sh'];
+/**
+ * The first process of the namespace: a shell, which asks after whatever loses its parent, as the first one of a machine
+ * does. Shared memory is its own: PostgreSQL and libfaketime leave segments there when they are killed.
+ */
+const REAPER = ['sh', '-c', 'mount -t tmpfs tmpfs /dev/shm && "$@"; exit "$?"', 'sh'];
 const FLAGS = [...NAMESPACES, '--fork', '--kill-child=SIGKILL'];
 
 /** Why faults cannot be made here, or undefined. */

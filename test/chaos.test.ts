@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
-import { chmod, readFile } from 'node:fs/promises';
+import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { FAULTS, kindOf } from '../chaos/catalogue.ts';
 import { brokenText, configText } from '../chaos/configuration.ts';
 import { INFLICT } from '../chaos/inflict.ts';
 import { NotDone, type World } from '../chaos/inflicting.ts';
-import { whyNotHere } from '../chaos/isolation.ts';
+import { runInside, whyNotHere } from '../chaos/isolation.ts';
 import { PLACES } from '../chaos/layout.ts';
 import { linkOr } from '../chaos/processes.ts';
 import { damagedBy, planRun, type PlannedFault } from '../chaos/schedule.ts';
@@ -164,4 +164,13 @@ describe('an interrupted run', { skip: reason === undefined ? false : `no faults
       assert.deepEqual(readdirSync(temporary), []);
     },
   );
+
+  test('leaves nothing in shared memory, where PostgreSQL and libfaketime keep what a kill does not remove', async (t) => {
+    const left = `/dev/shm/left-by-chaos-${process.pid}`;
+    t.after(() => rm(left, { force: true }));
+    const program = join(await temporaryDirectory(t), 'program.mjs');
+    await writeFile(program, `import { writeFileSync } from 'node:fs'; writeFileSync('${left}', '');`);
+    assert.equal(await runInside(program, 1, []), 0);
+    assert.ok(!existsSync(left));
+  });
 });
