@@ -35,6 +35,7 @@ const EXPECTED = [
   // Where the machine is busy the kubelet has a new pod before the API server's node authorizer has, or before its own
   // cache has the ConfigMap, and tries again.
   /FailedMount .*no relationship found between node '\w+' and this object/,
+  /FailedMount .*node requested token bound to a pod scheduled on a different node/,
   /FailedMount .*failed to sync configmap cache: timed out waiting for the condition/,
 ];
 
