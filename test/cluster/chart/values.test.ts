@@ -226,9 +226,9 @@ describe('values of the chart', { skip }, () => {
         await client.template(helm, withTimes({ minter: { cli: { timeout } }, backoff: { initial, max } }));
     });
 
-    test(`${helm} lets those who keep Secrets reach DNS, OpenShift's too, and the proxy of the workspace`, async () => {
-      const reached = async (proxies: object, egressPorts = [443, 6443]): Promise<string[]> => {
-        const values = { ...withSync({ networkPolicy: { egressPorts } }), env: proxies };
+    test(`${helm} lets those who keep Secrets reach DNS, OpenShift's too, the workspace, and its proxy`, async () => {
+      const reached = async (proxies: object, egressPorts = [443, 6443], identity = {}): Promise<string[]> => {
+        const values = { ...withSync({ identity: { ...secretSync.secretSync.identity, ...identity }, networkPolicy: { egressPorts } }), env: proxies };
         return egressOf(await client.template(helm, values));
       };
       const dns = ['UDP 53', 'TCP 53', 'UDP 5353', 'TCP 5353'];
@@ -239,6 +239,8 @@ describe('values of the chart', { skip }, () => {
         assert.deepEqual(await reached({ https_proxy: proxy }, [port]), [...dns, `TCP ${port}`], proxy);
       }
       assert.deepEqual(await reached({ HTTPS_PROXY: '', HTTP_PROXY: 'http://proxy:3128' }), usual);
+      const workspaceHost = 'https://workspace.example.com:8443/?o=123';
+      assert.deepEqual(await reached({}, [6443], { workspaceHost }), [...dns, 'TCP 6443', 'TCP 8443'], 'its own port');
     });
 
     for (const [title, values, message] of REFUSED) {

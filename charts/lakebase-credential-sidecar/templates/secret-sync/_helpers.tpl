@@ -101,11 +101,12 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Also those of the proxy by which the CLI reaches the workspace; where it names none, that of its scheme. */}}
+{{/* Also that of the workspace, and those of the proxy by which the CLI reaches it; where it names none, that of its scheme. */}}
 {{- define "lakebase.egressPorts" -}}
 {{- $asked := required "secretSync.networkPolicy.egressPorts: list the ports of the API server and the workspace, or set secretSync.networkPolicy.enabled to false" .Values.secretSync.networkPolicy.egressPorts -}}
 {{- $ports := list -}}
 {{- range $asked -}}{{- $ports = append $ports (int .) -}}{{- end -}}
+{{- with regexFind ":[0-9]+" ((.Values.secretSync.identity).workspaceHost | toString) -}}{{- $ports = append $ports (trimPrefix ":" . | int) -}}{{- end -}}
 {{- range $name := list "HTTPS_PROXY" "https_proxy" -}}
 {{- with get ($.Values.env | default dict) $name -}}
 {{- $usual := get (dict "https" 443 "socks5" 1080 "socks5h" 1080) (regexFind "^[^:]*" .) | default 80 -}}
