@@ -228,7 +228,10 @@ describe('values of the chart', { skip }, () => {
 
     test(`${helm} lets those who keep Secrets reach DNS, OpenShift's too, the workspace, and its proxy`, async () => {
       const reached = async (proxies: object, egressPorts = [443, 6443], identity = {}): Promise<string[]> => {
-        const values = { ...withSync({ identity: { ...secretSync.secretSync.identity, ...identity }, networkPolicy: { egressPorts } }), env: proxies };
+        const values = {
+          ...withSync({ identity: { ...secretSync.secretSync.identity, ...identity }, networkPolicy: { egressPorts } }),
+          env: proxies,
+        };
         return egressOf(await client.template(helm, values));
       };
       const dns = ['UDP 53', 'TCP 53', 'UDP 5353', 'TCP 5353'];
