@@ -37,15 +37,6 @@ const WAITING = { least: 3, most: 5, startsMs: 200 };
 const SAMPLES = 7;
 /** Until test files and what they have started have ended. */
 const PATIENCE_MS = 10_000;
-/**
- * What takes less of the CPU: test files keep what they compiled, and programs in Go tidy up their memory only where it grows:
- * hundreds of kubectl and Helm soon end, and each API server ends with its test file.
- */
-const THRIFT = {
-  NODE_COMPILE_CACHE: join(import.meta.dirname, '../node_modules/.cache/tests'),
-  GOGC: 'off',
-  GOMEMLIMIT: '600MiB',
-};
 const folder = join(import.meta.dirname, '../test/cluster');
 const RUNNER = join(import.meta.dirname, 'test-files.ts');
 /** What waits, the longest first. */
@@ -107,7 +98,7 @@ async function runFiles(files: readonly string[], { env, signal }: Running): Pro
   const child = spawn(process.execPath, [RUNNER, JSON.stringify(groups)], {
     detached: true,
     stdio: ['ignore', 'inherit', 'inherit'],
-    env: { ...process.env, ...THRIFT, ...env, TMPDIR: temporary },
+    env: { ...process.env, ...env, TMPDIR: temporary },
   });
   let impatience: NodeJS.Timeout | undefined;
   signal.addEventListener('abort', () => {
@@ -155,6 +146,16 @@ async function runInCluster(files: readonly string[], { signal }: Running): Prom
   }
 }
 
+/**
+ * What takes less of the CPU: test files keep what they compiled, and programs in Go tidy up their memory only where it grows.
+ * Hundreds of kubectl and Helm soon end, and so does the cluster.
+ */
+function beThrifty(): void {
+  process.env['NODE_COMPILE_CACHE'] = join(import.meta.dirname, '../node_modules/.cache/tests');
+  process.env['GOGC'] = 'off';
+  process.env['GOMEMLIMIT'] = '600MiB';
+}
+
 async function main(): Promise<number> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
@@ -164,6 +165,7 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
+  beThrifty();
   const signal = stopSignal();
   if (values.install && whyNotOwn === undefined) await requireTools({ installs: true });
   const all = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.test.ts')).toSorted();
