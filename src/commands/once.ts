@@ -62,10 +62,10 @@ export function whyUnfinished(
     current === undefined ? [] : sinks.map((sink) => ({ ...sink, wanted: current.fingerprint })),
   );
   const failures = sinks.flatMap(({ failure }) => (failure === undefined ? [] : [failure.error]));
-  if (failures.length > 0) return new SinksError(failures);
   const reasons = [
     ...missing.map(whyNotMinted),
-    ...sinks.flatMap(({ name, wanted, holding }) => {
+    ...sinks.flatMap(({ name, wanted, holding, failure: failed }) => {
+      if (failed !== undefined) return [];
       if (holding.state === 'lacks') {
         const { failure, message, remedy } = holding.problem;
         return [withRemedy(message, UNWRITTEN.has(failure) ? MORE_TIME : remedy)];
@@ -74,6 +74,7 @@ export function whyUnfinished(
       return isWritten ? [] : [withRemedy(`${name} still holds another token`, MORE_TIME)];
     }),
   ];
+  if (failures.length > 0) return new SinksError(failures, reasons);
   if (reasons.length === 0) return undefined;
   const done = missing.length > 0 ? 'credential was minted' : 'sink was written';
   return new StartupError(`not every ${done} within ${timeout}\n${reasons.join('\n')}`);

@@ -109,8 +109,9 @@ export class SinksError extends AppError {
   override readonly name = 'SinksError';
   override readonly code = 'sinks';
 
-  constructor(problems: readonly SinkError[]) {
-    const texts = problems.map(({ message, remedy }) => withRemedy(message, remedy));
+  /** @param others what else went wrong meanwhile, each with its remedy */
+  constructor(problems: readonly SinkError[], others: readonly string[] = []) {
+    const texts = [...problems.map(({ message, remedy }) => withRemedy(message, remedy)), ...others];
     super([...new Set(texts)].join('\n'), { cause: problems[0] });
   }
 }
