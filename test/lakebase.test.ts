@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import { Client, type ClientConfig, type DatabaseError } from 'pg';
+import { Client, type ClientConfig, DatabaseError } from 'pg';
 import { temporaryDirectory } from './support/cleanup.ts';
 import { startLakebase, type Lakebase } from './support/lakebase.ts';
 import { missing } from './support/logins.ts';
@@ -55,8 +55,8 @@ describe('a stand-in Lakebase', { skip: whyNoPostgres() }, () => {
       () => client.end(),
       (reason: unknown) => reason,
     );
-    assert.ok(error instanceof Error, 'the login succeeded');
-    return error as DatabaseError;
+    assert.ok(error instanceof DatabaseError, 'the login succeeded');
+    return error;
   }
 
   async function ask(client: Client, sql: string): Promise<unknown> {

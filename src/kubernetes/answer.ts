@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
 import { parseJson } from '../credential/json.ts';
 
 export interface ApiAnswer {
@@ -28,7 +29,7 @@ export async function toAnswer(response: IncomingMessage): Promise<ApiAnswer> {
 }
 
 /** Of an answer that goes on, as that of a watch does: each line as soon as it is whole. @throws Error for one that is too long */
-export async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
+export async function* linesOf(response: Readable): AsyncGenerator<string> {
   let rest = '';
   for await (const chunk of response.setEncoding('utf8')) {
     const lines = `${rest}${chunk as string}`.split('\n');

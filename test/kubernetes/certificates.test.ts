@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import { test } from 'node:test';
-import type { TLSSocket } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import { generate, type GenerateResult } from 'selfsigned';
 import type { ApiServer } from '../../src/kubernetes/api-server.ts';
 import { clientFor } from '../support/api-client.ts';
@@ -43,7 +43,8 @@ async function certificateOf({
 /** A client of a server that shows `shown`, and says which one it was asked for, by a kubeconfig that trusts `trusted`, and may name what is in the certificate. */
 async function clientOf(t: Cleanup, shown: GenerateResult, trusted = shown, serverName?: string): Promise<ApiServer> {
   const server = createServer({ key: shown.private, cert: shown.cert }, ({ socket }, response) => {
-    response.end(JSON.stringify({ askedFor: (socket as TLSSocket).servername }));
+    assert.ok(socket instanceof TLSSocket);
+    response.end(JSON.stringify({ askedFor: socket.servername }));
   });
   t.after(() => server.close());
   const { api, kubeconfig } = await clientFor(t, server, trusted.cert);
