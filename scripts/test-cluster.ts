@@ -48,8 +48,9 @@ const WAITING_FILES = [
   'absence',
   'agreement',
   'trouble',
-  'silence',
 ];
+/** It only waits, for two minutes: beside all others that costs nothing. */
+const IDLE_FILE = 'silence';
 
 interface Running {
   readonly env?: NodeJS.ProcessEnv;
@@ -60,13 +61,15 @@ interface Running {
 async function inGroups(files: readonly string[]): Promise<FileGroup[]> {
   const nameOf = (file: string): string => basename(file, '.test.ts');
   const waiting = WAITING_FILES.flatMap((one) => files.filter((file) => nameOf(file) === one));
-  const computing = files.filter((file) => !waiting.includes(file));
+  const idle = files.filter((file) => nameOf(file) === IDLE_FILE);
+  const computing = files.filter((file) => !waiting.includes(file) && !idle.includes(file));
   const startMs = await nodeStartMs();
   const bearable = ({ least, most, startsMs }: typeof WAITING): number =>
     Math.min(most, Math.max(least, Math.floor(startsMs / startMs)));
   const groups = [
     { files: computing, concurrency: bearable(COMPUTING) },
     { files: waiting, concurrency: bearable(WAITING) },
+    { files: idle, concurrency: 1 },
   ].filter((group) => group.files.length > 0);
   const counts = groups.map((group) => `${group.files.length} files, at most ${group.concurrency} at once`);
   report(`${counts.join('; ')}: bare Node.js starts in ${startMs.toFixed(0)} ms`);
