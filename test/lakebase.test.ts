@@ -55,7 +55,8 @@ describe('a stand-in Lakebase', { skip: whyNoPostgres() }, () => {
       () => client.end(),
       (reason: unknown) => reason,
     );
-    assert.ok(error instanceof DatabaseError, 'the login succeeded');
+    assert.ok(error instanceof Error, 'the login succeeded');
+    assert.ok(error instanceof DatabaseError, error.message);
     return error;
   }
 

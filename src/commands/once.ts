@@ -62,10 +62,10 @@ export function whyUnfinished(
     current === undefined ? [] : sinks.map((sink) => ({ ...sink, wanted: current.fingerprint })),
   );
   const failures = sinks.flatMap(({ failure }) => (failure === undefined ? [] : [failure.error]));
+  const others = sinks.filter(({ failure }) => failure === undefined);
   const reasons = [
     ...missing.map(whyNotMinted),
-    ...sinks.flatMap(({ name, wanted, holding, failure: failed }) => {
-      if (failed !== undefined) return [];
+    ...others.flatMap(({ name, wanted, holding }) => {
       if (holding.state === 'lacks') {
         const { failure, message, remedy } = holding.problem;
         return [withRemedy(message, UNWRITTEN.has(failure) ? MORE_TIME : remedy)];

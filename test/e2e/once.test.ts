@@ -11,6 +11,11 @@ import { credential } from '../support/sidecar-setup.ts';
 import { runCommand, spawnRun } from '../support/sidecar.ts';
 import { credentialWith, holding, lacking, NOW, statusWith } from '../support/statuses.ts';
 
+const SECRET = 'secret:apps/lakebase';
+const SLOW = lacking('unreachable', `${SECRET} has not been checked yet`, SECRET);
+const NO_SPACE = new SinkError('no_space', 'no space left');
+const FAILED = { ...lacking('missing', 'there is no file'), failure: { error: NO_SPACE, at: NOW, retryAt: NOW } };
+
 testWithEachCli('once mints, writes every file, promises no refresh, and ends with 0', async (t, cli) => {
   const workspace = await workspaceFor(t);
   const { code, stdout, stderr, directory } = await runCommand(t, 'once', { workspace, cli });
@@ -136,34 +141,26 @@ test('once whose time-out comes during a write asks for more time, and blames no
 });
 
 test('once is not in time (69) where a sink is only slow, and cannot write (73) where one has failed, whatever else is missing', () => {
-  const name = 'secret:apps/lakebase';
-  const slow = lacking('unreachable', `${name} has not been checked yet`, name);
-  const error = new SinkError('no_space', 'no space left');
-  const failed = { ...lacking('missing', 'there is no file'), failure: { error, at: NOW, retryAt: NOW } };
   const codeOf = (...statuses: CredentialStatus[]) => whyUnfinished(statuses, '2s')?.code;
-  assert.equal(codeOf(statusWith({ sinks: [slow] })), 'startup');
+  assert.equal(codeOf(statusWith({ sinks: [SLOW] })), 'startup');
   assert.equal(
-    whyUnfinished([statusWith({ sinks: [slow] })], '2s')?.message,
-    `not every sink was written within 2s\n${name} has not been checked yet\n→ ${new SinkError('unreachable', '').remedy}`,
+    whyUnfinished([statusWith({ sinks: [SLOW] })], '2s')?.message,
+    `not every sink was written within 2s\n${SECRET} has not been checked yet\n→ ${new SinkError('unreachable', '').remedy}`,
   );
-  assert.equal(codeOf(statusWith({ current: undefined }), statusWith({ sinks: [slow] })), 'startup');
-  assert.equal(codeOf(statusWith({ current: undefined }), statusWith({ sinks: [slow, failed] })), 'sinks');
+  assert.equal(codeOf(statusWith({ current: undefined }), statusWith({ sinks: [SLOW] })), 'startup');
+  assert.equal(codeOf(statusWith({ current: undefined }), statusWith({ sinks: [SLOW, FAILED] })), 'sinks');
 });
 
 test('once that cannot write tells also what was not minted, and what was only slow', () => {
-  const name = 'secret:apps/lakebase';
-  const slow = lacking('unreachable', `${name} has not been checked yet`, name);
-  const error = new SinkError('no_space', 'no space left');
-  const failed = { ...lacking('missing', 'there is no file'), failure: { error, at: NOW, retryAt: NOW } };
   const waiting = statusWith({ name: 'b', current: undefined, lastAttemptAt: undefined });
   assert.equal(
-    whyUnfinished([statusWith({ sinks: [slow, failed] }), waiting], '2s')?.message,
+    whyUnfinished([statusWith({ sinks: [SLOW, FAILED] }), waiting], '2s')?.message,
     [
       'no space left',
-      `→ ${error.remedy}`,
+      `→ ${NO_SPACE.remedy}`,
       'b: its turn to be minted has not come',
       '→ allow more time with --timeout, or raise minter.cli.concurrency',
-      `${name} has not been checked yet`,
+      `${SECRET} has not been checked yet`,
       `→ ${new SinkError('unreachable', '').remedy}`,
     ].join('\n'),
   );
